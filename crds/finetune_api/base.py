@@ -1,0 +1,62 @@
+"""What every model of the API has in common: camelCase on the wire, closed, immutable, documented."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A constraint across fields, told twice: in CEL to the API server, in Python to everyone else.
+
+    `field` is the path below the model (wire names) that an error should point at; empty means the
+    model itself. A rule about the old object (`oldSelf`) has no Python twin and sets `holds` to None.
+    """
+
+    cel: str
+    message: str
+    field: str = ""
+    holds: Callable[[Any], bool] | None = None
+
+
+class ApiModel(BaseModel):
+    """Base of all API types. Docstrings of fields become `kubectl explain` texts.
+
+    Raises `pydantic.ValidationError` on unknown fields and on the first broken `Rule` of a model.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        for rule in self.rules:
+            if rule.holds is not None and not rule.holds(self):
+                raise PydanticCustomError("rule", "{message}", {"message": rule.message, "field": rule.field})
+        return self
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""A Kubernetes object name (RFC 1123 subdomain)."""
+
+ShortText = Annotated[str, StringConstraints(max_length=128)]
+Uri = Annotated[str, StringConstraints(min_length=6, max_length=1024)]
+
+
+class SecretReference(ApiModel):
+    """A Secret in the job's own namespace. It is mounted as files; the operator never reads it."""
+
+    name: Name
+    """Name of the Secret."""

@@ -1,0 +1,203 @@
+"""`spec.data`: rows, their columns, how they are cleaned and split."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from finetune_api.base import ApiModel, Rule, SecretReference, ShortText
+from finetune_api.tasks import ProblemType
+
+DataUri = Annotated[
+    str,
+    StringConstraints(max_length=1024, pattern=r"^(hf|s3|gs|az|pvc|configmap|file)://.+$"),
+]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class DataFormat(StrEnum):
+    """File formats; `Auto` goes by the file's ending."""
+
+    AUTO = "Auto"
+    CSV = "CSV"
+    JSONL = "JSONL"
+    JSON = "JSON"
+    PARQUET = "Parquet"
+    CONLL = "CoNLL"
+
+
+class RowOrder(StrEnum):
+    """In which order rows are trained on."""
+
+    SHUFFLED = "Shuffled"
+    EASY_FIRST = "EasyFirst"
+    AS_GIVEN = "AsGiven"
+
+
+class DataSource(ApiModel):
+    """One file, folder or hub data set."""
+
+    rules = (
+        Rule(
+            cel="(self.split == '' && self.subset == '' && self.revision == '') || self.uri.startsWith('hf://')",
+            holds=lambda s: s.uri.startswith("hf://") or not (s.split or s.subset or s.revision),
+            message="split, subset and revision apply to hf:// data sets only; remove them or use an hf:// uri",
+        ),
+    )
+
+    uri: DataUri
+    """Where the rows are: `s3://`, `gs://` or `az://` object, `hf://datasets/owner/name[/file]`,
+    `configmap://name/key`, `pvc://claim/path`, or `file://path` (local runs; `file://./x` is relative to the manifest)."""
+
+    format: DataFormat = DataFormat.AUTO
+    """File format; `Auto` goes by the file's ending."""
+
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1
+    """Share of this source in the training mix, relative to the others."""
+
+    split: ShortText = ""
+    """Split of an `hf://` data set, for example `train`. Empty takes the split that fits the place it is named in."""
+
+    subset: ShortText = ""
+    """Subset (configuration) of an `hf://` data set."""
+
+    revision: ShortText = ""
+    """Commit, tag or branch of an `hf://` data set. Pin a commit for a run that can be repeated."""
+
+    encoding: ShortText = "utf-8"
+    """Text encoding of CSV, JSON and JSONL files. A byte order mark is recognised and wins."""
+
+    delimiter: Annotated[str, StringConstraints(max_length=1)] = ""
+    """Column separator of CSV files; empty means found from the header line (comma, semicolon, tab or bar)."""
+
+    secret_ref: SecretReference | None = None
+    """Secret with the credentials of the store."""
+
+
+class Split(ApiModel):
+    """How validation and test rows are split from the training rows where no files are given for them.
+
+    Near-duplicates always end up on one side.
+    """
+
+    rules = (
+        Rule(
+            cel="self.validation + self.test < 1.0",
+            holds=lambda s: s.validation + s.test < 1,
+            message="validation and test together must leave rows to train on: their sum must be below 1",
+        ),
+    )
+
+    validation: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    """Share of rows for validation (early stopping, choice of the best state). 0 means none."""
+
+    test: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    """Share of rows for the final test, which nothing else ever sees. 0 means none."""
+
+    stratify: bool = True
+    """Keep the share of each label the same in all splits."""
+
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
+    """Seed of the split, apart from `training.seed` so that it can stay while that varies."""
+
+
+class Columns(ApiModel):
+    """Which column plays which role. Empty means the column that is named like the role."""
+
+    text: ShortText = ""
+    """Input text (classification, raw-text tasks)."""
+    text_pair: ShortText = ""
+    """Second text for pair tasks such as entailment; unused when empty."""
+    label: ShortText = ""
+    """Class name, class number, list of classes, or number to predict."""
+    tokens: ShortText = ""
+    """List of words (token classification)."""
+    tags: ShortText = ""
+    """List of tags, one a word (token classification)."""
+    context: ShortText = ""
+    """Passage that holds the answer (question answering)."""
+    question: ShortText = ""
+    """Question about the context."""
+    input: ShortText = ""
+    """Source text (sequence to sequence)."""
+    target: ShortText = ""
+    """Text to produce (sequence to sequence)."""
+    prompt: ShortText = ""
+    """Prompt (instruction, preference and policy tasks)."""
+    completion: ShortText = ""
+    """Text to learn after the prompt."""
+    messages: ShortText = ""
+    """Chat: a list of objects with `role` and `content`."""
+    chosen: ShortText = ""
+    """Preferred answer (preference, reward model)."""
+    rejected: ShortText = ""
+    """Answer that lost (preference, reward model)."""
+    group: ShortText = ""
+    """Group that a row belongs to, for metrics per group."""
+
+
+class Clean(ApiModel):
+    """Cleaning, applied in this order to text columns before anything else looks at them."""
+
+    strip_html: bool = False
+    """Remove HTML tags and decode entities."""
+    collapse_whitespace: bool = True
+    """Turn runs of white space into one space and trim both ends."""
+    lowercase: bool = False
+    """Lower-case the text. Uncased models do this themselves."""
+    drop_duplicates: bool = True
+    """Drop training rows whose text and label repeat an earlier row."""
+
+
+class Labels(ApiModel):
+    """How the label column is read."""
+
+    problem_type: ProblemType = ProblemType.AUTO
+    """`SingleLabel`, `MultiLabel` or `Regression`; `Auto` takes lists for MultiLabel, numbers with fractions for
+    Regression and all else for SingleLabel."""
+
+    names: Annotated[list[LabelName], Field(max_length=512)] = Field(default_factory=list)
+    """Label names in the order of their numbers. Empty means found in the training rows. A label that is not
+    listed makes its row a bad row."""
+
+    separator: Annotated[str, StringConstraints(max_length=4)] = ""
+    """For MultiLabel: splits a text cell into labels, for example `|`. Empty means the cell is a JSON list."""
+
+
+class Data(ApiModel):
+    """Rows to train, validate and test on."""
+
+    train: Annotated[list[DataSource], Field(min_length=1, max_length=16)]
+    """Training rows."""
+
+    validation: Annotated[list[DataSource], Field(max_length=16)] = Field(default_factory=list)
+    """Validation rows; empty means split from `train`."""
+
+    test: Annotated[list[DataSource], Field(max_length=16)] = Field(default_factory=list)
+    """Test rows; empty means split from `train`."""
+
+    split: Split = Field(default_factory=Split)
+    """How rows are split where no files are given."""
+
+    columns: Columns = Field(default_factory=Columns)
+    """Which column plays which role."""
+
+    labels: Labels = Field(default_factory=Labels)
+    """How the label column is read."""
+
+    clean: Clean = Field(default_factory=Clean)
+    """Cleaning of text columns."""
+
+    max_length: Annotated[int, Field(ge=8, le=1_048_576)] | None = None
+    """Longest input in tokens; longer ones are truncated and counted in the data report. Default by task,
+    never above what the model can take."""
+
+    max_rows: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    """Train on at most this many rows, drawn with `split.seed`; 0 means all."""
+
+    max_bad_row_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Bad rows (unreadable, empty, without a usable label) are left out and listed by file and line. More than
+    this share of them fails the job before training; 0 fails it at the first."""
+
+    order: RowOrder = RowOrder.SHUFFLED
+    """`Shuffled` each epoch, `EasyFirst` (short before long) or `AsGiven`."""

@@ -1,0 +1,205 @@
+"""Failures are classes: each has a stable code, a class that decides on retry, and words for a person.
+
+The catalogue is closed. `docs/reference/failures.md` is generated from it and a test makes sure that every
+code is caused, for real, by some test.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from finetune_api.exit_codes import ExitCode
+
+
+class FailureClass(StrEnum):
+    """Who can mend it; decides whether a retry makes sense."""
+
+    SPEC = "Spec"
+    DATA = "Data"
+    NOT_FOUND = "NotFound"
+    PERMISSION = "Permission"
+    OUTPUT = "Output"
+    RESOURCES = "Resources"
+    TRAINING = "Training"
+    TRANSIENT = "Transient"
+    INTERNAL = "Internal"
+    STOPPED = "Stopped"
+
+
+EXIT_CODE: dict[FailureClass, ExitCode] = {
+    FailureClass.SPEC: ExitCode.BAD_SPEC,
+    FailureClass.DATA: ExitCode.BAD_DATA,
+    FailureClass.NOT_FOUND: ExitCode.NOT_FOUND,
+    FailureClass.PERMISSION: ExitCode.PERMISSION,
+    FailureClass.OUTPUT: ExitCode.CANNOT_WRITE,
+    FailureClass.RESOURCES: ExitCode.OUT_OF_MEMORY,
+    FailureClass.TRAINING: ExitCode.DIVERGED,
+    FailureClass.TRANSIENT: ExitCode.TRANSIENT,
+    FailureClass.INTERNAL: ExitCode.INTERNAL,
+    FailureClass.STOPPED: ExitCode.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, where it is, and how to mend it.
+
+    `where` is a field path (`spec.training.epochs`), a file with a line (`data.csv:12`), or empty.
+    """
+
+    message: str
+    where: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """`where: message. hint`, leaving out what is empty."""
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class JobFailure(Exception):  # noqa: N818 -- "failure" is the API's word; an error is one kind of it
+    """Base of everything that ends a job. Raise a subclass; each is one entry of the catalogue."""
+
+    code: ClassVar[str] = ""
+    failure_class: ClassVar[FailureClass] = FailureClass.INTERNAL
+
+    def __init__(self, *problems: Problem | str, hint: str = "", where: str = "") -> None:
+        """Take one or more problems; a plain string becomes one with `where` and `hint`."""
+        self.problems = tuple(p if isinstance(p, Problem) else Problem(p, where, hint) for p in problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return EXIT_CODE[self.failure_class]
+
+
+def catalogue() -> dict[str, type[JobFailure]]:
+    """All failures by code, in order of definition."""
+    found: dict[str, type[JobFailure]] = {}
+    queue = JobFailure.__subclasses__()
+    while queue:
+        failure = queue.pop(0)
+        found[failure.code] = failure
+        queue.extend(failure.__subclasses__())
+    return found
+
+
+class ManifestUnreadable(JobFailure):
+    """The job file is missing, not YAML, or holds no FineTuneJob."""
+
+    code, failure_class = "ManifestUnreadable", FailureClass.SPEC
+
+
+class SpecInvalid(JobFailure):
+    """A field of the job is missing, unknown, of the wrong type, out of bounds, or at odds with another."""
+
+    code, failure_class = "SpecInvalid", FailureClass.SPEC
+
+
+class NotBuiltYet(JobFailure):
+    """The job asks for something that the API names but this version can't do."""
+
+    code, failure_class = "NotBuiltYet", FailureClass.SPEC
+
+
+class ModelUnsuitable(JobFailure):
+    """The model can't do this task or method, or a setting exceeds what it can take."""
+
+    code, failure_class = "ModelUnsuitable", FailureClass.SPEC
+
+
+class ColumnMissing(JobFailure):
+    """A column that the task needs is not in the data."""
+
+    code, failure_class = "ColumnMissing", FailureClass.DATA
+
+
+class DataUnreadable(JobFailure):
+    """A data file is not in its format or encoding."""
+
+    code, failure_class = "DataUnreadable", FailureClass.DATA
+
+
+class DataEmpty(JobFailure):
+    """No usable row is left, or a split has none."""
+
+    code, failure_class = "DataEmpty", FailureClass.DATA
+
+
+class TooManyBadRows(JobFailure):
+    """More rows are broken than `data.maxBadRowRatio` allows."""
+
+    code, failure_class = "TooManyBadRows", FailureClass.DATA
+
+
+class LabelsUnsuitable(JobFailure):
+    """Labels can't be learned from: one class only, unknown in training, or not of the problem type."""
+
+    code, failure_class = "LabelsUnsuitable", FailureClass.DATA
+
+
+class ModelNotFound(JobFailure):
+    """The model is not where the job says."""
+
+    code, failure_class = "ModelNotFound", FailureClass.NOT_FOUND
+
+
+class DataNotFound(JobFailure):
+    """A data file, object or hub data set is not where the job says."""
+
+    code, failure_class = "DataNotFound", FailureClass.NOT_FOUND
+
+
+class PermissionDenied(JobFailure):
+    """The store or the hub refused the credentials, or there are none."""
+
+    code, failure_class = "PermissionDenied", FailureClass.PERMISSION
+
+
+class UnsafeModel(JobFailure):
+    """The model would need remote code or pickled weights, which this project never runs."""
+
+    code, failure_class = "UnsafeModel", FailureClass.PERMISSION
+
+
+class OutputExists(JobFailure):
+    """The output already holds a finished run."""
+
+    code, failure_class = "OutputExists", FailureClass.OUTPUT
+
+
+class OutputNotWritable(JobFailure):
+    """The output can't be written: no such bucket, no room, a file in the way."""
+
+    code, failure_class = "OutputNotWritable", FailureClass.OUTPUT
+
+
+class OutOfMemory(JobFailure):
+    """The device ran out of memory."""
+
+    code, failure_class = "OutOfMemory", FailureClass.RESOURCES
+
+
+class LossDiverged(JobFailure):
+    """The loss became NaN or infinite."""
+
+    code, failure_class = "LossDiverged", FailureClass.TRAINING
+
+
+class StorageUnavailable(JobFailure):
+    """The store or the hub did not answer, or answered with a server error, after retries."""
+
+    code, failure_class = "StorageUnavailable", FailureClass.TRANSIENT
+
+
+class InternalError(JobFailure):
+    """A defect: nothing above describes it."""
+
+    code, failure_class = "InternalError", FailureClass.INTERNAL
+
+
+class Interrupted(JobFailure):
+    """Stopped from the keyboard or by a signal before there was anything to keep."""
+
+    code, failure_class = "Interrupted", FailureClass.STOPPED

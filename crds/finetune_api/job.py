@@ -1,0 +1,101 @@
+"""The kind `FineTuneJob`: what a user applies."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from finetune_api import API_VERSION, KIND
+from finetune_api.base import ApiModel, Name, Rule
+from finetune_api.data import Data
+from finetune_api.evaluation import Evaluation
+from finetune_api.method import Method
+from finetune_api.model import ModelSource
+from finetune_api.output import Checkpoints, Compute, Output, Predict, RunPolicy
+from finetune_api.status import Status
+from finetune_api.tasks import Task
+from finetune_api.training import Training
+
+_FIXED_FIELDS = (
+    "task", "model", "data", "method", "training", "evaluation", "checkpoints", "output", "compute",
+)
+
+
+def _immutable(field: str) -> Rule:
+    return Rule(
+        cel=f"self.{field} == oldSelf.{field}",
+        field=field,
+        message=f"{field} can't be changed once the job exists; only runPolicy can. Create a new job instead",
+    )
+
+
+class Spec(ApiModel):
+    """What to fine-tune, on what, how, and what the result must reach. All but `runPolicy` is fixed at creation."""
+
+    rules = (
+        *(_immutable(field) for field in _FIXED_FIELDS),
+        Rule(
+            cel="has(self.predict) == has(oldSelf.predict) && (!has(self.predict) || self.predict == oldSelf.predict)",
+            field="predict",
+            message="predict can't be changed once the job exists; only runPolicy can. Create a new job instead",
+        ),
+    )
+
+    task: Task
+    """What the model learns to do."""
+
+    model: ModelSource
+    """The base model."""
+
+    data: Data
+    """Rows to train, validate and test on."""
+
+    method: Method = Field(default_factory=Method)
+    """How the weights change."""
+
+    training: Training = Field(default_factory=Training)
+    """The optimisation."""
+
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    """What is measured and what must be reached."""
+
+    checkpoints: Checkpoints = Field(default_factory=Checkpoints)
+    """States to resume from."""
+
+    output: Output
+    """Where the model and the report go."""
+
+    predict: Predict | None = None
+    """Batch prediction with the tuned model."""
+
+    compute: Compute = Field(default_factory=Compute)
+    """What the job runs on in a cluster."""
+
+    run_policy: RunPolicy = Field(default_factory=RunPolicy)
+    """Retries, deadlines, suspension and clean-up."""
+
+
+JobName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+"""Names of children are made from it, so it is as short as a label."""
+
+
+class Metadata(ApiModel):
+    """The part of Kubernetes' ObjectMeta that a local run understands; the rest is kept as it is."""
+
+    model_config = {**ApiModel.model_config, "extra": "allow"}
+
+    name: JobName
+    """Name of the job, also a part of the output path."""
+    namespace: Name | None = None
+    """Namespace in a cluster."""
+    uid: Annotated[str, StringConstraints(max_length=64)] | None = None
+    """Set by the API server; a local run makes its own."""
+
+
+class FineTuneJob(ApiModel):
+    """A fine-tuning run: base model and data in, evaluated model and report out."""
+
+    api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION  # type: ignore[assignment]  # one constant, one literal
+    kind: Literal["FineTuneJob"] = KIND  # type: ignore[assignment]  # as above
+    metadata: Metadata
+    spec: Spec
+    status: Status | None = None

@@ -1,0 +1,59 @@
+"""`MANIFEST.json`: the last file of an output or a checkpoint. Without a valid one, a folder is nothing."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from finetune_api.base import ApiModel, ShortText
+from finetune_api.outcome import Message, Metrics, Outcome
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+MANIFEST_NAME = "MANIFEST.json"
+
+
+class FileEntry(ApiModel):
+    """One file of the folder."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    """Path below the folder, with forward slashes."""
+    size: Annotated[int, Field(ge=0)]
+    """Size in bytes."""
+    sha256: Sha256
+    """SHA-256 of the content, in hexadecimal."""
+
+
+class Lineage(ApiModel):
+    """What the result was made from."""
+
+    spec_digest: Sha256
+    """SHA-256 of the spec as canonical JSON."""
+    data_digest: Sha256
+    """SHA-256 over the rows of all splits after cleaning."""
+    model_uri: Message
+    """The base model as the job names it."""
+    model_revision: ShortText = ""
+    """Commit of an `hf://` base model."""
+    model_digest: Sha256
+    """SHA-256 over the base model's weight files."""
+    versions: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
+    """Versions of the libraries that took part."""
+
+
+class Manifest(ApiModel):
+    """What is in the folder, and what it was made from."""
+
+    format: Literal["finetune.dev/manifest/v1"] = "finetune.dev/manifest/v1"
+    job: ShortText
+    """Name of the job."""
+    uid: ShortText
+    """UID of the job."""
+    outcome: Outcome
+    """Succeeded or GateFailed."""
+    created_at: AwareDatetime
+    """When it was written."""
+    files: Annotated[list[FileEntry], Field(max_length=10_000)]
+    """All files of the folder but this one, sorted by path."""
+    lineage: Lineage
+    """What the result was made from."""
+    metrics: Metrics = Field(default_factory=dict)
+    """Metrics of the tuned model on the test rows."""

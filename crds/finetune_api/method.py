@@ -1,0 +1,184 @@
+"""`spec.method`: how the weights change. One block, named like the type, holds its settings."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from finetune_api.base import ApiModel, Rule
+from finetune_api.tasks import MethodType
+
+ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ModuleNames = Annotated[list[ModuleName], Field(max_length=32)]
+VirtualTokens = Annotated[int, Field(ge=1, le=1024)]
+
+
+class Full(ApiModel):
+    """All weights are trained."""
+
+    trainable_layers: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Train only the top this many layers and the head; 0 trains all."""
+
+    layerwise_decay: Annotated[float, Field(gt=0, le=1)] = 1
+    """Factor on the learning rate for each layer further from the head; 1 means the same everywhere."""
+
+
+class FeatureExtraction(ApiModel):
+    """The base model stays frozen and encodes each row once; only the head is trained, on stored features."""
+
+    head_hidden_size: Annotated[int, Field(ge=0, le=65536)] = 0
+    """Width of a hidden layer in the head; 0 keeps the head of the model class."""
+
+
+class LoRA(ApiModel):
+    """Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685)."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Rank r of the update."""
+
+    alpha: Annotated[float, Field(gt=0, le=4096)] = 16
+    """Scale: the update is multiplied by alpha / rank (alpha / sqrt(rank) with `rankStabilized`)."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Dropout on the adapter's input."""
+
+    target_modules: ModuleNames = Field(default_factory=list)
+    """Ends of names of the linear modules that get an adapter; empty means all linear modules of the base."""
+
+    rank_stabilized: bool = False
+    """Scale by alpha / sqrt(rank) (rsLoRA, arXiv:2312.03732)."""
+
+
+class QuantType(StrEnum):
+    """4-bit data types of bitsandbytes."""
+
+    NF4 = "NF4"
+    FP4 = "FP4"
+
+
+class QLoRA(LoRA):
+    """LoRA over a base that is stored in 4 bits (Dettmers et al. 2023, arXiv:2305.14314). Needs a GPU."""
+
+    quant_type: QuantType = QuantType.NF4
+    """4-bit data type."""
+
+    double_quant: bool = True
+    """Quantise the quantisation constants too."""
+
+
+class DoRA(LoRA):
+    """LoRA with magnitude and direction apart (Liu et al. 2024, arXiv:2402.09353)."""
+
+
+class IA3(ApiModel):
+    """Learned scales on keys, values and feed-forward activations (Liu et al. 2022, arXiv:2205.05638)."""
+
+    target_modules: ModuleNames = Field(default_factory=list)
+    """Modules that are scaled; empty means inferred from the architecture."""
+
+    feedforward_modules: ModuleNames = Field(default_factory=list)
+    """Those of the target modules that are feed-forward layers; empty means inferred."""
+
+
+class PrefixTuning(ApiModel):
+    """Learned keys and values before every layer's own (Li and Liang 2021, arXiv:2101.00190)."""
+
+    virtual_tokens: VirtualTokens = 20
+    """Length of the prefix in tokens."""
+
+    projection: bool = False
+    """Make the prefix by a small network instead of storing it."""
+
+
+class PromptTuning(ApiModel):
+    """Learned embeddings before the input (Lester et al. 2021, arXiv:2104.08691)."""
+
+    virtual_tokens: VirtualTokens = 20
+    """Length of the prompt in tokens."""
+
+    init_text: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """Text whose embeddings the prompt starts from; empty means random vocabulary entries."""
+
+
+class PTuning(ApiModel):
+    """Learned prompt made by a small encoder (Liu et al. 2021, arXiv:2103.10385)."""
+
+    virtual_tokens: VirtualTokens = 20
+    """Length of the prompt in tokens."""
+
+    encoder_hidden_size: Annotated[int, Field(ge=1, le=65536)] = 128
+    """Width of the encoder."""
+
+
+class AdapterStyle(StrEnum):
+    """Where bottleneck adapters sit in a layer."""
+
+    HOULSBY = "Houlsby"
+    PFEIFFER = "Pfeiffer"
+
+
+class BottleneckAdapter(ApiModel):
+    """Small networks inside frozen layers (Houlsby et al. 2019, arXiv:1902.00751)."""
+
+    style: AdapterStyle = AdapterStyle.PFEIFFER
+    """`Houlsby`: after attention and feed-forward; `Pfeiffer`: after feed-forward only (arXiv:2005.00247)."""
+
+    reduction_factor: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Hidden size divided by the adapter's width."""
+
+
+BLOCKS: dict[MethodType, str] = {
+    MethodType.FULL: "full",
+    MethodType.FEATURE_EXTRACTION: "feature_extraction",
+    MethodType.LORA: "lora",
+    MethodType.QLORA: "qlora",
+    MethodType.DORA: "dora",
+    MethodType.IA3: "ia3",
+    MethodType.PREFIX_TUNING: "prefix_tuning",
+    MethodType.PROMPT_TUNING: "prompt_tuning",
+    MethodType.P_TUNING: "p_tuning",
+    MethodType.BOTTLENECK_ADAPTER: "bottleneck_adapter",
+}
+"""The field of `Method` that belongs to each type."""
+
+
+def _block_rule(method: MethodType, attribute: str) -> Rule:
+    block = to_camel(attribute)
+    return Rule(
+        cel=f"!has(self.{block}) || self.type == '{method}'",
+        holds=lambda m: getattr(m, attribute) is None or m.type is method,
+        field=block,
+        message=f"the block {block} belongs to type {method}; remove it or set type: {method}",
+    )
+
+
+class Method(ApiModel):
+    """The method and, optionally, its settings."""
+
+    rules = tuple(_block_rule(method, attribute) for method, attribute in BLOCKS.items())
+
+    type: MethodType = MethodType.LORA
+    """`Full`, `FeatureExtraction`, `LoRA`, `QLoRA`, `DoRA`, `IA3`, `PrefixTuning`, `PromptTuning`, `PTuning` or
+    `BottleneckAdapter`."""
+
+    full: Full | None = None
+    """Settings of `Full`."""
+    feature_extraction: FeatureExtraction | None = None
+    """Settings of `FeatureExtraction`."""
+    lora: LoRA | None = None
+    """Settings of `LoRA`."""
+    qlora: QLoRA | None = None
+    """Settings of `QLoRA`."""
+    dora: DoRA | None = None
+    """Settings of `DoRA`."""
+    ia3: IA3 | None = None
+    """Settings of `IA3`."""
+    prefix_tuning: PrefixTuning | None = None
+    """Settings of `PrefixTuning`."""
+    prompt_tuning: PromptTuning | None = None
+    """Settings of `PromptTuning`."""
+    p_tuning: PTuning | None = None
+    """Settings of `PTuning`."""
+    bottleneck_adapter: BottleneckAdapter | None = None
+    """Settings of `BottleneckAdapter`."""

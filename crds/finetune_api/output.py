@@ -1,0 +1,91 @@
+"""`spec.output`, `spec.checkpoints` and `spec.predict`: what is written, and where."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from finetune_api.base import ApiModel, SecretReference
+from finetune_api.data import DataUri
+
+OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|az|pvc|file)://.+$")]
+
+
+class Checkpoints(ApiModel):
+    """States to resume from."""
+
+    every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    """Save every this many steps; 0 means after each epoch."""
+
+    keep_best: Annotated[int, Field(ge=0, le=100)] = 2
+    """Checkpoints kept for their value of `evaluation.metric`."""
+
+    keep_last: Annotated[int, Field(ge=1, le=100)] = 1
+    """Newest checkpoints kept."""
+
+
+class Output(ApiModel):
+    """Where the model and the report go: `<uri>/<job name>/<job uid>/`."""
+
+    uri: OutputUri
+    """`s3://`, `gs://` or `az://` bucket and prefix, `pvc://claim/path`, or `file://path` (local runs)."""
+
+    merge_adapter: bool = False
+    """Write the base with the adapter merged into it instead of the adapter alone."""
+
+    secret_ref: SecretReference | None = None
+    """Secret with the credentials of the store."""
+
+
+class Predict(ApiModel):
+    """A batch prediction with the tuned model at the end of the job."""
+
+    input: DataUri
+    """Rows to predict; the result is `predictions.jsonl` in the output."""
+
+
+class Compute(ApiModel):
+    """What the job runs on in a cluster. A local run uses the machine it is on."""
+
+    profile: Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "default"
+    """Name of a compute profile that the platform team defined in the chart."""
+
+    nodes: Annotated[int, Field(ge=1, le=512)] = 1
+    """Pods that train together."""
+
+    gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
+    """GPUs a pod."""
+
+    queue: Annotated[str, StringConstraints(max_length=253)] = ""
+    """Kueue LocalQueue that admits the job; empty means none."""
+
+    priority_class_name: Annotated[str, StringConstraints(max_length=253)] = ""
+    """PriorityClass of the pods; empty means the profile's."""
+
+
+Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
+
+
+class RunPolicy(ApiModel):
+    """Retries, deadlines and clean-up in a cluster, with the meaning they have for Jobs. The only part of a spec
+    that may be changed later."""
+
+    suspend: bool = False
+    """Save a checkpoint, free the pods and wait; set it back to go on."""
+
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """Retries after failures that a retry may cure. Bad specs and bad data are never retried."""
+
+    max_preemptions: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Restarts after preemption, drain or eviction, counted apart from `backoffLimit`."""
+
+    active_deadline_seconds: Seconds = 0
+    """Longest time that the job may be running, all attempts together; 0 means no limit."""
+
+    pre_running_deadline_seconds: Seconds = 900
+    """Longest wait for a pod to start (image, scheduling, volumes); 0 means no limit."""
+
+    stall_seconds: Seconds = 900
+    """Longest time without progress before the attempt counts as stalled; 0 means no limit."""
+
+    ttl_seconds_after_finished: Seconds | None = None
+    """Delete the job this long after it ended (outputs stay); left out it is kept."""

@@ -1,0 +1,237 @@
+"""`report/report.json`: all that a run found out, for programs; `index.html` shows the same to people."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from finetune_api.base import ApiModel
+from finetune_api.outcome import EvaluationResult, FailureInfo, Outcome
+from finetune_api.resolved import Resolved
+
+
+class Place(ApiModel):
+    """A row by where it came from."""
+
+    file: str
+    """Name of the file."""
+    line: Annotated[int, Field(ge=0)]
+    """Line that the row starts at (text formats), or row number (parquet, hub), counted from 1."""
+
+
+class BadRow(ApiModel):
+    """A row that was left out."""
+
+    place: Place
+    """Where it is."""
+    reason: str
+    """What is wrong with it."""
+
+
+class Lengths(ApiModel):
+    """How long inputs are, in tokens, special tokens included."""
+
+    mean: float
+    median: float
+    p95: float
+    longest: int
+    truncated: int
+    """Rows that are longer than the limit and lose their end."""
+    limit: int
+    """The limit, `maxLength`."""
+
+
+class SplitReport(ApiModel):
+    """One split after cleaning."""
+
+    rows: int
+    """Rows used."""
+    labels: dict[str, int] = Field(default_factory=dict)
+    """Rows of each label (classification)."""
+    numbers: dict[str, float] = Field(default_factory=dict)
+    """mean, std, min and max of the target (regression)."""
+    lengths: Lengths | None = None
+    """Lengths in tokens; missing where validation ran without the tokenizer."""
+
+
+class DataReport(ApiModel):
+    """What the data is like, before any training."""
+
+    files: list[str]
+    """Files read."""
+    rows_read: int
+    """Rows in the files."""
+    bad_rows: int
+    """Rows left out because they are broken or empty."""
+    bad_row_examples: list[BadRow] = Field(default_factory=list)
+    """The first of them."""
+    bad_row_reasons: dict[str, int] = Field(default_factory=dict)
+    """How often each reason occurred."""
+    duplicates_dropped: int = 0
+    """Training rows that repeated an earlier one."""
+    near_duplicates: int = 0
+    """Rows that are nearly the same as another one; each group of them is kept in one split."""
+    leaks: int = 0
+    """Rows of given validation or test files that are nearly the same as a training row."""
+    leak_examples: list[tuple[Place, Place]] = Field(default_factory=list)
+    """The first of them, each with its training row."""
+    conflicting_labels: int = 0
+    """Groups of rows with the same text and different labels."""
+    splits: dict[str, SplitReport] = Field(default_factory=dict)
+    """train, validation and test."""
+    imbalance: float | None = None
+    """Rows of the most frequent label for one of the rarest (training rows)."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Role to column."""
+    problem_type: str = ""
+    """SingleLabel, MultiLabel or Regression."""
+    label_names: list[str] = Field(default_factory=list)
+    """Names of the labels in the order of their numbers."""
+    warnings: list[str] = Field(default_factory=list)
+    """What a careful person would look at, in sentences."""
+
+
+class CurvePoint(ApiModel):
+    """One point of the curves."""
+
+    step: int
+    """Optimiser step."""
+    epoch: float
+    """Passes over the data."""
+    loss: float | None = None
+    """Mean training loss since the last point."""
+    learning_rate: float | None = None
+    """Learning rate of the step."""
+    gradient_norm: float | None = None
+    """Norm of the gradient before clipping."""
+    validation: dict[str, float] = Field(default_factory=dict)
+    """Metrics on the validation rows, where they were taken."""
+
+
+class Fit(StrEnum):
+    """What the curves say."""
+
+    GOOD = "Good"
+    OVERFITTING = "Overfitting"
+    UNDERFITTING = "Underfitting"
+    UNCERTAIN = "Uncertain"
+
+
+class Verdict(ApiModel):
+    """Over- or underfitting, named from the curves."""
+
+    fit: Fit
+    """What the curves say."""
+    reason: str
+    """The figures that say so."""
+    advice: str = ""
+    """What to try."""
+
+
+class ClassRow(ApiModel):
+    """Figures of one class on the test rows."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    """Test rows of the class."""
+
+
+class Sample(ApiModel):
+    """A test row with its prediction."""
+
+    text: str
+    """The input, shortened."""
+    expected: str
+    """Its label."""
+    predicted: str
+    """The prediction."""
+    baseline: str = ""
+    """The untouched model's prediction."""
+    confidence: float | None = None
+    """Probability of the prediction."""
+    loss: float | None = None
+    """Loss of the row; high means confidently wrong."""
+    place: Place | None = None
+    """Where the row came from."""
+
+
+class ReliabilityBin(ApiModel):
+    """One bin of the calibration curve."""
+
+    confidence: float
+    """Mean confidence in the bin."""
+    accuracy: float
+    """Share that was right."""
+    rows: int
+    """Rows in the bin."""
+
+
+class Details(ApiModel):
+    """What goes beyond single figures."""
+
+    confusion: list[list[int]] = Field(default_factory=list)
+    """Rows by true (first index) and predicted (second index) label (SingleLabel)."""
+    classes: list[ClassRow] = Field(default_factory=list)
+    """Figures of each class."""
+    reliability: list[ReliabilityBin] = Field(default_factory=list)
+    """Calibration curve."""
+    scatter: list[tuple[float, float]] = Field(default_factory=list)
+    """True and predicted value of up to 500 test rows (Regression)."""
+    worst: list[Sample] = Field(default_factory=list)
+    """Test rows with the highest loss."""
+    samples: list[Sample] = Field(default_factory=list)
+    """Test rows drawn at random."""
+
+
+class Parameters(ApiModel):
+    """Size of the model and of what was trained."""
+
+    total: int
+    trainable: int
+
+
+class Report(ApiModel):
+    """All that a run found out. Every part that was not reached is missing."""
+
+    format: Literal["finetune.dev/report/v1"] = "finetune.dev/report/v1"
+    job: str
+    """Name of the job."""
+    uid: str
+    """UID of the job."""
+    outcome: Outcome
+    """How the run ended."""
+    started_at: AwareDatetime
+    """When the run began."""
+    finished_at: AwareDatetime
+    """When it ended."""
+    failure: FailureInfo | None = None
+    """Why it failed."""
+    spec: dict[str, Any]
+    """The spec as it ran."""
+    resolved: Resolved | None = None
+    """Values in force where the spec left the choice to defaults."""
+    data: DataReport | None = None
+    """What the data is like."""
+    parameters: Parameters | None = None
+    """Size of the model and of what was trained."""
+    evaluation: EvaluationResult = Field(default_factory=EvaluationResult)
+    """What was measured on the test rows."""
+    evaluated_on: str = "test"
+    """The split behind `evaluation`."""
+    details: Details | None = None
+    """What goes beyond single figures."""
+    curves: list[CurvePoint] = Field(default_factory=list)
+    """Loss, learning rate and metrics over training."""
+    verdict: Verdict | None = None
+    """Over- or underfitting."""
+    timings: dict[str, float] = Field(default_factory=dict)
+    """Seconds of each phase."""
+    throughput: dict[str, float] = Field(default_factory=dict)
+    """samplesPerSecond, tokensPerSecond and paddingRatio of training."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of the libraries that took part."""
+    hardware: dict[str, str] = Field(default_factory=dict)
+    """What the run ran on."""

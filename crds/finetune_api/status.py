@@ -1,0 +1,106 @@
+"""`status`: what the operator tells. Bounded so that it stays below 16 KiB."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from finetune_api.base import ApiModel, ShortText
+from finetune_api.outcome import Artifacts, Digest, EvaluationResult, FailureInfo, LongUri, Message, Progress
+from finetune_api.resolved import Resolved
+
+
+class Phase(StrEnum):
+    """Where a job is in its life, in one word."""
+
+    PENDING = "Pending"
+    VALIDATING = "Validating"
+    QUEUED = "Queued"
+    STARTING = "Starting"
+    TRAINING = "Training"
+    EVALUATING = "Evaluating"
+    EXPORTING = "Exporting"
+    SUCCEEDED = "Succeeded"
+    SUSPENDED = "Suspended"
+    FAILED = "Failed"
+    GATE_FAILED = "GateFailed"
+
+
+class Condition(ApiModel):
+    """A condition as in the Kubernetes API conventions."""
+
+    type: ShortText
+    """Accepted, DataReady, Running, Progressing, Suspended, Succeeded or Failed."""
+    status: Literal["True", "False", "Unknown"]
+    """True, False or Unknown."""
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """Generation of the job that this was computed from."""
+    last_transition_time: AwareDatetime
+    """When `status` last changed."""
+    reason: ShortText
+    """CamelCase word for programs."""
+    message: Message = ""
+    """Sentence for people."""
+
+
+class Attempt(ApiModel):
+    """One try of the job."""
+
+    number: Annotated[int, Field(ge=1)]
+    """1 for the first."""
+    reason: ShortText = ""
+    """How it ended."""
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    """What its process ended with."""
+    started: AwareDatetime | None = None
+    """When its pod started."""
+    ended: AwareDatetime | None = None
+    """When its pod ended."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Last step it reached."""
+    resumed_from: Annotated[int, Field(ge=0)] | None = None
+    """Step that it went on from."""
+
+
+class CheckpointInfo(ApiModel):
+    """One committed checkpoint."""
+
+    step: Annotated[int, Field(ge=0)]
+    """Optimiser step."""
+    uri: LongUri
+    """Its folder."""
+    metric: float | None = None
+    """Value of `evaluation.metric` when it was saved."""
+    digest: Digest = ""
+    """SHA-256 of its manifest."""
+
+
+class Status(ApiModel):
+    """What is known of a job. Written by the operator only."""
+
+    list_map_keys: ClassVar[dict[str, list[str]]] = {"conditions": ["type"]}
+
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """Generation of the job that this status describes."""
+    phase: Phase = Phase.PENDING
+    """Where the job is in its life."""
+    conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)
+    """Standard conditions; `kubectl wait --for=condition=Succeeded` works."""
+    start_time: AwareDatetime | None = None
+    """When the first pod started."""
+    completion_time: AwareDatetime | None = None
+    """When the job ended."""
+    attempts: Annotated[list[Attempt], Field(max_length=16)] = Field(default_factory=list)
+    """The newest attempts, oldest first."""
+    progress: Progress | None = None
+    """How far training is."""
+    evaluation: EvaluationResult | None = None
+    """What was measured."""
+    checkpoints: Annotated[list[CheckpointInfo], Field(max_length=16)] = Field(default_factory=list)
+    """The newest committed checkpoints."""
+    artifacts: Artifacts | None = None
+    """Where the results are."""
+    resolved: Resolved | None = None
+    """Values in force where the spec left the choice to defaults."""
+    failure: FailureInfo | None = None
+    """Why the job failed."""

@@ -1,0 +1,102 @@
+"""What the API names but this version can't do: refused with words, never ignored."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic.alias_generators import to_camel
+
+from finetune_api.base import ApiModel
+from finetune_api.data import DataFormat
+from finetune_api.failures import Problem
+from finetune_api.tasks import BUILT
+
+if TYPE_CHECKING:
+    from finetune_api.job import Spec
+
+# Settings that no code honours yet: the path and the only value that is accepted.
+_ONLY: dict[str, Any] = {
+    "data.order": "Shuffled",
+    "method.full.trainable_layers": 0,
+    "method.full.layerwise_decay": 1,
+    "method.feature_extraction.head_hidden_size": 0,
+    "training.neftune_alpha": 0,
+    "evaluation.retention.data": [],
+    "evaluation.retention.task": None,
+    "evaluation.group_column": "",
+    "checkpoints.every_steps": 0,
+    "checkpoints.keep_best": 2,
+    "checkpoints.keep_last": 1,
+    "predict": None,
+    "compute.nodes": 1,
+}
+_SCHEMES = {"model": ("hf", "s3", "gs", "az", "file"), "data": ("hf", "s3", "gs", "az", "file"),
+            "output": ("s3", "gs", "az", "file")}
+
+
+def unsupported(spec: "Spec") -> list[Problem]:
+    """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
+    return [*_combination(spec), *_settings(spec), *_mixtures(spec), *_schemes(spec)]
+
+
+def _combination(spec: "Spec") -> Iterator[Problem]:
+    methods = BUILT.get(spec.task)
+    if methods is None:
+        built = ", ".join(BUILT)
+        yield Problem(f"{spec.task} is not built yet", "spec.task", f"this version can do: {built}")
+    elif spec.method.type not in methods:
+        built = ", ".join(sorted(methods))
+        yield Problem(
+            f"{spec.method.type} is not built yet for {spec.task}", "spec.method.type", f"this version can do: {built}"
+        )
+
+
+def _settings(spec: "Spec") -> Iterator[Problem]:
+    for path, only in _ONLY.items():
+        value = _value_at(spec, path)
+        if value is not _ABSENT and value != only:
+            wire = "spec." + ".".join(to_camel(part) for part in path.split("."))
+            yield Problem(f"{_shown(value)} is not built yet", wire, f"remove it, or use {_shown(only)}")
+
+
+def _mixtures(spec: "Spec") -> Iterator[Problem]:
+    for index, source in enumerate(spec.data.train):
+        if source.weight != 1:
+            yield Problem(
+                f"{source.weight:g} is not built yet", f"spec.data.train[{index}].weight", "remove it, or use 1"
+            )
+
+
+def _schemes(spec: "Spec") -> Iterator[Problem]:
+    yield from _scheme("model", "spec.model.uri", spec.model.uri)
+    for place in ("train", "validation", "test"):
+        for index, source in enumerate(getattr(spec.data, place)):
+            yield from _scheme("data", f"spec.data.{place}[{index}].uri", source.uri)
+            if source.format is DataFormat.CONLL:
+                yield Problem("CoNLL is not built yet", f"spec.data.{place}[{index}].format", "use CSV, JSONL or Parquet")
+    yield from _scheme("output", "spec.output.uri", spec.output.uri)
+
+
+def _scheme(place: str, path: str, uri: str) -> Iterator[Problem]:
+    scheme = uri.partition("://")[0]
+    if scheme not in _SCHEMES[place]:
+        yield Problem(f"{scheme}:// is not built yet", path, f"use one of {', '.join(_SCHEMES[place])}")
+
+
+_ABSENT = object()
+
+
+def _value_at(spec: "Spec", path: str) -> object:
+    node: object = spec
+    for part in path.split("."):
+        if node is None:
+            return _ABSENT
+        node = getattr(node, part)
+    return node
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, ApiModel):
+        return "this block"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "nothing" if value is None or value == "" else str(value)

@@ -1,0 +1,48 @@
+"""Tasks and methods by name, and which of their combinations are built today."""
+
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What the model learns to do; the name follows the Hugging Face `AutoModelFor...` classes."""
+
+    SEQUENCE_CLASSIFICATION = "SequenceClassification"
+    TOKEN_CLASSIFICATION = "TokenClassification"
+    SEQ2SEQ = "Seq2Seq"
+    CAUSAL_LM = "CausalLM"
+    MASKED_LM = "MaskedLM"
+    PREFERENCE = "Preference"
+    REWARD_MODEL = "RewardModel"
+    POLICY_OPTIMIZATION = "PolicyOptimization"
+
+
+class MethodType(StrEnum):
+    """How the weights change; the name follows PEFT where PEFT has it."""
+
+    FULL = "Full"
+    FEATURE_EXTRACTION = "FeatureExtraction"
+    LORA = "LoRA"
+    QLORA = "QLoRA"
+    DORA = "DoRA"
+    IA3 = "IA3"
+    PREFIX_TUNING = "PrefixTuning"
+    PROMPT_TUNING = "PromptTuning"
+    P_TUNING = "PTuning"
+    BOTTLENECK_ADAPTER = "BottleneckAdapter"
+
+
+class ProblemType(StrEnum):
+    """The kinds of sequence classification, as in a Hugging Face config's `problem_type`."""
+
+    AUTO = "Auto"
+    SINGLE_LABEL = "SingleLabel"
+    MULTI_LABEL = "MultiLabel"
+    REGRESSION = "Regression"
+
+
+BUILT: dict[Task, frozenset[MethodType]] = {
+    Task.SEQUENCE_CLASSIFICATION: frozenset(
+        {MethodType.FULL, MethodType.FEATURE_EXTRACTION, MethodType.LORA},
+    ),
+}
+"""What can run today. Everything else is refused with a message, never ignored (see `support`)."""
