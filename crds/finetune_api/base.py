@@ -26,7 +26,8 @@ class Rule:
 class ApiModel(BaseModel):
     """Base of all API types. Docstrings of fields become `kubectl explain` texts.
 
-    Raises `pydantic.ValidationError` on unknown fields and on the first broken `Rule` of a model.
+    Raises `pydantic.ValidationError` on unknown fields and on broken rules: one error of type `rule` for each model,
+    whose context lists all of its broken rules under `broken` as (field, message).
     """
 
     model_config = ConfigDict(
@@ -42,9 +43,10 @@ class ApiModel(BaseModel):
 
     @model_validator(mode="after")
     def _check_rules(self) -> Self:
-        for rule in self.rules:
-            if rule.holds is not None and not rule.holds(self):
-                raise PydanticCustomError("rule", "{message}", {"message": rule.message, "field": rule.field})
+        broken = [(rule.field, rule.message) for rule in self.rules if rule.holds is not None and not rule.holds(self)]
+        if broken:
+            text = "; ".join(message for _, message in broken)
+            raise PydanticCustomError("rule", "{message}", {"message": text, "field": broken[0][0], "broken": broken})
         return self
 
 

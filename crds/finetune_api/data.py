@@ -47,7 +47,8 @@ class DataSource(ApiModel):
 
     uri: DataUri
     """Where the rows are: `s3://`, `gs://` or `az://` object, `hf://datasets/owner/name[/file]`,
-    `configmap://name/key`, `pvc://claim/path`, or `file://path` (local runs; `file://./x` is relative to the manifest)."""
+    `configmap://name/key`, `pvc://claim/path`, or `file://path` (local runs; `file://./x` is relative to the
+    manifest)."""
 
     format: DataFormat = DataFormat.AUTO
     """File format; `Auto` goes by the file's ending."""

@@ -39,6 +39,9 @@ EXIT_CODE: dict[FailureClass, ExitCode] = {
     FailureClass.STOPPED: ExitCode.INTERRUPTED,
 }
 
+RETRIED = frozenset({FailureClass.TRANSIENT, FailureClass.INTERNAL})
+"""Classes that another attempt may cure; it counts against `runPolicy.backoffLimit`."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -52,7 +55,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        """`where: message. hint`, leaving out what is empty."""
+        """`where: message`, and the hint on a line of its own, leaving out what is empty."""
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text}\n  {self.hint}" if self.hint else text
 
@@ -72,6 +75,11 @@ class JobFailure(Exception):  # noqa: N818 -- "failure" is the API's word; an er
     def exit_code(self) -> ExitCode:
         """What the process ends with."""
         return EXIT_CODE[self.failure_class]
+
+    @property
+    def retried(self) -> bool:
+        """Whether another attempt is made, within `runPolicy.backoffLimit`."""
+        return self.failure_class in RETRIED
 
 
 def catalogue() -> dict[str, type[JobFailure]]:

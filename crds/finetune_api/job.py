@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from finetune_api import API_VERSION, KIND
 from finetune_api.base import ApiModel, Name, Rule
@@ -16,7 +16,15 @@ from finetune_api.tasks import Task
 from finetune_api.training import Training
 
 _FIXED_FIELDS = (
-    "task", "model", "data", "method", "training", "evaluation", "checkpoints", "output", "compute",
+    "task",
+    "model",
+    "data",
+    "method",
+    "training",
+    "evaluation",
+    "checkpoints",
+    "output",
+    "compute",
 )
 
 
@@ -81,7 +89,7 @@ JobName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=
 class Metadata(ApiModel):
     """The part of Kubernetes' ObjectMeta that a local run understands; the rest is kept as it is."""
 
-    model_config = {**ApiModel.model_config, "extra": "allow"}
+    model_config = ConfigDict(extra="allow")
 
     name: JobName
     """Name of the job, also a part of the output path."""
@@ -95,7 +103,12 @@ class FineTuneJob(ApiModel):
     """A fine-tuning run: base model and data in, evaluated model and report out."""
 
     api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION  # type: ignore[assignment]  # one constant, one literal
+    """Group and version of the API."""
     kind: Literal["FineTuneJob"] = KIND  # type: ignore[assignment]  # as above
+    """The kind, as Kubernetes calls it."""
     metadata: Metadata
+    """Name and, in a cluster, namespace."""
     spec: Spec
+    """What to fine-tune, on what, how, and what the result must reach. All but `runPolicy` is fixed at creation."""
     status: Status | None = None
+    """What is known of the job. Written by the operator only."""

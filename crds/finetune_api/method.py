@@ -24,8 +24,22 @@ class Full(ApiModel):
     """Factor on the learning rate for each layer further from the head; 1 means the same everywhere."""
 
 
+class Pooling(StrEnum):
+    """Which vector of a frozen base stands for a text."""
+
+    AUTO = "Auto"
+    HEAD = "Head"
+    MEAN = "Mean"
+
+
 class FeatureExtraction(ApiModel):
     """The base model stays frozen and encodes each row once; only the head is trained, on stored features."""
+
+    pooling: Pooling = Pooling.AUTO
+    """`Head` is the position that the classification head of the model class looks at (the first token of BERT,
+    the last of a decoder), `Mean` the mean over all tokens, which mostly carries more while the base is frozen.
+    `Auto` is what the model says of itself (sentence-transformers), else `Mean` where it can be built. Either
+    way the result is an ordinary model of its class."""
 
     head_hidden_size: Annotated[int, Field(ge=0, le=65536)] = 0
     """Width of a hidden layer in the head; 0 keeps the head of the model class."""

@@ -66,8 +66,10 @@ Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
 
 
 class RunPolicy(ApiModel):
-    """Retries, deadlines and clean-up in a cluster, with the meaning they have for Jobs. The only part of a spec
-    that may be changed later."""
+    """Retries, deadlines and clean-up in a cluster, with the meaning they have for Jobs.
+
+    The only part of a spec that may be changed later.
+    """
 
     suspend: bool = False
     """Save a checkpoint, free the pods and wait; set it back to go on."""

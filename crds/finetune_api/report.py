@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field
 
 from finetune_api.base import ApiModel
+from finetune_api.manifest import Lineage
 from finetune_api.outcome import EvaluationResult, FailureInfo, Outcome
 from finetune_api.resolved import Resolved
 
@@ -144,6 +145,8 @@ class Sample(ApiModel):
 
     text: str
     """The input, shortened."""
+    pair: str = ""
+    """The second text of a pair task, shortened."""
     expected: str
     """Its label."""
     predicted: str
@@ -235,3 +238,5 @@ class Report(ApiModel):
     """Versions of the libraries that took part."""
     hardware: dict[str, str] = Field(default_factory=dict)
     """What the run ran on."""
+    lineage: Lineage | None = None
+    """What the result was made from."""

@@ -75,6 +75,19 @@ class CheckpointInfo(ApiModel):
     """SHA-256 of its manifest."""
 
 
+class Summary(ApiModel):
+    """Short texts for the columns of `kubectl get`; programs read the figures behind them."""
+
+    progress: ShortText = ""
+    """Share of the steps done and their number, for example `42% 120/285`."""
+    loss: ShortText = ""
+    """Mean training loss since the last report, for example `0.3451`."""
+    metric: ShortText = ""
+    """The metric that counts and its newest value, for example `accuracy 0.913`."""
+    eta: ShortText = ""
+    """Time left at the present rate, for example `3m20s`."""
+
+
 class Status(ApiModel):
     """What is known of a job. Written by the operator only."""
 
@@ -94,6 +107,8 @@ class Status(ApiModel):
     """The newest attempts, oldest first."""
     progress: Progress | None = None
     """How far training is."""
+    summary: Summary | None = None
+    """Progress in words, as `kubectl get` shows it."""
     evaluation: EvaluationResult | None = None
     """What was measured."""
     checkpoints: Annotated[list[CheckpointInfo], Field(max_length=16)] = Field(default_factory=list)

@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from finetune_api.base import ApiModel
 from finetune_api.data import DataFormat
+from finetune_api.evaluation import Generation
 from finetune_api.failures import Problem
 from finetune_api.tasks import BUILT
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Settings that no code honours yet: the path and the only value that is accepted.
 _ONLY: dict[str, Any] = {
+    "data.columns.group": "",
     "data.order": "Shuffled",
     "method.full.trainable_layers": 0,
     "method.full.layerwise_decay": 1,
@@ -23,19 +25,25 @@ _ONLY: dict[str, Any] = {
     "evaluation.retention.data": [],
     "evaluation.retention.task": None,
     "evaluation.group_column": "",
+    "evaluation.generation": Generation(),
     "checkpoints.every_steps": 0,
     "checkpoints.keep_best": 2,
     "checkpoints.keep_last": 1,
     "predict": None,
     "compute.nodes": 1,
 }
-_SCHEMES = {"model": ("hf", "s3", "gs", "az", "file"), "data": ("hf", "s3", "gs", "az", "file"),
-            "output": ("s3", "gs", "az", "file")}
+RETENTION = "retention."
+"""How names of metrics begin that are taken on `evaluation.retention` rows."""
+_SCHEMES = {
+    "model": ("hf", "s3", "gs", "az", "file"),
+    "data": ("hf", "s3", "gs", "az", "file"),
+    "output": ("s3", "gs", "az", "file"),
+}
 
 
 def unsupported(spec: "Spec") -> list[Problem]:
     """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
-    return [*_combination(spec), *_settings(spec), *_mixtures(spec), *_schemes(spec)]
+    return [*_combination(spec), *_settings(spec), *_mixtures(spec), *_schemes(spec), *_gates(spec)]
 
 
 def _combination(spec: "Spec") -> Iterator[Problem]:
@@ -55,7 +63,7 @@ def _settings(spec: "Spec") -> Iterator[Problem]:
         value = _value_at(spec, path)
         if value is not _ABSENT and value != only:
             wire = "spec." + ".".join(to_camel(part) for part in path.split("."))
-            yield Problem(f"{_shown(value)} is not built yet", wire, f"remove it, or use {_shown(only)}")
+            yield Problem(f"{_shown(value)} is not built yet", wire, _remedy(only))
 
 
 def _mixtures(spec: "Spec") -> Iterator[Problem]:
@@ -72,7 +80,8 @@ def _schemes(spec: "Spec") -> Iterator[Problem]:
         for index, source in enumerate(getattr(spec.data, place)):
             yield from _scheme("data", f"spec.data.{place}[{index}].uri", source.uri)
             if source.format is DataFormat.CONLL:
-                yield Problem("CoNLL is not built yet", f"spec.data.{place}[{index}].format", "use CSV, JSONL or Parquet")
+                where = f"spec.data.{place}[{index}].format"
+                yield Problem("CoNLL is not built yet", where, "use CSV, JSONL or Parquet")
     yield from _scheme("output", "spec.output.uri", spec.output.uri)
 
 
@@ -80,6 +89,14 @@ def _scheme(place: str, path: str, uri: str) -> Iterator[Problem]:
     scheme = uri.partition("://")[0]
     if scheme not in _SCHEMES[place]:
         yield Problem(f"{scheme}:// is not built yet", path, f"use one of {', '.join(_SCHEMES[place])}")
+
+
+def _gates(spec: "Spec") -> Iterator[Problem]:
+    names = {"spec.evaluation.metric": spec.evaluation.metric}
+    names |= {f"spec.evaluation.gates[{n}].metric": gate.metric for n, gate in enumerate(spec.evaluation.gates)}
+    for path, name in names.items():
+        if name.startswith(RETENTION):
+            yield Problem(f"{name} is not built yet", path, "use a metric of the task itself")
 
 
 _ABSENT = object()
@@ -97,6 +114,9 @@ def _value_at(spec: "Spec", path: str) -> object:
 def _shown(value: object) -> str:
     if isinstance(value, ApiModel):
         return "this block"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    return "nothing" if value is None or value == "" else str(value)
+    return "this list" if isinstance(value, list) else str(value)
+
+
+def _remedy(only: object) -> str:
+    """What to do instead; a value that stands for nothing is not worth naming."""
+    return f"remove it, or use {only}" if isinstance(only, str | int) and only != "" else "remove it"

@@ -7,7 +7,7 @@ class Task(StrEnum):
     """What the model learns to do; the name follows the Hugging Face `AutoModelFor...` classes."""
 
     SEQUENCE_CLASSIFICATION = "SequenceClassification"
-    TOKEN_CLASSIFICATION = "TokenClassification"
+    TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 -- tokens of text, not of access
     SEQ2SEQ = "Seq2Seq"
     CAUSAL_LM = "CausalLM"
     MASKED_LM = "MaskedLM"

@@ -1,0 +1,82 @@
+# Every target that people and scripts rely on. `make help` prints the texts after `##`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/pytest $(ARGS)
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-emit-package finetune-api --group dev trainer-image/pyproject.toml -o requirements/lock.txt
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nARGS="..." is passed on to pytest: make test ARGS="-k lora -x"\n'
+
+# The environment is made again only when what goes into it has changed.
+$(READY): requirements/install requirements/bootstrap.txt requirements/lock.txt crds/pyproject.toml trainer-image/pyproject.toml
+	@requirements/install
+	@touch $@
+
+##@ Use
+.PHONY: run
+run: $(READY) ## Fine-tune a real model on examples/quickstart.yaml (result in runs/)
+	@uri=$$($(BIN)/python examples/fetch_model.py) || exit; \
+	set --; case "$$uri" in file://*) set -- --set "spec.model.uri=$$uri" --set spec.model.revision= ;; esac; \
+	$(BIN)/finetune-trainer run examples/quickstart.yaml --output runs "$$@"
+
+##@ Check
+.PHONY: test test-unit test-integration lint typecheck verify
+test: $(READY) ## Run all tests
+	$(PYTEST) tests
+
+test-unit: $(READY) ## Run the tests that need no server and no training
+	$(PYTEST) tests/unit
+
+test-integration: $(READY) ## Run the tests that train, or talk to a real API server or object store
+	$(PYTEST) tests/integration
+
+lint: $(READY) ## Check format, style, types, layers and the house rules
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit/test_repository.py
+
+typecheck: $(READY) ## Check types only
+	$(BIN)/mypy
+
+verify: lint ## Check all that lint does, and that generated files and the lock are up to date
+	$(BIN)/python -m finetune_api.crd --check
+	$(BIN)/python -m finetune_api.reference --check
+	$(BIN)/python requirements/check_lock.py
+
+##@ Change
+.PHONY: fmt crds docs lock
+fmt: $(READY) ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+crds: $(READY) ## Generate crds/*.yaml from the pydantic models
+	$(BIN)/python -m finetune_api.crd
+
+docs: $(READY) ## Generate docs/reference from the code
+	$(BIN)/python -m finetune_api.reference
+
+lock: $(READY) ## Lock the dependencies again (newest versions: make lock ARGS=--upgrade)
+	$(LOCK) $(ARGS)
+
+##@ Measure
+.PHONY: bench-trainer bench-quality
+bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
+	$(BIN)/python benchmarks/trainer.py $(ARGS)
+
+bench-quality: $(READY) ## Compare the quality of results with a hand-written script, side by side
+	$(BIN)/python benchmarks/quality.py $(ARGS)
+
+##@ Clean
+.PHONY: clean
+clean: ## Remove the environment and all caches of the tree (runs/ stays)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

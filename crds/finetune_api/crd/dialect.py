@@ -1,0 +1,51 @@
+"""JSON schema as pydantic writes it, less what an API server doesn't know and more of what it does."""
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
+from pydantic_core import core_schema
+
+from finetune_api.base import ApiModel, Rule
+
+
+class KubernetesSchema(GenerateJsonSchema):
+    """Writes optional fields without `null`, literals as enums, empty parents as defaults, and rules as CEL."""
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:  # noqa: ARG002 -- the signature is pydantic's
+        """Keep the order of the models."""
+        return value
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """An optional field is one that may be left out; the API server drops an explicit null by itself."""
+        return self.generate_inner(schema["schema"])
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        """`const` is unknown to an API server; an enum of one word says the same."""
+        return {"type": "string", "enum": [str(word) for word in schema["expected"]]}
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        """The default to store, if there is one.
+
+        A block defaults to `{}`, and its fields fill themselves. Only where it has rules it is written out: the API
+        server tries them on the default as it stands.
+        """
+        factory: Any = schema.get("default_factory")
+        default = factory() if factory is not None else schema.get("default", NoDefault)
+        if isinstance(default, ApiModel):
+            return default.model_dump(mode="json", by_alias=True, exclude_none=True) if default.rules else {}
+        return NoDefault if default is None else default
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Add the rules of an API model and the keys of its lists."""
+        generated = super().model_schema(schema)
+        model = schema["cls"]
+        if issubclass(model, ApiModel) and model.rules:
+            generated["x-kubernetes-validations"] = [_validation(rule) for rule in model.rules]
+        for name, keys in getattr(model, "list_map_keys", {}).items():
+            generated["properties"][name] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys}
+        return generated
+
+
+def _validation(rule: Rule) -> dict[str, str]:
+    validation = {"rule": rule.cel, "message": rule.message}
+    return validation | ({"fieldPath": f".{rule.field}"} if rule.field else {})

@@ -1,0 +1,23 @@
+"""What a misspelt name was probably meant to be."""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """Those of `names` that `name` is probably meant to be, best first.
+
+    Case, hyphens and underscores don't matter; a name with the same letters and digits is the only answer.
+    """
+    by_letters: dict[str, list[str]] = {}
+    for other in names:
+        by_letters.setdefault(_letters(other), []).append(other)
+    if _letters(name) in by_letters:
+        return by_letters[_letters(name)]
+    near = get_close_matches(_letters(name), by_letters, n=count, cutoff=0.65)
+    return [other for letters in near for other in by_letters[letters]][:count]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())

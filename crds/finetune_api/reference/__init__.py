@@ -1,0 +1,1 @@
+"""Reference pages in `docs/reference`, written from the API: `python -m finetune_api.reference [--check] [FOLDER]`."""

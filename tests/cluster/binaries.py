@@ -1,0 +1,167 @@
+"""Finds or makes the programs of a control plane: etcd, kube-apiserver, kubectl and the rest of Kubernetes.
+
+    python tests/cluster/binaries.py etcd kube-apiserver kubectl     # get them now, print where they are
+
+In this order: `$KUBEBUILDER_ASSETS` (the convention of envtest), the cache below `$XDG_CACHE_HOME`, the release of
+envtest, `go build` of the versions in go.mod. Needs the standard library only, and Go for the last.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+MODULE = Path(__file__).parent
+KUBERNETES = "v1.34.4"
+
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    **{
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in (
+            "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy",
+        )
+    },
+}  # fmt: skip
+"""Go packages of the programs; each is a `tool` in go.mod."""
+
+_VERSION = "k8s.io/component-base/version"
+_LINKER_FLAGS = f"-s -w -X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
+
+ENVTEST = "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1"
+ENVTEST_SHA512 = {
+    "darwin-amd64": "d9e0464dc1708c36ab41147b5e364c8b8e201eafc14c299dcbe58ebeaa82c651b8e834647167a951ded8c6d08c616aad"
+    "bae1673a54743f9c8fa15a278c78c0c0",
+    "darwin-arm64": "43d7c10b74100d20044df7c73be03e26f8243a9cb7c1d3035e581ee7bb0c7ffcaf759b9e182186b5bb2f47d160883541"
+    "4ca443181a02d9ecb6c9cf04b43e3809",
+    "linux-amd64": "c5e7c237ae18a8c65d0df1214b864ecd19aa9ff4f1383dbd477c202546d778c0f74efe15750ec38f57d8de26ba17cd62"
+    "f404446cdd3c975399a5d4589de35cdd",
+    "linux-arm64": "bf13d2456183e66d084e28e1c9eed6a408fb77a06d8d1fd0461a7d9bc0c90b63d29ea67870b28f80d1f992acb026007d"
+    "6f43987753c859c81d6a78bc1ca2c903",
+}
+"""From envtest-releases.yaml of the same repository."""
+_ENVTEST_PROGRAMS = frozenset({"etcd", "kube-apiserver", "kubectl"})
+_DOWNLOAD_SECONDS = 10
+"""Patience for the first byte; where the network is closed, the build should not wait long."""
+
+
+class BinaryMissingError(Exception):
+    """A program is nowhere to be had; the message lists what was tried."""
+
+
+def cache_folder() -> Path:
+    """Where programs are kept: outside the tree, apart for each state of go.sum."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()
+    return caches / "finetune" / "control-plane" / digest[:16]
+
+
+def this_system() -> str:
+    """System and processor as Go names them, for example `linux-amd64`."""
+    processor = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"{platform.system().lower()}-{processor}"
+
+
+def find(name: str) -> Path:
+    """Return the path of the program `name`, getting it first where needed (a build takes minutes, once).
+
+    Raises `BinaryMissingError` with all reasons when it can't be had.
+    """
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and (Path(assets) / name).is_file():
+        return Path(assets) / name
+    program = cache_folder() / name
+    tried = [] if assets is None else [f"$KUBEBUILDER_ASSETS ({assets}) has no {name}"]
+    for get in (_download, _build):
+        if program.is_file():
+            break
+        program.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            get(name, program.parent)
+        except BinaryMissingError as error:
+            tried.append(str(error))
+    if not program.is_file():
+        raise BinaryMissingError(f"no {name}: " + "; ".join(tried))
+    return program
+
+
+def _download(name: str, folder: Path) -> None:
+    """Take all programs of the envtest release that are not there yet."""
+    system = this_system()
+    if name not in _ENVTEST_PROGRAMS or system not in ENVTEST_SHA512:
+        raise BinaryMissingError(f"envtest has no {name} for {system}")
+    url = f"{ENVTEST}/{ENVTEST.rpartition('/')[2]}-{system}.tar.gz"
+    try:
+        with urllib.request.urlopen(url, timeout=_DOWNLOAD_SECONDS) as response:  # noqa: S310 -- a constant
+            archive = response.read()
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise BinaryMissingError(f"{url} can't be downloaded ({error})") from error
+    if hashlib.sha512(archive).hexdigest() != ENVTEST_SHA512[system]:
+        raise BinaryMissingError(f"{url} is not the archive that it was (SHA-512 differs)")
+    _unpack(archive, folder)
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    with tarfile.open(fileobj=BytesIO(archive)) as files:
+        for member in files:
+            name = Path(member.name).name
+            content = files.extractfile(member) if name in _ENVTEST_PROGRAMS and member.isfile() else None
+            if content is not None and not (folder / name).exists():
+                _put(content.read(), folder / name)
+
+
+def _put(content: bytes, path: Path) -> None:
+    with TemporaryDirectory(dir=path.parent) as scratch:
+        part = Path(scratch) / path.name
+        part.write_bytes(content)
+        part.chmod(0o755)
+        part.rename(path)
+
+
+def _build(name: str, folder: Path) -> None:
+    """Build the version of go.mod, beside the tests rather than before them: at the lowest priority."""
+    go = shutil.which("go")
+    if go is None:
+        raise BinaryMissingError("Go is not installed, so it can't be built; install Go or set KUBEBUILDER_ASSETS")
+    _tell(f"building {name}; this takes minutes, once a machine")
+    with TemporaryDirectory(dir=folder) as scratch:
+        part = Path(scratch) / name
+        command = [
+            go,
+            "build",
+            "-mod=readonly",
+            "-trimpath",
+            "-ldflags",
+            _LINKER_FLAGS,
+            "-o",
+            str(part),
+            PACKAGES[name],
+        ]
+        environment = {**os.environ, "CGO_ENABLED": "0"}
+        nice = [shutil.which("nice"), "-n", "19"] if shutil.which("nice") else []
+        built = subprocess.run(
+            [*nice, *command], cwd=MODULE, env=environment, capture_output=True, text=True, check=False
+        )
+        if built.returncode != 0:
+            raise BinaryMissingError(f"go build failed: {built.stderr.strip()[-1000:]}")
+        part.rename(folder / name)
+
+
+def _tell(text: str) -> None:
+    """Say it on the terminal even while pytest captures."""
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"{text}\n")
+        sys.__stderr__.flush()
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or ["etcd", "kube-apiserver", "kubectl"]:
+        print(find(wanted))  # noqa: T201 -- a command's answer

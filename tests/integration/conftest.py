@@ -1,0 +1,40 @@
+"""Real servers for the tests, started once a session."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))  # plain modules, which scripts use too
+
+from binaries import BinaryMissingError, find
+from control_plane import ControlPlane
+
+CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and kube-apiserver. Where they can't be had: a skip, or with FINETUNE_REQUIRE_CONTROL_PLANE=1 a failure."""
+    try:
+        for name in ("etcd", "kube-apiserver", "kubectl"):
+            find(name)
+    except BinaryMissingError as missing:
+        if os.environ.get("FINETUNE_REQUIRE_CONTROL_PLANE", "0") not in ("", "0"):
+            pytest.fail(f"no control plane, and FINETUNE_REQUIRE_CONTROL_PLANE is set: {missing}", pytrace=False)
+        pytest.skip(f"no control plane: {missing}")
+    with ControlPlane(tmp_path_factory.mktemp("control_plane")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def api_server(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with the CRD in it, as `kubectl apply -f crds/` puts it there."""
+    applied = control_plane.kubectl("apply", "-f", str(CRD))
+    assert applied.returncode == 0, applied.stderr
+    waited = control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRD))
+    assert waited.returncode == 0, waited.stderr
+    control_plane.wait_for("/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs")
+    return control_plane

@@ -1,0 +1,124 @@
+"""What the API names and this version can't do is refused, field by field, never ignored."""
+
+from functools import reduce
+from itertools import product
+from typing import Any
+
+import pytest
+from pydantic.alias_generators import to_camel
+
+from finetune_api.base import ApiModel
+from finetune_api.fields import fields, parse_path, schema_path
+from finetune_api.job import Spec
+from finetune_api.method import BLOCKS
+from finetune_api.support import _ONLY, unsupported
+from finetune_api.tasks import BUILT, MethodType, Task
+
+OTHER_VALUES: dict[str, Any] = {
+    "data.columns.group": "team",
+    "data.order": "EasyFirst",
+    "method.full.trainable_layers": 2,
+    "method.full.layerwise_decay": 0.9,
+    "method.feature_extraction.head_hidden_size": 64,
+    "training.neftune_alpha": 5,
+    "evaluation.retention.data": [{"uri": "file://old.csv"}],
+    "evaluation.retention.task": "MaskedLM",
+    "evaluation.group_column": "team",
+    "evaluation.generation": {"numBeams": 4},
+    "checkpoints.every_steps": 100,
+    "checkpoints.keep_best": 3,
+    "checkpoints.keep_last": 2,
+    "predict": {"input": "file://new.csv"},
+    "compute.nodes": 2,
+}
+MINIMAL: dict[str, Any] = {
+    "task": "SequenceClassification",
+    "model": {"uri": "hf://a/b"},
+    "data": {"train": [{"uri": "file://x.csv"}]},
+    "output": {"uri": "file://out"},
+}
+
+
+def spec_with(path: str, value: Any) -> Spec:
+    """The minimal spec with one value set, below the method type that the path is of."""
+    *above, name = [part if part.isdigit() else to_camel(part) for part in path.split(".")]
+    spec = Spec.model_validate(MINIMAL).model_dump(mode="json", by_alias=True)
+    if above[:1] == ["method"]:
+        method = next(method for method, block in BLOCKS.items() if to_camel(block) == above[1])
+        spec["method"] = {"type": method, above[1]: {}}
+    node = reduce(lambda below, part: below[int(part) if part.isdigit() else part], above, spec)
+    node[name] = value
+    return Spec.model_validate(spec)
+
+
+def test_the_minimal_spec_can_run() -> None:
+    assert unsupported(Spec.model_validate(MINIMAL)) == []
+
+
+@pytest.mark.causes("NotBuiltYet")
+@pytest.mark.parametrize(("task", "method"), list(product(Task, MethodType)))
+def test_a_combination_runs_if_and_only_if_it_is_built(task: Task, method: MethodType) -> None:
+    spec = Spec.model_validate(MINIMAL | {"task": task, "method": {"type": method}})
+    problems = unsupported(spec)
+    if method in BUILT.get(task, ()):
+        assert problems == []
+    else:
+        assert [problem.where for problem in problems] == ["spec.method.type" if task in BUILT else "spec.task"]
+        assert (method if task in BUILT else task) in problems[0].message
+        assert "this version can do: " in problems[0].hint
+
+
+def test_every_path_that_is_refused_exists_and_accepts_its_default() -> None:
+    assert set(_ONLY) == set(OTHER_VALUES)
+    for path, only in _ONLY.items():
+        model: type[ApiModel] = Spec
+        for part in path.split("."):
+            field = model.model_fields[part]
+            nested = [
+                kind for kind in getattr(field.annotation, "__args__", (field.annotation,)) if isinstance(kind, type)
+            ]
+            model = next((kind for kind in nested if issubclass(kind, ApiModel)), model)
+        assert field.get_default(call_default_factory=True) == only, "a default must never be refused"
+
+
+@pytest.mark.causes("NotBuiltYet")
+@pytest.mark.parametrize(("path", "value"), OTHER_VALUES.items(), ids=OTHER_VALUES)
+def test_a_setting_that_nothing_honours_is_refused(path: str, value: Any) -> None:
+    problems = unsupported(spec_with(path, value))
+    where = "spec." + ".".join(to_camel(part) for part in path.split("."))
+    assert [problem.where for problem in problems] == [where]
+    assert schema_path(parse_path(where)) in fields()
+    assert problems[0].message.endswith("is not built yet")
+    assert problems[0].hint.startswith("remove it")
+    assert "None" not in problems[0].hint
+
+
+@pytest.mark.causes("NotBuiltYet")
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("data.train.0.weight", 2),
+        ("data.train.0.format", "CoNLL"),
+        ("data.train.0.uri", "pvc://claim/x.csv"),
+        ("data.train.0.uri", "configmap://name/key"),
+        ("model.uri", "pvc://claim/model"),
+        ("model.uri", "finetunejob://other"),
+        ("output.uri", "pvc://claim/out"),
+        ("evaluation.metric", "retention.perplexity"),
+    ],
+)
+def test_what_stores_formats_and_mixtures_can_not_do_yet(path: str, value: Any) -> None:
+    problems = unsupported(spec_with(path, value))
+    assert [problem.where for problem in problems] == ["spec." + path.replace(".0", "[0]")]
+    assert "is not built yet" in problems[0].message
+
+
+def test_files_for_validation_and_test_are_looked_at_too() -> None:
+    for place in ("validation", "test"):
+        problems = unsupported(spec_with(f"data.{place}", [{"uri": "pvc://claim/x.csv"}]))
+        assert [problem.where for problem in problems] == [f"spec.data.{place}[0].uri"]
+
+
+def test_gates_on_old_skills_are_refused() -> None:
+    problems = unsupported(spec_with("evaluation.gates", [{"metric": "retention.perplexity", "maxRegression": 0.1}]))
+    assert [problem.where for problem in problems] == ["spec.evaluation.gates[0].metric"]

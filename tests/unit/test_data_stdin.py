@@ -1,0 +1,35 @@
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from finetune_trainer.data import Row, read_rows
+
+
+@pytest.mark.parametrize(
+    ("piped", "values"),
+    [
+        (b'{"text": "a"}\n{"text": "b"}\n', [{"text": "a"}, {"text": "b"}]),
+        (b'[{"text": "a"}]', [{"text": "a"}]),
+        (b"id;text\n1;a, b\n", [{"id": "1", "text": "a, b"}]),
+        (b"\xef\xbb\xbftext\na, b\n", [{"text": "a, b"}]),
+        (b"Hello, world\n\nGoodbye\r\n", [{"text": "Hello, world"}, {"text": "Goodbye"}]),
+        (b"", []),
+    ],
+)
+def test_what_is_piped_in_is_recognised(
+    monkeypatch: pytest.MonkeyPatch, piped: bytes, values: list[dict[str, object]]
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(piped)))
+    rows = [row for row in read_rows("-", Path.cwd()) if isinstance(row, Row)]
+    assert [row.values for row in rows] == values
+    assert all(row.place.file == "stdin" for row in rows)
+
+
+def test_rows_without_labels_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("id,text\n7,hello\n")
+    (row,) = read_rows("file://./new.csv", tmp_path)
+    assert isinstance(row, Row)
+    assert row.values == {"id": "7", "text": "hello"}
+    assert (row.place.file, row.place.line) == ("new.csv", 2)

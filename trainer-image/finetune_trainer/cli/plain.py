@@ -1,0 +1,94 @@
+"""Progress as plain log lines, for files, pods and CI."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from finetune_api.outcome import Progress
+from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.resolved import Resolved
+
+from finetune_trainer.cli.words import (
+    data_line,
+    duration,
+    evaluation_line,
+    model_line,
+    progress_line,
+    summary_lines,
+)
+from finetune_trainer.observer import Advance
+
+_SECONDS_BETWEEN = 5.0
+
+
+class PlainObserver:
+    """Writes a line for each thing that happens, and for training one every few seconds."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._last = 0.0
+
+    def phase(self, name: str) -> None:
+        """Announce a phase."""
+        self._write(f"[{name}]")
+
+    def said(self, text: str) -> None:
+        """Write a line."""
+        self._write(text)
+
+    def warned(self, text: str) -> None:
+        """Write a warning."""
+        self._write(f"warning: {text}")
+
+    @contextmanager
+    def working(self, what: str, total: int) -> Iterator[Advance]:
+        """Write a line now and then while something long goes on."""
+        done, start = 0, time.monotonic()
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if self._is_due():
+                self._write(f"{what}: {done}/{total}")
+
+        yield advance
+        if time.monotonic() - start > _SECONDS_BETWEEN:
+            self._write(f"{what}: done in {duration(time.monotonic() - start)}")
+
+    def data_ready(self, report: DataReport) -> None:
+        """Say what the data is like."""
+        self._write(data_line(report))
+        for warning in report.warnings:
+            self.warned(warning)
+
+    def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:
+        """Say what is trained and with which values."""
+        for line in model_line(parameters, resolved, hardware):
+            self._write(line)
+
+    def trained(self, progress: Progress) -> None:
+        """Write how training goes, every few seconds and at the end."""
+        if self._is_due() or progress.step == progress.total_steps:
+            self._write(progress_line(progress))
+
+    def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
+        """Write the metrics on the validation rows."""
+        self._write(evaluation_line(step, metrics, is_best))
+
+    def finished(self, report: Report, uri: str) -> None:
+        """Write how it ended."""
+        for line in summary_lines(report, uri):
+            self._write(line)
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < _SECONDS_BETWEEN:
+            return False
+        self._last = now
+        return True
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()

@@ -1,0 +1,153 @@
+"""Progress on a terminal: bars while something runs, a table at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from finetune_api.outcome import Outcome, Progress
+from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.resolved import Resolved
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from finetune_trainer.cli.words import (
+    data_line,
+    evaluation_line,
+    headline_rows,
+    model_line,
+    number,
+    outcome_line,
+)
+from finetune_trainer.observer import Advance
+
+_STYLE = {
+    Outcome.SUCCEEDED: "bold green",
+    Outcome.GATE_FAILED: "bold yellow",
+    Outcome.FAILED: "bold red",
+    Outcome.STOPPED: "bold yellow",
+}
+
+
+class TerminalObserver:
+    """Shows a run to a person."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None
+        self._training: TaskID | None = None
+
+    def phase(self, name: str) -> None:
+        """Announce a phase."""
+        self._end_training()
+        self._console.print(Text(f"● {name}", style="bold cyan"))
+
+    def said(self, text: str) -> None:
+        """Print a line."""
+        self._print(text, "dim")
+
+    def warned(self, text: str) -> None:
+        """Print a warning."""
+        self._print(f"! {text}", "yellow")
+
+    @contextmanager
+    def working(self, what: str, total: int) -> Iterator[Advance]:
+        """Show a bar that goes away when it is full."""
+        with self._new_bars(transient=True) as bars:
+            task = bars.add_task(f"  {what}", total=total, note="")
+            yield lambda rows: bars.advance(task, rows)
+
+    def data_ready(self, report: DataReport) -> None:
+        """Say what the data is like."""
+        self._print(data_line(report))
+        for warning in report.warnings:
+            self.warned(warning)
+
+    def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:
+        """Say what is trained and with which values."""
+        for line in model_line(parameters, resolved, hardware):
+            self._print(line)
+
+    def trained(self, progress: Progress) -> None:
+        """Move the training bar."""
+        if self._bars is None:
+            self._bars = self._new_bars(transient=True)
+            self._bars.start()
+            self._training = self._bars.add_task("  training", total=progress.total_steps, note="")
+        if self._training is not None:
+            note = f"loss {progress.loss:.3f}  {progress.samples_per_second:.0f} rows/s"
+            self._bars.update(self._training, completed=progress.step, note=note)
+
+    def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
+        """Print the metrics on the validation rows above the bar."""
+        self._print(evaluation_line(step, metrics, is_best), "green" if is_best else None)
+
+    def finished(self, report: Report, uri: str) -> None:
+        """Print the table, the gates and where everything is."""
+        self._end_training()
+        self._console.print()
+        if report.evaluation.metrics:
+            self._console.print(result_table(report))
+        self._console.print(Text(outcome_line(report), style=_STYLE[report.outcome]))
+        if report.verdict is not None:
+            self._console.print(Text(f"{report.verdict.fit}: {report.verdict.reason}", style="dim"))
+        if report.failure is None:
+            self._places(uri)
+
+    def _places(self, uri: str) -> None:
+        folder = uri.removeprefix("file://")
+        for name, value in (
+            ("model", f"{folder}/model"),
+            ("report", f"{folder}/report/index.html"),
+            ("try it", f'echo "your text" | finetune-trainer predict {folder} -'),
+        ):
+            self._console.print(Text(f"  {name:<8}", style="bold") + Text(value), soft_wrap=True)
+
+    def _end_training(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = self._training = None
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        console = self._bars.console if self._bars else self._console
+        console.print(Text(f"  {text}", style=style or ""))
+
+    def _new_bars(self, *, transient: bool) -> Bars:
+        return Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=transient,
+        )
+
+
+def result_table(report: Report) -> Table:
+    """Baseline against tuned, and the gates."""
+    table = Table(title=f"{report.job}: {report.evaluated_on} rows", title_justify="left", title_style="bold")
+    table.add_column("metric")
+    for column in ("baseline", "tuned", "gate"):
+        table.add_column(column, justify="right")
+    problem_type = report.data.problem_type if report.data else ""
+    rows = headline_rows(report.evaluation, problem_type)
+    shown = {name for name, _, _ in rows}
+    rows += [
+        (gate.metric, gate.baseline, gate.value)
+        for gate in report.evaluation.gates
+        if gate.metric not in shown and gate.value is not None
+    ]
+    for name, before, after in rows:
+        table.add_row(name, number(before) if before is not None else "-", Text(number(after), style="bold"), _gates(report, name))
+    return table
+
+
+def _gates(report: Report, metric: str) -> Text:
+    text = Text()
+    for gate in report.evaluation.gates:
+        if gate.metric == metric:
+            mark, style = ("✓", "green") if gate.passed else ("✗", "red")
+            text.append(f"{', ' if text else ''}{gate.limit} {mark}", style=style)
+    return text

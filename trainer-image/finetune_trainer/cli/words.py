@@ -1,0 +1,104 @@
+"""The words that all ways of showing a run share. Pure: facts in, lines out."""
+
+from finetune_api.outcome import EvaluationResult, Outcome, Progress
+from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.resolved import Resolved
+
+HEADLINE = {
+    "SingleLabel": ("accuracy", "f1Macro", "evalLoss", "calibrationError"),
+    "MultiLabel": ("f1Micro", "f1Macro", "accuracy", "evalLoss"),
+    "Regression": ("rootMeanSquaredError", "meanAbsoluteError", "r2", "spearman"),
+}
+"""The few metrics that a terminal shows; the report has all."""
+
+_SHOWN_METRICS = 4
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `8s`, `2m 05s`, `3h 10m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def number(value: float) -> str:
+    """A metric with the digits that matter."""
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def data_line(report: DataReport) -> str:
+    """The data in one line."""
+    splits = ", ".join(f"{name} {split.rows:,}" for name, split in report.splits.items())
+    labels = f"; {len(report.label_names)} labels" if report.label_names else ""
+    left_out = [
+        f"{count:,} {what}"
+        for count, what in ((report.bad_rows, "bad rows left out"), (report.duplicates_dropped, "duplicates dropped"))
+        if count
+    ]
+    return f"data: {splits} rows{labels}" + "".join(f"; {part}" for part in left_out)
+
+
+def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> list[str]:
+    """What is trained, with which values, on what."""
+    share = 100 * parameters.trainable / max(1, parameters.total)
+    device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {hardware.get('threads')} threads"
+    return [
+        f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.2g} %)",
+        f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
+        f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens; {device}, {hardware.get('precision')}",
+    ]
+
+
+def progress_line(progress: Progress) -> str:
+    """How training goes, in one line."""
+    parts = [f"step {progress.step}/{progress.total_steps} ({progress.percent:.0f} %)"]
+    if progress.loss is not None:
+        parts.append(f"loss {progress.loss:.4f}")
+    if progress.samples_per_second is not None:
+        parts.append(f"{progress.samples_per_second:.1f} rows/s")
+    if progress.eta_seconds is not None:
+        parts.append(f"{duration(progress.eta_seconds)} left")
+    return ", ".join(parts)
+
+
+def evaluation_line(step: int, metrics: dict[str, float], is_best: bool) -> str:
+    """Metrics on the validation rows, the best known first."""
+    known = [name for names in HEADLINE.values() for name in names]
+    shown = list(dict.fromkeys(name for name in known if name in metrics))[:_SHOWN_METRICS]
+    figures = ", ".join(f"{name} {number(metrics[name])}" for name in shown)
+    return f"validation at step {step}: {figures}{' (best so far)' if is_best else ''}"
+
+
+def headline_rows(evaluation: EvaluationResult, problem_type: str) -> list[tuple[str, float | None, float]]:
+    """Name, baseline and tuned value of the metrics worth showing first."""
+    names = HEADLINE.get(problem_type, ("evalLoss",))
+    return [
+        (name, evaluation.baseline.get(name), evaluation.metrics[name]) for name in names if name in evaluation.metrics
+    ]
+
+
+def outcome_line(report: Report) -> str:
+    """How the run ended, in one line."""
+    took = duration((report.finished_at - report.started_at).total_seconds())
+    if report.outcome is Outcome.GATE_FAILED:
+        missed = [gate.metric for gate in report.evaluation.gates if not gate.passed]
+        return f"{report.outcome}: the gate on {', '.join(missed)} was missed ({took})"
+    return f"{report.outcome} in {took}"
+
+
+def summary_lines(report: Report, uri: str) -> list[str]:
+    """The end of a run as plain lines."""
+    lines = [outcome_line(report)]
+    problem_type = report.data.problem_type if report.data else ""
+    for name, before, after in headline_rows(report.evaluation, problem_type):
+        baseline = f"{number(before)} -> " if before is not None else ""
+        lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}")
+    lines += [
+        f"  gate {gate.metric} {gate.limit}: {'passed' if gate.passed else 'MISSED'}" for gate in report.evaluation.gates
+    ]
+    if report.failure is None:
+        lines += [f"  model:  {uri}/model", f"  report: {uri}/report/index.html"]
+    return lines

@@ -1,0 +1,75 @@
+"""Which rows go through the model together: pure functions of lengths and seed, so any step can be found again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+_MEGABATCH = 50
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How rows are grouped into optimiser steps and forward passes.
+
+    Rows of like length are put together, so that little is padded; the order of the batches stays random. A step
+    has `batch_size` rows; a forward pass has as many of them as fit `token_budget` padded tokens (and
+    `device_batch_size` rows, unless 0).
+    """
+
+    lengths: NDArray[np.int64]
+    """Length of each row in tokens, [n]."""
+    batch_size: int
+    device_batch_size: int
+    token_budget: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the rows."""
+        return -(-len(self.lengths) // self.batch_size)
+
+    def epoch(self, number: int) -> list[Rows]:
+        """Batches of row indices of epoch `number` (from 0): every row once, the same at each call."""
+        rng = np.random.default_rng((self.seed, number))
+        order = rng.permutation(len(self.lengths))
+        batches = [
+            batch
+            for mega in self._megabatches(order)
+            for batch in self._cut(mega[np.argsort(-self.lengths[mega], kind="stable")])
+        ]
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+    def micro_batches(self, batch: Rows) -> Iterator[Rows]:
+        """Cut one step's rows into forward passes."""
+        yield from cut_by_tokens(batch, self.lengths, self.token_budget, self.device_batch_size)
+
+    def _megabatches(self, order: Rows) -> list[Rows]:
+        # At least four, else a small data set would see the very same batches in every epoch. All but the last
+        # hold whole batches, so that an epoch has no more steps than it must.
+        steps = self.steps_per_epoch
+        count = max(min(4, steps), steps // _MEGABATCH)
+        size = -(-steps // count) * self.batch_size
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def _cut(self, rows: Rows) -> list[Rows]:
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+
+
+def cut_by_tokens(rows: Rows, lengths: NDArray[np.int64], budget: int, most_rows: int = 0) -> Iterator[Rows]:
+    """Cut rows, sorted by falling length, into parts of at most `budget` padded tokens (one row at least)."""
+    rows = rows[np.argsort(-lengths[rows], kind="stable")]
+    start = 0
+    while start < len(rows):
+        fitting = max(1, budget // max(1, int(lengths[rows[start]])))
+        size = min(fitting, most_rows) if most_rows else fitting
+        yield rows[start : start + size]
+        start += size
+
+
+def padding_ratio(parts: list[Rows], lengths: NDArray[np.int64]) -> float:
+    """Share of padding among all tokens that go through the model."""
+    padded = sum(len(part) * int(lengths[part].max()) for part in parts)
+    return 1 - float(sum(int(lengths[part].sum()) for part in parts)) / padded if padded else 0.0

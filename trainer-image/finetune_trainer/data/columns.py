@@ -1,0 +1,91 @@
+"""Which column plays which role, and what to write when a name is off."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+from pydantic.alias_generators import to_camel
+
+from finetune_api.data import Columns
+from finetune_api.failures import ColumnMissing, Problem
+from finetune_trainer.data.rows import shown
+
+_SYNONYMS = {
+    "text": (
+        "text", "sentence", "review", "content", "body", "tweet", "message", "comment", "document", "utterance",
+        "question", "query", "description", "title", "headline", "input", "prompt", "post", "abstract", "summary",
+        "sentence1", "premise", "text1", "text_a", "x",
+    ),
+    "text_pair": ("text_pair", "sentence2", "hypothesis", "text2", "text_b", "context", "answer", "passage"),
+    "label": (
+        "label", "labels", "sentiment", "target", "class", "category", "categories", "intent", "topic", "y", "score",
+        "rating", "stars", "tag", "tags", "type", "emotion", "polarity", "output", "toxic", "spam", "label_text",
+    ),
+    "group": ("group", "identity", "segment", "source", "language", "country"),
+}  # fmt: skip
+_CLOSE = 0.75
+
+
+def roles(columns: Columns, group_column: str = "") -> dict[str, str]:
+    """Column by role for sequence classification: text and label always, pair and group where they are named."""
+    wanted = {"text": columns.text or "text", "label": columns.label or "label"}
+    if columns.text_pair:
+        wanted["text_pair"] = columns.text_pair
+    group = group_column or columns.group
+    if group:
+        wanted["group"] = group
+    return wanted
+
+
+def check_columns(wanted: Mapping[str, str], found: Iterable[str], file: str) -> None:
+    """Raise `ColumnMissing` for each role whose column is not among `found`, with what to write instead."""
+    names = [name for name in found if name]
+    missing = [role for role, column in wanted.items() if column not in names]
+    if not missing:
+        return
+    free = [name for name in names if name not in wanted.values()]
+    better = {role: guess for role in missing if (guess := suggest(role, wanted[role], free))}
+    hint = _yaml(better) if better else _no_guess(names)
+    listed = ", ".join(shown(name, 30) for name in names[:20]) or "none"
+    raise ColumnMissing(
+        *(
+            Problem(
+                f"no column {shown(wanted[role])} in {file}; its columns are: {listed}",
+                f"spec.data.columns.{to_camel(role)}",
+                hint if role == missing[-1] else "",
+            )
+            for role in missing
+        )
+    )
+
+
+def suggest(role: str, wanted: str, found: list[str]) -> str:
+    """The column among `found` that `role` most likely means, or an empty string.
+
+    Tried in turn: the same name in another case, a name spelt nearly so, a usual name for the role.
+    """
+    by_plain = {_plain(name): name for name in reversed(found)}
+    if _plain(wanted) in by_plain:
+        return by_plain[_plain(wanted)]
+    close = get_close_matches(_plain(wanted), by_plain, n=1, cutoff=_CLOSE)
+    if close:
+        return by_plain[close[0]]
+    return next((by_plain[name] for name in map(_plain, _SYNONYMS[role]) if name in by_plain), "")
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def _yaml(better: Mapping[str, str]) -> str:
+    pairs = ", ".join(f"{to_camel(role)}: {_scalar(column)}" for role, column in better.items())
+    return f"write  data.columns: {{{pairs}}}"
+
+
+def _scalar(name: str) -> str:
+    return name if name.replace("_", "").isalnum() and not name[0].isdigit() else f'"{name}"'
+
+
+def _no_guess(names: list[str]) -> str:
+    if any(" " in name.strip() for name in names) or any(name.isdigit() for name in names):
+        return "does the file begin with a header line? If not, add one: text,label"
+    return "name them:  data.columns: {text: ..., label: ...}"

@@ -1,0 +1,156 @@
+"""The data report: counts, and sentences about what a careful person would look at."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from pydantic.alias_generators import to_camel
+
+from finetune_api.report import BadRow, DataReport, Place, SplitReport
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data.labelled import Labelled
+from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.loading import Loaded
+from finetune_trainer.data.rows import Bad, at, shown
+from finetune_trainer.data.splits import SPLITS, TRAIN
+
+_EXAMPLES = 20
+_IMBALANCED = 10
+_FEW_ROWS = 8
+_FEW_HELD_OUT = 30
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that preparation found out."""
+
+    roles: Mapping[str, str]
+    loaded: list[Loaded]
+    space: LabelSpace
+    splits: dict[str, Labelled]
+    dropped: int
+    near_duplicates: int
+    leaks: list[tuple[Place, Place]]
+    conflicts: int
+
+    @property
+    def bad(self) -> list[Bad]:
+        """Bad rows of all places."""
+        return list(chain.from_iterable(part.bad for part in self.loaded))
+
+
+def describe(found: Findings) -> DataReport:
+    """Put the findings into the report's shape. Lengths in tokens are added where the tokenizer is known."""
+    splits = {name: _split_report(rows, found.space) for name, rows in found.splits.items()}
+    bad = found.bad
+    return DataReport(
+        files=list(dict.fromkeys(name for part in found.loaded for name in part.files)),
+        rows_read=sum(part.rows_read for part in found.loaded),
+        bad_rows=len(bad),
+        bad_row_examples=[BadRow(place=b.place, reason=b.reason) for b in bad[:_EXAMPLES]],
+        bad_row_reasons=dict(Counter(b.kind for b in bad).most_common()),
+        duplicates_dropped=found.dropped,
+        near_duplicates=found.near_duplicates,
+        leaks=len(found.leaks),
+        leak_examples=found.leaks[:_EXAMPLES],
+        conflicting_labels=found.conflicts,
+        splits=splits,
+        imbalance=_imbalance(splits[TRAIN].labels),
+        columns={to_camel(role): column for role, column in found.roles.items()},
+        problem_type=found.space.problem_type.value,
+        label_names=list(found.space.names),
+        warnings=list(_warnings(found, splits)),
+    )
+
+
+def _split_report(rows: Labelled, space: LabelSpace) -> SplitReport:
+    if space.problem_type is ProblemType.REGRESSION:
+        values = np.asarray(rows.labels, dtype=np.float64)
+        numbers = {name: float(getattr(values, name)()) for name in ("mean", "std", "min", "max")}
+        return SplitReport(rows=len(rows), numbers=numbers)
+    counts = Counter(name for names in rows.classes for name in names)
+    return SplitReport(rows=len(rows), labels={name: counts[name] for name in space.names})
+
+
+def _imbalance(labels: Mapping[str, int]) -> float | None:
+    present = [count for count in labels.values() if count]
+    return max(present) / min(present) if present else None
+
+
+def _warnings(found: Findings, splits: Mapping[str, SplitReport]) -> Iterator[str]:
+    yield from _about_rows(found)
+    yield from _about_labels(splits[TRAIN].labels)
+    yield from _about_held_out(splits)
+
+
+def _about_rows(found: Findings) -> Iterator[str]:
+    if found.bad:
+        kinds = ", ".join(f"{kind} ({n:,})" for kind, n in Counter(b.kind for b in found.bad).most_common(4))
+        yield f"{_rows(len(found.bad))} left out: {kinds}."
+    if found.dropped:
+        yield f"{_rows(found.dropped)} dropped from training because an earlier row has the same text and label."
+    if found.leaks:
+        place, source = found.leaks[0]
+        yield (
+            f"In the given validation or test files, {_rows(len(found.leaks), verb='is')} nearly the same as a training"
+            f" row, for example {at(place)} and {at(source)}: figures on them are too good."
+        )
+    if found.conflicts:
+        texts = "text occurs" if found.conflicts == 1 else "texts occur"
+        yield f"{found.conflicts:,} {texts} with different labels."
+    unlabelled = sum(label == () for rows in found.splits.values() for label in rows.labels)
+    if unlabelled:
+        yield f"{_rows(unlabelled, verb='is')} without any label; they teach that none of the classes applies."
+
+
+def _about_labels(labels: Mapping[str, int]) -> Iterator[str]:
+    absent = [name for name, count in labels.items() if not count]
+    few = [name for name, count in labels.items() if 0 < count < _FEW_ROWS]
+    imbalance = _imbalance(labels)
+    if absent:
+        yield f"No training row has the label {_listed(absent)}: it can't be learned."
+    if few:
+        yield f"Fewer than {_FEW_ROWS} training rows have the label {_listed(few)}: expect little of it."
+    if imbalance is not None and imbalance > _IMBALANCED:
+        most, least = (
+            max(labels, key=lambda n: labels[n]),
+            min((n for n in labels if labels[n]), key=lambda n: labels[n]),
+        )
+        yield (
+            f"{shown(most)} has {imbalance:.0f} times the rows of {shown(least)}: look at macro figures, and consider"
+            " training.classWeights: Balanced."
+        )
+    alike = _same_but_for_case(labels)
+    if alike:
+        yield f"Labels {_listed(alike)} differ in case or spaces only; if they mean the same, write them the same."
+
+
+def _about_held_out(splits: Mapping[str, SplitReport]) -> Iterator[str]:
+    for name in SPLITS[1:]:
+        if name not in splits:
+            continue
+        absent = [label for label, count in splits[name].labels.items() if not count and splits[TRAIN].labels[label]]
+        if absent:
+            yield f"No {name} row has the label {_listed(absent)}: nothing is measured on it."
+        if splits[name].rows < _FEW_HELD_OUT:
+            yield f"Only {_rows(splits[name].rows, verb='')} for {name}: figures on so few are rough."
+
+
+def _same_but_for_case(labels: Mapping[str, int]) -> list[str]:
+    plain = Counter(" ".join(name.casefold().split()) for name in labels)
+    return [name for name in labels if plain[" ".join(name.casefold().split())] > 1]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(shown(name) for name in names[:_NAMED]) + more
+
+
+_PLURALS = {"was": "were", "is": "are", "": ""}
+
+
+def _rows(count: int, verb: str = "was") -> str:
+    return f"{count:,} row{'' if count == 1 else 's'} {verb if count == 1 else _PLURALS[verb]}".strip()

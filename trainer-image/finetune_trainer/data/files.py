@@ -1,0 +1,57 @@
+"""A data file on disk, with all that is needed to read it and to talk about it."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from finetune_api.data import DataFormat, DataSource
+from finetune_api.failures import DataUnreadable
+
+_ENDINGS = {
+    ".csv": DataFormat.CSV,
+    ".tsv": DataFormat.CSV,
+    ".jsonl": DataFormat.JSONL,
+    ".ndjson": DataFormat.JSONL,
+    ".json": DataFormat.JSON,
+    ".parquet": DataFormat.PARQUET,
+    ".pq": DataFormat.PARQUET,
+}
+_PACKED = (".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
+_SHEETS = (".xlsx", ".xls", ".ods")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a source: a local `path`, the `name` that messages use, and the spec's `field` it came from."""
+
+    path: Path
+    name: str
+    format: DataFormat
+    encoding: str = "utf-8"
+    delimiter: str = ""
+    field: str = "spec.data.train[0]"
+
+
+def known_format(name: str) -> DataFormat | None:
+    """The format that a file's ending stands for, also below `.gz`; None for endings that stand for none."""
+    return _ENDINGS.get(_ending(name))
+
+
+def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile:
+    """Describe one file of `source`. Raises `DataUnreadable` where the format is neither given nor in the ending."""
+    form = source.format if source.format is not DataFormat.AUTO else known_format(name)
+    if form is None:
+        raise DataUnreadable(f"the format is not clear from the name {name}", where=name, hint=_advice(name, field))
+    delimiter = source.delimiter or ("\t" if _ending(name) == ".tsv" else "")
+    return DataFile(path, name, form, source.encoding, delimiter, field)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name.lower().removesuffix(".gz")).suffix
+
+
+def _advice(name: str, field: str) -> str:
+    if name.lower().endswith(_PACKED):
+        return "unpack it first, or pack it as .gz"
+    if name.lower().endswith(_SHEETS):
+        return "save the sheet as CSV (UTF-8)"
+    return f"set {field}.format: CSV, JSONL, JSON or Parquet"

@@ -1,0 +1,160 @@
+"""What a label cell says: a class, a list of classes or a number. Pure; `"1"`, `1` and `1.0` are one label."""
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from finetune_api.data import Labels
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data.rows import shown
+
+Label = str | float | tuple[str, ...]
+"""A class, a number, or the classes of a row in order and each once."""
+
+_WHOLE = re.compile(r"([+-]?)(0|[1-9][0-9]*)(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_MOSTLY = 0.9
+
+
+@dataclass
+class UnusableLabel(ValueError):  # noqa: N818 -- a finding about a row, not a defect
+    """A label that makes its row a bad row; `kind` groups findings of one sort."""
+
+    kind: str
+    detail: str = ""
+
+
+def is_absent(cell: object) -> bool:
+    """Tell whether a cell holds nothing: null, NaN, or text that is empty or spells `nan`."""
+    if isinstance(cell, str):
+        return cell.strip().casefold() in ("", "nan")
+    return cell is None or (isinstance(cell, (float, Decimal)) and math.isnan(cell))
+
+
+def class_name(cell: object) -> str:
+    """The name of the class in a cell. Raises `UnusableLabel` for what is no class."""
+    if is_absent(cell):
+        raise UnusableLabel("no label")
+    if isinstance(cell, str):
+        text = cell.strip()
+        whole = _WHOLE.fullmatch(text)
+        if whole:
+            return str(int(whole[1] + whole[2]))
+        if not _is_encodable(text):
+            raise UnusableLabel("broken Unicode in the label", shown(text))
+        return text.lower() if text.casefold() in ("true", "false") else text
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, (int, float, Decimal)):
+        if not math.isfinite(cell):
+            raise UnusableLabel("label is no class", shown(cell))
+        return str(int(cell)) if cell == int(cell) else str(cell)
+    raise UnusableLabel("label is no class", f"{shown(cell)} is a {type(cell).__name__}")
+
+
+def is_whole(name: str) -> bool:
+    """Tell whether a class name is a whole number."""
+    return _WHOLE.fullmatch(name) is not None
+
+
+def number(cell: object) -> float:
+    """The finite number in a cell. Raises `UnusableLabel` for what is none."""
+    if is_absent(cell):
+        raise UnusableLabel("no label")
+    if isinstance(cell, str) and _NUMBER.fullmatch(cell.strip()):
+        value = float(cell)
+    elif isinstance(cell, (int, float, Decimal)):
+        value = float(cell) if not isinstance(cell, int) or abs(cell) < 2**63 else math.inf
+    else:
+        raise UnusableLabel("label is no number", shown(cell))
+    if abs(value) > 3e38:  # what a 32-bit float holds
+        raise UnusableLabel("label is no finite number", shown(cell))
+    return value
+
+
+def class_names(cell: object, separator: str) -> tuple[str, ...]:
+    """The classes in a cell: a list, text that is split at `separator`, or text that holds a JSON list.
+
+    An empty list means none of the classes, as does an empty cell where a separator is set.
+    Raises `UnusableLabel` for anything else.
+    """
+    if separator and isinstance(cell, str) and not cell.strip():
+        return ()
+    if is_absent(cell):
+        raise UnusableLabel("no label")
+    items = as_list(cell, separator)
+    if items is None:
+        raise UnusableLabel("label is no list", f"{shown(cell)}; set data.labels.separator if it holds several")
+    return tuple(dict.fromkeys(class_name(item) for item in items))
+
+
+def as_list(cell: object, separator: str = "") -> list[object] | None:
+    """The list in a cell, or None where there is none. Lists as text are read as JSON or as Python writes them."""
+    if isinstance(cell, (list, tuple)):
+        return list(cell)
+    if not isinstance(cell, str):
+        return None
+    if separator:
+        return [part for part in cell.split(separator) if part.strip()]
+    if not (cell.strip().startswith("[") and cell.strip().endswith("]")):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(cell.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, list):
+            return value
+    return None
+
+
+def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
+    """What kind of problem the training cells pose, where the spec leaves it open.
+
+    Lists or a separator make it MultiLabel. Numbers with fractions make it Regression, also when a few cells are no
+    numbers (those rows are bad then), unless `labels.names` asks for classes. All else is SingleLabel.
+    """
+    if labels.problem_type is not ProblemType.AUTO:
+        return labels.problem_type
+    present = [cell for cell in cells if not is_absent(cell)]
+    lists = sum(as_list(cell) is not None for cell in present)
+    if labels.separator or any(isinstance(c, (list, tuple)) for c in present) or (lists and lists >= len(present) / 2):
+        return ProblemType.MULTI_LABEL
+    numbers = [value for cell in present if (value := _number_or_none(cell)) is not None]
+    fractions = any(value != int(value) for value in numbers)
+    if fractions and not labels.names and len(numbers) >= _MOSTLY * len(present):
+        return ProblemType.REGRESSION
+    return ProblemType.SINGLE_LABEL
+
+
+def looks_multi_hot(cells: Iterable[object]) -> bool:
+    """Tell whether label lists are rows of zeros and ones, one for each class, rather than lists of classes.
+
+    They are equally long, hold nothing but 0 and 1, and repeat one of them, which a list of classes has no reason to.
+    """
+    lists = [found for cell in cells if (found := as_list(cell)) is not None]
+    same_length = len({len(found) for found in lists}) == 1
+    return (
+        same_length
+        and {item for found in lists for item in map(str, found)} <= {"0", "1", "0.0", "1.0"}
+        and any(len(set(map(str, found))) < len(found) for found in lists)
+    )
+
+
+def _number_or_none(cell: object) -> float | None:
+    try:
+        return number(cell)
+    except UnusableLabel:
+        return None
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,156 @@
+"""Records with their labels, and what can be found out by comparing them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from json import dumps
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_api.report import Place
+from finetune_trainer.data.label_cells import Label, UnusableLabel
+from finetune_trainer.data.labels import LabelReader, LabelSpace, targets
+from finetune_trainer.data.near_duplicates import SIMILAR, near_duplicate_groups, piece_hashes, similarity
+from finetune_trainer.data.prepared import Examples
+from finetune_trainer.data.records import Record
+from finetune_trainer.data.rows import Bad
+from finetune_trainer.data.splits import draw_keys
+
+_COMPARED = 50
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Records and their labels, one each."""
+
+    records: list[Record]
+    labels: list[Label]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.records)
+
+    def pick(self, rows: Iterable[int] | NDArray[np.int64]) -> "Labelled":
+        """The rows at these indices."""
+        chosen = [int(row) for row in rows]
+        return Labelled([self.records[r] for r in chosen], [self.labels[r] for r in chosen])
+
+    @property
+    def contents(self) -> list[str]:
+        """Text and pair of each row."""
+        return [record.content for record in self.records]
+
+    @property
+    def identities(self) -> list[str]:
+        """Content and label of each row: what makes it the row it is."""
+        return [dumps([content, label]) for content, label in zip(self.contents, self.labels, strict=True)]
+
+    @property
+    def classes(self) -> list[frozenset[str]]:
+        """Classes of each row; none for numbers."""
+        return [
+            frozenset(label) if isinstance(label, tuple) else frozenset({label} if isinstance(label, str) else ())
+            for label in self.labels
+        ]
+
+    @property
+    def places(self) -> list[Place]:
+        """Where each row came from."""
+        return [record.place for record in self.records]
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Rows with the number of the near-duplicate group of each [n]."""
+
+    rows: Labelled
+    groups: NDArray[np.int64]
+
+    def pick(self, rows: NDArray[np.int64]) -> "Grouped":
+        """The rows at these indices."""
+        return Grouped(self.rows.pick(rows), self.groups[rows])
+
+
+def with_labels(records: Sequence[Record], reader: LabelReader) -> tuple[Labelled, list[Bad]]:
+    """Read the label of each record; those without a usable one come out as bad rows."""
+    kept, labels, bad = [], [], []
+    for record in records:
+        try:
+            label = reader.read(record.label)
+        except UnusableLabel as finding:
+            bad.append(Bad(record.place, finding.kind, finding.detail))
+        else:
+            kept.append(record)
+            labels.append(label)
+    return Labelled(kept, labels), bad
+
+
+def first_of_each(rows: Labelled) -> list[int]:
+    """Indices of the rows whose text and label no earlier row has."""
+    first: dict[tuple[str, str | None, Label], int] = {}
+    for index, (record, label) in enumerate(zip(rows.records, rows.labels, strict=True)):
+        first.setdefault((record.text, record.pair, label), index)
+    return list(first.values())
+
+
+def conflicts(parts: Iterable[Labelled]) -> int:
+    """How many texts occur with more than one label."""
+    labels: dict[str, set[Label]] = defaultdict(set)
+    for rows in parts:
+        for content, label in zip(rows.contents, rows.labels, strict=True):
+            labels[content].add(frozenset(label) if isinstance(label, tuple) else label)  # type: ignore[arg-type]  # only compared
+    return sum(len(found) > 1 for found in labels.values())
+
+
+def grouped(parts: dict[str, Labelled]) -> dict[str, Grouped]:
+    """Number the groups of near-duplicates over all parts together.
+
+    They are looked for in the order of a hash of the content, so that the order of rows and files has no say.
+    """
+    contents = [content for rows in parts.values() for content in rows.contents]
+    keys = draw_keys(contents, seed=0)
+    order = sorted(range(len(keys)), key=lambda index: keys[index])
+    groups = np.zeros(len(keys), dtype=np.int64)
+    groups[order] = near_duplicate_groups([contents[index] for index in order])
+    ends = np.cumsum([len(rows) for rows in parts.values()])
+    return dict(zip(parts, map(Grouped, parts.values(), np.split(groups, ends[:-1])), strict=True))
+
+
+def near_duplicates(parts: Iterable[Grouped]) -> int:
+    """How many rows are nearly the same as another one."""
+    _, sizes = np.unique(np.concatenate([part.groups for part in parts]), return_counts=True)
+    return int(sizes[sizes > 1].sum())
+
+
+def leaks(held_out: Grouped, train: Grouped) -> Iterator[tuple[Place, Place]]:
+    """Yield each held-out row that is nearly the same as a training row, with that row."""
+    known: dict[int, list[int]] = defaultdict(list)
+    for index, group in enumerate(train.groups):
+        known[int(group)].append(index)
+    for record, group in zip(held_out.rows.records, held_out.groups, strict=True):
+        pieces = piece_hashes(record.content) if int(group) in known else None
+        for index in known.get(int(group), [])[:_COMPARED]:
+            other = train.rows.records[index]
+            if pieces is not None and similarity(pieces, piece_hashes(other.content)) >= SIMILAR:
+                yield record.place, other.place
+                break
+
+
+def examples(rows: Labelled, space: LabelSpace) -> Examples:
+    """The rows as the tokenizer and the loss want them."""
+    records = rows.records
+    pairs = [record.pair or "" for record in records] if records and records[0].pair is not None else None
+    groups = [record.group or "" for record in records] if records and records[0].group is not None else None
+    return Examples([r.text for r in records], pairs, targets(space, rows.labels), rows.places, groups)
+
+
+def digest(splits: dict[str, Labelled]) -> str:
+    """SHA-256 over texts and labels of all splits in their order, in hexadecimal. Places don't count."""
+    summed = sha256()
+    for name, rows in splits.items():
+        for record, label in zip(rows.records, rows.labels, strict=True):
+            summed.update(dumps([name, record.text, record.pair, label]).encode())
+            summed.update(b"\n")
+    return summed.hexdigest()

@@ -1,0 +1,172 @@
+"""From label cells to the label space and to the targets that a model learns."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_api.data import Labels
+from finetune_api.failures import LabelsUnsuitable, Problem, SpecInvalid
+from finetune_api.report import Place
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data.label_cells import (
+    Label,
+    UnusableLabel,
+    class_name,
+    class_names,
+    detect,
+    is_whole,
+    looks_multi_hot,
+    number,
+)
+from finetune_trainer.data.rows import at, shown
+
+MAX_CLASSES = 512
+_EXAMPLES = 20
+_NAMED = 12
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """What there is to predict: the kind of problem, and the classes in the order of their numbers."""
+
+    problem_type: ProblemType
+    names: tuple[str, ...] = ()
+
+    @property
+    def num_labels(self) -> int:
+        """Outputs of the model: one a class, or one for a number."""
+        return len(self.names) if self.names else 1
+
+
+class LabelReader:
+    """Reads label cells of one problem type, with the names that the spec may give."""
+
+    def __init__(self, problem_type: ProblemType, labels: Labels) -> None:
+        """Take the problem type (not Auto). Raises `SpecInvalid` where the given names can't be."""
+        self.problem_type = problem_type
+        self._separator = labels.separator
+        self._names = _given_names(problem_type, labels.names)
+        self._by_index = bool(labels.names) and not any(is_whole(name) for name in self._names)
+        self.names = tuple(labels.names)
+
+    def read(self, cell: object) -> Label:
+        """The label in a cell. Raises `UnusableLabel` for a cell without a usable one."""
+        if self.problem_type is ProblemType.REGRESSION:
+            return number(cell)
+        if self.problem_type is ProblemType.MULTI_LABEL:
+            return tuple(dict.fromkeys(self._named(name) for name in class_names(cell, self._separator)))
+        return self._named(class_name(cell))
+
+    def _named(self, name: str) -> str:
+        if not self._names:
+            return name
+        if name in self._names:
+            return self._names[name]
+        if self._by_index and is_whole(name) and 0 <= int(name) < len(self.names):
+            return self.names[int(name)]
+        raise UnusableLabel("label is not one of data.labels.names", f"{shown(name)}{_nearest(name, self.names)}")
+
+
+def label_reader(labels: Labels, cells: Sequence[object]) -> LabelReader:
+    """The reader for what the training `cells` hold.
+
+    Raises `LabelsUnsuitable` for rows of zeros and ones, which would be taken for classes 0 and 1.
+    """
+    problem_type = detect(labels, cells)
+    if problem_type is ProblemType.MULTI_LABEL and not labels.separator and looks_multi_hot(cells):
+        raise LabelsUnsuitable(
+            "the label lists are rows of zeros and ones",
+            hint="list the classes that apply instead, by name or number: [2, 5] rather than [0, 0, 1, 0, 0, 1]",
+        )
+    return LabelReader(problem_type, labels)
+
+
+def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
+    """The label space of the training labels: given names, else those found (numbers by value, text by alphabet).
+
+    Raises `LabelsUnsuitable` for a single class, for more than `MAX_CLASSES`, and for numbers that are all the same.
+    """
+    if reader.problem_type is ProblemType.REGRESSION:
+        if len(set(labels)) < 2:
+            raise LabelsUnsuitable("all training rows have the same number", hint="check data.columns.label")
+        return LabelSpace(ProblemType.REGRESSION)
+    sets = [label if isinstance(label, tuple) else (str(label),) for label in labels]
+    found = {name for names in sets for name in names}
+    if len(found) < 2 and len(set(sets)) < 2:
+        raise LabelsUnsuitable(
+            f"all training rows have the same label{': ' + shown(min(found)) if found else ' (none)'}",
+            hint="there is nothing to tell apart: add rows of other classes, or check data.columns.label",
+        )
+    _check_number_of_classes(found, len(sets))
+    return LabelSpace(reader.problem_type, reader.names or tuple(in_order(found)))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Class names in the order of their numbers if all are whole numbers, else of the alphabet."""
+    found = list(names)
+    return sorted(found, key=int) if all(is_whole(name) for name in found) else sorted(found)
+
+
+def targets(space: LabelSpace, labels: Sequence[Label]) -> NDArray[np.int64] | NDArray[np.float32]:
+    """What the model learns: class numbers [n], a row of zeros and ones a label set [n, k], or numbers [n]."""
+    index = {name: position for position, name in enumerate(space.names)}
+    if space.problem_type is ProblemType.REGRESSION:
+        return np.asarray(labels, dtype=np.float32)
+    if space.problem_type is ProblemType.SINGLE_LABEL:
+        return np.asarray([index[str(label)] for label in labels], dtype=np.int64)
+    several = np.zeros((len(labels), len(space.names)), dtype=np.float32)
+    for row, label in enumerate(labels):
+        several[row, [index[name] for name in (label if isinstance(label, tuple) else ())]] = 1
+    return several
+
+
+def check_known(space: LabelSpace, classes: Sequence[frozenset[str]], places: Sequence[Place], split: str) -> None:
+    """Raise `LabelsUnsuitable` where rows of a given file have classes that the training rows don't."""
+    known = set(space.names)
+    problems = [
+        Problem(f"label {shown(name)} does not occur in the training rows{_nearest(name, space.names)}", at(place))
+        for names, place in zip(classes, places, strict=True)
+        for name in sorted(names - known)
+    ]
+    if problems:
+        hint = f"correct the {split} rows, or add training rows of that class"
+        first = problems[:_EXAMPLES]
+        last = Problem(first[-1].message, first[-1].where, hint)
+        raise LabelsUnsuitable(*first[:-1], last)
+
+
+def _given_names(problem_type: ProblemType, names: Sequence[str]) -> dict[str, str]:
+    if names and problem_type is ProblemType.REGRESSION:
+        raise SpecInvalid(
+            "names are for classes, but problemType is Regression", where="spec.data.labels.names", hint="remove one"
+        )
+    by_canonical: dict[str, str] = {}
+    for name in names:
+        canonical = class_name(name) if name.strip() else ""
+        if not canonical or canonical in by_canonical:
+            problem = "is empty" if not canonical else f"is the same label as {shown(by_canonical[canonical])}"
+            raise SpecInvalid(f"{shown(name)} {problem}", where="spec.data.labels.names", hint="name each class once")
+        by_canonical[canonical] = name
+    return by_canonical
+
+
+def _check_number_of_classes(found: set[str], rows: int) -> None:
+    numbers = all(is_whole(name) for name in found)
+    hint = "check data.columns.label" + (", or set data.labels.problemType: Regression" if numbers else "")
+    if len(found) > MAX_CLASSES:
+        raise LabelsUnsuitable(f"{len(found):,} classes are more than {MAX_CLASSES}", hint=hint)
+    if len(found) > 20 and len(found) > rows / 2:
+        raise LabelsUnsuitable(f"{len(found):,} classes in {rows:,} rows: nearly each row has its own", hint=hint)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    plain = {known.casefold().strip(): known for known in names}
+    close = get_close_matches(name.casefold(), plain, n=1, cutoff=0.7)
+    if close:
+        return f"; did you mean {shown(plain[close[0]])}?"
+    if len(names) <= _NAMED:
+        return f"; known are {', '.join(shown(known) for known in names)}"
+    return ""

@@ -1,0 +1,40 @@
+"""A row as it comes from a file, before anything is known about its columns."""
+
+from dataclasses import dataclass
+
+from finetune_api.report import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record: its cells by column name, and where it is."""
+
+    values: dict[str, object]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that can't be used. `kind` groups reasons of one sort; `detail` says what is wrong with this one."""
+
+    place: Place
+    kind: str
+    detail: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The kind and the detail as one phrase."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+def at(place: Place) -> str:
+    """`file:line`, as editors and terminals understand it."""
+    return f"{place.file}:{place.line}"
+
+
+def shown(value: object, limit: int = 40) -> str:
+    """A value for a message: quoted as Python would, so on one line, and shortened to about `limit` characters."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= limit else value[: limit - 3] + "...")
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,158 @@
+"""Tokenised texts as two flat arrays, cached by content so that no restart tokenises twice."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_api.report import Lengths
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_LAYOUT = "tokens/v1"
+_CHUNK = 2_000
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of n texts, ragged: text i is `ids[offsets[i]:offsets[i + 1]]`.
+
+    `types` holds the segment ids in the same layout where the tokenizer makes them for pairs, else None;
+    `full_lengths` [n] are the lengths before truncation.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    full_lengths: NDArray[np.int32]
+    types: NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each text in tokens after truncation, [n]."""
+        return np.diff(self.offsets)
+
+
+def tokenise(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    cache: Path | None = None,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> Tokens:
+    """Tokenise texts (or pairs), truncated to `max_length` tokens with special tokens.
+
+    Equal content, tokenizer and length give the same file below `cache`, written once. `advance` is told the
+    number of rows done.
+    """
+    file = cache / f"{_key(texts, pairs, tokenizer, max_length)}.npz" if cache else None
+    if file and file.is_file():
+        advance(len(texts))
+        return _read(file)
+    tokens = _tokenise(texts, pairs, tokenizer, max_length, advance)
+    if file:
+        _write(tokens, file)
+    return tokens
+
+
+def describe_lengths(tokens: Tokens, limit: int) -> Lengths:
+    """Summarise the lengths before truncation."""
+    lengths = tokens.full_lengths
+    return Lengths(
+        mean=float(lengths.mean()),
+        median=float(np.median(lengths)),
+        p95=float(np.percentile(lengths, 95)),
+        longest=int(lengths.max()),
+        truncated=int((lengths > limit).sum()),
+        limit=limit,
+    )
+
+
+def _tokenise(
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    advance: Callable[[int], None],
+) -> Tokens:
+    ids: list[int] = []
+    types: list[int] = []
+    offsets, full = [0], []
+    for start in range(0, len(texts), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        encoded = tokenizer(
+            list(texts[part]),
+            list(pairs[part]) if pairs else None,
+            truncation=True,
+            max_length=max_length,
+            verbose=False,
+        )
+        for index, row in enumerate(encoded["input_ids"]):
+            ids.extend(row)
+            offsets.append(len(ids))
+            cut = encoded[index].overflowing if encoded.is_fast else []
+            full.append(
+                len(row) + sum(len(piece) - tokenizer.num_special_tokens_to_add(pairs is not None) for piece in cut)
+            )
+        if pairs is not None and "token_type_ids" in encoded:
+            types.extend(segment for row in encoded["token_type_ids"] for segment in row)
+        advance(len(encoded["input_ids"]))
+    return Tokens(
+        np.asarray(ids, np.int32),
+        np.asarray(offsets, np.int64),
+        np.asarray(full, np.int32),
+        np.asarray(types, np.int32) if types else None,
+    )
+
+
+def _key(
+    texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> str:
+    # The padding state changes with use and says nothing of the ids, so it stays out of the key.
+    digest = hashlib.sha256(f"{_LAYOUT} {max_length} {tokenizer.truncation_side} {type(tokenizer).__name__}".encode())
+    digest.update(_tokenizer_state(tokenizer))
+    for column in (texts, pairs or ()):
+        digest.update(len(column).to_bytes(8, "little"))
+        for text in column:
+            encoded = text.encode()
+            digest.update(len(encoded).to_bytes(8, "little"))
+            digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _tokenizer_state(tokenizer: "PreTrainedTokenizerBase") -> bytes:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return repr(sorted(tokenizer.get_vocab().items())).encode()
+    import json
+
+    state = json.loads(backend.to_str())
+    return json.dumps({key: value for key, value in state.items() if key not in ("padding", "truncation")}).encode()
+
+
+def _read(file: Path) -> Tokens:
+    with np.load(file, allow_pickle=False) as stored:
+        types = stored["types"]
+        return Tokens(stored["ids"], stored["offsets"], stored["full_lengths"], types if len(types) else None)
+
+
+def _write(tokens: Tokens, file: Path) -> None:
+    """Write beside the target and rename, so that a file that is there is whole."""
+    import os
+    import tempfile
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    types = tokens.types if tokens.types is not None else np.zeros(0, np.int32)
+    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as stream:
+        np.savez(stream, ids=tokens.ids, offsets=tokens.offsets, full_lengths=tokens.full_lengths, types=types)
+    Path(name).replace(file)

@@ -1,0 +1,58 @@
+"""Gates decide the outcome: figures that the tuned model must reach on the test rows."""
+
+from collections.abc import Mapping, Sequence
+
+from finetune_api.evaluation import Gate
+from finetune_api.metrics import find_metric
+from finetune_api.outcome import GateResult
+from finetune_api.tasks import Task
+
+ROUNDING = 1e-9
+"""Slack on every limit: 0.9 - 0.8 is below 0.1 in binary."""
+
+
+def check_gates(
+    gates: Sequence[Gate],
+    metrics: Mapping[str, float],
+    baseline: Mapping[str, float],
+    task: Task = Task.SEQUENCE_CLASSIFICATION,
+) -> list[GateResult]:
+    """Check each gate. A figure that is missing, or whose baseline is missing where the limit needs it, fails."""
+    return [_check(gate, metrics.get(gate.metric), baseline.get(gate.metric), task) for gate in gates]
+
+
+def _check(gate: Gate, value: float | None, baseline: float | None, task: Task) -> GateResult:
+    return GateResult(
+        metric=gate.metric,
+        value=value,
+        baseline=baseline,
+        limit=limit_in_words(gate),
+        passed=value is not None and _within(gate, value) and _against_baseline(gate, value, baseline, task),
+    )
+
+
+def _within(gate: Gate, value: float) -> bool:
+    above = gate.min is None or value >= gate.min - ROUNDING
+    return above and (gate.max is None or value <= gate.max + ROUNDING)
+
+
+def _against_baseline(gate: Gate, value: float, baseline: float | None, task: Task) -> bool:
+    if gate.max_regression is None and gate.min_improvement is None:
+        return True
+    metric = find_metric(task, gate.metric)
+    if baseline is None or metric is None:
+        return False
+    gain = metric.better(value, baseline) + ROUNDING
+    not_worse = gate.max_regression is None or gain >= -gate.max_regression
+    return not_worse and (gate.min_improvement is None or gain >= gate.min_improvement)
+
+
+def limit_in_words(gate: Gate) -> str:
+    """Say the limits of a gate, for example `min 0.8, max regression 0.1`."""
+    limits = {
+        "min": gate.min,
+        "max": gate.max,
+        "max regression": gate.max_regression,
+        "min improvement": gate.min_improvement,
+    }
+    return ", ".join(f"{words} {limit:.6g}" for words, limit in limits.items() if limit is not None)

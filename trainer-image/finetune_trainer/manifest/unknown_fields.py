@@ -1,0 +1,77 @@
+"""What a field that the API doesn't have was probably meant to be."""
+
+from finetune_api.fields import FieldPath, children, fields, format_path, schema_path
+from finetune_api.naming import near_names
+
+FAMILIAR = {
+    "lr": "spec.training.learningRate",
+    "num_train_epochs": "spec.training.epochs",
+    "num_epochs": "spec.training.epochs",
+    "per_device_train_batch_size": "spec.training.deviceBatchSize",
+    "micro_batch_size": "spec.training.deviceBatchSize",
+    "train_batch_size": "spec.training.batchSize",
+    "gradient_accumulation_steps": "spec.training.deviceBatchSize",
+    "gradient_checkpointing": "spec.training.activationCheckpointing",
+    "lr_scheduler_type": "spec.training.scheduler",
+    "warmup_steps": "spec.training.warmupRatio",
+    "label_smoothing_factor": "spec.training.labelSmoothing",
+    "neftune_noise_alpha": "spec.training.neftuneAlpha",
+    "gradient_clipping": "spec.training.maxGradNorm",
+    "early_stopping_patience": "spec.training.earlyStopping.patience",
+    "fp16": "spec.training.precision",
+    "bf16": "spec.training.precision",
+    "metric_for_best_model": "spec.evaluation.metric",
+    "eval_steps": "spec.evaluation.everySteps",
+    "save_steps": "spec.checkpoints.everySteps",
+    "save_total_limit": "spec.checkpoints.keepLast",
+    "model_name_or_path": "spec.model.uri",
+    "model_id": "spec.model.uri",
+    "base_model": "spec.model.uri",
+    "dataset": "spec.data.train",
+    "train_file": "spec.data.train",
+    "max_seq_length": "spec.data.maxLength",
+    "test_size": "spec.data.split.test",
+    "num_labels": "spec.data.labels.names",
+    "output_dir": "spec.output.uri",
+    "r": "spec.method.lora.rank",
+    "lora_r": "spec.method.lora.rank",
+    "lora_alpha": "spec.method.lora.alpha",
+    "lora_dropout": "spec.method.lora.dropout",
+    "merge_and_unload": "spec.output.mergeAdapter",
+    "gpus": "spec.compute.gpusPerNode",
+    "retries": "spec.runPolicy.backoffLimit",
+}
+"""Names from Transformers, PEFT and other trainers, and the field that does the same here."""
+
+_MOST_PLACES = 3
+
+
+def meant_field(path: FieldPath) -> str:
+    """Words about what the unknown field at `path` may have been meant to be."""
+    name, above = str(path[-1]), path[:-1]
+    siblings = children(schema_path(above))
+    near = near_names(name, siblings)
+    if near and _same_letters(name, near[0]):
+        return f"did you mean {near[0]}?"
+    familiar = FAMILIAR.get(name, "").rpartition(".")[2]
+    if familiar in siblings:
+        return f"did you mean {familiar}?"
+    elsewhere = _places_of(name)
+    if elsewhere:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"remove it; fields of {format_path(above) or 'a job'}: {', '.join(siblings)}" if siblings else "remove it"
+
+
+def _places_of(name: str) -> list[str]:
+    """Fields of the spec that are called `name`, the ones nearest to the root first."""
+    if name in FAMILIAR:
+        return [FAMILIAR[name]]
+    inputs = [path for path in fields() if path.startswith(("spec.", "metadata."))]
+    found = [path for path in inputs if _same_letters(path.rpartition(".")[2], name)]
+    return sorted(found, key=lambda path: path.count("."))[:_MOST_PLACES]
+
+
+def _same_letters(name: str, other: str) -> bool:
+    return name.replace("_", "").replace("-", "").lower() == other.replace("_", "").replace("-", "").lower()

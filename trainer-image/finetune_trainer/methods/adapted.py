@@ -1,0 +1,46 @@
+"""What every method makes of a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from finetune_trainer.data.collate import RowSource, TokenRows
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.observer import Advance
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A model as one method trains it."""
+
+    model: nn.Module
+    """What the loop trains: takes what `rows` collate, returns an output with `logits`."""
+
+    rows: Callable[[Tokens, Advance], RowSource]
+    """Turns `Tokens` into the `RowSource` that the model takes; tells how many rows are done."""
+
+    total_parameters: int
+    """Parameters of the whole model, frozen ones included."""
+
+    save: Callable[[Path], None]
+    """Writes the trained weights into a folder, in the layout of transformers or PEFT."""
+
+    merge: Callable[[Path], None] | None = None
+    """Writes base and adapter as one model; None where there is no adapter."""
+
+
+def token_rows(pad_id: int) -> Callable[[Tokens, Advance], RowSource]:
+    """Rows for methods that run the whole model in every step."""
+
+    def rows(tokens: Tokens, advance: Advance) -> RowSource:
+        advance(len(tokens))
+        return TokenRows(tokens, pad_id)
+
+    return rows
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,59 @@
+"""What a result was made from: digests, versions, hardware."""
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import version
+
+from finetune_api.job import Spec
+from finetune_api.manifest import Lineage
+from finetune_trainer.models.files import ModelFiles
+
+_LIBRARIES = (
+    "finetune-trainer",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "scikit-learn",
+)
+
+
+def spec_digest(spec: Spec) -> str:
+    """SHA-256 over the spec as canonical JSON, without what may change while it runs."""
+    content = spec.model_dump(mode="json", by_alias=True, exclude={"run_policy"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that shape a result."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+
+
+def build_lineage(spec: Spec, files: ModelFiles, data_digest: str) -> Lineage:
+    """Everything that a result can be traced back to."""
+    return Lineage(
+        spec_digest=spec_digest(spec),
+        data_digest=data_digest,
+        model_uri=spec.model.uri,
+        model_revision=files.revision,
+        model_digest=files.digest(),
+        versions=library_versions(),
+    )
+
+
+def describe_hardware(threads: int, precision: str) -> dict[str, str]:
+    """What the run computes on."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "cpus": str(os.cpu_count()),
+        "threads": str(threads),
+        "gpu": gpu,
+        "precision": precision,
+    }

@@ -1,0 +1,52 @@
+"""The confusion matrix as cells of a table, and the pairs that are mixed up most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+READABLE = 20
+"""Most classes that a matrix on a page can show."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One field: rows of a true class that were given a class, and their share of the true class's rows."""
+
+    rows: int
+    share: float
+    right: bool
+    tip: str
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """A pair of classes that is mixed up: `rows` of `true` were taken for `predicted`."""
+
+    true: str
+    predicted: str
+    rows: int
+    share: float
+
+
+def matrix_cells(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[tuple[str, list[Cell]]]:
+    """Rows of the table: name of the true class, and its cells."""
+    return [
+        (true, [_cell(count, sum(row), true, given) for count, given in zip(row, names, strict=True)])
+        for true, row in zip(names, confusion, strict=True)
+    ]
+
+
+def _cell(rows: int, of: int, true: str, given: str) -> Cell:
+    share = rows / of if of else 0.0
+    what = f"are {given}, and recognised" if true == given else f"are {true}, taken for {given}"
+    return Cell(rows, share, true == given, f"{rows} of {of} {what}")
+
+
+def worst_mixups(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 10) -> list[Mixup]:
+    """Pairs by falling number of rows; of equal ones the larger share first."""
+    pairs = [
+        Mixup(names[i], names[j], count, count / sum(row))
+        for i, row in enumerate(confusion)
+        for j, count in enumerate(row)
+        if count and i != j
+    ]
+    return sorted(pairs, key=lambda pair: (-pair.rows, -pair.share))[:most]

@@ -1,0 +1,109 @@
+"""`report/index.html`: one self-contained page. No request leaves it, and all text of the data is escaped.
+
+A content security policy forbids any fetch and any script but the page's own, so that even a hole in the escaping
+could not run what a data file holds.
+"""
+
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from finetune_api.report import Report, Sample
+from finetune_api.tasks import ProblemType
+from finetune_trainer.reporting import numbers
+from finetune_trainer.reporting.confusion import READABLE, matrix_cells, worst_mixups
+from finetune_trainer.reporting.curves import draw_curves
+from finetune_trainer.reporting.diagrams import reliability_diagram, scatter_diagram
+from finetune_trainer.reporting.distribution import label_rows, split_names
+from finetune_trainer.reporting.headline import compare_metrics, evaluated_rows, leading_metrics, problem_of, summarise
+
+OUTCOME_WORDS = {
+    "Succeeded": "Succeeded",
+    "GateFailed": "Gate failed",
+    "Failed": "Failed",
+    "Stopped": "Stopped",
+}
+
+
+def render_page(report: Report) -> str:
+    """Render the page of a run, whatever parts of it were reached."""
+    return _environment().get_template("page.html.j2").render(report=report, **_view(report))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("finetune_trainer.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("figure", "signed", "count", "compact", "percent", "duration", "exponent"):
+        environment.filters[name] = getattr(numbers, name)
+    return environment
+
+
+def _view(report: Report) -> dict[str, Any]:
+    """All that the templates show beside the report itself."""
+    details, data = report.details, report.data
+    script = _source("page.js")
+    return {
+        "style": Markup(_source("page.css")),  # noqa: S704 -- a file of this package, no input
+        "script": Markup(script),  # noqa: S704 -- as above
+        "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
+        "outcome": OUTCOME_WORDS[report.outcome.value],
+        "problem": problem_of(report).value,
+        "summary": summarise(report),
+        "leading": leading_metrics(report),
+        "comparisons": compare_metrics(report),
+        "evaluated_rows": evaluated_rows(report),
+        "charts": draw_curves(report),
+        "matrix": _matrix(report),
+        "mixups": worst_mixups(details.confusion, _names(report)) if details else [],
+        "classes": _classes(report),
+        "reliability": reliability_diagram(details.reliability) if details else "",
+        "scatter": scatter_diagram(details.scatter) if details else "",
+        "worst": _worst(report),
+        "is_wrong": is_wrong,
+        "split_names": split_names(data) if data else [],
+        "label_rows": label_rows(data) if data else [],
+        "spec_yaml": yaml.safe_dump(report.spec, sort_keys=False, allow_unicode=True, width=100),
+    }
+
+
+@cache
+def _source(name: str) -> str:
+    loader = _environment().loader
+    return loader.get_source(_environment(), name)[0] if loader else ""
+
+
+def _names(report: Report) -> list[str]:
+    return [row.label for row in report.details.classes] if report.details else []
+
+
+def _matrix(report: Report) -> list[Any]:
+    confusion = report.details.confusion if report.details else []
+    return matrix_cells(confusion, _names(report)) if 0 < len(confusion) <= READABLE else []
+
+
+def _classes(report: Report) -> list[Any]:
+    """In the order of the labels while they can be taken in at a glance, else the weakest first."""
+    rows = report.details.classes if report.details else []
+    return list(rows) if len(rows) <= 12 else sorted(rows, key=lambda row: (row.support == 0, row.f1))
+
+
+def _worst(report: Report) -> list[Sample]:
+    """Those of the rows with the highest loss that are errors; with regression there is no right and wrong."""
+    rows = report.details.worst if report.details else []
+    return [row for row in rows if problem_of(report) is ProblemType.REGRESSION or is_wrong(row)]
+
+
+def is_wrong(sample: Sample) -> bool:
+    """Whether a prediction differs from what was expected (classification)."""
+    return sample.predicted != sample.expected

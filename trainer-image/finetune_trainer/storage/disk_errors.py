@@ -1,0 +1,52 @@
+"""What an `OSError` means to the person whose job it is."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from finetune_api.failures import JobFailure, OutputNotWritable, PermissionDenied, StorageUnavailable
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+_UNSTEADY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
+
+
+@contextmanager
+def reading(path: Path, missing: type[JobFailure]) -> Iterator[None]:
+    """Turn an `OSError` into `missing`, `PermissionDenied` or `StorageUnavailable`; others pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            raise missing(f"{path} does not exist", hint="check the path") from error
+        if error.errno in _NOT_ALLOWED:
+            raise PermissionDenied(f"{path} may not be read by this user", hint="change its permissions") from error
+        if error.errno == errno.EISDIR:
+            raise missing(f"{path} is a folder, not a file", hint="name a file in it") from error
+        if error.errno in _UNSTEADY:
+            raise StorageUnavailable(f"{path} can't be read: {error.strerror}") from error
+        raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an `OSError` into `OutputNotWritable` or `StorageUnavailable`; others pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise OutputNotWritable(f"no room to write {path}", hint="free space, or choose another output") from error
+        if error.errno in _NOT_ALLOWED:
+            raise OutputNotWritable(
+                f"{path} may not be written by this user", hint="change the permissions, or choose another output"
+            ) from error
+        if error.errno in _IN_THE_WAY:
+            raise OutputNotWritable(
+                f"{path} can't be written: a file or folder is in the way", hint="choose another output"
+            ) from error
+        if error.errno in _UNSTEADY:
+            raise StorageUnavailable(f"{path} can't be written: {error.strerror}") from error
+        raise OutputNotWritable(f"{path} can't be written: {error.strerror}") from error

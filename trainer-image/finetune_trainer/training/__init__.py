@@ -1,0 +1,1 @@
+"""The optimisation: batches, optimiser, loop, early stopping and what makes it fast."""

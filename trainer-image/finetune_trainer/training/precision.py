@@ -1,0 +1,57 @@
+"""Which device and number format a run computes in."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from finetune_api.failures import SpecInvalid
+from finetune_api.training import Precision
+
+
+def choose_precision(wanted: Precision) -> Precision:
+    """Resolve `Auto`, and refuse what this machine can't compute.
+
+    BF16 on a CPU without matrix units for it is slower than FP32, so `Auto` looks for AMX there.
+    Raises `SpecInvalid` for FP16 without a GPU, or BF16 on a GPU that lacks it.
+    """
+    has_gpu = torch.cuda.is_available()
+    if wanted is Precision.AUTO:
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if has_gpu else _has_amx()
+        return Precision.BF16 if fast else Precision.FP32
+    if wanted is Precision.FP16 and not has_gpu:
+        raise SpecInvalid("FP16 needs a GPU", where="spec.training.precision", hint="use Auto, FP32 or BF16")
+    if wanted is Precision.BF16 and has_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        name = torch.cuda.get_device_name()
+        raise SpecInvalid(f"{name} can't compute BF16", where="spec.training.precision", hint="use Auto, FP32 or FP16")
+    return wanted
+
+
+def use_allotted_cpus() -> int:
+    """Use as many threads as the container may run at once; return that number.
+
+    Libraries count the node's cores; with a smaller quota they would be throttled most of the time.
+    """
+    threads = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    return threads
+
+
+def _has_amx() -> bool:
+    return bool(torch.cpu._is_amx_tile_supported())  # noqa: SLF001 -- torch offers no public question
+
+
+def _quota() -> int:
+    """CPUs by the cgroup's quota (version 2, then 1); a large number where there is none."""
+    try:
+        limit, period = _read("/sys/fs/cgroup/cpu.max").split()
+    except (OSError, ValueError):
+        try:
+            limit, period = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+        except OSError:
+            return 1 << 16
+    return max(1, round(int(limit) / int(period))) if limit.strip().isdigit() else 1 << 16
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text()

@@ -1,0 +1,62 @@
+"""Rows and tokens a second, and the time left."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from finetune_api.outcome import Progress
+from finetune_trainer.data.batches import BatchPlan, Rows, padding_ratio
+
+
+class Rate:
+    """Counts the work that is done and the time it takes; evaluations are left out of the rates."""
+
+    def __init__(self, total_steps: int) -> None:
+        self._total_steps = total_steps
+        self._started = time.monotonic()
+        self._pause = 0.0
+        self._rows = self._tokens = self._padded = 0.0
+
+    def add(self, batch: Rows, plan: BatchPlan) -> None:
+        """Count one step's rows."""
+        tokens = float(plan.lengths[batch].sum())
+        self._rows += len(batch)
+        self._tokens += tokens
+        self._padded += tokens / (1 - padding_ratio(list(plan.micro_batches(batch)), plan.lengths))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time inside the block out of the rates."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._pause += time.monotonic() - start
+
+    def progress(self, step: int, epoch: float, loss: float, learning_rate: float) -> Progress:
+        """What can be said after `step`."""
+        elapsed = time.monotonic() - self._started
+        return Progress(
+            step=step,
+            total_steps=self._total_steps,
+            epoch=epoch,
+            percent=100 * step / self._total_steps,
+            eta_seconds=elapsed / step * (self._total_steps - step),
+            loss=loss,
+            learning_rate=learning_rate,
+            tokens_per_second=self._tokens / self._working(),
+            samples_per_second=self._rows / self._working(),
+            updated_at=datetime.now(UTC),
+        )
+
+    def totals(self) -> dict[str, float]:
+        """Figures of the whole run for the report."""
+        return {
+            "samplesPerSecond": self._rows / self._working(),
+            "tokensPerSecond": self._tokens / self._working(),
+            "paddingRatio": 1 - self._tokens / self._padded if self._padded else 0.0,
+        }
+
+    def _working(self) -> float:
+        return max(1e-9, time.monotonic() - self._started - self._pause)
