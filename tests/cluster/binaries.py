@@ -9,6 +9,7 @@ envtest, `go build` of the versions in go.mod. Needs the standard library only, 
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 MODULE = Path(__file__).parent
-KUBERNETES = "v1.34.4"
 
 PACKAGES = {
     "etcd": "go.etcd.io/etcd/server/v3",
@@ -32,9 +32,6 @@ PACKAGES = {
     },
 }  # fmt: skip
 """Go packages of the programs; each is a `tool` in go.mod."""
-
-_VERSION = "k8s.io/component-base/version"
-_LINKER_FLAGS = f"-s -w -X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=34"
 
 ENVTEST = "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1"
 ENVTEST_SHA512 = {
@@ -140,19 +137,28 @@ def _build(name: str, folder: Path) -> None:
             "-mod=readonly",
             "-trimpath",
             "-ldflags",
-            _LINKER_FLAGS,
+            _linker_flags(),
             "-o",
             str(part),
             PACKAGES[name],
         ]
         environment = {**os.environ, "CGO_ENABLED": "0"}
-        nice = [shutil.which("nice"), "-n", "19"] if shutil.which("nice") else []
+        nice = ["nice", "-n", "19"] if shutil.which("nice") else []
         built = subprocess.run(
             [*nice, *command], cwd=MODULE, env=environment, capture_output=True, text=True, check=False
         )
         if built.returncode != 0:
             raise BinaryMissingError(f"go build failed: {built.stderr.strip()[-1000:]}")
         part.rename(folder / name)
+
+
+def _linker_flags() -> str:
+    """Without debug information, and with the version that Kubernetes' own release build stamps in."""
+    found = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)", (MODULE / "go.mod").read_text())
+    if found is None:
+        raise BinaryMissingError(f"{MODULE / 'go.mod'} requires no k8s.io/kubernetes")
+    stamps = zip(("gitVersion", "gitMajor", "gitMinor"), found.groups(), strict=True)
+    return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps)])
 
 
 def _tell(text: str) -> None:

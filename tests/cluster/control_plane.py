@@ -41,7 +41,7 @@ class ControlPlane:
         self.kubeconfig = folder / "kubeconfig"
         self._port = _free_port()
         self._token = secrets.token_urlsafe(32)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -58,7 +58,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """End the processes, the newest first."""
-        for process in reversed(self._processes):
+        for process in reversed(self._processes.values()):
             process.terminate()
             try:
                 process.wait(_STOP_SECONDS)
@@ -128,14 +128,13 @@ class ControlPlane:
     def _spawn(self, name: str, *arguments: str) -> None:
         program = find(name)
         with (self.folder / f"{name}.log").open("wb") as log:
-            self._processes.append(subprocess.Popen([program, *arguments], stdout=log, stderr=log))
+            self._processes[name] = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._ready():
-            for process in self._processes:
+            for name, process in self._processes.items():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    name = Path(process.args[0]).name  # type: ignore[index]  # started with a list
                     log = (self.folder / f"{name}.log").read_text(errors="replace")
                     raise ControlPlaneError(f"{name} did not become ready (exit {process.poll()}):\n{log[-3000:]}")
             time.sleep(0.2)

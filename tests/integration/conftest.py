@@ -15,16 +15,24 @@ from control_plane import ControlPlane
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
 
 
-@pytest.fixture(scope="session")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """etcd and kube-apiserver. Where they can't be had: a skip, or with FINETUNE_REQUIRE_CONTROL_PLANE=1 a failure."""
+def missing_programs() -> str:
+    """Get the programs of the control plane; return why there are none, or nothing."""
     try:
         for name in ("etcd", "kube-apiserver", "kubectl"):
             find(name)
     except BinaryMissingError as missing:
-        if os.environ.get("FINETUNE_REQUIRE_CONTROL_PLANE", "0") not in ("", "0"):
-            pytest.fail(f"no control plane, and FINETUNE_REQUIRE_CONTROL_PLANE is set: {missing}", pytrace=False)
-        pytest.skip(f"no control plane: {missing}")
+        return f"no control plane: {missing}"
+    return ""
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and kube-apiserver. Where they can't be had: a skip, or with FINETUNE_REQUIRE_CONTROL_PLANE=1 a failure."""
+    missing = missing_programs()
+    if missing and os.environ.get("FINETUNE_REQUIRE_CONTROL_PLANE", "0") not in ("", "0"):
+        pytest.fail(f"{missing} (and FINETUNE_REQUIRE_CONTROL_PLANE is set)", pytrace=False)
+    if missing:
+        pytest.skip(missing)
     with ControlPlane(tmp_path_factory.mktemp("control_plane")) as running:
         yield running
 

@@ -128,3 +128,9 @@ def test_a_state_kept_after_the_turn_is_not_called_harmless() -> None:
     reason = judge(points, 1.386, Best(step=60, metric="accuracy", value=0.8)).reason
     assert "step 60 was kept for its accuracy" in reason
     assert "no harm" not in reason
+
+
+def test_a_measurement_before_the_first_step_says_nothing_about_training() -> None:
+    verdict = judge([CurvePoint(step=0, epoch=0, validation={"evalLoss": 1.386})], 1.386)
+    assert verdict.fit is Fit.UNCERTAIN
+    assert "before the first evaluation" in verdict.reason

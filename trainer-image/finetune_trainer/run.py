@@ -40,7 +40,7 @@ def run_job(job: FineTuneJob, base: Path, uid: str, observer: RunObserver) -> Ru
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         try:
             output.claim()
-            _run(job, base, Path(scratch), output, notes, observer)
+            _run(base, Path(scratch), output, notes, observer)
         except JobFailure as failure:
             return _failed(failure, output, notes, observer)
         except KeyboardInterrupt:
@@ -52,9 +52,8 @@ def run_job(job: FineTuneJob, base: Path, uid: str, observer: RunObserver) -> Ru
     return RunResult(report, notes.artifacts)
 
 
-def _run(
-    job: FineTuneJob, base: Path, scratch: Path, output: OutputFolder, notes: Notes, observer: RunObserver
-) -> None:
+def _run(base: Path, scratch: Path, output: OutputFolder, notes: Notes, observer: RunObserver) -> None:
+    job = notes.job
     spec = job.spec
     staged = scratch / "output"
 

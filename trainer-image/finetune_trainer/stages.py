@@ -107,7 +107,7 @@ def train(task: SequenceClassification, ready: Ready, scratch: Path, notes: Note
             swapped.enter_context(fast_dropout(model))
         ids = [tokens.ids for tokens in ready.tokens.values()]
         swapped.enter_context(only_used_rows(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
-        loop = Loop(model, ready.rows["train"], task.target_tensor("train"), plan, task.objective(), ready.accelerator)
+        loop = Loop(model, ready.rows["train"], task.target_tensor("train"), plan, ready.accelerator)
 
         def measure() -> dict[str, float]:
             return task.measure("validation", predict_logits(model, ready.rows["validation"]))
@@ -237,7 +237,7 @@ def _plan(task: SequenceClassification, ready: Ready) -> TrainingPlan:
     total = training.max_steps or math.ceil(ready.resolved.epochs * batches.steps_per_epoch)
     every = task.spec.evaluation.every_steps or batches.steps_per_epoch
     metric = check_metric(task)
-    return TrainingPlan(training, ready.resolved.learning_rate, total, every, metric, batches)
+    return TrainingPlan(training, ready.resolved.learning_rate, total, every, metric, batches, task.objective())
 
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:

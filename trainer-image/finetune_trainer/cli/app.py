@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from finetune_api.failures import JobFailure
 
+from finetune_api.failures import JobFailure
 from finetune_trainer import __version__
 from finetune_trainer.cli.errors import print_failure
 

@@ -9,7 +9,6 @@ from typing import TextIO
 from finetune_api.outcome import Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
-
 from finetune_trainer.cli.words import (
     data_line,
     duration,

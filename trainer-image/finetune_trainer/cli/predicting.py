@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from finetune_api.failures import Problem, SpecInvalid
-
 from finetune_trainer.cli.running import output_uri, quiet_libraries
 
 if TYPE_CHECKING:
@@ -39,8 +38,7 @@ def _write(kind: str, predictions: Iterable["Prediction"], stream: TextIO) -> No
 
 
 def _write_jsonl(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    for prediction in predictions:
-        stream.write(json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n")
+    stream.writelines(json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n" for prediction in predictions)
 
 
 def _write_csv(predictions: Iterable["Prediction"], stream: TextIO) -> None:

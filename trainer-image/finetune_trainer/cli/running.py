@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.outcome import Outcome
-
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.manifest import load_job
 

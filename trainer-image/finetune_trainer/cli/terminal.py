@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from finetune_api.outcome import Outcome, Progress
-from finetune_api.report import DataReport, Parameters, Report
-from finetune_api.resolved import Resolved
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from finetune_api.outcome import Outcome, Progress
+from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.resolved import Resolved
 from finetune_trainer.cli.words import (
     data_line,
     evaluation_line,
@@ -135,12 +135,14 @@ def result_table(report: Report) -> Table:
     rows = headline_rows(report.evaluation, problem_type)
     shown = {name for name, _, _ in rows}
     rows += [
-        (gate.metric, gate.baseline, gate.value)
-        for gate in report.evaluation.gates
-        if gate.metric not in shown and gate.value is not None
+        (g.metric, g.baseline, g.value)
+        for g in report.evaluation.gates
+        if g.metric not in shown and g.value is not None
     ]
     for name, before, after in rows:
-        table.add_row(name, number(before) if before is not None else "-", Text(number(after), style="bold"), _gates(report, name))
+        table.add_row(
+            name, number(before) if before is not None else "-", Text(number(after), style="bold"), _gates(report, name)
+        )
     return table
 
 

@@ -3,9 +3,9 @@
 import json
 
 import typer
+
 from finetune_api.report import DataReport
 from finetune_api.resolved import resolve
-
 from finetune_trainer.cli.words import data_line
 from finetune_trainer.manifest import LoadedJob, load_job
 

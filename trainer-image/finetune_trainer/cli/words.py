@@ -47,8 +47,10 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
     device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {hardware.get('threads')} threads"
     return [
         f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.2g} %)",
-        f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
-        f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens; {device}, {hardware.get('precision')}",
+        (
+            f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
+            f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens; {device}, {hardware.get('precision')}"
+        ),
     ]
 
 
@@ -96,9 +98,8 @@ def summary_lines(report: Report, uri: str) -> list[str]:
     for name, before, after in headline_rows(report.evaluation, problem_type):
         baseline = f"{number(before)} -> " if before is not None else ""
         lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}")
-    lines += [
-        f"  gate {gate.metric} {gate.limit}: {'passed' if gate.passed else 'MISSED'}" for gate in report.evaluation.gates
-    ]
+    for gate in report.evaluation.gates:
+        lines.append(f"  gate {gate.metric} {gate.limit}: {'passed' if gate.passed else 'MISSED'}")
     if report.failure is None:
         lines += [f"  model:  {uri}/model", f"  report: {uri}/report/index.html"]
     return lines

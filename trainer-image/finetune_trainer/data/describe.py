@@ -96,7 +96,7 @@ def _about_rows(found: Findings) -> Iterator[str]:
         place, source = found.leaks[0]
         yield (
             f"In the given validation or test files, {_rows(len(found.leaks), verb='is')} nearly the same as a training"
-            f" row, for example {at(place)} and {at(source)}: figures on them are too good."
+            f" row, for example {at(place)} and {at(source)}: figures on them may be too good."
         )
     if found.conflicts:
         texts = "text occurs" if found.conflicts == 1 else "texts occur"

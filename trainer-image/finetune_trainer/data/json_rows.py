@@ -70,7 +70,7 @@ def _opens_an_array(line: str) -> bool:
 
 def _parsed(line: str, place: Place) -> Row | Bad:
     try:
-        value = json.loads(line)
+        value = json.loads(line.strip())
     except _BROKEN as error:
         return Bad(place, _SYNTAX, _words(error))
     return _as_row(value, place)

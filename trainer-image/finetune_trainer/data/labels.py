@@ -26,6 +26,7 @@ from finetune_trainer.data.rows import at, shown
 MAX_CLASSES = 512
 _EXAMPLES = 20
 _NAMED = 12
+_CHECK = "check that spec.data.columns.label is the right column"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def label_reader(labels: Labels, cells: Sequence[object]) -> LabelReader:
     if problem_type is ProblemType.MULTI_LABEL and not labels.separator and looks_multi_hot(cells):
         raise LabelsUnsuitable(
             "the label lists are rows of zeros and ones",
+            where="spec.data.train",
             hint="list the classes that apply instead, by name or number: [2, 5] rather than [0, 0, 1, 0, 0, 1]",
         )
     return LabelReader(problem_type, labels)
@@ -91,14 +93,15 @@ def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
     """
     if reader.problem_type is ProblemType.REGRESSION:
         if len(set(labels)) < 2:
-            raise LabelsUnsuitable("all training rows have the same number", hint="check data.columns.label")
+            raise LabelsUnsuitable("all training rows have the same number", where="spec.data.train", hint=_CHECK)
         return LabelSpace(ProblemType.REGRESSION)
     sets = [label if isinstance(label, tuple) else (str(label),) for label in labels]
     found = {name for names in sets for name in names}
     if len(found) < 2 and len(set(sets)) < 2:
         raise LabelsUnsuitable(
             f"all training rows have the same label{': ' + shown(min(found)) if found else ' (none)'}",
-            hint="there is nothing to tell apart: add rows of other classes, or check data.columns.label",
+            where="spec.data.train",
+            hint=f"there is nothing to tell apart: add rows of other classes, or {_CHECK}",
         )
     _check_number_of_classes(found, len(sets))
     return LabelSpace(reader.problem_type, reader.names or tuple(in_order(found)))
@@ -155,11 +158,15 @@ def _given_names(problem_type: ProblemType, names: Sequence[str]) -> dict[str, s
 
 def _check_number_of_classes(found: set[str], rows: int) -> None:
     numbers = all(is_whole(name) for name in found)
-    hint = "check data.columns.label" + (", or set data.labels.problemType: Regression" if numbers else "")
+    hint = _CHECK + (", or set spec.data.labels.problemType: Regression" if numbers else "")
     if len(found) > MAX_CLASSES:
-        raise LabelsUnsuitable(f"{len(found):,} classes are more than {MAX_CLASSES}", hint=hint)
+        raise LabelsUnsuitable(
+            f"{len(found):,} classes are more than {MAX_CLASSES}", where="spec.data.train", hint=hint
+        )
     if len(found) > 20 and len(found) > rows / 2:
-        raise LabelsUnsuitable(f"{len(found):,} classes in {rows:,} rows: nearly each row has its own", hint=hint)
+        raise LabelsUnsuitable(
+            f"{len(found):,} classes in {rows:,} rows: nearly each row has its own", where="spec.data.train", hint=hint
+        )
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

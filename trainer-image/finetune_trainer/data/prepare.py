@@ -101,7 +101,7 @@ def _split(data: Data, space: LabelSpace, parts: dict[str, Grouped]) -> dict[str
     found = dict(parts)
     for number, (name, share) in enumerate(shares.items(), start=1):
         rows = np.flatnonzero(assigned == number)
-        check_split(name, len(rows), len(train.rows), share)
+        check_split(name, len(rows), len(train.rows), len(np.unique(train.groups)), share)
         found[name] = train.pick(rows)
     rest = np.flatnonzero(assigned == 0)
     if data.max_rows:

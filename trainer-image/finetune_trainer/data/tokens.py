@@ -46,6 +46,7 @@ def tokenise(
     pairs: Sequence[str] | None,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
+    *,
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:

@@ -64,6 +64,8 @@ def judge(curves: Sequence[CurvePoint], prior_loss: float | None = None, best: B
     if not validation:
         advice = "Give validation rows, or let spec.data.split.validation take some from the training rows."
         return Verdict(fit=Fit.UNCERTAIN, reason="There are no losses on validation rows.", advice=advice)
+    if validation[-1][0] == 0:
+        return Verdict(fit=Fit.UNCERTAIN, reason="Training ended before the first evaluation on validation rows.")
     losses = _Losses(train, validation, prior_loss or max(loss for _, loss in validation))
     if len(validation) < ENOUGH_POINTS:
         nothing = _nothing_learned(losses, prior_loss)

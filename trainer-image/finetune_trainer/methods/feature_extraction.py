@@ -60,7 +60,8 @@ class HeadOnly(nn.Module):
         super().__init__()
         self._prefix = model.base_model_prefix
         body = getattr(model, self._prefix)
-        self._body = [body]  # in a list: not to be registered, and so not trained, moved or saved as a child
+        # In lists: not to be registered, and so not trained, moved or saved as children.
+        self._body: list[nn.Module] = [body]
         self._stand_in = [_StandIn(pooler(model), body.config)]
         setattr(model, self._prefix, self._stand_in[0])
         self.model = model.requires_grad_(requires_grad=True)

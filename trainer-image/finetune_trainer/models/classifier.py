@@ -49,7 +49,7 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if positions and config.model_type in _POSITIONS_AFTER_PADDING:
         positions -= (config.pad_token_id or 0) + 1
-    return min(limit for limit in (positions, tokenizer.model_max_length) if limit and limit > 0)
+    return min(int(limit) for limit in (positions, tokenizer.model_max_length) if limit and limit > 0)
 
 
 _POSITIONS_AFTER_PADDING = {

@@ -30,14 +30,14 @@ def _translated(error: Exception, repository: str, revision: str | None) -> Exce
 
     name = f"hf://{repository}"
     cases: list[tuple[type[Exception] | tuple[type[Exception], ...], type[JobFailure], str, str]] = [
-        (errors.GatedRepoError, PermissionDenied, f"{name} is gated and this token has no access", _TOKEN_HINT),
+        (errors.GatedRepoError, PermissionDenied, f"{name} is gated and this token has no access", _CREDENTIALS_HINT),
         (
             errors.RevisionNotFoundError,
             ModelNotFound,
             f"{name} has no revision {revision}",
             "check spec.model.revision",
         ),
-        (errors.RepositoryNotFoundError, ModelNotFound, f"there is no {name}, or it is private", _TOKEN_HINT),
+        (errors.RepositoryNotFoundError, ModelNotFound, f"there is no {name}, or it is private", _CREDENTIALS_HINT),
         (errors.HFValidationError, ModelNotFound, f"{name} is not a repository name", "write hf://owner/name"),
         (
             (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError),
@@ -52,5 +52,5 @@ def _translated(error: Exception, repository: str, revision: str | None) -> Exce
     return error
 
 
-_TOKEN_HINT = "check the name; for a gated or private model set HF_TOKEN (or model.secretRef in a cluster)"
+_CREDENTIALS_HINT = "check the name; for a gated or private model set HF_TOKEN (or model.secretRef in a cluster)"
 _OFFLINE_HINT = "check the network and HF_ENDPOINT, or give the model as file:// or s3://"

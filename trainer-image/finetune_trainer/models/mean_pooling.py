@@ -9,10 +9,10 @@ layer more, that any tool can load; nothing about it needs our code.
 import json
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -75,7 +75,7 @@ def add_mean_pooling(model: "PreTrainedModel") -> None:
 
 
 def _fill(module: nn.Module, role: str) -> None:
-    weight, bias = module.weight, module.bias
+    weight, bias = cast("Tensor", module.weight), cast("Tensor", module.bias)
     bias.zero_()
     if role == _PLAIN_NORM:
         weight.fill_(1.0)

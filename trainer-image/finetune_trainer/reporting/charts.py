@@ -5,6 +5,7 @@ Hovering needs no script: a band for each step carries a `<title>` and shows a g
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isfinite
 
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from finetune_trainer.reporting.numbers import figure, tick
 from finetune_trainer.reporting.scales import Point, Scale, scale, segments, smooth, thin
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 560, 58, 14, 26, 34
-MOST_POINTS, MOST_BANDS, MOST_MARKS, MANY = 240, 120, 40, 60
+MOST_POINTS, MOST_BANDS, MOST_MARKS, MANY, FEW = 240, 120, 40, 60, 2
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,9 @@ def _line(series: Series, x: Scale, y: Scale) -> Markup:
         smoothed = [smooth(run, len(series.known) // 15) for run in runs]
         parts.append(_path([thin(run, MOST_POINTS) for run in smoothed], x, y, "line"))
     if len(series.known) <= MOST_MARKS:
-        dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3"/>')
-        parts += [dot.format(x(step), y(value)) for step, value in series.known]
+        radius = 3 if len(series.known) > FEW else 4.5
+        dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}"/>')
+        parts += [dot.format(x(step), y(value), radius) for step, value in series.known]
     return Markup('<g class="{}">{}</g>').format(series.style, Markup().join(parts))
 
 
@@ -150,7 +152,7 @@ def _bands(chart: LineChart, shown: Sequence[Series], steps: Sequence[float], x:
     rare = {step for found in values if len(found) <= MOST_MARKS for step in found}
     every = max(1, len(steps) // MOST_BANDS)
     kept = [step for number, step in enumerate(steps) if step in rare or number % every == 0]
-    edges = [x.start, *((x(a) + x(b)) / 2 for a, b in zip(kept, kept[1:], strict=False)), x.end]
+    edges = [x.start, *((x(a) + x(b)) / 2 for a, b in pairwise(kept)), x.end]
     return [
         Markup(
             '<g class="band"><rect x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>'
@@ -158,7 +160,7 @@ def _bands(chart: LineChart, shown: Sequence[Series], steps: Sequence[float], x:
         ).format(
             left, y.end, right - left, y.start - y.end, y.end, y.start, _tip(chart, shown, values, step), at=x(step)
         )
-        for step, left, right in zip(kept, edges, edges[1:], strict=False)
+        for step, (left, right) in zip(kept, pairwise(edges), strict=True)
     ]
 
 

@@ -10,23 +10,26 @@ from finetune_trainer.reporting.headline import METRIC_TITLES
 from finetune_trainer.reporting.scales import Point
 
 METRICS_DRAWN = ("accuracy", "f1Macro", "f1Micro", "averagePrecision", "r2", "pearson", "spearman")
-MOST_METRICS = 3
+MOST_METRICS, SMALL = 3, 170
 
 
 def draw_curves(report: Report) -> list[LineChart]:
-    """Charts that have at least one value, large ones first."""
+    """Charts that have at least one value, large ones first; none for a run that ended before its first step."""
     curves = sorted(report.curves, key=lambda point: point.step)
+    if not curves or curves[-1].step == 0:
+        return []
     notes = {float(point.step): f"epoch {point.epoch:.3g}" for point in curves}
     best = report.evaluation.best
     marker = Marker(best.step, f"kept: step {best.step}") if best else None
+    metrics = _metrics(curves, best.metric if best else "")
+    rate = _series("learning rate", "rate", curves, "learning_rate")
+    norm = _series("gradient norm", "norm", curves, "gradient_norm")
     charts = [
         LineChart("Loss", _losses(curves), marker=marker, notes=notes),
-        LineChart("Metrics on validation rows", _metrics(curves, best.metric if best else ""), marker=marker, notes=notes),
-        LineChart("Learning rate", [_series("learning rate", "rate", curves, "learning_rate")], 170, notes=notes,
-                  from_zero=True),
-        LineChart("Gradient norm before clipping", [_series("gradient norm", "norm", curves, "gradient_norm")], 170,
-                  notes=notes, from_zero=True),
-    ]  # fmt: skip
+        LineChart("Metrics on validation rows", metrics, marker=marker, notes=notes),
+        LineChart("Learning rate", [rate], SMALL, notes=notes, from_zero=True),
+        LineChart("Gradient norm before clipping", [norm], SMALL, notes=notes, from_zero=True),
+    ]
     return [chart for chart in charts if any(series.known for series in chart.series)]
 
 

@@ -54,9 +54,9 @@ def _of_data(data: DataReport) -> Iterator[str]:
     if data.leaks:
         yield f"{count(data.leaks)} held-out rows are nearly the same as training rows: the figures flatter the model."
     if data.imbalance is not None and data.imbalance >= IMBALANCED:
-        yield f"The training rows are uneven: the most frequent label has {data.imbalance:.3g} rows for each of the rarest."
+        yield f"The training rows are uneven: {data.imbalance:.3g} of the most frequent label for each of the rarest."
     if data.conflicting_labels:
-        yield f"{count(data.conflicting_labels)} texts occur with different labels, which nothing can learn."
+        yield f"Some texts occur with different labels, which nothing can learn: {count(data.conflicting_labels)}."
     cut = [split.lengths for split in data.splits.values() if split.lengths and split.lengths.truncated]
     if cut:
         rows = sum(lengths.truncated for lengths in cut)

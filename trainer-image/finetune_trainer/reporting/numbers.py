@@ -2,13 +2,13 @@
 
 from math import floor, isfinite, log10
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 def figure(value: float | None) -> str:
     """Three decimals for everyday sizes, fewer for large numbers, an exponent for tiny ones; a dash for None."""
     if value is None or not isfinite(value):
-        return "–"
+        return NOTHING
     size = abs(value)
     if size and size < 0.0005:
         return exponent(value)
@@ -26,7 +26,7 @@ def exponent(value: float, digits: int = 2) -> str:
 def signed(value: float | None) -> str:
     """A change: `+0.120`, with a sign in both directions."""
     if value is None:
-        return "–"
+        return NOTHING
     return f"+{figure(value)}" if value >= 0 else figure(value)
 
 

@@ -51,7 +51,7 @@ class SequenceClassification:
     ) -> Tokens:
         """Tokenise one split."""
         examples = self.data.splits[split]
-        return tokenise(examples.texts, examples.pairs, tokenizer, max_length, cache, advance)
+        return tokenise(examples.texts, examples.pairs, tokenizer, max_length, cache=cache, advance=advance)
 
     def objective(self) -> Objective:
         """The loss, with class weights from the training rows where asked for."""

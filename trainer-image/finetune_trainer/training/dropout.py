@@ -17,12 +17,12 @@ class _MaskedScale(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, keep: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(keep)
         ctx.scale = scale
-        return torch.mul(x, keep).mul_(scale)
+        return torch.where(keep, x, 0.0).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (keep,) = ctx.saved_tensors
-        return torch.mul(gradients[0], keep).mul_(ctx.scale), None, None
+        return torch.where(keep, gradients[0], 0.0).mul_(ctx.scale), None, None
 
 
 class ByteDropout(nn.Dropout):
@@ -45,7 +45,7 @@ class ByteDropout(nn.Dropout):
         # random_() without bounds draws 63 bits, which would leave every eighth byte without its top bit
         bits = torch.empty(words, dtype=torch.int64).random_(-(2**63), None)
         keep = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
-        return _MaskedScale.apply(x, keep, self.scale)  # type: ignore[no-any-return, no-untyped-call]  # torch's own
+        return _MaskedScale.apply(x, keep, self.scale)  # type: ignore[no-any-return]  # torch's own
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""

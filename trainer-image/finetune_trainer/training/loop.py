@@ -48,6 +48,7 @@ class TrainingPlan:
     metric: Metric
     """What best means."""
     batches: BatchPlan
+    objective: Objective
 
 
 @dataclass
@@ -77,14 +78,10 @@ class Loop:
         rows: RowSource,
         targets: Tensor,
         plan: TrainingPlan,
-        objective: Objective,
         accelerator: Accelerator,
     ) -> None:
         self._plan, self._rows, self._targets, self._accelerator = plan, rows, targets, accelerator
-        weights = objective.class_weights
-        self._objective = objective
-        if weights is not None:
-            self._objective = Objective(objective.problem, weights.to(accelerator.device), objective.label_smoothing)
+        self._objective = plan.objective.to(accelerator.device)
         optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         self._schedule = build_schedule(optimizer, plan.training, plan.total_steps)
@@ -142,7 +139,7 @@ class Loop:
         self._optimizer.step()
         self._schedule.step()
         self._optimizer.zero_grad()
-        return float(total), float(norm)
+        return float(total.item()), float(norm or 0.0)
 
     def _check(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):

@@ -1,6 +1,6 @@
 """The loss of sequence classification as a sum and a weight, so that it is right however a batch is cut up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ class Objective:
     class_weights: Tensor | None = None
     """Weight of each class, [labels]; None means 1."""
     label_smoothing: float = 0.0
+
+    def to(self, device: torch.device) -> "Objective":
+        """The same objective with its weights on `device`."""
+        weights = self.class_weights
+        return replace(self, class_weights=None if weights is None else weights.to(device))
 
     def loss_sum(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Sum of the losses of the rows; `logits` [rows, labels], `targets` [rows] or [rows, labels]."""

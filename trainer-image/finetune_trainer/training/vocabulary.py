@@ -18,11 +18,13 @@ from torch.nn import functional
 class UsedRows(nn.Module):
     """An embedding restricted to the rows `used` ([k], ascending token ids) of `table`."""
 
+    place: Tensor
+    """Row of each token id, -1 for those that are left out."""
+
     def __init__(self, table: nn.Embedding, used: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(table.weight.detach()[used].clone())
         self.register_buffer("place", torch.full((table.num_embeddings,), -1), persistent=False)
-        self.place: Tensor
         self.place[used] = torch.arange(len(used), device=used.device)
         self.embedding_dim = table.embedding_dim
 
@@ -62,7 +64,8 @@ def only_used_rows(model: nn.Module, used: Tensor) -> Iterator[None]:
 
 
 def _embedding(model: nn.Module) -> tuple[nn.Module, str, nn.Embedding] | None:
-    table = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    find = getattr(model, "get_input_embeddings", None)
+    table = find() if callable(find) else None
     if type(table) is not nn.Embedding or not table.weight.requires_grad or table.max_norm is not None:
         return None
     users = [
