@@ -99,6 +99,14 @@ def find_metric(task: Task, name: str) -> Metric | None:
     return CATALOGUE.get(task, {}).get(name)
 
 
+def metric_named(task: Task, name: str) -> Metric:
+    """The metric of that name. Raises `KeyError` where there is none; `semantic_problems` tells before."""
+    metric = find_metric(task, name)
+    if metric is None:
+        raise KeyError(name)
+    return metric
+
+
 def suggest_metric(task: Task, name: str) -> str:
     """Return words that help with an unknown name: near names, else all names."""
     head, dot, label = name.partition(".")

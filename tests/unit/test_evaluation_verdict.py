@@ -134,3 +134,10 @@ def test_a_measurement_before_the_first_step_says_nothing_about_training() -> No
     verdict = judge([CurvePoint(step=0, epoch=0, validation={"evalLoss": 1.386})], 1.386)
     assert verdict.fit is Fit.UNCERTAIN
     assert "before the first evaluation" in verdict.reason
+
+
+def test_a_loss_that_still_falls_over_learned_rows_is_no_underfitting() -> None:
+    verdict = judge(curves([1.3, 0.8, 0.4, 0.25, 0.15, 0.07], [1.3, 0.85, 0.67, 0.58, 0.5, 0.38]), prior_loss=1.79)
+    assert verdict.fit is Fit.GOOD
+    assert "from 0.58 at step 40 to 0.38 at step 60" in verdict.reason
+    assert "0.07" in verdict.reason

@@ -14,7 +14,7 @@ from finetune_api.report import Report
 from finetune_trainer.reporting.page import render_page
 
 REPORTS = {path.stem: path for path in sorted((Path(__file__).parents[1] / "data" / "reports").glob("*.json"))}
-VOID = {"meta", "link", "br", "input"}
+VOID = {"meta", "link", "img", "wbr"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 
 

@@ -1,6 +1,9 @@
 """Where content-addressed results (tokens, features, models) are kept between runs."""
 
 import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,3 +13,19 @@ def cache_folder(kind: str) -> Path:
     if root:
         return Path(root) / kind
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune" / kind
+
+
+def keep(file: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make `file` under another name, then rename it: a file that is there is whole.
+
+    A cache that can't be written (full, read-only) costs time, not the run: nothing is kept then.
+    """
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
+        os.close(handle)
+        try:
+            write(Path(name))
+            Path(name).replace(file)
+        finally:
+            Path(name).unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from finetune_api.job import FineTuneJob
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
 from finetune_api.report import CurvePoint, DataReport, Details, Parameters, Report, Verdict
 from finetune_api.resolved import Resolved
-from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import library_versions
 
 _LONGEST_MESSAGE = 1024
@@ -37,9 +36,8 @@ class Notes:
         self.artifacts = Artifacts()
 
     @contextmanager
-    def timed(self, name: str, observer: RunObserver, phase: str) -> Iterator[None]:
-        """Announce a phase and note the seconds that the block takes."""
-        observer.phase(phase)
+    def timed(self, name: str) -> Iterator[None]:
+        """Note the seconds that the block takes."""
         start = time.monotonic()
         try:
             yield

@@ -1,19 +1,21 @@
 """Predictions with a tuned model: rows in, a label and scores out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from finetune_api.failures import ModelNotFound
+from finetune_api.failures import DataEmpty, ModelNotFound
+from finetune_api.inference import INFERENCE_NAME
 from finetune_api.manifest import MANIFEST_NAME
 from finetune_api.model import ModelSource
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.collate import TokenRows
-from finetune_trainer.data.inputs import TextRow, read_texts
+from finetune_trainer.data.inputs import TextRow, input_name, read_texts
 from finetune_trainer.data.tokens import tokenise
 from finetune_trainer.evaluation.scores import probabilities
 from finetune_trainer.models.files import fetch_model
@@ -36,6 +38,8 @@ class Prediction:
     """Probability of the label; None for numbers and lists."""
     scores: dict[str, float] = field(default_factory=dict)
     """Probability of every label."""
+    pair: str = ""
+    """The second text, where the model takes pairs."""
 
     @property
     def label_text(self) -> str:
@@ -46,19 +50,35 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: what does not apply is left out."""
-        content = {"text": self.text, "label": self.label, "score": self.score, "scores": self.scores}
-        return {key: value for key, value in content.items() if value is not None and value != {}}
+        content = {
+            "text": self.text,
+            "textPair": self.pair or None,
+            "label": self.label,
+            "score": self.score,
+            "scores": self.scores or None,
+        }
+        return {key: value for key, value in content.items() if value is not None}
 
 
-def predict_rows(model_uri: str, rows_uri: str, base: Path) -> Iterator[Prediction]:
+def predict_rows(
+    model_uri: str, rows_uri: str, base: Path, columns: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Prediction]:
     """Predict all rows of a file, in their order; rows are read and predicted in parts.
 
-    Raises the failures of loading the model and of reading the rows.
+    `columns` says, by role (`text`, `text_pair`), where the rows have other columns than the training rows had.
+    Raises the failures of loading the model and of reading the rows, `DataEmpty` where there are none.
     """
     tuned = load_tuned(_model_folder(model_uri, base), model_uri, base)
-    rows = read_texts(rows_uri, base, tuned.settings)
-    while part := list(islice(rows, _ROWS_AT_ONCE)):
+    roles = {role: column for role, column in columns.items() if column}
+    settings = tuned.settings.model_copy(update={"columns": tuned.settings.columns.model_copy(update=roles)})
+    rows = read_texts(rows_uri, base, settings)
+    part = list(islice(rows, _ROWS_AT_ONCE))
+    if not part:
+        message = "there is no row to predict"
+        raise DataEmpty(message, where=input_name(rows_uri), hint="give at least one text, or a file with rows")
+    while part:
         yield from predict_texts(tuned, part)
+        part = list(islice(rows, _ROWS_AT_ONCE))
 
 
 def predict_texts(tuned: TunedModel, rows: Iterable[TextRow]) -> Iterator[Prediction]:
@@ -68,21 +88,35 @@ def predict_texts(tuned: TunedModel, rows: Iterable[TextRow]) -> Iterator[Predic
     tokens = tokenise([row.text for row in rows], pairs, tuned.tokenizer, tuned.settings.max_length)
     logits = predict_logits(tuned.model, TokenRows(tokens, tuned.tokenizer.pad_token_id))
     for row, values in zip(rows, probabilities(logits, tuned.settings.problem_type), strict=True):
-        yield _prediction(row.text, values, tuned)
+        yield _prediction(row, values, tuned)
 
 
-def _prediction(text: str, values: "np.ndarray[Any, Any]", tuned: TunedModel) -> Prediction:
-    names = tuned.settings.labels
+def _prediction(row: TextRow, values: "np.ndarray[Any, Any]", tuned: TunedModel) -> Prediction:
+    names, pair = tuned.settings.labels, row.pair or ""
     if tuned.settings.problem_type is ProblemType.REGRESSION:
-        return Prediction(text, float(values))
+        return Prediction(row.text, float(values), pair=pair)
     scores = {name: round(float(value), 6) for name, value in zip(names, values, strict=True)}
     if tuned.settings.problem_type is ProblemType.MULTI_LABEL:
-        return Prediction(text, [name for name, value in scores.items() if value > _HALF], None, scores)
+        return Prediction(row.text, [name for name, value in scores.items() if value > _HALF], None, scores, pair)
     best = names[int(values.argmax())]
-    return Prediction(text, best, scores[best], scores)
+    return Prediction(row.text, best, scores[best], scores, pair)
 
 
 def _model_folder(uri: str, base: Path) -> Path:
-    """The folder itself, or `model/` in it where it is the output of a run."""
-    is_output = open_folder(uri, base, missing=ModelNotFound).exists(MANIFEST_NAME)
-    return fetch_model(ModelSource(uri=f"{uri.rstrip('/')}/model" if is_output else uri), base).folder
+    """The folder itself, or `model/` in it where it is the output of a run that was finished."""
+    folder = open_folder(uri, base, missing=ModelNotFound)
+    if folder.exists(MANIFEST_NAME):
+        return fetch_model(ModelSource(uri=f"{uri.rstrip('/')}/model"), base).folder
+    if not folder.exists(INFERENCE_NAME):
+        raise ModelNotFound(f"no tuned model at {uri}", hint=_what_is_there([path for path, _ in folder.list()]))
+    return fetch_model(ModelSource(uri=uri), base).folder
+
+
+def _what_is_there(paths: list[str]) -> str:
+    """A hint from the files of a folder that is no model."""
+    finished = sorted(path.removesuffix(f"/{MANIFEST_NAME}") for path in paths if path.endswith(f"/{MANIFEST_NAME}"))
+    if finished:
+        return f"finished runs in it: {', '.join(finished[-3:])}; add one to the path"
+    if any(path.startswith("claims/") for path in paths):
+        return "this run was not finished: it has no MANIFEST.json; its report says why"
+    return "give the output folder of a run (the one with MANIFEST.json), or its model folder"

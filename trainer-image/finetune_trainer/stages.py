@@ -1,6 +1,5 @@
 """The stages of a run, each a function of what the stages before it made."""
 
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from accelerate import Accelerator
 
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_api.manifest import Lineage
-from finetune_api.metrics import Metric, find_metric, suggest_metric
+from finetune_api.metrics import Metric, metric_named
 from finetune_api.outcome import EvaluationResult
 from finetune_api.report import CurvePoint, Parameters, Report
 from finetune_api.resolved import Resolved, resolve
@@ -29,9 +28,11 @@ from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import describe_hardware
 from finetune_trainer.output.publish import OutputFolder
+from finetune_trainer.plan import plan_steps
 from finetune_trainer.tasks.sequence_classification import Logits, SequenceClassification
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.dropout import fast_dropout
+from finetune_trainer.training.fast_lora import fast_lora
 from finetune_trainer.training.inference import predict_logits
 from finetune_trainer.training.loop import Loop, TrainingPlan
 from finetune_trainer.training.precision import choose_precision, use_allotted_cpus
@@ -57,16 +58,6 @@ class Ready:
     accelerator: Accelerator
 
 
-def check_metric(task: SequenceClassification) -> Metric:
-    """Return the metric that decides what is best; raises `SpecInvalid` where it does not fit the problem."""
-    name = task.spec.evaluation.metric
-    metric = find_metric(task.spec.task, name)
-    if metric is None or task.problem not in metric.problems:
-        message = f"{name} is not a metric of {task.problem} classification"
-        raise SpecInvalid(message, where="spec.evaluation.metric", hint=suggest_metric(task.spec.task, name))
-    return metric
-
-
 def prepare_model(task: SequenceClassification, base: Path, notes: Notes, observer: RunObserver) -> Ready:
     """Fetch and load the model, tokenise the rows, apply the method.
 
@@ -84,7 +75,8 @@ def prepare_model(task: SequenceClassification, base: Path, notes: Notes, observ
     if spec.training.activation_checkpointing:
         model.gradient_checkpointing_enable()
     adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
-    rows = _rows(adapted, tokens, observer)
+    with notes.timed("rows"):
+        rows = _rows(adapted, tokens, observer)
     notes.resolved, notes.parameters = resolved, _count(adapted)
     observer.model_ready(notes.parameters, resolved, notes.hardware)
     return Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator)
@@ -105,6 +97,8 @@ def train(task: SequenceClassification, ready: Ready, scratch: Path, notes: Note
     with ExitStack() as swapped:
         if ready.accelerator.device.type == "cpu":
             swapped.enter_context(fast_dropout(model))
+            if ready.accelerator.mixed_precision == "no":
+                swapped.enter_context(fast_lora(model))
         ids = [tokens.ids for tokens in ready.tokens.values()]
         swapped.enter_context(only_used_rows(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
         loop = Loop(model, ready.rows["train"], task.target_tensor("train"), plan, ready.accelerator)
@@ -234,10 +228,11 @@ def _plan(task: SequenceClassification, ready: Ready) -> TrainingPlan:
         token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
         seed=training.seed,
     )
-    total = training.max_steps or math.ceil(ready.resolved.epochs * batches.steps_per_epoch)
-    every = task.spec.evaluation.every_steps or batches.steps_per_epoch
-    metric = check_metric(task)
-    return TrainingPlan(training, ready.resolved.learning_rate, total, every, metric, batches, task.objective())
+    steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))
+    metric = metric_named(task.spec.task, task.spec.evaluation.metric)
+    return TrainingPlan(
+        training, ready.resolved.learning_rate, steps.total, steps.evaluate_every, metric, batches, task.objective()
+    )
 
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:

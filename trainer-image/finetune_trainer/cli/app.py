@@ -1,14 +1,19 @@
 """The commands of `finetune-trainer`. Each is thin: read arguments, call one function, show the result."""
 
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from finetune_api.failures import JobFailure
+from finetune_api.exit_codes import ExitCode
 from finetune_trainer import __version__
 from finetune_trainer.cli.errors import print_failure
+from finetune_trainer.cli.lines import drop_output
+from finetune_trainer.unexpected import as_failure
 
 app = typer.Typer(
     name="finetune-trainer",
@@ -25,6 +30,7 @@ Overrides = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Change a field, e.g. --set training.epochs=5. May be repeated."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for programs to standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -50,7 +56,7 @@ def run(
         str, typer.Option("--output", "-o", metavar="FOLDER|URI", help="Where results go, instead of spec.output.uri.")
     ] = "",
     as_json: AsJson = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole trace of an unexpected error.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Run the whole job: check, train, evaluate, export, report."""
     from finetune_trainer.cli.running import run_command
@@ -62,30 +68,51 @@ def run(
 def validate(
     job: Job,
     overrides: Overrides = [],  # noqa: B006 -- typer copies it
-    as_json: AsJson = False,
     spec_only: Annotated[bool, typer.Option("--spec-only", help="Check the manifest alone, not the data.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
 ) -> None:
     """Check the manifest and the data without training; shows what the job would do."""
     from finetune_trainer.cli.validating import validate_command
 
-    validate_command(job, overrides, as_json=as_json, spec_only=spec_only)
+    with _debugging(debug):
+        raise typer.Exit(validate_command(job, overrides, as_json=as_json, spec_only=spec_only))
 
 
 @app.command()
-def predict(
+def predict(  # noqa: PLR0917 -- typer calls it by name
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Output folder of a run (or its model/), path or URI.")],
     rows: Annotated[
-        str, typer.Argument(metavar="INPUT", help="csv, jsonl, json or parquet file, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="INPUT",
+            help="csv, jsonl, json or parquet file, path or URI; - reads standard input: the same, or a text a line.",
+        ),
     ],
     output_format: Annotated[
-        str, typer.Option("--format", "-f", help="table, jsonl or csv; table on a terminal, else jsonl.")
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="table|jsonl|csv",
+            help="Default: table on a terminal, by FILE's ending, else jsonl.",
+        ),
     ] = "",
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here instead.")] = "",
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")] = "",
+    text: Annotated[
+        str, typer.Option("--text", metavar="COLUMN", help="Column of the texts, if named otherwise than in training.")
+    ] = "",
+    text_pair: Annotated[
+        str, typer.Option("--text-pair", metavar="COLUMN", help="The same for the second text of pairs.")
+    ] = "",
+    debug: Debug = False,
 ) -> None:
     """Predict with a tuned model: a label and scores for each row."""
     from finetune_trainer.cli.predicting import predict_command
 
-    predict_command(model, rows, output_format, Path(output) if output else None)
+    columns = {"text": text, "text_pair": text_pair}
+    with _debugging(debug):
+        predict_command(model, rows, columns, output_format, Path(output) if output else None)
 
 
 @app.command()
@@ -108,12 +135,27 @@ def explain(
     typer.echo(explain_field(field))
 
 
+@contextmanager
+def _debugging(wanted: bool) -> Iterator[None]:
+    """Show the trace of what goes wrong, if that is wanted; the message comes after it."""
+    try:
+        yield
+    except Exception as error:
+        if wanted and not isinstance(error, typer.Exit):
+            traceback.print_exception(error)
+        raise
+
+
 def main() -> None:
     """Run the command line; failures become messages and exit codes."""
     try:
         app(standalone_mode=True)
-    except JobFailure as failure:
+    except KeyboardInterrupt:
+        sys.exit(int(ExitCode.INTERRUPTED))
+    except BrokenPipeError:  # the reader has what it wanted (`| head`)
+        drop_output(sys.stdout)
+        sys.exit(int(ExitCode.DONE))
+    except Exception as error:  # noqa: BLE001 -- the last line of defence: nobody should have to read a traceback
+        failure = as_failure(error)
         print_failure(failure, as_json="--json" in sys.argv)
         sys.exit(int(failure.exit_code))
-    except KeyboardInterrupt:
-        sys.exit(130)

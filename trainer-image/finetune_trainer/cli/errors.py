@@ -1,24 +1,36 @@
 """Failures as people and programs read them."""
 
 import json
+import os
 import sys
 import traceback
+from typing import Any, TextIO
 
 from finetune_api.failures import JobFailure
+from finetune_trainer.cli.lines import Lines
 
 _MOST = 25
 
 
 def print_failure(failure: JobFailure, *, as_json: bool = False, debug: bool = False) -> None:
-    """Write a failure to standard error, or as one JSON object to standard output."""
+    """Write a failure to standard error, or as one JSON object to standard output; `debug` adds the trace."""
     if as_json:
-        problems = [{"where": p.where, "message": p.message, "hint": p.hint} for p in failure.problems]
-        content = {"code": failure.code, "class": failure.failure_class, "exitCode": int(failure.exit_code)}
-        print(json.dumps({"event": "failure", **content, "problems": problems}))  # noqa: T201 -- this is the output
+        Lines(sys.stdout).write(json.dumps({"event": "failure", **failure_fields(failure)}))
     else:
-        sys.stderr.write(failure_text(failure, color=sys.stderr.isatty()))
+        Lines(sys.stderr).write(failure_text(failure, color=wants_color(sys.stderr)))
     if debug:
         traceback.print_exception(failure.__cause__ or failure)
+
+
+def failure_fields(failure: JobFailure) -> dict[str, Any]:
+    """The failure for programs: code, class, exit code and all problems."""
+    problems = [{"where": p.where, "message": p.message, "hint": p.hint} for p in failure.problems]
+    return {
+        "code": failure.code,
+        "class": failure.failure_class,
+        "exitCode": int(failure.exit_code),
+        "problems": problems,
+    }
 
 
 def failure_text(failure: JobFailure, *, color: bool) -> str:
@@ -33,4 +45,9 @@ def failure_text(failure: JobFailure, *, color: bool) -> str:
             lines.append(f"    {dim}→ {problem.hint}{end}")
     if len(failure.problems) > _MOST:
         lines.append(f"  ... and {len(failure.problems) - _MOST} more")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Whether to write colours: on a terminal, unless `NO_COLOR` is set (no-color.org) or it can't show them."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,7 @@
-"""Progress as JSON lines, for programs: one object an event, the last one holds the whole report."""
+"""Progress as JSON lines, for programs: one object an event.
+
+The event `result` holds the whole report; where the job failed, `failure` with all its problems comes after it.
+"""
 
 import json
 import sys
@@ -9,6 +12,7 @@ from typing import Any, TextIO
 from finetune_api.outcome import Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
+from finetune_trainer.cli.lines import Lines
 from finetune_trainer.observer import Advance
 
 
@@ -16,7 +20,7 @@ class JsonObserver:
     """Writes `{"event": ..., ...}` lines to standard output."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
+        self._lines = Lines(stream or sys.stdout)
 
     def phase(self, name: str) -> None:
         """`{"event": "phase", "name": ...}`."""
@@ -58,5 +62,4 @@ class JsonObserver:
         self._write("result", output=uri, report=report.model_dump(mode="json", by_alias=True))
 
     def _write(self, event: str, **fields: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **fields}, allow_nan=False) + "\n")
-        self._stream.flush()
+        self._lines.write(json.dumps({"event": event, **fields}, allow_nan=False))

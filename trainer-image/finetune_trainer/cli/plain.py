@@ -9,6 +9,7 @@ from typing import TextIO
 from finetune_api.outcome import Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
+from finetune_trainer.cli.lines import Lines
 from finetune_trainer.cli.words import (
     data_line,
     duration,
@@ -26,8 +27,8 @@ class PlainObserver:
     """Writes a line for each thing that happens, and for training one every few seconds."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._last = 0.0
+        self._lines = Lines(stream or sys.stderr)
+        self._last = time.monotonic()
 
     def phase(self, name: str) -> None:
         """Announce a phase."""
@@ -89,5 +90,4 @@ class PlainObserver:
         return True
 
     def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        self._lines.write(line)

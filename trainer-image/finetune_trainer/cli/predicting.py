@@ -1,71 +1,83 @@
 """`finetune-trainer predict`."""
 
-import csv
-import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from finetune_api.failures import Problem, SpecInvalid
-from finetune_trainer.cli.running import output_uri, quiet_libraries
+from finetune_api.failures import OutputNotWritable, Problem, SpecInvalid
+from finetune_trainer.cli.quiet import quiet_libraries
+from finetune_trainer.cli.running import as_uri
+from finetune_trainer.cli.tables import WRITERS
 
 if TYPE_CHECKING:
     from finetune_trainer.prediction import Prediction
 
-_FORMATS = ("table", "jsonl", "csv")
+_STDIN = "-"
+_UNFINISHED = ".part"
 
 
-def predict_command(model: str, rows: str, output_format: str, output: Path | None) -> None:
-    """Predict and write. Raises the failures of reading the model and the rows."""
-    kind = output_format or ("table" if output is None and sys.stdout.isatty() else "jsonl")
-    if kind not in _FORMATS:
-        hint = f"use one of {', '.join(_FORMATS)}"
-        raise SpecInvalid(Problem(f"{kind!r} is not a format of predictions", "--format", hint))
+def predict_command(model: str, rows: str, columns: dict[str, str], form: str, output: Path | None) -> None:
+    """Predict and write; `columns` are columns by role where the input names them otherwise than the training rows.
+
+    Raises the failures of reading the model and the rows, `OutputNotWritable` for a file that can't be written.
+    """
+    kind = _format(form, output)
+    if rows == _STDIN and sys.stdin.isatty():
+        sys.stderr.write("reading texts from the terminal, one a line; Ctrl-D ends\n")
     quiet_libraries()
     from finetune_trainer.prediction import predict_rows
 
-    predictions = predict_rows(output_uri(model), rows if rows == "-" else output_uri(rows), Path.cwd())
+    predictions = predict_rows(as_uri(model), rows if rows == _STDIN else as_uri(rows), Path.cwd(), columns)
+    with _target(output, predictions) as (stream, found):
+        WRITERS[kind](found, stream)
+
+
+def _format(form: str, output: Path | None) -> str:
+    """The format asked for, else the one that the file's ending names, else a table for people and JSON lines."""
+    if form and form not in WRITERS:
+        hint = f"use one of {', '.join(WRITERS)}"
+        raise SpecInvalid(Problem(f"{form!r} is not a format of predictions", "--format", hint))
+    if form:
+        return form
+    if output is not None:
+        return "csv" if output.suffix.lower() == ".csv" else "jsonl"
+    return "table" if sys.stdout.isatty() else "jsonl"
+
+
+@contextmanager
+def _target(
+    output: Path | None, predictions: Iterator["Prediction"]
+) -> Iterator[tuple[TextIO, Iterable["Prediction"]]]:
+    """Where to write, and what. A file gets its name when it is complete, and is not begun before the first row."""
+    first = next(predictions)
+    found = _chained(first, predictions)
     if output is None:
-        _write(kind, predictions, sys.stdout)
+        yield sys.stdout, found
         return
-    with output.open("w", encoding="utf-8", newline="") as file:
-        _write(kind, predictions, file)
+    with _written(output) as file:
+        yield file, found
 
 
-def _write(kind: str, predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    {"table": _write_table, "jsonl": _write_jsonl, "csv": _write_csv}[kind](predictions, stream)
+@contextmanager
+def _written(output: Path) -> Iterator[TextIO]:
+    is_device = output.exists() and not output.is_file()  # /dev/null must stay what it is
+    target = output if is_device else output.with_name(output.name + _UNFINISHED)
+    try:
+        with target.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            yield file
+        if not is_device:
+            target.replace(output)
+    except OSError as error:
+        message = f"{output} can't be written: {error.strerror or error}"
+        hint = "check the folder, who may write there, and the room left"
+        raise OutputNotWritable(message, where="--output", hint=hint) from error
+    finally:
+        if not is_device:
+            target.unlink(missing_ok=True)
 
 
-def _write_jsonl(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    stream.writelines(json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n" for prediction in predictions)
-
-
-def _write_csv(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    writer: csv.DictWriter[str] | None = None
-    for prediction in predictions:
-        flat = {key: value for key, value in prediction.as_dict().items() if key != "scores"}
-        flat |= {f"score.{label}": f"{score:.6f}" for label, score in prediction.scores.items()}
-        if isinstance(flat["label"], list):
-            flat["label"] = "|".join(flat["label"])
-        if writer is None:
-            writer = csv.DictWriter(stream, list(flat), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(flat)
-
-
-def _write_table(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("text", max_width=70, no_wrap=True, overflow="ellipsis")
-    table.add_column("label", style="bold")
-    table.add_column("score", justify="right")
-    table.add_column("next", style="dim")
-    for prediction in predictions:
-        others = sorted(prediction.scores.items(), key=lambda item: -item[1])[1:2]
-        following = ", ".join(f"{label} {score:.2f}" for label, score in others)
-        score = f"{prediction.score:.2f}" if prediction.score is not None else ""
-        table.add_row(" ".join(prediction.text.split()), prediction.label_text, score, following)
-    Console(file=stream).print(table)
+def _chained(first: "Prediction", rest: Iterator["Prediction"]) -> Iterator["Prediction"]:
+    yield first
+    yield from rest

@@ -1,6 +1,5 @@
 """`finetune-trainer run`."""
 
-import os
 import secrets
 import signal
 import sys
@@ -13,46 +12,52 @@ from typing import TYPE_CHECKING, NoReturn
 from finetune_api.exit_codes import ExitCode
 from finetune_api.outcome import Outcome
 from finetune_trainer.cli.errors import print_failure
+from finetune_trainer.cli.lines import Lines
+from finetune_trainer.cli.local import local_notes
+from finetune_trainer.cli.quiet import quiet_libraries
+from finetune_trainer.cli.words import place
 from finetune_trainer.manifest import load_job
 
 if TYPE_CHECKING:
     from finetune_trainer.observer import RunObserver
+    from finetune_trainer.run import RunResult
 
 
 def run_command(job: str, overrides: list[str], output: str, *, as_json: bool, debug: bool) -> int:
-    """Run a job and show it; returns the exit code."""
+    """Run a job and show it; returns the exit code. Raises the failures of reading the job."""
     if output:
-        overrides = [*overrides, f"spec.output.uri={output_uri(output)}"]
+        overrides = [*overrides, f"spec.output.uri={as_uri(output)}"]
     loaded = load_job(job, overrides)
     observer = _observer(as_json=as_json)
+    for note in local_notes(loaded.job):
+        observer.warned(note)
     quiet_libraries()
-
-    from finetune_trainer.run import run_job
-
-    uid = loaded.job.metadata.uid or local_uid()
     with _stop_signals():
-        result = run_job(loaded.job, loaded.base, uid, observer)
+        from finetune_trainer.run import run_job
+
+        result = run_job(loaded.job, loaded.base, loaded.job.metadata.uid or local_uid(), observer)
     if result.failure is not None:
         print_failure(result.failure, as_json=as_json, debug=debug)
+        if result.artifacts.report and not as_json:
+            Lines(sys.stderr).write(f"  report: {place(result.artifacts.report)}")
+    return exit_code(result)
+
+
+def exit_code(result: "RunResult") -> int:
+    """What the process ends with."""
+    if result.failure is not None:
         return int(result.failure.exit_code)
     return int(ExitCode.GATE_FAILED if result.report.outcome is Outcome.GATE_FAILED else ExitCode.DONE)
 
 
-def output_uri(output: str) -> str:
+def as_uri(path: str) -> str:
     """A URI stays; a path becomes an absolute `file://` one, relative to the current folder."""
-    return output if "://" in output else Path(output).absolute().as_uri()
+    return path if "://" in path else Path(path).absolute().as_uri()
 
 
 def local_uid() -> str:
     """A uid for a run without an API server: the time, and four random digits against collisions."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def quiet_libraries() -> None:
-    """Keep libraries from writing over our progress, and from asking the network about what is on disk."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def _observer(*, as_json: bool) -> "RunObserver":
@@ -73,13 +78,18 @@ def _observer(*, as_json: bool) -> "RunObserver":
 
 @contextmanager
 def _stop_signals() -> Iterator[None]:
-    """Treat SIGTERM like the keyboard's interrupt: the run ends in order and says so."""
+    """Treat SIGTERM and SIGHUP like the keyboard's interrupt: the run ends in order and says so.
+
+    What is ignored already stays so (`nohup`).
+    """
 
     def stop(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    watched = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, stop) for number in watched}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -19,6 +20,8 @@ from finetune_trainer.cli.words import (
     model_line,
     number,
     outcome_line,
+    place,
+    predict_command_line,
 )
 from finetune_trainer.observer import Advance
 
@@ -28,6 +31,7 @@ _STYLE = {
     Outcome.FAILED: "bold red",
     Outcome.STOPPED: "bold yellow",
 }
+_INDENT = (0, 0, 0, 2)
 
 
 class TerminalObserver:
@@ -91,18 +95,18 @@ class TerminalObserver:
             self._console.print(result_table(report))
         self._console.print(Text(outcome_line(report), style=_STYLE[report.outcome]))
         if report.verdict is not None:
-            self._console.print(Text(f"{report.verdict.fit}: {report.verdict.reason}", style="dim"))
+            self._print(f"{report.verdict.fit}: {report.verdict.reason}", "dim")
         if report.failure is None:
             self._places(uri)
 
     def _places(self, uri: str) -> None:
-        folder = uri.removeprefix("file://")
+        folder = place(uri)
         for name, value in (
             ("model", f"{folder}/model"),
             ("report", f"{folder}/report/index.html"),
-            ("try it", f'echo "your text" | finetune-trainer predict {folder} -'),
+            ("try it", predict_command_line(uri)),
         ):
-            self._console.print(Text(f"  {name:<8}", style="bold") + Text(value), soft_wrap=True)
+            self._console.print(Text.assemble((f"  {name:<8}", "bold"), value), soft_wrap=True)
 
     def _end_training(self) -> None:
         if self._bars is not None:
@@ -111,7 +115,7 @@ class TerminalObserver:
 
     def _print(self, text: str, style: str | None = None) -> None:
         console = self._bars.console if self._bars else self._console
-        console.print(Text(f"  {text}", style=style or ""))
+        console.print(Padding(Text(text, style=style or ""), _INDENT))
 
     def _new_bars(self, *, transient: bool) -> Bars:
         return Bars(

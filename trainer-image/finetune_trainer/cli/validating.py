@@ -1,55 +1,78 @@
-"""`finetune-trainer validate`."""
+"""`finetune-trainer validate`: what is wrong with a job, or what it would do. The cluster's check before a GPU too."""
 
 import json
+import sys
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from finetune_api.report import DataReport
+from finetune_api.failures import JobFailure
 from finetune_api.resolved import resolve
-from finetune_trainer.cli.words import data_line
+from finetune_trainer.cli.errors import failure_fields
+from finetune_trainer.cli.local import local_notes
+from finetune_trainer.cli.quiet import quiet_libraries
 from finetune_trainer.manifest import LoadedJob, load_job
 
+if TYPE_CHECKING:
+    from finetune_api.report import DataReport
 
-def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> None:
-    """Check a manifest and its data, and show what was found. Raises the failures of both."""
-    loaded = load_job(job, overrides)
-    report = None if spec_only else _check_data(loaded)
+
+def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> int:
+    """Check a manifest and its data, and show what the job would do; returns the exit code.
+
+    Raises the failures of both, unless they are told as JSON.
+    """
+    try:
+        loaded = load_job(job, overrides)
+        report = None if spec_only else _check_data(loaded)
+    except JobFailure as failure:
+        if not as_json:
+            raise
+        _print_json({"valid": False, "failure": failure_fields(failure)})
+        return int(failure.exit_code)
     if as_json:
-        typer.echo(json.dumps(_as_json(loaded, report)))
-        return
-    spec = loaded.job.spec
-    typer.echo(f"{loaded.job.metadata.name}: {spec.task} by {spec.method.type}, model {spec.model.uri}")
-    values = resolve(spec).model_dump(by_alias=True)
-    typer.echo("values in force: " + ", ".join(f"{name} {value:g}" for name, value in values.items()))
-    if report is not None:
-        typer.echo(data_line(report))
-        _show_labels(report)
-        for warning in report.warnings:
-            typer.echo(f"warning: {warning}")
-    typer.echo("valid" if report else "valid (data not looked at)")
+        _print_json(_facts(loaded, report))
+        return 0
+    from finetune_trainer.cli.foresight import foresight_lines
+
+    for line in foresight_lines(loaded.job, report):
+        print(line)  # noqa: T201 -- this is the output
+    return 0
 
 
-def _check_data(loaded: LoadedJob) -> DataReport:
+def _check_data(loaded: LoadedJob) -> "DataReport":
+    quiet_libraries()
+    from finetune_trainer.agreement import check_agreement
     from finetune_trainer.data import prepare
 
-    return prepare(loaded.job.spec.data, base=loaded.base).report
+    def tell(text: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{text}\n")
+
+    report = prepare(loaded.job.spec.data, base=loaded.base, progress=tell).report
+    check_agreement(loaded.job.spec, report)
+    return report
 
 
-def _as_json(loaded: LoadedJob, report: DataReport | None) -> dict[str, object]:
-    return {
+def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
+    spec = loaded.job.spec
+    facts: dict[str, Any] = {
         "valid": True,
-        "spec": loaded.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "resolved": resolve(loaded.job.spec).model_dump(mode="json", by_alias=True),
+        "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "resolved": resolve(spec).model_dump(mode="json", by_alias=True),
         "data": report.model_dump(mode="json", by_alias=True) if report else None,
+        "plan": None,
+        "warnings": [*local_notes(loaded.job), *(report.warnings if report else [])],
     }
+    if report is not None:
+        from finetune_trainer.plan import plan_steps
+
+        steps = plan_steps(spec, resolve(spec), report.splits["train"].rows)
+        facts["plan"] = {
+            "stepsPerEpoch": steps.an_epoch,
+            "totalSteps": steps.total,
+            "evaluateEvery": steps.evaluate_every,
+        }
+    return facts
 
 
-def _show_labels(report: DataReport) -> None:
-    names = report.label_names
-    width = max((len(name) for name in names), default=0)
-    splits = report.splits
-    for name in names[:20]:
-        counts = "  ".join(f"{split} {part.labels.get(name, 0):>6,}" for split, part in splits.items())
-        typer.echo(f"  {name:<{width}}  {counts}")
-    if len(names) > 20:
-        typer.echo(f"  ... and {len(names) - 20} more labels")
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content))  # noqa: T201 -- this is the output

@@ -1,6 +1,9 @@
 """The words that all ways of showing a run share. Pure: facts in, lines out."""
 
-from finetune_api.outcome import EvaluationResult, Outcome, Progress
+from shlex import quote
+from urllib.parse import unquote
+
+from finetune_api.outcome import EvaluationResult, GateResult, Outcome, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 
@@ -11,7 +14,7 @@ HEADLINE = {
 }
 """The few metrics that a terminal shows; the report has all."""
 
-_SHOWN_METRICS = 4
+_SHOWN_METRICS = 3
 
 
 def duration(seconds: float) -> str:
@@ -45,12 +48,13 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
     """What is trained, with which values, on what."""
     share = 100 * parameters.trainable / max(1, parameters.total)
     device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {hardware.get('threads')} threads"
+    values = (
+        f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
+        f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens"
+    )
     return [
         f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.2g} %)",
-        (
-            f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
-            f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens; {device}, {hardware.get('precision')}"
-        ),
+        f"{values}; {device}, {hardware.get('precision')}",
     ]
 
 
@@ -71,7 +75,7 @@ def evaluation_line(step: int, metrics: dict[str, float], is_best: bool) -> str:
     known = [name for names in HEADLINE.values() for name in names]
     shown = list(dict.fromkeys(name for name in known if name in metrics))[:_SHOWN_METRICS]
     figures = ", ".join(f"{name} {number(metrics[name])}" for name in shown)
-    return f"validation at step {step}: {figures}{' (best so far)' if is_best else ''}"
+    return f"validation at step {step}: {figures}{', best so far' if is_best else ''}"
 
 
 def headline_rows(evaluation: EvaluationResult, problem_type: str) -> list[tuple[str, float | None, float]]:
@@ -86,9 +90,26 @@ def outcome_line(report: Report) -> str:
     """How the run ended, in one line."""
     took = duration((report.finished_at - report.started_at).total_seconds())
     if report.outcome is Outcome.GATE_FAILED:
-        missed = [gate.metric for gate in report.evaluation.gates if not gate.passed]
-        return f"{report.outcome}: the gate on {', '.join(missed)} was missed ({took})"
+        missed = list(dict.fromkeys(gate.metric for gate in report.evaluation.gates if not gate.passed))
+        gates = f"the gate on {missed[0]} was" if len(missed) == 1 else f"the gates on {', '.join(missed)} were"
+        return f"{report.outcome}: {gates} missed ({took})"
     return f"{report.outcome} in {took}"
+
+
+def gate_line(gate: GateResult) -> str:
+    """A gate and how it went: `gate accuracy min 0.8: MISSED (0.7500)`."""
+    value = number(gate.value) if gate.value is not None else "not measured"
+    return f"gate {gate.metric} {gate.limit}: {'passed' if gate.passed else 'MISSED'} ({value})"
+
+
+def place(uri: str) -> str:
+    """A URI as people use it: a path where it is one."""
+    return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
+
+
+def predict_command_line(uri: str) -> str:
+    """The command that tries the model out."""
+    return f'echo "your text" | finetune-trainer predict {quote(place(uri))} -'
 
 
 def summary_lines(report: Report, uri: str) -> list[str]:
@@ -98,8 +119,11 @@ def summary_lines(report: Report, uri: str) -> list[str]:
     for name, before, after in headline_rows(report.evaluation, problem_type):
         baseline = f"{number(before)} -> " if before is not None else ""
         lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}")
-    for gate in report.evaluation.gates:
-        lines.append(f"  gate {gate.metric} {gate.limit}: {'passed' if gate.passed else 'MISSED'}")
+    lines += [f"  {gate_line(gate)}" for gate in report.evaluation.gates]
+    if report.verdict is not None:
+        lines.append(f"  {report.verdict.fit}: {report.verdict.reason}")
     if report.failure is None:
-        lines += [f"  model:  {uri}/model", f"  report: {uri}/report/index.html"]
+        folder = place(uri)
+        lines += [f"  model:  {folder}/model", f"  report: {folder}/report/index.html"]
+        lines.append(f"  try it: {predict_command_line(uri)}")
     return lines

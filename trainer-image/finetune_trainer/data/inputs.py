@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_api.failures import DataUnreadable, Problem
+from finetune_api.failures import ColumnMissing, DataUnreadable, Problem
 from finetune_api.inference import InferenceSettings
 from finetune_api.report import Place
 from finetune_trainer.data.cleaning import clean_text
-from finetune_trainer.data.columns import check_columns
-from finetune_trainer.data.rows import Bad, Row
-from finetune_trainer.data.sources import read_rows
+from finetune_trainer.data.columns import suggest
+from finetune_trainer.data.rows import Bad, Row, at, shown
+from finetune_trainer.data.sources import STDIN, read_rows
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,41 @@ def read_texts(uri: str, base: Path, settings: InferenceSettings) -> Iterator[Te
     """Read the texts of a file or of standard input (`-`).
 
     Every input row gets an output row, so a broken one is an error: raises `DataUnreadable` with file and line,
-    `ColumnMissing` where the text column is not there.
+    `ColumnMissing` where a text column is not there.
     """
-    text_column = settings.columns.text or "text"
-    roles = {"text": text_column}
+    roles = {"text": settings.columns.text or "text"}
     if settings.columns.text_pair:
         roles["text_pair"] = settings.columns.text_pair
     checked = False
-    for row in read_rows(uri, base, text_column=text_column):
+    for row in read_rows(uri, base, text_column=roles["text"]):
         if isinstance(row, Bad):
-            raise DataUnreadable(Problem(row.reason, f"{row.place.file}:{row.place.line}"))
+            raise DataUnreadable(row.reason, where=at(row.place), hint=_REPAIR_HINT)
         if not checked:
-            check_columns(roles, row.values, row.place.file)
+            _check_columns(roles, list(row.values), row.place.file)
             checked = True
         yield _text_row(row, roles, settings)
+
+
+def input_name(uri: str) -> str:
+    """How messages call an input."""
+    return "standard input" if uri == STDIN else uri.removeprefix("file://")
+
+
+def _check_columns(roles: dict[str, str], found: list[str], file: str) -> None:
+    problems = []
+    for role, column in roles.items():
+        if column not in found:
+            better = suggest(role, column, [name for name in found if name not in roles.values()])
+            message = f"no column {shown(column)}, which the model was trained on; there are: {', '.join(found[:20])}"
+            hint = f"say which it is: --{_option(role)} {better or 'COLUMN'}"
+            problems.append(Problem(message, file, hint))
+    if problems:
+        raise ColumnMissing(*problems)
+
+
+def _option(role: str) -> str:
+    """The option of the command line that names the column of a role."""
+    return role.replace("_", "-")
 
 
 def _text_row(row: Row, roles: dict[str, str], settings: InferenceSettings) -> TextRow:
@@ -54,3 +75,6 @@ def _text_row(row: Row, roles: dict[str, str], settings: InferenceSettings) -> T
 def _cell(row: Row, column: str) -> str:
     value = row.values.get(column)
     return "" if value is None else str(value)
+
+
+_REPAIR_HINT = "repair or remove the row: each row of the input gets one prediction"

@@ -3,13 +3,16 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.report import Lengths
+from finetune_trainer.cache import keep
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,12 +59,12 @@ def tokenise(
     number of rows done.
     """
     file = cache / f"{_key(texts, pairs, tokenizer, max_length)}.npz" if cache else None
-    if file and file.is_file():
+    if file and (stored := _read(file)):
         advance(len(texts))
-        return _read(file)
+        return stored
     tokens = _tokenise(texts, pairs, tokenizer, max_length, advance)
     if file:
-        _write(tokens, file)
+        keep(file, partial(_write, tokens))
     return tokens
 
 
@@ -87,26 +90,20 @@ def _tokenise(
 ) -> Tokens:
     ids: list[int] = []
     types: list[int] = []
-    offsets, full = [0], []
+    offsets, full = [0], list[int]()
     for start in range(0, len(texts), _CHUNK):
         part = slice(start, start + _CHUNK)
-        encoded = tokenizer(
-            list(texts[part]),
-            list(pairs[part]) if pairs else None,
-            truncation=True,
-            max_length=max_length,
-            verbose=False,
-        )
-        for index, row in enumerate(encoded["input_ids"]):
+        first, second = list(texts[part]), list(pairs[part]) if pairs is not None else None
+        encoded = tokenizer(first, second, truncation=True, max_length=max_length, verbose=False)
+        # Decoders add no special tokens, so an empty text has no token at all; models need one.
+        rows = [row or [tokenizer.pad_token_id] for row in encoded["input_ids"]]
+        for row in rows:
             ids.extend(row)
             offsets.append(len(ids))
-            cut = encoded[index].overflowing if encoded.is_fast else []
-            full.append(
-                len(row) + sum(len(piece) - tokenizer.num_special_tokens_to_add(pairs is not None) for piece in cut)
-            )
-        if pairs is not None and "token_type_ids" in encoded:
-            types.extend(segment for row in encoded["token_type_ids"] for segment in row)
-        advance(len(encoded["input_ids"]))
+        full.extend(_full_lengths(rows, first, second, tokenizer, max_length))
+        if second is not None and "token_type_ids" in encoded:
+            types.extend(segment for row in encoded["token_type_ids"] for segment in row or [0])
+        advance(len(rows))
     return Tokens(
         np.asarray(ids, np.int32),
         np.asarray(offsets, np.int64),
@@ -115,11 +112,30 @@ def _tokenise(
     )
 
 
+def _full_lengths(
+    rows: list[list[int]],
+    texts: list[str],
+    pairs: list[str] | None,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+) -> list[int]:
+    """Length of each row without truncation; only those that may have been cut are tokenised once more."""
+    lengths = [len(row) for row in rows]
+    cut = [index for index, length in enumerate(lengths) if length >= max_length]
+    if cut:
+        second = [pairs[index] for index in cut] if pairs is not None else None
+        whole = tokenizer([texts[index] for index in cut], second, truncation=False, verbose=False)
+        for index, row in zip(cut, whole["input_ids"], strict=True):
+            lengths[index] = len(row)
+    return lengths
+
+
 def _key(
     texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: "PreTrainedTokenizerBase", max_length: int
 ) -> str:
     # The padding state changes with use and says nothing of the ids, so it stays out of the key.
-    digest = hashlib.sha256(f"{_LAYOUT} {max_length} {tokenizer.truncation_side} {type(tokenizer).__name__}".encode())
+    settings = (_LAYOUT, max_length, tokenizer.truncation_side, type(tokenizer).__name__, tokenizer.model_input_names)
+    digest = hashlib.sha256(repr((*settings, tokenizer.pad_token_id)).encode())
     digest.update(_tokenizer_state(tokenizer))
     for column in (texts, pairs or ()):
         digest.update(len(column).to_bytes(8, "little"))
@@ -140,20 +156,17 @@ def _tokenizer_state(tokenizer: "PreTrainedTokenizerBase") -> bytes:
     return json.dumps({key: value for key, value in state.items() if key not in ("padding", "truncation")}).encode()
 
 
-def _read(file: Path) -> Tokens:
-    with np.load(file, allow_pickle=False) as stored:
-        types = stored["types"]
-        return Tokens(stored["ids"], stored["offsets"], stored["full_lengths"], types if len(types) else None)
+def _read(file: Path) -> Tokens | None:
+    """Read tokens from the cache; None where they are not there or broken."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            types = stored["types"]
+            return Tokens(stored["ids"], stored["offsets"], stored["full_lengths"], types if len(types) else None)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
 
 
 def _write(tokens: Tokens, file: Path) -> None:
-    """Write beside the target and rename, so that a file that is there is whole."""
-    import os
-    import tempfile
-
-    file.parent.mkdir(parents=True, exist_ok=True)
     types = tokens.types if tokens.types is not None else np.zeros(0, np.int32)
-    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as stream:
+    with file.open("wb") as stream:
         np.savez(stream, ids=tokens.ids, offsets=tokens.offsets, full_lengths=tokens.full_lengths, types=types)
-    Path(name).replace(file)

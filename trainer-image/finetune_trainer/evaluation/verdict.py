@@ -22,6 +22,8 @@ BARELY = 0.95
 """A loss above this share of the prior's loss: the text has taught the model next to nothing."""
 STILL_FALLING = 0.03
 """Fall over a fifth of the steps at the end, as a share of the prior's loss: more training would have bought more."""
+LEARNED = 0.5
+"""A training loss below this share of the validation loss: there is little left to learn from the rows."""
 LAST_FIFTH = 0.8
 WINDOW = 0.1
 """Share of the steps over which the training loss is averaged: single batches jump."""
@@ -138,11 +140,23 @@ def _still_falling(losses: _Losses) -> Verdict | None:
     fall = (loss - last_loss) * (1 - LAST_FIFTH) * last_step / (last_step - step)
     if fall < STILL_FALLING * losses.scale:
         return None
+    falling = f"from {loss:.3g} at step {step} to {last_loss:.3g} at step {last_step}"
+    train = losses.train_at(last_step)
+    if train is not None and train < LEARNED * last_loss:
+        return _learned(falling, train)
     return Verdict(
         fit=Fit.UNDERFITTING,
-        reason=f"The validation loss was still falling when training ended: from {loss:.3g} at step {step} to "
-        f"{last_loss:.3g} at step {last_step}.",
+        reason=f"The validation loss was still falling when training ended: {falling}.",
         advice="Train for more epochs, or raise the learning rate.",
+    )
+
+
+def _learned(falling: str, train: float) -> Verdict:
+    return Verdict(
+        fit=Fit.GOOD,
+        reason=f"The validation loss fell to the end, {falling}. The training loss is at {train:.3g}, so its rows are "
+        "nearly learned.",
+        advice="A few more epochs may still help a little; more rows would help more.",
     )
 
 

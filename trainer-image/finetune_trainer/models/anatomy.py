@@ -14,12 +14,16 @@ def body_linears(model: "PreTrainedModel") -> list[str]:
     """Full names of the linear modules of the pretrained body, without its pooler."""
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear module
 
-    prefix = model.base_model_prefix
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and name.startswith(f"{prefix}.") and _POOLER not in name.split(".")
+        if isinstance(module, nn.Linear | Conv1D) and is_in_body(model, name)
     ]
+
+
+def is_in_body(model: "PreTrainedModel", name: str) -> bool:
+    """Whether a module or weight belongs to the pretrained body, without its pooler."""
+    return name.startswith(f"{model.base_model_prefix}.") and _POOLER not in name.split(".")
 
 
 def head_modules(model: "PreTrainedModel") -> list[str]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT
 from typing import TYPE_CHECKING, Any
 
 from finetune_api.failures import ModelUnsuitable, UnsafeModel
 from finetune_api.tasks import ProblemType
+from finetune_trainer.models.anatomy import is_in_body
 from finetune_trainer.models.files import ModelFiles
 
 if TYPE_CHECKING:
@@ -21,19 +23,21 @@ _PROBLEM = {
 def load_tokenizer(files: ModelFiles) -> "PreTrainedTokenizerBase":
     """Load the tokenizer; a model without a padding token gets its end-of-text token for that.
 
-    Raises `ModelUnsuitable` where there is no tokenizer, or nothing to pad with.
+    Raises:
+        ModelUnsuitable: there is no tokenizer, nothing to pad with, or the config is broken.
+        UnsafeModel: the model brings its own code.
     """
     from transformers import AutoTokenizer
 
-    with quiet():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(files.folder)
-        except (OSError, ValueError, KeyError) as error:
-            hint = "add tokenizer.json and tokenizer_config.json to the model's folder"
-            raise ModelUnsuitable(f"{files.uri} has no tokenizer that loads: {error}", hint=hint) from error
+    _config(files)  # a model that can't be loaded is told as that, not as a tokenizer's trouble
+    with loading(files.uri, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes an empty one where it finds no files
+        raise ModelUnsuitable(f"{files.uri} has no tokenizer", where="spec.model.uri", hint=_TOKENIZER_HINT)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
-            raise ModelUnsuitable(f"{files.uri}: the tokenizer has neither a padding nor an end-of-text token")
+            message = f"{files.uri}: the tokenizer has neither a padding nor an end-of-text token"
+            raise ModelUnsuitable(message, where="spec.model.uri", hint="set pad_token in tokenizer_config.json")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
@@ -43,13 +47,18 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
 
     Models of the RoBERTa family count positions from their padding index, which costs them some.
     """
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(files.folder)
+    config = _config(files)
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if positions and config.model_type in _POSITIONS_AFTER_PADDING:
         positions -= (config.pad_token_id or 0) + 1
     return min(int(limit) for limit in (positions, tokenizer.model_max_length) if limit and limit > 0)
+
+
+def _config(files: ModelFiles) -> Any:
+    from transformers import AutoConfig
+
+    with loading(files.uri, "config"):
+        return AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
 
 
 _POSITIONS_AFTER_PADDING = {
@@ -69,23 +78,37 @@ def load_classifier(
     """Load the model with a head for these labels, in FP32; a head that is new starts from `seed`.
 
     Raises:
-        ModelUnsuitable: transformers has no sequence classification for this architecture.
+        ModelUnsuitable: transformers has no sequence classification for this architecture, or the weights are broken,
+            incomplete or of another shape than the config says.
         UnsafeModel: the model brings its own code.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
 
     torch.manual_seed(seed)
-    with quiet(), _translated(files.uri):
-        model = AutoModelForSequenceClassification.from_pretrained(
+    with loading(files.uri, "model"):
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
             files.folder,
             dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
             use_safetensors=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,  # a head for other labels is replaced
+            output_loading_info=True,
             **_head(problem, names),
         )
+    _check_body(model, loaded, files.uri)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
+
+
+def _check_body(model: "PreTrainedModel", loaded: dict[str, Any], uri: str) -> None:
+    """Refuse a body with weights that were made up at random, which transformers merely warns about."""
+    names = sorted({*loaded["missing_keys"], *(name for name, *_shapes in loaded["mismatched_keys"])})
+    made_up = [name for name in names if is_in_body(model, name)]
+    if made_up:
+        shown = f"{', '.join(made_up[:3])}{' ...' if len(made_up) > 3 else ''}"
+        message = f"{uri}: {len(made_up)} weights are missing or of another shape than config.json says: {shown}"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=_BROKEN_HINT)
 
 
 def _head(problem: ProblemType, names: tuple[str, ...]) -> dict[str, Any]:
@@ -100,20 +123,29 @@ def _head(problem: ProblemType, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated(uri: str) -> Iterator[None]:
+def loading(uri: str, what: str) -> Iterator[None]:
+    """Load a part of a model in silence; raise `UnsafeModel` or `ModelUnsuitable` where transformers can't."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
     try:
-        yield
-    except ValueError as error:
+        with quiet():
+            yield
+    except (OSError, ValueError, TypeError, LookupError, SafetensorError, StrictDataclassError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, ENOENT):
+            raise  # of the disk or the memory, not of the model
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             message = f"{uri} brings its own Python code, which is never run"
-            raise UnsafeModel(message, hint="use a model that transformers supports itself") from error
-        if "Unrecognized" in str(error) or "does not recognize" in str(error):
-            raise ModelUnsuitable(f"{uri}: {_first_line(error)}", where="spec.model.uri") from error
-        raise
+            hint = "use a model that transformers supports itself"
+            raise UnsafeModel(message, where="spec.model.uri", hint=hint) from error
+        words = " ".join(str(error).split())[:300]
+        hint = _TOKENIZER_HINT if what == "tokenizer" else _BROKEN_HINT
+        message = f"{uri} has no {what} that loads: {words}"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint) from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]
+_TOKENIZER_HINT = "add tokenizer.json and tokenizer_config.json to the model's folder"
+_BROKEN_HINT = "check that the files are complete and of one model, and that transformers can classify with it"
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def _check(folder: Path, uri: str) -> None:
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")):
         hint = "convert it once with save_pretrained() of transformers 5, which writes safetensors"
         raise UnsafeModel(f"{uri} has pickled weights only, which can run code when they are read", hint=hint)
-    raise ModelNotFound(f"no weights at {uri}: there is no {WEIGHTS}", where="spec.model.uri")
+    hint = "a model with pickled weights only is never loaded; save_pretrained() of transformers 5 converts it"
+    raise ModelNotFound(f"no weights at {uri}: there is no {WEIGHTS}", where="spec.model.uri", hint=hint)
 
 
 def _layout_hint(folder: Path) -> str:

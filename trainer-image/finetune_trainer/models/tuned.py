@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from finetune_api.failures import ModelNotFound, ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.model import ModelSource
-from finetune_trainer.models.classifier import quiet
+from finetune_trainer.models.classifier import loading
 from finetune_trainer.models.files import ModelFiles, fetch_model
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ def load_tuned(folder: Path, uri: str, base: Path) -> TunedModel:
 
     settings = _settings(folder, uri)
     adapter = folder / _ADAPTER
-    with quiet():
+    with loading(uri, "model"):
         model = _with_adapter(folder, json.loads(adapter.read_text()), base) if adapter.is_file() else _whole(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+    with loading(uri, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -63,7 +64,9 @@ def _settings(folder: Path, uri: str) -> InferenceSettings:
 def _whole(folder: Path) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    return AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
 
 
 def _with_adapter(folder: Path, adapter: dict[str, Any], base: Path) -> Any:
@@ -71,9 +74,14 @@ def _with_adapter(folder: Path, adapter: dict[str, Any], base: Path) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     files = _base_files(adapter, base)
-    config = AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     model = AutoModelForSequenceClassification.from_pretrained(
-        files.folder, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
+        files.folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # the adapter brings the head
     )
     return PeftModel.from_pretrained(model, folder)
 

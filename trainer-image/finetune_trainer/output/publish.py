@@ -9,14 +9,19 @@ from finetune_api.manifest import MANIFEST_NAME, FileEntry, Manifest
 from finetune_trainer.observer import Advance
 from finetune_trainer.storage import Folder, open_folder
 
+_LOST_HINT = "look for something else that writes or cleans there, or give the job another spec.output.uri"
+
 
 class OutputFolder:
     """`<uri>/<job name>/<job uid>/`. Without a manifest in it, it holds nothing that counts."""
 
     def __init__(self, uri: str, base: Path, name: str, uid: str) -> None:
         self._folder: Folder = open_folder(f"{uri.rstrip('/')}/{name}/{uid}", base)
+        self._written = False
         self.claimed = False
         """Whether the folder is this run's."""
+        self.committed = False
+        """Whether the manifest is written, and what it lists was found in the store."""
 
     def uri(self, path: str = "") -> str:
         """Address of a file in the folder, or of the folder."""
@@ -42,20 +47,34 @@ class OutputFolder:
         for entry in manifest.files:
             self._folder.put(entry.path, staged / entry.path)
             advance(entry.size)
+        self._check_sizes(manifest)
         content = manifest.model_dump_json(by_alias=True, indent=2).encode()
         self._folder.put_new(MANIFEST_NAME, content)
-        self._verify(manifest, content)
+        self._written = True
+        self._check_manifest(content)
+        self.committed = True
         return hashlib.sha256(content).hexdigest()
 
-    def _verify(self, manifest: Manifest, content: bytes) -> None:
+    def withdraw(self) -> None:
+        """Take back a manifest that this run wrote: an output that turned out wrong must not look finished."""
+        if self._written:
+            self._folder.delete(MANIFEST_NAME)
+
+    def _check_sizes(self, manifest: Manifest) -> None:
+        sizes = dict(self._folder.list())
+        wrong = [entry.path for entry in manifest.files if sizes.get(entry.path) != entry.size]
+        if wrong:
+            raise OutputNotWritable(f"{self.uri()} does not hold what was written: {', '.join(wrong)}", hint=_LOST_HINT)
+
+    def _check_manifest(self, content: bytes) -> None:
         try:
             stored = self._folder.get(MANIFEST_NAME)
         except DataNotFound as error:
-            raise OutputNotWritable(f"{self.uri(MANIFEST_NAME)} is gone right after it was written") from error
-        sizes = dict(self._folder.list())
-        wrong = [entry.path for entry in manifest.files if sizes.get(entry.path) != entry.size]
-        if stored != content or wrong:
-            raise OutputNotWritable(f"{self.uri()} does not hold what was written: {', '.join(wrong) or MANIFEST_NAME}")
+            message = f"{self.uri(MANIFEST_NAME)} is gone right after it was written"
+            raise OutputNotWritable(message, hint=_LOST_HINT) from error
+        if stored != content:
+            message = f"{self.uri(MANIFEST_NAME)} does not hold what was written"
+            raise OutputNotWritable(message, hint=_LOST_HINT)
 
 
 def list_files(staged: Path) -> list[FileEntry]:

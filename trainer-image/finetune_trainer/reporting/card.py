@@ -58,7 +58,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for name in ("figure", "signed", "count", "compact", "percent", "duration"):
+    for name in ("figure", "signed", "count", "compact", "percent", "duration", "file_name"):
         environment.filters[name] = getattr(numbers, name)
     environment.filters["inline"] = inline
     return environment
@@ -100,7 +100,7 @@ def front_matter(report: Report) -> dict[str, Any]:
 
 def _index(report: Report, found: dict[str, float]) -> dict[str, Any]:
     """See https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
-    files = ", ".join(report.data.files) if report.data and report.data.files else report.job
+    files = ", ".join(map(numbers.file_name, report.data.files)) if report.data and report.data.files else report.job
     measured = {
         "task": {"type": "text-classification", "name": "Text classification"},
         "dataset": {"name": files, "type": "custom", "split": report.evaluated_on},

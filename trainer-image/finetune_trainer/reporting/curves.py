@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 from finetune_api.metrics import CATALOGUE
 from finetune_api.report import CurvePoint, Report
-from finetune_api.tasks import Task
+from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.reporting.charts import LineChart, Marker, Series
-from finetune_trainer.reporting.headline import METRIC_TITLES
+from finetune_trainer.reporting.headline import METRIC_TITLES, problem_of
 from finetune_trainer.reporting.scales import Point
 
-METRICS_DRAWN = ("accuracy", "f1Macro", "f1Micro", "averagePrecision", "r2", "pearson", "spearman")
+METRICS_DRAWN = {
+    ProblemType.SINGLE_LABEL: ("accuracy", "f1Macro"),
+    ProblemType.MULTI_LABEL: ("f1Micro", "f1Macro", "averagePrecision"),
+    ProblemType.REGRESSION: ("pearson", "spearman", "r2"),
+}
 MOST_METRICS, SMALL = 3, 170
+_UNBOUNDED = {metric.name for metric in CATALOGUE[Task.SEQUENCE_CLASSIFICATION].values() if metric.high > 1}
 
 
 def draw_curves(report: Report) -> list[LineChart]:
@@ -21,7 +26,7 @@ def draw_curves(report: Report) -> list[LineChart]:
     notes = {float(point.step): f"epoch {point.epoch:.3g}" for point in curves}
     best = report.evaluation.best
     marker = Marker(best.step, f"kept: step {best.step}") if best else None
-    metrics = _metrics(curves, best.metric if best else "")
+    metrics = _metrics(curves, (best.metric if best else "", *METRICS_DRAWN[problem_of(report)]))
     rate = _series("learning rate", "rate", curves, "learning_rate")
     norm = _series("gradient norm", "norm", curves, "gradient_norm")
     charts = [
@@ -50,15 +55,10 @@ def _losses(curves: Sequence[CurvePoint]) -> list[Series]:
     return [_series("training", "train", curves, "loss"), _validation("evalLoss", "validation", "validation", curves)]
 
 
-def _metrics(curves: Sequence[CurvePoint], chosen: str) -> list[Series]:
-    """The metric that decides, then the usual ones. Only those between -1 and 1: they share an axis."""
+def _metrics(curves: Sequence[CurvePoint], names: Sequence[str]) -> list[Series]:
+    """Those of `names` that were taken and share an axis: errors have no bound, and the loss a chart of its own."""
     known = {name for point in curves for name in point.validation}
-    bounded = {m.name for m in CATALOGUE[Task.SEQUENCE_CLASSIFICATION].values() if m.low >= -1 and m.high <= 1}
-    wanted = [
-        n
-        for n in dict.fromkeys((chosen, *METRICS_DRAWN))
-        if n in known and (n in bounded | set(METRICS_DRAWN) or "." in n)
-    ]
+    wanted = [name for name in dict.fromkeys(names) if name in known and name not in _UNBOUNDED]
     return [
         _validation(name, METRIC_TITLES.get(name, name), f"metric-{number}", curves)
         for number, name in enumerate(wanted[:MOST_METRICS])

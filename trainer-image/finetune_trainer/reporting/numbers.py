@@ -43,6 +43,11 @@ def compact(value: float) -> str:
     return f"{value:g}"
 
 
+def file_name(path: str) -> str:
+    """Last part of a path or URI."""
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def percent(share: float) -> str:
     """`91.2%`; whole percents from 99.95 on, and `<0.1%` so that something never looks like nothing."""
     if 0 < share < 0.001:

@@ -4,6 +4,7 @@ A content security policy forbids any fetch and any script but the page's own, s
 could not run what a data file holds.
 """
 
+import re
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
@@ -44,9 +45,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("figure", "signed", "count", "compact", "percent", "duration", "exponent"):
+    for name in ("figure", "signed", "count", "compact", "percent", "duration", "exponent", "file_name"):
         environment.filters[name] = getattr(numbers, name)
+    environment.filters["breakable"] = breakable
     return environment
+
+
+def breakable(name: str) -> Markup:
+    """Let a name such as `card_not_working` break after its joints."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=.)", name))
 
 
 def _view(report: Report) -> dict[str, Any]:

@@ -41,15 +41,19 @@ class ByteDropout(nn.Dropout):
         """Drop elements of `x` (any shape) while training; the identity otherwise."""
         if not self.training or self.dropped == 0:
             return x
-        words = -(-x.numel() // 8)
-        # random_() without bounds draws 63 bits, which would leave every eighth byte without its top bit
-        bits = torch.empty(words, dtype=torch.int64).random_(-(2**63), None)
-        keep = bits.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
-        return _MaskedScale.apply(x, keep, self.scale)  # type: ignore[no-any-return]  # torch's own
+        return _MaskedScale.apply(x, keep_mask(x, self.dropped), self.scale)  # type: ignore[no-any-return]  # torch's own
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"p={self.dropped}/{_LEVELS}"
+
+
+def keep_mask(x: Tensor, dropped: int) -> Tensor:
+    """Which elements of `x` (any shape) stay, when `dropped` of 256 go; bool, of the shape of `x`."""
+    words = -(-x.numel() // 8)
+    # random_() without bounds draws 63 bits, which would leave every eighth byte without its top bit
+    bits = torch.empty(words, dtype=torch.int64).random_(-(2**63), None)
+    return bits.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
 
 
 @contextmanager
@@ -62,7 +66,7 @@ def fast_dropout(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for parent, name, child in swapped:
-            parent.register_module(name, child.train(parent.training))
+            parent.register_module(name, child.train(parent.get_submodule(name).training))
 
 
 def _dropouts(model: nn.Module) -> list[tuple[nn.Module, str, nn.Dropout]]:

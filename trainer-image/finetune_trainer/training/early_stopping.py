@@ -18,11 +18,14 @@ class Choice:
     waited: int = 0
     """Evaluations since the reference was beaten."""
 
-    def seen(self, step: int, value: float, metric: Metric, settings: EarlyStopping) -> "Choice":
+    def seen(self, step: int, value: float | None, metric: Metric, settings: EarlyStopping) -> "Choice":
         """Return the choice after an evaluation at `step`.
 
-        Small gains do not add up to patience: each is compared with the last value that counted.
+        Small gains do not add up to patience: each is compared with the last value that counted. None stands for a
+        metric that is not defined on these outputs, such as a correlation with a constant: no improvement.
         """
+        if value is None:
+            return replace(self, waited=self.waited + 1)
         is_best = self.best is None or metric.better(value, self.best.value) > 0
         counts = self.reference is None or metric.better(value, self.reference) > settings.min_delta
         return replace(

@@ -24,6 +24,7 @@ from finetune_trainer.training.optimizer import build_optimizer, build_schedule
 from finetune_trainer.training.rate import Rate
 
 _CURVE_POINTS = 200
+_DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
 
 
 class TrainingObserver(Protocol):
@@ -96,9 +97,9 @@ class Loop:
         plan, result, choice, rate = self._plan, TrainingResult(), Choice(), Rate(self._plan.total_steps)
         self._model.train()
         for step, batch in enumerate(self._batches(), start=1):
-            learning_rate = self._schedule.get_last_lr()[0]
+            learning_rate = float(self._schedule.get_last_lr()[0])
             loss, norm = self._step(batch)
-            self._check(loss, step)
+            self._check(loss, norm, step)
             rate.add(batch, plan.batches)
             self._curve.add(step, loss, learning_rate, norm)
             observer.trained(rate.progress(step, step / plan.batches.steps_per_epoch, loss, learning_rate))
@@ -141,16 +142,19 @@ class Loop:
         self._optimizer.zero_grad()
         return float(total.item()), float(norm or 0.0)
 
-    def _check(self, loss: float, step: int) -> None:
+    def _check(self, loss: float, norm: float, step: int) -> None:
         if not math.isfinite(loss):
-            hint = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
-            raise LossDiverged(f"the training loss became {loss} at step {step}", hint=hint)
+            raise LossDiverged(f"the training loss became {loss} at step {step}", hint=_DIVERGED_HINT)
+        if not math.isfinite(norm) and self._accelerator.scaler is None:  # a scaler skips such a step by itself
+            raise LossDiverged(f"the gradient's norm became {norm} at step {step}", hint=_DIVERGED_HINT)
 
     def _chosen(
         self, choice: Choice, step: int, metrics: dict[str, float], best: BestWeights, observer: TrainingObserver
     ) -> Choice:
+        if not metrics:  # there are some wherever the outputs are numbers
+            raise LossDiverged(f"the model's outputs are no longer numbers at step {step}", hint=_DIVERGED_HINT)
         metric = self._plan.metric
-        choice = choice.seen(step, metrics[metric.name], metric, self._plan.training.early_stopping)
+        choice = choice.seen(step, metrics.get(metric.name), metric, self._plan.training.early_stopping)
         if choice.is_best(step):
             best.save(self._model)
         self._curve.evaluated(step, metrics)

@@ -63,7 +63,7 @@ def _balanced(problem: ProblemType, targets: NDArray[np.generic], labels: int) -
     """N / (labels * count) for classes, as in scikit-learn; negatives / positives for independent labels."""
     if problem is ProblemType.MULTI_LABEL:
         positive = np.maximum(np.asarray(targets, np.float64).sum(axis=0), 1)
-        weights = (len(targets) - positive) / positive
+        weights = np.maximum(len(targets) - positive, 1) / positive  # 0 would leave a label on every row unlearned
     else:
         counts = np.bincount(np.asarray(targets, np.int64), minlength=labels)
         weights = len(targets) / (labels * np.maximum(counts, 1))

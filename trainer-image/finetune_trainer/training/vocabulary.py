@@ -27,13 +27,16 @@ class UsedRows(nn.Module):
         self.register_buffer("place", torch.full((table.num_embeddings,), -1), persistent=False)
         self.place[used] = torch.arange(len(used), device=used.device)
         self.embedding_dim = table.embedding_dim
+        # Padding gets no gradient from nn.Embedding, also where a text itself contains its token.
+        padding = table.padding_idx
+        self._padding = None if padding is None or padding not in used else int(self.place[padding])
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up token ids of any shape; returns [..., embedding_dim].
 
         Raises `IndexError` for a token that is not in the used rows.
         """
-        return functional.embedding(self.place[ids], self.weight)
+        return functional.embedding(self.place[ids], self.weight, self._padding)
 
 
 def used_token_ids(columns: list[NDArray[np.int32]], *always: int | None) -> Tensor:

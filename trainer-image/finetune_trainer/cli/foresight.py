@@ -1,0 +1,97 @@
+"""What a job that passed its check would do, in lines for a person. Pure: facts in, lines out."""
+
+from finetune_api.job import FineTuneJob, Spec
+from finetune_api.report import DataReport, SplitReport
+from finetune_api.resolved import Resolved, resolve
+from finetune_trainer.cli.local import local_notes
+from finetune_trainer.evaluation.gates import limit_in_words
+from finetune_trainer.plan import plan_steps
+
+_MOST_LABELS = 20
+
+
+def foresight_lines(job: FineTuneJob, report: DataReport | None) -> list[str]:
+    """The job, its data, how it would be trained, what it must reach, and warnings; without `report` what is known."""
+    spec, resolved = job.spec, resolve(job.spec)
+    facts = [
+        ("job", f"{job.metadata.name}: {spec.task} by {spec.method.type}"),
+        ("model", " ".join(filter(None, [spec.model.uri, spec.model.revision]))),
+        *([("data", _data(report))] if report else []),
+        ("training", _training(spec, resolved, report)),
+        ("values", _values(resolved)),
+        ("best", _best(spec, report)),
+        *(("gate", f"{gate.metric} {limit_in_words(gate)}") for gate in spec.evaluation.gates),
+        ("output", f"{spec.output.uri.rstrip('/')}/{job.metadata.name}/{job.metadata.uid or '<uid>'}/"),
+    ]
+    lines = []
+    for name, text in facts:
+        lines.append(f"{name:<9}{text}")
+        if name == "data" and report is not None:
+            lines += [f"{'':<9}{line}" for line in split_table(report)]
+    warnings = [*local_notes(job), *(report.warnings if report else [])]
+    lines += [f"warning: {warning}" for warning in warnings]
+    count = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+    return [*lines, f"valid{count}" if report else f"valid (data not looked at{count})"]
+
+
+def split_table(report: DataReport) -> list[str]:
+    """Rows of each split by label (or the range of the target), right-aligned below the names of the splits."""
+    splits = report.splits
+    rows = [("", *splits), ("rows", *(f"{part.rows:,}" for part in splits.values()))]
+    if report.label_names:
+        rows += [
+            (f"  {name[:40]}", *(f"{part.labels.get(name, 0):,}" for part in splits.values()))
+            for name in report.label_names[:_MOST_LABELS]
+        ]
+    else:
+        rows += [(f"  {name}", *(_figure(part, name) for part in splits.values())) for name in ("mean", "min", "max")]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            [f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    more = len(report.label_names) - _MOST_LABELS
+    return [*lines, *([f"  ... and {more} more labels"] if more > 0 else [])]
+
+
+def _figure(split: SplitReport, name: str) -> str:
+    return f"{split.numbers[name]:.4g}" if name in split.numbers else "-"
+
+
+def _data(report: DataReport) -> str:
+    files = f"{len(report.files)} file{'s' if len(report.files) > 1 else ''}"
+    parts = [report.problem_type, files, f"{report.rows_read:,} rows read"]
+    counts = ((report.bad_rows, "left out"), (report.duplicates_dropped, "duplicates dropped"))
+    return ", ".join([*parts, *(f"{count:,} {what}" for count, what in counts if count)])
+
+
+def _training(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
+    if report is None:
+        limit = f"{spec.training.max_steps} steps" if spec.training.max_steps else f"{resolved.epochs:g} epochs"
+        return f"{limit} at most"
+    steps = plan_steps(spec, resolved, report.splits["train"].rows)
+    epochs = steps.total / steps.an_epoch
+    return f"{steps.total:,} steps at most: {epochs:.3g} epochs of {steps.an_epoch:,} steps"
+
+
+def _values(resolved: Resolved) -> str:
+    return (
+        f"learning rate {resolved.learning_rate:g}, batches of {resolved.batch_size}, "
+        f"inputs of {resolved.max_length} tokens at most"
+    )
+
+
+def _best(spec: Spec, report: DataReport | None) -> str:
+    if report is not None and "validation" not in report.splits:
+        return "the last state is kept: there are no validation rows"
+    every = spec.evaluation.every_steps
+    when = f"every {every} steps" if every else "after each epoch"
+    patience = spec.training.early_stopping.patience
+    stop = (
+        ""
+        if patience == 0
+        else f"; stops after {patience} evaluation{'s' if patience > 1 else ''} without a better one"
+    )
+    return f"by {spec.evaluation.metric}, measured {when}{stop}"

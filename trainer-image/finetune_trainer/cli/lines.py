@@ -1,0 +1,26 @@
+"""Lines to a stream whose reader may go away: losing sight of a run never ends it."""
+
+import os
+from typing import TextIO
+
+
+class Lines:
+    """Writes lines, each at once. When nobody reads any more (`| head`), the rest is dropped."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        """Write one line."""
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            drop_output(self._stream)
+
+
+def drop_output(stream: TextIO) -> None:
+    """Send what is still to come, and what Python flushes at its end, to nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,44 @@
+"""What a local run makes of settings that are meant for a cluster: it says so, once. Pure."""
+
+from collections.abc import Iterator
+
+from finetune_api.job import FineTuneJob, Spec
+from finetune_api.output import Compute, RunPolicy
+
+
+def local_notes(job: FineTuneJob) -> list[str]:
+    """Sentences about settings that only a cluster looks at; empty for a job that comes from one (it has a uid)."""
+    if job.metadata.uid is not None:
+        return []
+    notes = []
+    settings = [
+        *_changed("compute", job.spec.compute, Compute()),
+        *_changed("runPolicy", job.spec.run_policy, RunPolicy()),
+    ]
+    if settings:
+        notes.append(f"Only a cluster looks at {_listed(settings)}; this run uses the machine it is on.")
+    secrets = list(_secrets(job.spec))
+    if secrets:
+        notes.append(f"Only a cluster looks at {_listed(secrets)}; credentials are taken from the environment here.")
+    return notes
+
+
+def _changed(block: str, given: Compute | RunPolicy, default: Compute | RunPolicy) -> Iterator[str]:
+    for attribute, field in type(given).model_fields.items():
+        if getattr(given, attribute) != getattr(default, attribute):
+            yield f"{block}.{field.alias}"
+
+
+def _secrets(spec: Spec) -> Iterator[str]:
+    if spec.model.secret_ref is not None:
+        yield "model.secretRef"
+    for place in ("train", "validation", "test"):
+        for index, source in enumerate(getattr(spec.data, place)):
+            if source.secret_ref is not None:
+                yield f"data.{place}[{index}].secretRef"
+    if spec.output.secret_ref is not None:
+        yield "output.secretRef"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,0 +1,29 @@
+"""Keeps libraries off the terminal: what matters in their messages, we say ourselves."""
+
+import logging
+import os
+import sys
+import warnings
+
+_SETTINGS = {
+    "TOKENIZERS_PARALLELISM": "true",  # no warning about forks, and all cores
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "HF_HUB_VERBOSITY": "error",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "DATASETS_VERBOSITY": "error",
+}
+
+
+def quiet_libraries() -> None:
+    """Silence warnings, log lines and progress bars of libraries. Call it before they are imported.
+
+    What the user set in the environment, or by Python's `-W`, stays as it is.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().setLevel(logging.ERROR)

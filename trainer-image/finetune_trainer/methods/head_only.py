@@ -1,0 +1,107 @@
+"""A classification model without its body: the head alone, fed by vectors that the body made earlier."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from finetune_api.failures import ModelUnsuitable
+from finetune_trainer.models.anatomy import pooler
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_PROBE_ROWS = 8  # of one token to eight
+
+
+class HeadOnly(nn.Module):
+    """A classification model whose body is replaced by a stand-in that hands out stored vectors."""
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self._prefix = model.base_model_prefix
+        body = getattr(model, self._prefix)
+        # In lists: not to be registered, and so not trained, moved or saved as children.
+        self._body: list[nn.Module] = [body]
+        self._stand_in = [_StandIn(pooler(model), body.config)]
+        setattr(model, self._prefix, self._stand_in[0])
+        self.model = model.requires_grad_(requires_grad=True)
+
+    @property
+    def body(self) -> nn.Module:
+        """The frozen body."""
+        return self._body[0]
+
+    def forward(self, features: Tensor) -> Any:
+        """Logits of stored vectors, [rows, hidden] -> output with `logits` [rows, labels]."""
+        one_token = torch.zeros((len(features), 1), dtype=torch.long, device=features.device)
+        return self.after(features[:, None, :], one_token, torch.ones_like(one_token))
+
+    def after(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Any:
+        """What the head makes of a body's output, `hidden` [rows, length, hidden]; `ids` and `mask` [rows, length]."""
+        self._stand_in[0].hidden = hidden
+        return self.model(input_ids=ids, attention_mask=mask)
+
+    @contextmanager
+    def whole(self) -> Iterator["PreTrainedModel"]:
+        """The model with its real body, inside the block."""
+        setattr(self.model, self._prefix, self.body)
+        try:
+            yield self.model
+        finally:
+            setattr(self.model, self._prefix, self._stand_in[0])
+
+
+class _StandIn(nn.Module):
+    """Looks like the body to the head: returns what it was given."""
+
+    def __init__(self, pooler: nn.Module | None, config: Any) -> None:
+        super().__init__()
+        self.pooler, self.config, self.hidden = pooler, config, torch.empty(0)
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+
+        if self.pooler is None:
+            return BaseModelOutput(last_hidden_state=self.hidden)
+        return BaseModelOutputWithPooling(last_hidden_state=self.hidden, pooler_output=self.pooler(self.hidden))
+
+
+def _first(ids: Tensor, _pad_id: int) -> Tensor:
+    return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
+
+
+def _last(ids: Tensor, pad_id: int) -> Tensor:
+    # As the heads of decoders do it: the last id that is not padding's, whatever the mask says.
+    return torch.where(ids != pad_id, torch.arange(ids.shape[1], device=ids.device), 0).amax(dim=1)
+
+
+@torch.no_grad()
+def find_position(head: HeadOnly) -> Callable[[Tensor, int], Tensor]:
+    """Find by trying which one position the head looks at; returns what finds it in ids, [rows, length] -> [rows].
+
+    Random vectors stand for the body's output, so the body does not run. Raises `ModelUnsuitable` for a head that
+    looks at more than one position, or at more than the body's output.
+    """
+    pad_id = head.model.config.pad_token_id
+    device, width = head.model.device, head.model.config.get_text_config().hidden_size
+    mask = torch.arange(_PROBE_ROWS, device=device) <= torch.arange(_PROBE_ROWS, device=device)[:, None]
+    ids = torch.where(mask, 0 if pad_id else 1, pad_id)
+    hidden = torch.randn(*mask.shape, width, generator=torch.Generator().manual_seed(0)).to(device)
+    head.eval()
+    try:
+        expected = head.after(hidden, ids, mask.long()).logits
+        for look in (_first, _last):
+            features = hidden[torch.arange(len(ids), device=device), look(ids, pad_id)]
+            if torch.allclose(head(features=features).logits, expected, atol=1e-4, rtol=1e-3):
+                return look
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise _unsuitable(head, f"can't be fed by stored vectors ({type(error).__name__}: {error})") from error
+    raise _unsuitable(head, "looks at more than one position")
+
+
+def _unsuitable(head: HeadOnly, why: str) -> ModelUnsuitable:
+    message = f"the head of {type(head.model).__name__} {why}"
+    return ModelUnsuitable(message, where="spec.method.type", hint="use method LoRA or Full with this model")

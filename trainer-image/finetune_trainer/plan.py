@@ -1,0 +1,26 @@
+"""How long training is meant to be: what a run does, and what `validate` foretells. Pure."""
+
+import math
+from dataclasses import dataclass
+
+from finetune_api.job import Spec
+from finetune_api.resolved import Resolved
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Optimiser steps of a run."""
+
+    an_epoch: int
+    """Steps in one pass over the training rows."""
+    total: int
+    """Steps of the whole training, unless it stops early."""
+    evaluate_every: int
+    """Steps between evaluations on the validation rows."""
+
+
+def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
+    """Plan the steps for `rows` training rows: `maxSteps` wins over `epochs`, no epoch has a step left over."""
+    an_epoch = math.ceil(rows / resolved.batch_size)
+    total = spec.training.max_steps or math.ceil(resolved.epochs * an_epoch)
+    return Steps(an_epoch, total, spec.evaluation.every_steps or an_epoch)

@@ -1,0 +1,48 @@
+"""What an exception that nobody translated means for the job: memory, disk, or a defect of ours. Pure."""
+
+import errno
+import traceback
+
+from finetune_api.failures import InternalError, JobFailure, OutOfMemory, OutputNotWritable
+
+_PACKAGE = "finetune_trainer"
+_LONGEST = 500
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
+_MEMORY_HINT = (
+    "lower spec.training.deviceBatchSize or spec.data.maxLength, set training.activationCheckpointing, use LoRA, "
+    "or give the job more memory"
+)
+_DISK_HINT = "free some room; TMPDIR, FINETUNE_CACHE and HF_HOME say where temporary files and caches go"
+_DEFECT_HINT = "this is a defect: run it again with --debug for the whole trace, and please report it"
+
+
+def as_failure(error: BaseException) -> JobFailure:
+    """The failure that `error` amounts to, with `error` as its cause. A failure of the catalogue stays what it is."""
+    if isinstance(error, JobFailure):
+        return error
+    failure = _understood(error)
+    failure.__cause__ = error
+    return failure
+
+
+def _understood(error: BaseException) -> JobFailure:
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY_WORDS):
+        return OutOfMemory(f"memory ran out: {first_line(error)}", hint=_MEMORY_HINT)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return OutputNotWritable(f"no room left on a disk: {first_line(error)}", hint=_DISK_HINT)
+    return InternalError(f"{type(error).__name__}: {first_line(error)}", where=_origin(error), hint=_DEFECT_HINT)
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message, bounded."""
+    return str(error).strip().partition("\n")[0][:_LONGEST] or "no message"
+
+
+def _origin(error: BaseException) -> str:
+    """The innermost line of this package that the error went through, as `finetune_trainer/run.py:57`."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        _, found, path = frame.filename.replace("\\", "/").rpartition(f"/{_PACKAGE}/")
+        if found:
+            return f"{_PACKAGE}/{path}:{frame.lineno}"
+    return ""
