@@ -3,7 +3,7 @@
     python benchmarks/trainer.py --model FOLDER [--train FILE --test FILE] [--rows 512] [--rounds 3]
 
 Rows a second are of training alone: loading, tokenising and evaluation are outside on both sides. For feature
-extraction ours includes the encoding of all splits, which the others repeat in every epoch.
+extraction ours includes the encoding of the rows, which the others repeat in every epoch.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def _measure_ours(arguments: argparse.Namespace) -> dict[str, float]:
     rows = report.data.splits["train"].rows * (arguments.epochs or EPOCHS[method])
     rate = report.throughput["samplesPerSecond"]
     if method == "FeatureExtraction":
-        rate = rows / (rows / rate + report.timings["rows"])
+        rate = rows / (rows / rate + report.timings["rows.train"])
     return {"rate": rate, "accuracy": report.evaluation.metrics["accuracy"]}
 
 

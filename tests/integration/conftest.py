@@ -1,14 +1,10 @@
 """Real servers for the tests, started once a session."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))  # plain modules, which scripts use too
-
 from binaries import BinaryMissingError, find
 from control_plane import ControlPlane
 

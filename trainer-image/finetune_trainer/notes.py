@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from finetune_api.failures import JobFailure
 from finetune_api.job import FineTuneJob
+from finetune_api.manifest import Lineage
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
 from finetune_api.report import CurvePoint, DataReport, Details, Parameters, Report, Verdict
 from finetune_api.resolved import Resolved
@@ -33,6 +34,7 @@ class Notes:
         self.timings: dict[str, float] = {}
         self.throughput: dict[str, float] = {}
         self.hardware: dict[str, str] = {}
+        self.lineage: Lineage | None = None
         self.artifacts = Artifacts()
 
     @contextmanager
@@ -74,6 +76,7 @@ class Notes:
             throughput=self.throughput,
             versions=library_versions(),
             hardware=self.hardware,
+            lineage=self.lineage,
         )
 
 

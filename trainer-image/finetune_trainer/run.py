@@ -86,7 +86,7 @@ def _run(base: Path, scratch: Path, output: OutputFolder, notes: Notes, observer
 
     observer.phase("Exporting")
     with notes.timed("export"):
-        lineage = build_lineage(spec, ready.files, data.digest)
+        lineage = notes.lineage = build_lineage(spec, ready.files, data.digest)
         export(task, ready, staged, lineage, notes)
         manifest = Manifest(
             job=job.metadata.name,

@@ -73,10 +73,9 @@ def prepare_model(task: SequenceClassification, base: Path, notes: Notes, observ
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
     model = task.load(files, tokenizer).to(accelerator.device)
     if spec.training.activation_checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
-    with notes.timed("rows"):
-        rows = _rows(adapted, tokens, observer)
+    rows = _rows(adapted, tokens, notes, observer)
     notes.resolved, notes.parameters = resolved, _count(adapted)
     observer.model_ready(notes.parameters, resolved, notes.hardware)
     return Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator)
@@ -209,9 +208,15 @@ def _tokenise(
     return tokens
 
 
-def _rows(adapted: Adapted, tokens: dict[str, Tokens], observer: RunObserver) -> dict[str, RowSource]:
+def _rows(
+    adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver
+) -> dict[str, RowSource]:
+    rows = {}
     with observer.working("preparing rows", sum(len(part) for part in tokens.values())) as advance:
-        return {split: adapted.rows(part, advance) for split, part in tokens.items()}
+        for split, part in tokens.items():
+            with notes.timed(f"rows.{split}"):
+                rows[split] = adapted.rows(part, advance)
+    return rows
 
 
 def _count(adapted: Adapted) -> Parameters:

@@ -47,7 +47,8 @@ def data_line(report: DataReport) -> str:
 def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> list[str]:
     """What is trained, with which values, on what."""
     share = 100 * parameters.trainable / max(1, parameters.total)
-    device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {hardware.get('threads')} threads"
+    threads = f"{hardware.get('threads')} thread{'' if hardware.get('threads') == '1' else 's'}"
+    device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {threads}"
     values = (
         f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
         f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens"

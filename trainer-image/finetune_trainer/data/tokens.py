@@ -159,7 +159,7 @@ def _tokenizer_state(tokenizer: "PreTrainedTokenizerBase") -> bytes:
 def _read(file: Path) -> Tokens | None:
     """Read tokens from the cache; None where they are not there or broken."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             types = stored["types"]
             return Tokens(stored["ids"], stored["offsets"], stored["full_lengths"], types if len(types) else None)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):

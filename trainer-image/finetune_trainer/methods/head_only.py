@@ -62,10 +62,10 @@ class _StandIn(nn.Module):
         self.pooler, self.config, self.hidden = pooler, config, torch.empty(0)
 
     def forward(self, *_args: Any, **_kwargs: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
+        from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 
         if self.pooler is None:
-            return BaseModelOutput(last_hidden_state=self.hidden)
+            return BaseModelOutputWithPast(last_hidden_state=self.hidden)
         return BaseModelOutputWithPooling(last_hidden_state=self.hidden, pooler_output=self.pooler(self.hidden))
 
 

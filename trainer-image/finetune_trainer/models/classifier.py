@@ -140,7 +140,7 @@ def loading(uri: str, what: str) -> Iterator[None]:
             raise UnsafeModel(message, where="spec.model.uri", hint=hint) from error
         words = " ".join(str(error).split())[:300]
         hint = _TOKENIZER_HINT if what == "tokenizer" else _BROKEN_HINT
-        message = f"{uri} has no {what} that loads: {words}"
+        message = f"{uri}: the {what} can't be loaded: {words}"
         raise ModelUnsuitable(message, where="spec.model.uri", hint=hint) from error
 
 

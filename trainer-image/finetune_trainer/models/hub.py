@@ -1,9 +1,26 @@
 """The only module that talks to the Hugging Face hub about models."""
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from finetune_api.failures import JobFailure, ModelNotFound, PermissionDenied, StorageUnavailable
+
+_CREDENTIALS_HINT = "check the name; for a gated or private model set HF_TOKEN (or model.secretRef in a cluster)"
+_OFFLINE_HINT = "check the network and HF_ENDPOINT, or give the model as file:// or s3://"
+_URI, _REVISION = "spec.model.uri", "spec.model.revision"
+# Names of exceptions, of all their bases and causes: the first that fits, so special ones come first. By name, since
+# the HTTP library behind the hub's client changes from version to version.
+_CASES: tuple[tuple[str, type[JobFailure], str, str, str], ...] = (
+    ("GatedRepoError", PermissionDenied, "{name} is gated and this token has no access", _URI, _CREDENTIALS_HINT),
+    ("RevisionNotFoundError", ModelNotFound, "{name} has no revision {revision}", _REVISION, "name a commit or branch"),
+    ("RepositoryNotFoundError", ModelNotFound, "there is no {name}, or it is private", _URI, _CREDENTIALS_HINT),
+    ("HFValidationError", ModelNotFound, "{name} is not a repository name", _URI, "write hf://owner/name"),
+    ("Status401", PermissionDenied, "the hub refused access to {name}", _URI, _CREDENTIALS_HINT),
+    ("Status403", PermissionDenied, "the hub refused access to {name}", _URI, _CREDENTIALS_HINT),
+    ("OSError", StorageUnavailable, "the hub can't be reached and {name} is not in the cache", _URI, _OFFLINE_HINT),
+    ("TransportError", StorageUnavailable, "the hub can't be reached for {name}", _URI, _OFFLINE_HINT),
+)
 
 
 def snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> tuple[Path, str]:
@@ -26,31 +43,17 @@ def snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> 
 
 
 def _translated(error: Exception, repository: str, revision: str | None) -> Exception:
-    from huggingface_hub import errors
-
-    name = f"hf://{repository}"
-    cases: list[tuple[type[Exception] | tuple[type[Exception], ...], type[JobFailure], str, str]] = [
-        (errors.GatedRepoError, PermissionDenied, f"{name} is gated and this token has no access", _CREDENTIALS_HINT),
-        (
-            errors.RevisionNotFoundError,
-            ModelNotFound,
-            f"{name} has no revision {revision}",
-            "check spec.model.revision",
-        ),
-        (errors.RepositoryNotFoundError, ModelNotFound, f"there is no {name}, or it is private", _CREDENTIALS_HINT),
-        (errors.HFValidationError, ModelNotFound, f"{name} is not a repository name", "write hf://owner/name"),
-        (
-            (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError),
-            StorageUnavailable,
-            f"the hub can't be reached and {name} is not in the cache",
-            _OFFLINE_HINT,
-        ),
-    ]
-    for kind, failure, message, hint in cases:
-        if isinstance(error, kind):
-            return failure(message, hint=hint, where="spec.model.uri")
+    names = set(_names(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error  # the disk of the cache is full, which is nothing of the hub's
+    for name, failure, message, where, hint in _CASES:
+        if name in names:
+            return failure(message.format(name=f"hf://{repository}", revision=revision), where=where, hint=hint)
     return error
 
 
-_CREDENTIALS_HINT = "check the name; for a gated or private model set HF_TOKEN (or model.secretRef in a cluster)"
-_OFFLINE_HINT = "check the network and HF_ENDPOINT, or give the model as file:// or s3://"
+def _names(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        yield from (kind.__name__ for kind in type(error).__mro__)
+        yield f"Status{getattr(getattr(error, 'response', None), 'status_code', '')}"
+        error = error.__cause__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import ValidationError
 
-from finetune_api.failures import ModelNotFound, ModelUnsuitable
+from finetune_api.failures import ModelNotFound, ModelUnsuitable, UnsafeModel
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.model import ModelSource
 from finetune_trainer.models.classifier import loading
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _ADAPTER = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,16 @@ def load_tuned(folder: Path, uri: str, base: Path) -> TunedModel:
 
     Raises:
         ModelNotFound: the folder is not one, or the adapter's base is gone.
-        ModelUnsuitable: its settings are broken.
+        ModelUnsuitable: its settings, weights or tokenizer are broken.
+        UnsafeModel: its adapter has pickled weights only.
     """
     from transformers import AutoTokenizer
 
     settings = _settings(folder, uri)
     adapter = folder / _ADAPTER
+    if adapter.is_file() and not (folder / _ADAPTER_WEIGHTS).is_file():
+        hint = "write the adapter with save_pretrained() of PEFT, which makes that file"
+        raise UnsafeModel(f"{uri} has no {_ADAPTER_WEIGHTS}; pickled weights are never read", hint=hint)
     with loading(uri, "model"):
         model = _with_adapter(folder, json.loads(adapter.read_text()), base) if adapter.is_file() else _whole(folder)
     with loading(uri, "tokenizer"):

@@ -8,6 +8,8 @@ import torch
 from finetune_api.failures import SpecInvalid
 from finetune_api.training import Precision
 
+_UNLIMITED = 1 << 16
+
 
 def choose_precision(wanted: Precision) -> Precision:
     """Resolve `Auto`, and refuse what this machine can't compute.
@@ -30,11 +32,18 @@ def choose_precision(wanted: Precision) -> Precision:
 def use_allotted_cpus() -> int:
     """Use as many threads as the container may run at once; return that number.
 
-    Libraries count the node's cores; with a smaller quota they would be throttled most of the time.
+    Libraries count the node's cores; with a smaller quota they would be throttled most of the time. Whoever sets
+    `OMP_NUM_THREADS` wants fewer still.
     """
-    threads = min(len(os.sched_getaffinity(0)), _quota()) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = min(cpus, _quota(), _wanted_threads())
     torch.set_num_threads(threads)
     return threads
+
+
+def _wanted_threads() -> int:
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else _UNLIMITED
 
 
 def _has_amx() -> bool:
@@ -49,8 +58,8 @@ def _quota() -> int:
         try:
             limit, period = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
         except OSError:
-            return 1 << 16
-    return max(1, round(int(limit) / int(period))) if limit.strip().isdigit() else 1 << 16
+            return _UNLIMITED
+    return max(1, round(int(limit) / int(period))) if limit.strip().isdigit() else _UNLIMITED
 
 
 def _read(path: str) -> str:

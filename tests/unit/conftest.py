@@ -1,0 +1,126 @@
+"""Fixtures of the command line and of whole runs: small data, job files, and the commands as a user calls them."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_api.report import Report
+from finetune_trainer.cli.app import main
+
+STARTS = ("The", "Our", "Your", "This")
+THINGS = ("printer", "window", "dinner by the sea", "morning train", "new colleague", "invoice")
+VERDICTS = {"was a joy": "praise", "broke on the first day": "complaint", "is fine": "neither"}
+ENDS = ("and we would come again at once", "so nobody here can use it", "in the office and at home")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The JSON lines of standard output."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def report(self) -> Report:
+        """The report in the event `result`."""
+        return Report.model_validate(next(event["report"] for event in self.events if event["event"] == "result"))
+
+    @property
+    def folder(self) -> Path:
+        """The output folder in the event `result`."""
+        return Path(
+            next(event["output"] for event in self.events if event["event"] == "result").removeprefix("file://")
+        )
+
+
+def rows(verdicts: dict[str, str]) -> list[tuple[str, str]]:
+    """Text and label, one of each kind in turn; the words are those that the tiny tokenizers know."""
+    return [
+        (f"{start} {thing} {verdict} {end}.", label)
+        for start, thing, end in product(STARTS, THINGS, ENDS)
+        for verdict, label in verdicts.items()
+    ]
+
+
+def as_csv(found: list[tuple[str, ...]], *header: str) -> str:
+    """Rows as a CSV file."""
+    return "".join(",".join(row) + "\n" for row in [header, *found])
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """`rows.csv` with 216 rows of three labels that a word or two decides, in the folder of the jobs."""
+    (tmp_path / "rows.csv").write_text(as_csv(rows(VERDICTS), "text", "label"))
+    return tmp_path / "rows.csv"
+
+
+@pytest.fixture
+def job(tmp_path: Path, data: Path, tiny_model: Callable[..., Path]) -> Callable[..., str]:
+    """A function that writes a job file: blocks of the spec are merged over a small job that runs in a second."""
+
+    def write(name: str = "tiny", *, model: str = "", **blocks: Any) -> str:
+        spec: dict[str, Any] = {
+            "task": "SequenceClassification",
+            "model": {"uri": model or tiny_model("bert").as_uri()},
+            "data": {"train": [{"uri": f"file://./{data.name}"}], "clean": {"dropDuplicates": False}},
+            "method": {"type": "Full"},
+            "training": {"epochs": 1, "learningRate": 0.003, "batchSize": 32},
+            "output": {"uri": "file://./out"},
+        }
+        for block, fields in blocks.items():
+            spec[block] = {**spec.get(block, {}), **fields}
+        manifest = {
+            "apiVersion": "finetune.dev/v1alpha1",
+            "kind": "FineTuneJob",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(manifest))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], _restored: None) -> Callable[..., Ended]:
+    """A function that calls `finetune-trainer` in this process and returns exit code and both streams."""
+
+    def call(*arguments: str | Path, stdin: bytes = b"") -> Ended:
+        monkeypatch.setattr(sys, "argv", ["finetune-trainer", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin), encoding="utf-8"))
+        capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return Ended(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def _restored() -> Iterator[None]:
+    """The command line quietens libraries for good; tests after it should hear them."""
+    environment, level = dict(os.environ), logging.getLogger().level
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    logging.getLogger().setLevel(level)

@@ -1,0 +1,69 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from finetune_api.training import Scheduler, Training
+from finetune_trainer.training.optimizer import build_optimizer, build_schedule, learning_rate_factor
+
+ENDS = {
+    Scheduler.LINEAR: 1 / 90,
+    Scheduler.COSINE: 0.5 * (1 - math.cos(math.pi / 90)),
+    Scheduler.POLYNOMIAL: 1 / 90**2,
+    Scheduler.CONSTANT: 1.0,
+    Scheduler.INVERSE_SQRT: math.sqrt(10 / 99),
+}
+HALF_WAY = {
+    Scheduler.LINEAR: 0.5,
+    Scheduler.COSINE: 0.5,
+    Scheduler.POLYNOMIAL: 0.25,
+    Scheduler.CONSTANT: 1.0,
+    Scheduler.INVERSE_SQRT: math.sqrt(10 / 55),
+}
+
+
+@pytest.mark.parametrize("scheduler", Scheduler)
+def test_shape_of_a_hundred_steps_with_ten_of_warm_up(scheduler: Scheduler) -> None:
+    factors = [learning_rate_factor(scheduler, 10, 100)(step) for step in range(100)]
+    assert factors[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert factors[10] == max(factors) == 1
+    assert factors[55] == pytest.approx(HALF_WAY[scheduler])
+    assert factors[99] == pytest.approx(ENDS[scheduler])
+    assert all(later <= earlier for earlier, later in pairwise(factors[10:]))
+    assert min(factors) > 0, "no step is wasted"
+
+
+@pytest.mark.parametrize("scheduler", Scheduler)
+@pytest.mark.parametrize(("warmup", "total"), [(0, 1), (1, 1), (0, 2), (5, 5)])
+def test_short_runs(scheduler: Scheduler, warmup: int, total: int) -> None:
+    factor = learning_rate_factor(scheduler, warmup, total)
+    assert all(0 < factor(step) <= 1 for step in range(total))
+    assert 0 <= factor(total) <= 1
+
+
+def test_the_schedule_starts_with_the_first_step() -> None:
+    weight = nn.Parameter(torch.ones(2, 2))
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+    schedule = build_schedule(optimizer, Training(warmup_ratio=0.2), 10)
+    rates = []
+    for _ in range(10):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.5 / 3, 1 / 3, *(0.5 * left / 8 for left in range(8, 0, -1))])
+
+
+def test_vectors_are_not_decayed() -> None:
+    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 3), nn.LayerNorm(3))
+    model[1].weight.requires_grad_(requires_grad=False)
+    optimizer = build_optimizer(model, 1e-3, 0.1)
+    decayed, plain = optimizer.param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
+    assert [list(weight.shape) for weight in decayed["params"]] == [[4, 3]]
+    assert [list(weight.shape) for weight in plain["params"]] == [[3], [3], [3]]
+
+
+def test_a_model_of_vectors_alone() -> None:
+    assert len(build_optimizer(nn.LayerNorm(3), 1e-3, 0.1).param_groups) == 1
