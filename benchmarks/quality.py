@@ -1,6 +1,6 @@
 """How good are results with defaults against a careful script with the same budget? Both sides, baseline included.
 
-    python benchmarks/quality.py --model FOLDER [--train FILE --validation FILE --test FILE] [--seeds 1]
+python benchmarks/quality.py --model FOLDER [--train FILE --validation FILE --test FILE] [--seeds 1]
 """
 
 import argparse

@@ -88,7 +88,9 @@ def train_by_hand(data: Prepared, settings: Settings, scratch: Path, *, padded: 
     start = time.perf_counter()
     output = trainer.train()
     seconds = time.perf_counter() - start
-    rows = output.global_step * settings.batch_size if settings.max_steps else len(data.splits["train"]) * settings.epochs
+    rows = (
+        output.global_step * settings.batch_size if settings.max_steps else len(data.splits["train"]) * settings.epochs
+    )
     return Measured(seconds, rows / seconds, _accuracy(trainer.model, data, tokenizer, settings))
 
 

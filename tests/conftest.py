@@ -30,26 +30,19 @@ SENTENCES = [
 _WIDE = {"initializer_range": 0.2}  # at the usual 0.02 all texts give nearly the same logits
 _SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64, **_WIDE}
 _NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-# Model type: its config's settings, with the positions it can take.
+_BERT = {**_SMALL, **_NO_DROPOUT, "max_position_embeddings": 64, "pad_token_id": 0}
+# Model type: its config's settings; all take 64 tokens.
 _KINDS: dict[str, dict[str, Any]] = {
-    "bert": {**_SMALL, **_NO_DROPOUT, "max_position_embeddings": 64, "pad_token_id": 0},
-    "electra": {**_SMALL, **_NO_DROPOUT, "max_position_embeddings": 64, "pad_token_id": 0, "embedding_size": 16},
-    "distilbert": {
-        **{"n_layers": 2, "n_heads": 2, "dim": 32, "hidden_dim": 64, "max_position_embeddings": 64},
-        **{"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "pad_token_id": 0, **_WIDE},
-    },
-    "roberta": {
-        **{**_SMALL, **_NO_DROPOUT, "max_position_embeddings": 66, "type_vocab_size": 1},
-        **{"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
-    },
-    "modernbert": {
-        **{**_SMALL, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3},
-        **{"cls_token_id": 2, "sep_token_id": 3},
-    },
-    "gpt2": {
-        **{"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 64, "bos_token_id": 0, "eos_token_id": 0},
-        **{"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **_WIDE},
-    },
+    "bert": _BERT,
+    "electra": {**_BERT, "embedding_size": 16},
+    "distilbert": {"n_layers": 2, "n_heads": 2, "dim": 32, "hidden_dim": 64, "max_position_embeddings": 64}
+    | {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "pad_token_id": 0, **_WIDE},
+    "roberta": {**_BERT, "max_position_embeddings": 66, "type_vocab_size": 1}
+    | {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2},
+    "modernbert": {**_SMALL, "max_position_embeddings": 64}
+    | {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3},
+    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 64, "bos_token_id": 0, "eos_token_id": 0}
+    | {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **_WIDE},
     "llama": {**_SMALL, "max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0},
 }
 _DECODERS = ("gpt2", "llama")
@@ -119,9 +112,13 @@ def _tokenizer(kind: str) -> Any:
         raw.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
         tokens = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
         return PreTrainedTokenizerFast(
-            tokenizer_object=raw, **tokens, pad_token="<pad>", unk_token="<unk>", model_input_names=names  # noqa: S106
+            tokenizer_object=raw,
+            **tokens,
+            pad_token="<pad>",
+            unk_token="<unk>",
+            model_input_names=names,
         )
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106 -- tokens of text, not of access
+    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     raw.normalizer, raw.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     raw.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))

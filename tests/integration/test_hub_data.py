@@ -86,7 +86,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         for file, content in files.items():
             (root / "acme" / name / file).write_text(content)
     with running(root) as address:
-        running_hub = Hub({"HF_ENDPOINT": address, "HF_HOME": str(tmp_path_factory.mktemp("cache"))})
+        running_hub = Hub(
+            {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": address, "HF_HOME": str(tmp_path_factory.mktemp("cache"))}
+        )
         yield running_hub
         running_hub.close()
 

@@ -101,6 +101,7 @@ def job(tmp_path: Path, data: Path, tiny_model: Callable[..., Path]) -> Callable
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], _restored: None) -> Callable[..., Ended]:
     """A function that calls `finetune-trainer` in this process and returns exit code and both streams."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # more threads than free cores make tiny models many times slower
 
     def call(*arguments: str | Path, stdin: bytes = b"") -> Ended:
         monkeypatch.setattr(sys, "argv", ["finetune-trainer", *map(str, arguments)])

@@ -115,11 +115,16 @@ def test_the_mean_is_the_mean(kind: str, tiny_classifier: Make, texts: list[str]
 
 @pytest.mark.parametrize(
     ("pooling", "declared", "layers"),
-    [("Head", None, 2), ("Mean", None, 3), ("Auto", None, 3), ("Auto", "cls", 2), ("Auto", "mean", 3), ("Mean", "cls", 3)],
+    [
+        ("Head", None, 2),
+        ("Mean", None, 3),
+        ("Auto", None, 3),
+        ("Auto", "cls", 2),
+        ("Auto", "mean", 3),
+        ("Mean", "cls", 3),
+    ],
 )
-def test_pooling(
-    pooling: str, declared: str | None, layers: int, tiny_classifier: Make, tmp_path: Path
-) -> None:
+def test_pooling(pooling: str, declared: str | None, layers: int, tiny_classifier: Make, tmp_path: Path) -> None:
     files, _, model = tiny_classifier("bert")
     shutil.copytree(files.folder, tmp_path / "copy")
     if declared:
@@ -153,7 +158,7 @@ def test_a_head_that_can_not_be_fed(tmp_path: Path, tiny_classifier: Make) -> No
     """BART's head looks for an end token in the input, and its body is an encoder with a decoder."""
     from transformers import BartConfig, BartForSequenceClassification
 
-    sizes = {name: 2 for name in ("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads")}
+    sizes = dict.fromkeys(("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"), 2)
     config = BartConfig(d_model=16, encoder_ffn_dim=16, decoder_ffn_dim=16, vocab_size=50, **sizes)
     files, _, _ = tiny_classifier("bert")
     with pytest.raises(ModelUnsuitable, match="BartForSequenceClassification"):
@@ -206,6 +211,10 @@ def test_what_makes_features_differ_makes_other_files(
         digest(replace(files, folder=tiny_model("electra")), tokens),
     ]
     assert len({digest(files, tokens), *others}) == 5
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert digest(same, tokens) != digest(files, tokens)
     (copy / "1_Pooling").mkdir()
     (copy / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    assert digest(files, tokens, "Auto") != digest(same, tokens, "Auto"), "Auto is not the same for both"
+    assert digest(same, tokens, "Auto") == digest(same, tokens, "Head") != digest(same, tokens, "Mean")

@@ -92,7 +92,9 @@ def test_a_model_with_code_of_its_own(tiny_model: Make, tmp_path: Path, monkeypa
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model("bert"), copy)
     (copy / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    config(model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Own"})(copy)
+    config(model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForSequenceClassification": "own.Own"})(
+        copy
+    )
     with pytest.raises(UnsafeModel, match="its own Python code") as caught:
         load(fetch_model(ModelSource(uri="file://./copy"), tmp_path))
     assert caught.value.problems[0].where == "spec.model.uri"
@@ -139,7 +141,9 @@ def test_a_new_head_comes_from_the_seed(tiny_model: Make, tmp_path: Path) -> Non
         (ProblemType.REGRESSION, (), "regression"),
     ],
 )
-def test_what_the_config_says(tiny_classifier: Make, problem: ProblemType, labels: tuple[str, ...], wanted: str) -> None:
+def test_what_the_config_says(
+    tiny_classifier: Make, problem: ProblemType, labels: tuple[str, ...], wanted: str
+) -> None:
     _, _, model = tiny_classifier("bert", labels, problem)
     assert model.config.problem_type == wanted
     assert model.config.num_labels == max(1, len(labels))

@@ -9,7 +9,9 @@ from finetune_trainer.data.batches import BatchPlan, cut_by_tokens, padding_rati
 row_lengths = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda rows: np.asarray(rows, np.int64))
 
 
-def plan_of(lengths: NDArray[np.int64], batch: int = 16, device: int = 0, budget: int = 2_048, seed: int = 1) -> BatchPlan:
+def plan_of(
+    lengths: NDArray[np.int64], batch: int = 16, device: int = 0, budget: int = 2_048, seed: int = 1
+) -> BatchPlan:
     return BatchPlan(lengths, batch, device, budget, seed)
 
 
@@ -67,8 +69,9 @@ def test_even_a_small_data_set_sees_other_batches_in_each_epoch() -> None:
 def test_long_and_short_batches_are_mixed() -> None:
     """Sorted batches would be a curriculum that nobody asked for."""
     lengths = np.arange(1, 1_601)
-    means = [float(lengths[batch].mean()) for batch in plan_of(lengths).epoch(0)]
+    means = np.asarray([lengths[batch].mean() for batch in plan_of(lengths).epoch(0)])
     assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.4
+    assert 0.3 < np.mean(np.diff(means) < 0) < 0.7
 
 
 def test_little_is_padded() -> None:

@@ -123,7 +123,7 @@ def test_a_real_model_gives_the_same_gradients_in_parts(
     tiny_classifier: Callable[..., Any], tiny_rows: Callable[..., Any], train: Train, sentences: list[str]
 ) -> None:
     """8 x 1 and 2 x 4 with rows of different lengths: padding and grouping change nothing either."""
-    files, tokenizer, model = tiny_classifier("bert")
+    _, tokenizer, model = tiny_classifier("bert")
     texts = [" ".join(sentences[n % 24].split()[: 3 + n % 6]) for n in range(ROWS)]
     found = []
     for size, budget in ((8, 4_096), (4, 4_096), (1, 4_096), (0, 20)):

@@ -162,7 +162,7 @@ def test_a_gradient_that_overflows(train: Train) -> None:
     """The loss is still a number, and the weights would not be after this step."""
     net = Net()
     net.layer.weight.register_hook(lambda gradient: gradient * math.inf)
-    with pytest.raises(LossDiverged, match="norm became (nan|inf) at step 1"):
+    with pytest.raises(LossDiverged, match=r"norm became (nan|inf) at step 1"):
         train(net, FeatureRows(FEATURES), CLASSES, OBJECTIVE, steps=3)
 
 

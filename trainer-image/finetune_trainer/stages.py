@@ -208,9 +208,7 @@ def _tokenise(
     return tokens
 
 
-def _rows(
-    adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver
-) -> dict[str, RowSource]:
+def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver) -> dict[str, RowSource]:
     rows = {}
     with observer.working("preparing rows", sum(len(part) for part in tokens.values())) as advance:
         for split, part in tokens.items():

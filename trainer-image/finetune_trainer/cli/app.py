@@ -19,8 +19,11 @@ app = typer.Typer(
     name="finetune-trainer",
     help="Fine-tune, evaluate and report on Hugging Face models from a FineTuneJob.",
     no_args_is_help=True,
+    epilog="Exit codes: 0 done, 2 wrong arguments, 64 bad spec, 65 bad data, 66 not found, 86 a gate was missed, "
+    "130 stopped; the others are in docs/reference/failures.md.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -72,7 +75,7 @@ def validate(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Check the manifest and the data without training; shows what the job would do."""
+    """Check a job and its data; show what it would do."""
     from finetune_trainer.cli.validating import validate_command
 
     with _debugging(debug):
@@ -129,7 +132,7 @@ def schema() -> None:
 def explain(
     field: Annotated[str, typer.Argument(metavar="FIELD", help="For example training.learningRate or method.lora.")],
 ) -> None:
-    """Explain a field of FineTuneJob: type, default, bounds and meaning."""
+    """Explain a field: type, default, bounds, meaning."""
     from finetune_trainer.cli.explain import explain_field
 
     typer.echo(explain_field(field))

@@ -73,7 +73,7 @@ def _training(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
         return f"{limit} at most"
     steps = plan_steps(spec, resolved, report.splits["train"].rows)
     epochs = steps.total / steps.an_epoch
-    return f"{steps.total:,} steps at most: {epochs:.3g} epochs of {steps.an_epoch:,} steps"
+    return f"{steps.total:,} steps at most: {epochs:.3g} epochs of {steps.an_epoch:,}"
 
 
 def _values(resolved: Resolved) -> str:

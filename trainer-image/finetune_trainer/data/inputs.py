@@ -7,8 +7,8 @@ from pathlib import Path
 from finetune_api.failures import ColumnMissing, DataUnreadable, Problem
 from finetune_api.inference import InferenceSettings
 from finetune_api.report import Place
-from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.columns import suggest
+from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.rows import Bad, Row, at, shown
 from finetune_trainer.data.sources import STDIN, read_rows
 
@@ -34,7 +34,7 @@ def read_texts(uri: str, base: Path, settings: InferenceSettings) -> Iterator[Te
     checked = False
     for row in read_rows(uri, base, text_column=roles["text"]):
         if isinstance(row, Bad):
-            raise DataUnreadable(row.reason, where=at(row.place), hint=_REPAIR_HINT)
+            raise _unreadable(row)
         if not checked:
             _check_columns(roles, list(row.values), row.place.file)
             checked = True
@@ -64,17 +64,19 @@ def _option(role: str) -> str:
 
 
 def _text_row(row: Row, roles: dict[str, str], settings: InferenceSettings) -> TextRow:
-    pair = roles.get("text_pair")
-    return TextRow(
-        clean_text(_cell(row, roles["text"]), settings.clean),
-        clean_text(_cell(row, pair), settings.clean) if pair else None,
-        row.place,
-    )
+    cells = {role: cell_text(row, column, settings.clean) for role, column in roles.items()}
+    texts = {role: _text(cell) for role, cell in cells.items()}
+    return TextRow(texts["text"], texts.get("text_pair"), row.place)
 
 
-def _cell(row: Row, column: str) -> str:
-    value = row.values.get(column)
-    return "" if value is None else str(value)
+def _text(cell: str | Bad) -> str:
+    if isinstance(cell, Bad):
+        raise _unreadable(cell)
+    return cell
+
+
+def _unreadable(bad: Bad) -> DataUnreadable:
+    return DataUnreadable(bad.reason, where=at(bad.place), hint=_REPAIR_HINT)
 
 
 _REPAIR_HINT = "repair or remove the row: each row of the input gets one prediction"

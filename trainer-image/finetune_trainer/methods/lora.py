@@ -53,17 +53,13 @@ def _targets(model: "PreTrainedModel", wanted: list[str]) -> list[str]:
     linears = body_linears(model)
     if not wanted:
         return linears
-    unknown = [end for end in wanted if not any(_ends_in(name, end) for name in linears)]
+    unknown = [end for end in wanted if not any(name == end or name.endswith(f".{end}") for name in linears)]
     if unknown:
         ends = ", ".join(sorted({name.rpartition(".")[2] for name in linears}))
         message = f"no linear module of this model is named {', '.join(unknown)}"
         hint = f"linear modules of the base end in: {ends}; leave the list empty for all of them"
         raise ModelUnsuitable(message, where="spec.method.lora.targetModules", hint=hint)
-    return [name for name in linears if any(_ends_in(name, end) for end in wanted)]
-
-
-def _ends_in(name: str, end: str) -> bool:
-    return name == end or name.endswith(f".{end}")
+    return wanted
 
 
 def _base_name(files: "ModelFiles") -> str:

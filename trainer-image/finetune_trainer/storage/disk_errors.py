@@ -49,4 +49,5 @@ def writing(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in _UNSTEADY:
             raise StorageUnavailable(f"{path} can't be written: {error.strerror}") from error
-        raise OutputNotWritable(f"{path} can't be written: {error.strerror}") from error
+        hint = "check that the place exists, that it may be written, and that it has room"
+        raise OutputNotWritable(f"{path} can't be written: {error.strerror}", hint=hint) from error

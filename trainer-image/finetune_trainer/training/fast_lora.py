@@ -20,7 +20,7 @@ class _LoraLinear(torch.autograd.Function):
     """y = x W^T + bias + scale * (keep * x) A^T B^T, with x [tokens, in]; W and bias get no gradient."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 -- autograd functions take no keywords
         ctx: Any, x: Tensor, base: nn.Linear, a: Tensor, b: Tensor, keep: Tensor | None, scale: float
     ) -> Tensor:
         kept = x if keep is None else torch.where(keep, x, 0.0)
@@ -77,7 +77,7 @@ def _forward(module: Any, x: Tensor) -> Tensor:
     a, b, scale = module.lora_A[name].weight, module.lora_B[name].weight, module.scaling[name]
     flat = x.reshape(-1, x.shape[-1])
     keep, grown = _dropped(module.lora_dropout[name], flat)
-    y = _LoraLinear.apply(flat, module.base_layer, a, b, keep, scale * grown)  # type: ignore[no-untyped-call]
+    y = _LoraLinear.apply(flat, module.base_layer, a, b, keep, scale * grown)
     return y.view(*x.shape[:-1], -1)  # type: ignore[no-any-return]  # autograd functions are untyped
 
 
