@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from finetune_trainer.data import Examples, Prepared
 from numpy.typing import NDArray
 from peft import LoraConfig, TaskType, get_peft_model
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from torch.nn import functional
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+
+from finetune_trainer.data import Examples, Prepared
 
 EVALUATION_ROWS = 64
 

@@ -11,12 +11,13 @@ from statistics import mean
 from typing import Any
 
 from careful import tune_by_hand
+from ours import add_data_options, data_spec, run_ours
+
 from finetune_api.data import Data
 from finetune_api.resolved import DEFAULTS
 from finetune_api.tasks import MethodType, Task
 from finetune_trainer.cli.running import quiet_libraries
 from finetune_trainer.data import prepare
-from ours import add_data_options, data_spec, run_ours
 
 
 def main() -> None:

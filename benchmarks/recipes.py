@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from finetune_trainer.data import Prepared
 from peft import LoraConfig, TaskType, get_peft_model
 from torch.utils.data import Dataset
 from transformers import (
@@ -21,6 +20,8 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+
+from finetune_trainer.data import Prepared
 
 
 @dataclass(frozen=True)

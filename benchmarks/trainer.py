@@ -85,9 +85,10 @@ def _measure_ours(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def _measure_by_hand(arguments: argparse.Namespace) -> dict[str, float]:
+    from recipes import Settings, train_by_hand
+
     from finetune_api.data import Data
     from finetune_trainer.data import prepare
-    from recipes import Settings, train_by_hand
 
     method = arguments.method
     data = prepare(Data.model_validate_json(json.dumps(data_spec(arguments))), base=Path.cwd())

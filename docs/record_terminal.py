@@ -8,10 +8,11 @@ import tempfile
 from io import StringIO
 from pathlib import Path
 
+from rich.console import Console
+
 from finetune_trainer.cli.running import quiet_libraries
 from finetune_trainer.cli.terminal import TerminalObserver
 from finetune_trainer.manifest import load_job
-from rich.console import Console
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "quickstart.svg"

@@ -39,7 +39,7 @@ from finetune_trainer.training.precision import choose_precision, use_allotted_c
 from finetune_trainer.training.vocabulary import only_used_rows, used_token_ids
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
 _MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16: "fp16"}
@@ -72,6 +72,7 @@ def prepare_model(task: SequenceClassification, base: Path, notes: Notes, observ
     tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
     model = task.load(files, tokenizer).to(accelerator.device)
+    _check_vocabulary(model, tokens, files.uri)
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
     adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
@@ -206,6 +207,15 @@ def _tokenise(
     notes.data = task.data.report.model_copy(update={"splits": splits})
     observer.data_ready(notes.data)
     return tokens
+
+
+def _check_vocabulary(model: "PreTrainedModel", tokens: dict[str, Tokens], uri: str) -> None:
+    highest = max(int(part.ids.max()) for part in tokens.values())
+    size = model.config.vocab_size
+    if highest >= size:
+        message = f"{uri}: the tokenizer makes token {highest}, but the model knows {size} tokens only"
+        hint = "use the tokenizer that belongs to the model"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint)
 
 
 def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver) -> dict[str, RowSource]:

@@ -46,6 +46,7 @@ class PlainObserver:
     def working(self, what: str, total: int) -> Iterator[Advance]:
         """Write a line now and then while something long goes on."""
         done, start = 0, time.monotonic()
+        self._last = start
 
         def advance(rows: int) -> None:
             nonlocal done

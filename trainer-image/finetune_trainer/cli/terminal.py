@@ -94,7 +94,7 @@ class TerminalObserver:
         if report.evaluation.metrics:
             self._console.print(result_table(report))
         self._console.print(Text(outcome_line(report), style=_STYLE[report.outcome]))
-        if report.verdict is not None:
+        if report.verdict is not None and report.failure is None:
             self._print(f"{report.verdict.fit}: {report.verdict.reason}", "dim")
         if report.failure is None:
             self._places(uri)

@@ -121,7 +121,7 @@ def summary_lines(report: Report, uri: str) -> list[str]:
         baseline = f"{number(before)} -> " if before is not None else ""
         lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}")
     lines += [f"  {gate_line(gate)}" for gate in report.evaluation.gates]
-    if report.verdict is not None:
+    if report.verdict is not None and report.failure is None:
         lines.append(f"  {report.verdict.fit}: {report.verdict.reason}")
     if report.failure is None:
         folder = place(uri)

@@ -1,8 +1,8 @@
 """Trains only the rows of an embedding that the data can touch.
 
 A batch uses few of a vocabulary's rows, yet the optimiser walks over all of them at every step: for MiniLM that
-is half of the parameters, for XLM-R three quarters. Rows that no text contains get no gradient, so leaving them
-out changes nothing in the result, and saves their gradients and optimiser state.
+is half of the parameters, for XLM-R two thirds. Rows that no text contains get no gradient, so leaving them out
+saves their gradients and optimiser state and changes one thing only: they are not decayed towards zero.
 """
 
 from collections.abc import Iterator
