@@ -1,10 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from finetune_trainer.data.batches import BatchPlan, cut_by_tokens, padding_ratio
+from finetune_trainer.data.batches import BatchPlan, cut_by_tokens, cut_cheapest, padding_ratio
 
 row_lengths = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda rows: np.asarray(rows, np.int64))
 
@@ -86,3 +88,26 @@ def test_little_is_padded() -> None:
 def test_a_row_over_the_budget_goes_alone() -> None:
     parts = list(cut_by_tokens(np.arange(3), np.asarray([5, 900, 5]), budget=100))
     assert as_lists(parts) == [[1], [0, 2]]
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=7), st.integers(0, 400))
+def test_the_cheapest_cut_is_the_cheapest_of_all(values: list[int], pass_cost: int) -> None:
+    lengths = np.asarray(sorted(values, reverse=True))
+
+    def cost(parts: list[NDArray[np.int64]]) -> int:
+        return sum(int(lengths[part].max()) * len(part) + pass_cost for part in parts)
+
+    rows = np.arange(len(lengths))
+    found = cut_cheapest(rows, lengths, pass_cost)
+    assert np.concatenate(found).tolist() == rows.tolist()
+    cuts = itertools.product([False, True], repeat=len(rows) - 1)
+    everything = [np.split(rows, [place + 1 for place, cut in enumerate(places) if cut]) for places in cuts]
+    assert cost(found) == min(cost(parts) for parts in everything)
+
+
+def test_a_step_is_cut_only_where_it_pays() -> None:
+    assert [part.tolist() for part in cut_cheapest(np.arange(4), np.asarray([200, 190, 20, 20]), 128)] == [
+        [0, 1],
+        [2, 3],
+    ]
+    assert len(cut_cheapest(np.arange(4), np.asarray([40, 38, 20, 20]), 128)) == 1

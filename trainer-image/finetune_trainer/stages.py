@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
+_PASS_COST = {"cpu": 128, "cuda": 8_192}
 _MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16: "fp16"}
 
 
@@ -239,6 +240,7 @@ def _plan(task: SequenceClassification, ready: Ready) -> TrainingPlan:
         batch_size=ready.resolved.batch_size,
         device_batch_size=training.device_batch_size,
         token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
+        pass_cost=_PASS_COST[ready.accelerator.device.type],
         seed=training.seed,
     )
     steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))

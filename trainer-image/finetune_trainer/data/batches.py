@@ -15,8 +15,9 @@ class BatchPlan:
     """How rows are grouped into optimiser steps and forward passes.
 
     Rows of like length are put together, so that little is padded; the order of the batches stays random. A step
-    has `batch_size` rows; a forward pass has as many of them as fit `token_budget` padded tokens (and
-    `device_batch_size` rows, unless 0).
+    has `batch_size` rows; a forward pass has as many of them as fit `token_budget` padded tokens. Within that, a step
+    is cut where another pass costs less than the padding that it saves, unless `device_batch_size` says how many rows
+    go together.
     """
 
     lengths: NDArray[np.int64]
@@ -25,6 +26,8 @@ class BatchPlan:
     device_batch_size: int
     token_budget: int
     seed: int
+    pass_cost: int = 128
+    """What a further forward and backward pass costs beside its tokens, in tokens."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -44,7 +47,11 @@ class BatchPlan:
 
     def micro_batches(self, batch: Rows) -> Iterator[Rows]:
         """Cut one step's rows into forward passes."""
-        yield from cut_by_tokens(batch, self.lengths, self.token_budget, self.device_batch_size)
+        for part in cut_by_tokens(batch, self.lengths, self.token_budget, self.device_batch_size):
+            if self.device_batch_size:
+                yield part
+            else:
+                yield from cut_cheapest(part, self.lengths, self.pass_cost)
 
     def _megabatches(self, order: Rows) -> list[Rows]:
         # At least four, else a small data set would see the very same batches in every epoch. All but the last
@@ -67,6 +74,24 @@ def cut_by_tokens(rows: Rows, lengths: NDArray[np.int64], budget: int, most_rows
         size = min(fitting, most_rows) if most_rows else fitting
         yield rows[start : start + size]
         start += size
+
+
+def cut_cheapest(rows: Rows, lengths: NDArray[np.int64], pass_cost: int) -> list[Rows]:
+    """Cut rows, sorted by falling length, where that makes padded tokens plus `pass_cost` a part least.
+
+    Exact, by dynamic programming over the place of the last cut.
+    """
+    longest = lengths[rows]
+    least, last_cut = np.zeros(len(rows) + 1), np.zeros(len(rows) + 1, np.int64)
+    for end in range(1, len(rows) + 1):
+        costs = least[:end] + longest[:end] * (end - np.arange(end)) + pass_cost
+        last_cut[end] = costs.argmin()
+        least[end] = costs[last_cut[end]]
+    parts, end = [], len(rows)
+    while end:
+        parts.append(rows[last_cut[end] : end])
+        end = last_cut[end]
+    return parts[::-1]
 
 
 def padding_ratio(parts: list[Rows], lengths: NDArray[np.int64]) -> float:
