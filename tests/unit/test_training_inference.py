@@ -89,7 +89,7 @@ def test_rates_leave_pauses_and_padding_out() -> None:
     with rate.paused():
         time.sleep(0.2)
     time.sleep(0.02)
-    rate.add(np.arange(3), plan)
+    rate.add(list(plan.micro_batches(np.arange(3))), plan.lengths)
     progress, totals = rate.progress(1, 0.5, 0.7, 1e-3), rate.totals()
     assert totals["paddingRatio"] == pytest.approx(4 / 12)
     assert progress.samples_per_second is not None

@@ -98,9 +98,10 @@ class Loop:
         self._model.train()
         for step, batch in enumerate(self._batches(), start=1):
             learning_rate = float(self._schedule.get_last_lr()[0])
-            loss, norm = self._step(batch)
+            parts = list(plan.batches.micro_batches(batch))
+            loss, norm = self._step(batch, parts)
             self._check(loss, norm, step)
-            rate.add(batch, plan.batches)
+            rate.add(parts, plan.batches.lengths)
             self._curve.add(step, loss, learning_rate, norm)
             observer.trained(rate.progress(step, step / plan.batches.steps_per_epoch, loss, learning_rate))
             result.steps = step
@@ -124,12 +125,12 @@ class Loop:
                 done += 1
                 yield batch
 
-    def _step(self, batch: Rows) -> tuple[float, float]:
-        """One optimiser step over the rows of `batch`; returns their mean loss and the gradient's norm."""
+    def _step(self, batch: Rows, parts: list[Rows]) -> tuple[float, float]:
+        """One optimiser step over `batch`, cut into `parts`; returns the mean loss and the gradient's norm."""
         device = self._accelerator.device
         weight = self._objective.weight(self._targets[torch.from_numpy(batch)].to(device))
         total = torch.zeros((), device=device)
-        for rows in self._plan.batches.micro_batches(batch):
+        for rows in parts:
             inputs = {name: tensor.to(device) for name, tensor in self._rows.collate(rows).items()}
             targets = self._targets[torch.from_numpy(rows)].to(device)
             loss = self._objective.loss_sum(self._model(**inputs).logits, targets) / weight

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finetune_api.outcome import Progress
-from finetune_trainer.data.batches import BatchPlan, Rows, padding_ratio
+from finetune_trainer.data.batches import Rows, padding_ratio
 
 
 class Rate:
@@ -18,12 +21,12 @@ class Rate:
         self._pause = 0.0
         self._rows = self._tokens = self._padded = 0.0
 
-    def add(self, batch: Rows, plan: BatchPlan) -> None:
-        """Count one step's rows."""
-        tokens = float(plan.lengths[batch].sum())
-        self._rows += len(batch)
+    def add(self, parts: list[Rows], lengths: NDArray[np.int64]) -> None:
+        """Count one step's rows, in the parts that went through the model; `lengths` are those of all rows, [n]."""
+        tokens = float(sum(lengths[part].sum() for part in parts))
+        self._rows += sum(len(part) for part in parts)
         self._tokens += tokens
-        self._padded += tokens / (1 - padding_ratio(list(plan.micro_batches(batch)), plan.lengths))
+        self._padded += tokens / (1 - padding_ratio(parts, lengths))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
