@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/pytest $(ARGS)
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-header --no-emit-package finetune-api --group dev trainer-image/pyproject.toml -o requirements/lock.txt
+	--no-header --no-emit-package finetune-api --group dev operator/pyproject.toml trainer-image/pyproject.toml -o requirements/lock.txt
 
 .PHONY: help
 help: ## Print this list
@@ -15,7 +15,7 @@ help: ## Print this list
 	@printf '\nARGS="..." is passed on to pytest: make test ARGS="-k lora -x"\n'
 
 # The environment is made again only when what goes into it has changed.
-$(READY): requirements/install requirements/bootstrap.txt requirements/lock.txt crds/pyproject.toml trainer-image/pyproject.toml
+$(READY): requirements/install requirements/bootstrap.txt requirements/lock.txt crds/pyproject.toml operator/pyproject.toml trainer-image/pyproject.toml
 	@requirements/install
 	@touch $@
 

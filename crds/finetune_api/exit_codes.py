@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     """The rows can't work. Never retried."""
     NOT_FOUND = 66
     """Model, data or bucket is not where the job says. Never retried."""
+    UNAVAILABLE = 69
+    """Not a trainer's: stands for what the cluster or a limit ended."""
     INTERNAL = 70
     """A defect or an unknown failure. Retried within `backoffLimit`."""
     OUT_OF_MEMORY = 71

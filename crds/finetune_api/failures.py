@@ -24,6 +24,9 @@ class FailureClass(StrEnum):
     TRANSIENT = "Transient"
     INTERNAL = "Internal"
     STOPPED = "Stopped"
+    FENCED = "Fenced"
+    CLUSTER = "Cluster"
+    LIMIT = "Limit"
 
 
 EXIT_CODE: dict[FailureClass, ExitCode] = {
@@ -37,6 +40,9 @@ EXIT_CODE: dict[FailureClass, ExitCode] = {
     FailureClass.TRANSIENT: ExitCode.TRANSIENT,
     FailureClass.INTERNAL: ExitCode.INTERNAL,
     FailureClass.STOPPED: ExitCode.INTERRUPTED,
+    FailureClass.FENCED: ExitCode.FENCED,
+    FailureClass.CLUSTER: ExitCode.UNAVAILABLE,
+    FailureClass.LIMIT: ExitCode.UNAVAILABLE,
 }
 
 RETRIED = frozenset({FailureClass.TRANSIENT, FailureClass.INTERNAL})
@@ -211,3 +217,69 @@ class Interrupted(JobFailure):
     """Stopped from the keyboard or by a signal before there was anything to keep."""
 
     code, failure_class = "Interrupted", FailureClass.STOPPED
+
+
+class Fenced(JobFailure):
+    """A newer attempt of the same job owns the output; this one may not write any more."""
+
+    code, failure_class = "Fenced", FailureClass.FENCED
+
+
+class ProfileUnknown(JobFailure):
+    """The job names a compute profile that the platform team did not define."""
+
+    code, failure_class = "ProfileUnknown", FailureClass.SPEC
+
+
+class ImageUnavailable(JobFailure):
+    """The trainer image could not be pulled within `runPolicy.preRunningDeadlineSeconds`."""
+
+    code, failure_class = "ImageUnavailable", FailureClass.CLUSTER
+
+
+class PodUnschedulable(JobFailure):
+    """No node had room for the pod within `runPolicy.preRunningDeadlineSeconds`."""
+
+    code, failure_class = "PodUnschedulable", FailureClass.CLUSTER
+
+
+class PodNotStarted(JobFailure):
+    """The pod was not created, or did not start, within `runPolicy.preRunningDeadlineSeconds`."""
+
+    code, failure_class = "PodNotStarted", FailureClass.CLUSTER
+
+
+class PodRefused(JobFailure):
+    """The API server refused what the job needs: an admission policy, a missing quota, a name that is taken."""
+
+    code, failure_class = "PodRefused", FailureClass.CLUSTER
+
+
+class PodLost(JobFailure):
+    """The pod vanished without saying how it ended: deleted by someone, or gone with its node."""
+
+    code, failure_class = "PodLost", FailureClass.TRANSIENT
+
+
+class ContainerCrashed(JobFailure):
+    """The container ended without saying why: killed, or a crash below Python."""
+
+    code, failure_class = "ContainerCrashed", FailureClass.INTERNAL
+
+
+class TooManyPreemptions(JobFailure):
+    """The job was preempted, evicted or drained more often than `runPolicy.maxPreemptions` allows."""
+
+    code, failure_class = "TooManyPreemptions", FailureClass.LIMIT
+
+
+class ActiveDeadlineExceeded(JobFailure):
+    """The job was active for longer than `runPolicy.activeDeadlineSeconds`, suspensions left out."""
+
+    code, failure_class = "ActiveDeadlineExceeded", FailureClass.LIMIT
+
+
+class Stalled(JobFailure):
+    """An attempt made no progress for `runPolicy.stallSeconds`."""
+
+    code, failure_class = "Stalled", FailureClass.TRANSIENT

@@ -26,8 +26,8 @@ class FailureInfo(ApiModel):
     """Why a job failed."""
 
     failure_class: Annotated[ShortText, Field(alias="class")]
-    """Who can mend it: Spec, Data, NotFound, Permission, Output, Resources, Training, Transient, Internal or
-    Stopped."""
+    """Who can mend it: Spec, Data, NotFound, Permission, Output, Resources, Training, Transient, Internal, Stopped,
+    Fenced, Cluster or Limit."""
     code: ShortText
     """Stable name of the failure, see the reference of failures."""
     message: Message

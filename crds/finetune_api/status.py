@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from finetune_api.base import ApiModel, ShortText
 from finetune_api.outcome import Artifacts, Digest, EvaluationResult, FailureInfo, LongUri, Message, Progress
@@ -48,8 +48,11 @@ class Attempt(ApiModel):
 
     number: Annotated[int, Field(ge=1)]
     """1 for the first."""
+    pod: Annotated[str, StringConstraints(max_length=253)] = ""
+    """Name of its pod."""
     reason: ShortText = ""
-    """How it ended."""
+    """How it ended: Succeeded, GateFailed, Preempted, Suspended, Stopped, Fenced, Lost or the code of a failure; empty
+    while it runs."""
     exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
     """What its process ended with."""
     started: AwareDatetime | None = None
@@ -103,8 +106,16 @@ class Status(ApiModel):
     """When the first pod started."""
     completion_time: AwareDatetime | None = None
     """When the job ended."""
+    active_since: AwareDatetime | None = None
+    """Since when the job has been active without a break; missing while it is suspended and once it has ended."""
+    active_seconds: Annotated[int, Field(ge=0)] = 0
+    """Seconds that it was active before that: what `runPolicy.activeDeadlineSeconds` counts, suspensions left out."""
     attempts: Annotated[list[Attempt], Field(max_length=16)] = Field(default_factory=list)
     """The newest attempts, oldest first."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Attempts that failed and count against `runPolicy.backoffLimit`."""
+    preemptions: Annotated[int, Field(ge=0)] = 0
+    """Attempts that were preempted, evicted or drained; they count against `runPolicy.maxPreemptions`."""
     progress: Progress | None = None
     """How far training is."""
     summary: Summary | None = None

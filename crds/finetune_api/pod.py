@@ -1,0 +1,33 @@
+"""Where things are in a trainer pod: what the operator mounts and the trainer reads.
+
+Nothing else tells a pod what to do: no flags, no variables, no token for the API server.
+"""
+
+from pathlib import PurePosixPath
+
+RUN_FILE = PurePosixPath("/etc/finetune/job/run.json")
+"""The run file (`run_file.RunFile`), mounted from the pod's own annotation by the downward API."""
+
+RUN_ANNOTATION = "finetune.dev/run"
+"""Annotation of the pod that holds the run file."""
+
+SECRETS = PurePosixPath("/etc/finetune/secrets")
+"""Secrets that the job names, as `<secret name>/<key>`."""
+
+CONFIG_MAPS = PurePosixPath("/mnt/config-maps")
+"""ConfigMaps that the job reads rows from, as `<config map name>/<key>`."""
+
+CLAIMS = PurePosixPath("/mnt/claims")
+"""Persistent volume claims that the job names, as `<claim name>/...`."""
+
+WORK = PurePosixPath("/work")
+"""The only place that may be written: scratch space, and the caches below `cache/`."""
+
+TERMINATION_MESSAGE = PurePosixPath("/dev/termination-log")
+"""Where the container says how it ended (`termination.Termination`)."""
+
+PORT = 8080
+"""Port that serves `METRICS_PATH` (Prometheus) and `PROGRESS_PATH` (`live.Live` as JSON)."""
+
+METRICS_PATH = "/metrics"
+PROGRESS_PATH = "/progress"

@@ -1,0 +1,58 @@
+"""The run file: the whole order for one trainer pod, written by the operator, read by the trainer."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from finetune_api.base import ApiModel, Name, ShortText
+from finetune_api.job import JobName, Spec
+
+SettingName = Annotated[str, StringConstraints(max_length=64, pattern=r"^(AWS|GOOGLE|AZURE|HF)_[A-Z0-9_]+$")]
+SettingValue = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class Mode(StrEnum):
+    """What the pod is for."""
+
+    TRAIN = "Train"
+    """The whole run."""
+    VALIDATE = "Validate"
+    """Check spec, model and data on a CPU before a GPU is taken."""
+
+
+class JobIdentity(ApiModel):
+    """Which job the run belongs to."""
+
+    name: JobName
+    """Name of the FineTuneJob."""
+    namespace: Name
+    """Its namespace."""
+    uid: ShortText
+    """Its UID, also a part of the output path."""
+
+
+class Stores(ApiModel):
+    """What the administrator says about stores and the hub. Holds no secrets."""
+
+    settings: Annotated[dict[SettingName, SettingValue], Field(max_length=32)] = Field(default_factory=dict)
+    """Settings named like the environment variables of the stores: `AWS_ENDPOINT_URL`, `AWS_REGION`, `HF_ENDPOINT`."""
+    endpoints_from_secrets: bool = False
+    """Whether a Secret may name another endpoint. If not, only credentials are taken from it, so that nobody can
+    make a trainer talk to an address of their choice."""
+    file_roots: Annotated[list[ShortText], Field(max_length=16)] = Field(default_factory=list)
+    """Folders of the image or of the profile's volumes below which `file://` may read."""
+
+
+class RunFile(ApiModel):
+    """One order: run this spec as this job."""
+
+    format: Literal["finetune.dev/run/v1"] = "finetune.dev/run/v1"
+    mode: Mode = Mode.TRAIN
+    """What the pod is for."""
+    job: JobIdentity
+    """Which job the run belongs to."""
+    spec: Spec
+    """What to do."""
+    stores: Stores = Field(default_factory=Stores)
+    """How to reach stores and the hub."""

@@ -1,0 +1,101 @@
+"""The termination message: how a container ended, in at most 4 KiB of JSON. Its readers trust none of it."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from finetune_api.base import ApiModel, ShortText
+from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Message, Outcome
+from finetune_api.resolved import Resolved
+
+TERMINATION_BYTES = 4096
+"""The kubelet cuts what is longer."""
+
+
+class Termination(ApiModel):
+    """How a run ended."""
+
+    format: Literal["finetune.dev/termination/v1"] = "finetune.dev/termination/v1"
+    uid: ShortText
+    """UID of the FineTuneJob."""
+    attempt: Annotated[int, Field(ge=0)] = 0
+    """Number of the claim that the run wrote under; 0 where it got none."""
+    outcome: Outcome
+    """How it ended."""
+    failure: FailureInfo | None = None
+    """Why it failed."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Last optimiser step that it reached."""
+    resumed_from: Annotated[int, Field(ge=0)] | None = None
+    """Step that it went on from."""
+    evaluation: EvaluationResult | None = None
+    """What was measured on the test rows."""
+    artifacts: Artifacts = Field(default_factory=Artifacts)
+    """Where the results are. A digest means that the final manifest was read back."""
+    resolved: Resolved | None = None
+    """Values in force where the spec left the choice to defaults."""
+    data: Message = ""
+    """The checked data in a sentence."""
+
+    def encode(self) -> str:
+        """Return the message as JSON that fits, leaving out what can be read in the report, least important first."""
+        message, text = self, self._json()
+        for leave_out in _LEAST_IMPORTANT_FIRST:
+            if len(text.encode()) <= TERMINATION_BYTES:
+                break
+            message = leave_out(message)
+            text = message._json()
+        return text
+
+    def _json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    @classmethod
+    def decode(cls, text: str) -> "Termination | None":
+        """Read a message; None for anything that isn't one, such as the tail of a log."""
+        if len(text.encode()) > TERMINATION_BYTES:
+            return None
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
+
+
+def _without_figures_per_class(message: Termination) -> Termination:
+    return _with_evaluation(message, lambda name: "." not in name)
+
+
+def _without_figures(message: Termination) -> Termination:
+    gates = {gate.metric for gate in message.evaluation.gates} if message.evaluation else set()
+    return _with_evaluation(message, lambda name: name in gates)
+
+
+def _without_texts(message: Termination) -> Termination:
+    failure = message.failure
+    if failure is not None:
+        failure = failure.model_copy(update={"message": _cut(failure.message), "hint": _cut(failure.hint)})
+    return message.model_copy(update={"failure": failure, "data": "", "resolved": None})
+
+
+def _without_evaluation(message: Termination) -> Termination:
+    return message.model_copy(update={"evaluation": None})
+
+
+_LEAST_IMPORTANT_FIRST = (_without_figures_per_class, _without_figures, _without_texts, _without_evaluation)
+
+
+def _with_evaluation(message: Termination, keep: Callable[[str], bool]) -> Termination:
+    """The message with only those metrics whose names `keep` accepts."""
+    evaluation = message.evaluation
+    if evaluation is None:
+        return message
+    kept = {
+        part: {name: value for name, value in getattr(evaluation, part).items() if keep(name)}
+        for part in ("metrics", "baseline")
+    }
+    return message.model_copy(update={"evaluation": evaluation.model_copy(update=kept)})
+
+
+def _cut(text: str, limit: int = 200) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

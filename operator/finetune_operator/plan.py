@@ -1,0 +1,111 @@
+"""What goes into a reconcile and what comes out: values only, so that every decision can be tested without a cluster."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from finetune_api.live import Live
+from finetune_api.status import Status
+from finetune_operator.records import JobRecord, Json, PodRecord, TuneRecord
+from finetune_operator.settings import Settings
+
+
+@dataclass(frozen=True)
+class LiveRecord:
+    """The newest answer of a pod's `/progress`."""
+
+    pod_uid: str
+    live: Live
+    received: datetime
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The API server's answer to the last attempt to create a child, where it was no."""
+
+    code: int
+    """HTTP status: 403 for quota and admission, 409 for a name that is taken, 422 for an invalid object."""
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class World:
+    """All that is known about one FineTuneJob at one moment."""
+
+    tune: TuneRecord
+    jobs: tuple[JobRecord, ...]
+    """Jobs that this FineTuneJob controls."""
+    pods: tuple[PodRecord, ...]
+    """Pods of those Jobs, oldest first."""
+    live: LiveRecord | None
+    refusal: Refusal | None
+    now: datetime
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class CreateJob:
+    """Create a child Job. That it is there already is fine, if it is ours."""
+
+    manifest: Json
+
+
+@dataclass(frozen=True)
+class PatchJob:
+    """Merge `patch` into a child Job, if it is still the one with this UID."""
+
+    name: str
+    uid: str
+    patch: Json
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """Delete a child Job and its pods, if it is still the one with this UID."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class DeleteTune:
+    """Delete the FineTuneJob itself: its time to live is over. Outputs stay."""
+
+    uid: str
+
+
+Write = CreateJob | PatchJob | DeleteJob | DeleteTune
+
+
+class EventType(StrEnum):
+    """As Kubernetes names them."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of the job's story in `kubectl describe`."""
+
+    type: EventType
+    reason: str
+    """CamelCase word for programs."""
+    message: str
+    """Sentence for people."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reconcile wants: first the writes in order, then the status, then the events."""
+
+    status: Status
+    """The whole status; written only where it differs from the one that is stored."""
+    writes: tuple[Write, ...] = ()
+    events: tuple[Event, ...] = ()
+    """Sent once the status is written: they tell transitions, so a repeated reconcile has none."""
+    again_at: datetime | None = None
+    """When to look again though nothing has happened: a deadline, a time to live."""
+    poll: PodRecord | None = field(default=None)
+    """The pod to ask for its progress."""

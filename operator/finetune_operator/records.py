@@ -1,0 +1,120 @@
+"""What the operator remembers of objects in the cluster: the few fields that decisions need, nothing more.
+
+Records are made from raw objects (`projection`) and are values: equal content is equal, nothing changes in place.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRecord:
+    """A FineTuneJob. `spec` and `status` are as the API server gave them; `parsed` reads them."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    deleting: bool
+    annotations: dict[str, str]
+    """Those of group `finetune.dev` only."""
+    spec: Json
+    status: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRecord:
+    """A condition of a Job or a Pod that is True, or that explains why it isn't."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A child `batch/v1` Job."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner_uid: str
+    """UID of the FineTuneJob that controls it; empty where nothing does."""
+    mode: str
+    """`run_file.Mode` that its pods have, from the label."""
+    created: datetime
+    deleting: bool
+    suspend: bool
+    backoff_limit: int
+    active_deadline_seconds: int | None
+    started: datetime | None
+    """`status.startTime`: the Job controller clears it on suspension and sets it anew on resumption."""
+    completed: datetime | None
+    active: int
+    failed: int
+    succeeded: int
+    terminating: int
+    conditions: tuple[ConditionRecord, ...] = ()
+
+    def condition(self, kind: str) -> ConditionRecord | None:
+        """The condition of that type where it is True."""
+        return next((c for c in self.conditions if c.type == kind and c.status == "True"), None)
+
+
+class ContainerState(StrEnum):
+    """What the trainer's container is at."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    TERMINATED = "Terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecord:
+    """The trainer's container."""
+
+    state: ContainerState
+    reason: str = ""
+    """For example ImagePullBackOff while waiting, OOMKilled when terminated."""
+    message: str = ""
+    """Why it waits, or its termination message: untrusted input."""
+    exit_code: int | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodRecord:
+    """A pod of a child Job."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner_uid: str
+    """UID of the Job that controls it."""
+    tune_uid: str
+    """UID of the FineTuneJob, from the label; true only if `owner_uid` is a Job of that FineTuneJob."""
+    created: datetime
+    deleting: bool
+    deletion_deadline: datetime | None
+    """When the grace period of a deletion ends."""
+    phase: str
+    reason: str
+    """Reason of the pod itself, for example Evicted."""
+    message: str
+    ip: str
+    node: str
+    container: ContainerRecord | None = None
+    conditions: tuple[ConditionRecord, ...] = field(default=())
+    """PodScheduled and DisruptionTarget, where they say something."""
+
+    def condition(self, kind: str) -> ConditionRecord | None:
+        """The condition of that type, whatever its status."""
+        return next((c for c in self.conditions if c.type == kind), None)
