@@ -5,13 +5,15 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/pytest $(ARGS)
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-header --no-emit-package finetune-api --group dev operator/pyproject.toml trainer-image/pyproject.toml -o requirements/lock.txt
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-emit-package finetune-api
+# What goes into the images, in the versions of the lock. Without reasons: they would rebuild layers that stay the same.
+LOCK_IMAGE := $(LOCK) --no-annotate --constraints requirements/lock.txt
 
 .PHONY: help
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nARGS="..." is passed on to pytest: make test ARGS="-k lora -x"\n'
 
 # The environment is made again only when what goes into it has changed.
@@ -27,15 +29,18 @@ run: $(READY) ## Fine-tune a real model on examples/quickstart.yaml (result in r
 	$(BIN)/finetune-trainer run examples/quickstart.yaml --output runs "$$@"
 
 ##@ Check
-.PHONY: test test-unit test-integration lint typecheck verify
-test: $(READY) ## Run all tests
-	$(PYTEST) tests
+.PHONY: test test-unit test-integration e2e lint typecheck verify
+test: $(READY) ## Run all tests that need no node
+	$(PYTEST) tests --ignore=tests/e2e
 
 test-unit: $(READY) ## Run the tests that need no server and no training
 	$(PYTEST) tests/unit
 
 test-integration: $(READY) ## Run the tests that train, or talk to a real API server or object store
 	$(PYTEST) tests/integration
+
+e2e: $(READY) ## Test all of it on a real node: make cluster-up images e2e
+	FINETUNE_REQUIRE_NODE=1 $(PYTEST) tests/e2e
 
 lint: $(READY) ## Check format, style, types, layers and the house rules
 	$(BIN)/ruff format --check
@@ -50,30 +55,52 @@ typecheck: $(READY) ## Check types only
 verify: lint ## Check all that lint does, and that generated files and the lock are up to date
 	$(BIN)/python -m finetune_api.crd --check
 	$(BIN)/python -m finetune_api.reference --check
+	$(BIN)/python charts/sync.py --check
 	$(BIN)/python requirements/check_lock.py
 
 ##@ Change
-.PHONY: fmt crds docs lock
+.PHONY: fmt crds docs chart lock
 fmt: $(READY) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
 crds: $(READY) ## Generate crds/*.yaml from the pydantic models
 	$(BIN)/python -m finetune_api.crd
+	$(BIN)/python charts/sync.py
 
 docs: $(READY) ## Generate docs/reference from the code
 	$(BIN)/python -m finetune_api.reference
 
+chart: $(READY) ## Bring the Helm chart in step with the code: CRD, schema and page of its values, dashboard
+	$(BIN)/python charts/sync.py
+
 lock: $(READY) ## Lock the dependencies again (newest versions: make lock ARGS=--upgrade)
-	$(LOCK) $(ARGS)
+	$(LOCK) $(ARGS) --group dev operator/pyproject.toml trainer-image/pyproject.toml -o requirements/lock.txt
+	$(LOCK_IMAGE) operator/pyproject.toml -o requirements/operator.txt
+	$(LOCK_IMAGE) trainer-image/pyproject.toml -o requirements/trainer.txt
+	echo hatchling | $(LOCK_IMAGE) - -o requirements/build.txt
+
+##@ Cluster
+.PHONY: cluster-up cluster-down images
+cluster-up: $(READY) ## Start a Kubernetes cluster for tests on this machine: kind, or without Docker its own
+	@$(BIN)/python tests/cluster/bed.py up
+
+cluster-down: $(READY) ## End that cluster; what was built for it stays
+	@$(BIN)/python tests/cluster/bed.py down
+
+images: $(READY) ## Build both images and load them into that cluster, if it is up (one: make images ARGS=trainer)
+	@$(BIN)/python tests/cluster/images.py $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-quality
+.PHONY: bench-trainer bench-quality bench-scale
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 
 bench-quality: $(READY) ## Compare the quality of results with a hand-written script, side by side
 	$(BIN)/python benchmarks/quality.py $(ARGS)
+
+bench-scale: $(READY) ## Give the operator 1,000 jobs at once on a real control plane, with played pods
+	PYTHONPATH=tests/cluster $(BIN)/python benchmarks/operator_scale.py $(ARGS)
 
 ##@ Clean
 .PHONY: clean

@@ -1,9 +1,9 @@
-"""Finds or makes the programs of a control plane: etcd, kube-apiserver, kubectl and the rest of Kubernetes.
+"""Finds or makes the programs of a cluster: etcd, all of Kubernetes, and what stands around it.
 
     python tests/cluster/binaries.py etcd kube-apiserver kubectl     # get them now, print where they are
 
 In this order: `$KUBEBUILDER_ASSETS` (the convention of envtest), the cache below `$XDG_CACHE_HOME`, the release of
-envtest, `go build` of the versions in go.mod. Needs the standard library only, and Go for the last.
+envtest, `go build` of the versions in a go.mod. Needs the standard library only, and Go for the last.
 """
 
 import hashlib
@@ -31,7 +31,16 @@ PACKAGES = {
         )
     },
 }  # fmt: skip
-"""Go packages of the programs; each is a `tool` in go.mod."""
+"""Go packages of the control plane; each is a `tool` in go.mod."""
+
+OTHER_PACKAGES = {
+    "coredns": "github.com/coredns/coredns",
+    "helm": "helm.sh/helm/v3/cmd/helm",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "pause": "finetune.dev/cluster/pause",
+    "versitygw": "github.com/versity/versitygw/cmd/versitygw",
+}
+"""Go packages of the rest; each has a go.mod of its own below programs/, so that each is raised alone."""
 
 ENVTEST = "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1"
 ENVTEST_SHA512 = {
@@ -54,11 +63,22 @@ class BinaryMissingError(Exception):
     """A program is nowhere to be had; the message lists what was tried."""
 
 
-def cache_folder() -> Path:
-    """Where programs are kept: outside the tree, apart for each state of go.sum."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256((MODULE / "go.sum").read_bytes()).hexdigest()
-    return caches / "finetune" / "control-plane" / digest[:16]
+def caches() -> Path:
+    """Where the project keeps what is dear to make: outside the tree."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
+
+
+def cache_folder(name: str = "etcd") -> Path:
+    """Where the program `name` is kept: apart for each state of go.sum, or of the source where it is ours."""
+    module = _module(name)
+    sources = sorted(module.glob("*.go")) or [module / "go.sum"]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    return caches() / ("control-plane" if module == MODULE else name) / digest[:16]
+
+
+def _module(name: str) -> Path:
+    """Folder of the go.mod that has the program."""
+    return MODULE / "programs" / name if name in OTHER_PACKAGES else MODULE
 
 
 def this_system() -> str:
@@ -75,7 +95,7 @@ def find(name: str) -> Path:
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and (Path(assets) / name).is_file():
         return Path(assets) / name
-    program = cache_folder() / name
+    program = cache_folder(name) / name
     tried = [] if assets is None else [f"$KUBEBUILDER_ASSETS ({assets}) has no {name}"]
     for get in (_download, _build):
         if program.is_file():
@@ -137,28 +157,44 @@ def _build(name: str, folder: Path) -> None:
             "-mod=readonly",
             "-trimpath",
             "-ldflags",
-            _linker_flags(),
+            _linker_flags(name),
             "-o",
             str(part),
-            PACKAGES[name],
+            (PACKAGES | OTHER_PACKAGES)[name],
         ]
         environment = {**os.environ, "CGO_ENABLED": "0"}
         nice = ["nice", "-n", "19"] if shutil.which("nice") else []
         built = subprocess.run(
-            [*nice, *command], cwd=MODULE, env=environment, capture_output=True, text=True, check=False
+            [*nice, *command], cwd=_module(name), env=environment, capture_output=True, text=True, check=False
         )
         if built.returncode != 0:
             raise BinaryMissingError(f"go build failed: {built.stderr.strip()[-1000:]}")
         part.rename(folder / name)
 
 
-def _linker_flags() -> str:
+def _linker_flags(name: str) -> str:
     """Without debug information, and with the version that Kubernetes' own release build stamps in."""
+    if name == "helm":
+        return f"-s -w {_helm_stamps()}"
+    if name in OTHER_PACKAGES:
+        return "-s -w"
     found = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)", (MODULE / "go.mod").read_text())
     if found is None:
         raise BinaryMissingError(f"{MODULE / 'go.mod'} requires no k8s.io/kubernetes")
     stamps = zip(("gitVersion", "gitMajor", "gitMinor"), found.groups(), strict=True)
     return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps)])
+
+
+def _helm_stamps() -> str:
+    """The Kubernetes version that Helm renders for, as its own release build stamps it in; else it is 1.20."""
+    found = re.search(r"k8s\.io/client-go v0\.(\d+)\.", (_module("helm") / "go.mod").read_text())
+    if found is None:
+        raise BinaryMissingError(f"{_module('helm') / 'go.mod'} requires no k8s.io/client-go")
+    packages = ("chartutil", "lint/rules")
+    version = {"k8sVersionMajor": "1", "k8sVersionMinor": found[1]}
+    return " ".join(
+        f"-X helm.sh/helm/v3/pkg/{package}.{name}={value}" for package in packages for name, value in version.items()
+    )
 
 
 def _tell(text: str) -> None:

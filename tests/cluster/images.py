@@ -1,0 +1,143 @@
+"""Builds the two images with Docker, or with buildah where there is no Docker, and brings them to the cluster.
+
+    python tests/cluster/images.py [operator] [trainer]
+
+With buildah the base is a Debian made on the spot: no registry of images is needed. What a cluster's containerd has
+already is not copied again, so that a change of code arrives in seconds though the trainer's image has gigabytes.
+"""
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import progress
+import transfer
+import turns
+from binaries import caches
+from containers import Containers
+from state import OPERATOR_IMAGE, TRAINER_IMAGE, Bed, BedError, state_folder
+
+ROOT = Path(__file__).parents[2]
+IMAGES = {"operator": OPERATOR_IMAGE, "trainer": TRAINER_IMAGE}
+_DOCKERFILES = {"operator": "operator/Dockerfile", "trainer": "trainer-image/Dockerfile"}
+_SUITE = "bookworm"
+_BASE = f"localhost/finetune-python:{_SUITE}"
+_BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+_AUTHORITIES = Path("/etc/ssl/certs")
+
+
+def build_all(components: list[str]) -> None:
+    """Build the images of these components and load them into the cluster that is up, if any.
+
+    Raises `BedError` with the builder's last words when one can't be built.
+    """
+    build = _build_with_docker if docker_runs() else _build_with_buildah
+    for component in components:
+        with progress.step(f"image {IMAGES[component]} built"):
+            build(component)
+    bed = Bed.load(state_folder())
+    if bed is not None:
+        load(bed.kind, components)
+
+
+def load(kind: str, components: list[str]) -> None:
+    """Bring built images to the cluster."""
+    for component in components:
+        with progress.step(f"image {IMAGES[component]} on the node"):
+            if kind == "kind":
+                _run(["kind", "load", "docker-image", "--name", "finetune", IMAGES[component]])
+            else:
+                transfer.to_containerd(IMAGES[component], Containers(state_folder()))
+
+
+def built() -> list[str]:
+    """Components whose image buildah has."""
+    return [name for name, image in IMAGES.items() if _has(image)]
+
+
+def docker_runs() -> bool:
+    """Whether an engine answers, not just whether the command is there."""
+    return shutil.which("docker") is not None and _quiet(["docker", "info"])
+
+
+def _build_with_docker(component: str) -> None:
+    with TemporaryDirectory() as scratch:
+        secret = _pip_settings(Path(scratch))
+        _run(["docker", "build", *secret, "-f", _DOCKERFILES[component], "-t", IMAGES[component], "."])
+
+
+def _build_with_buildah(component: str) -> None:
+    if shutil.which("buildah") is None:
+        raise BedError("there is neither a Docker engine nor buildah: start Docker, or apt-get install buildah")
+    if not _has(_BASE):
+        _make_base()
+    with TemporaryDirectory() as scratch:
+        _run([
+            "buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host",
+            "--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro", "--build-arg", f"BASE_IMAGE={_BASE}",
+            *_pip_settings(Path(scratch)), "-f", _DOCKERFILES[component], "-t", IMAGES[component], ".",
+        ])  # fmt: skip
+
+
+def _make_base() -> None:
+    """A Debian with Python, as the dependencies of both images expect it of `python:3.11-slim`."""
+    folder = caches() / "bed"
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as scratch:
+        root = Path(scratch) / "root"
+        _run(["debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", _SUITE, str(root)])
+        for rest in ("var/cache/apt", "var/lib/apt/lists", "var/log"):
+            shutil.rmtree(root / rest)
+        container = _run(["buildah", "from", "scratch"]).strip()
+        _run(["buildah", "add", "--quiet", container, str(root), "/"])
+        _run(["buildah", "commit", "--quiet", "--rm", container, _BASE])
+
+
+def _pip_settings(folder: Path) -> list[str]:
+    """Arguments that give this machine's settings of pip to the build as a secret: nothing of it stays in the image."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings["global"] = {
+        name: value for name in ("index-url", "extra-index-url", "trusted-host", "proxy")
+        if (value := _pip_setting(name))
+    }  # fmt: skip
+    if (_AUTHORITIES / "ca-certificates.crt").is_file() and not docker_runs():
+        settings["global"]["cert"] = str(_AUTHORITIES / "ca-certificates.crt")
+    path = folder / "pip.conf"
+    with path.open("w") as file:
+        settings.write(file)
+    return ["--secret", f"id=pip.conf,src={path}"]
+
+
+def _pip_setting(name: str) -> str:
+    asked = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "get", f"global.{name}"], capture_output=True, text=True, check=False
+    )
+    return os.environ.get(f"PIP_{name.upper().replace('-', '_')}") or asked.stdout.strip()
+
+
+def _has(image: str) -> bool:
+    return shutil.which("buildah") is not None and _quiet(["buildah", "inspect", "--type", "image", image])
+
+
+def _quiet(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _run(command: list[str]) -> str:
+    """Run a step of a build at low priority from the root of the tree; return its output."""
+    done = subprocess.run(["nice", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BedError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        with turns.alone():
+            build_all(sys.argv[1:] or list(IMAGES))
+    except BedError as error:
+        sys.exit(f"error: {error}")
