@@ -1,4 +1,4 @@
-"""What goes into a reconcile and what comes out: values only, so that every decision can be tested without a cluster."""
+"""What goes into a reconcile and what comes out: values only, so that decisions can be tested without a cluster."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -62,7 +62,15 @@ class PatchJob:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """Delete a child Job and its pods, if it is still the one with this UID."""
+    """Delete a child Job in the foreground: first its pods, then itself. Only if it is still the one with this UID."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class DeletePod:
+    """Delete a pod with its usual grace period, if it is still the one with this UID. Its Job makes another."""
 
     name: str
     uid: str
@@ -75,7 +83,7 @@ class DeleteTune:
     uid: str
 
 
-Write = CreateJob | PatchJob | DeleteJob | DeleteTune
+Write = CreateJob | PatchJob | DeleteJob | DeletePod | DeleteTune
 
 
 class EventType(StrEnum):

@@ -55,7 +55,7 @@ class JobRecord:
     backoff_limit: int
     active_deadline_seconds: int | None
     started: datetime | None
-    """`status.startTime`: the Job controller clears it on suspension and sets it anew on resumption."""
+    """`status.startTime`: set anew on resumption; until then a suspended Job may still show the old one."""
     completed: datetime | None
     active: int
     failed: int

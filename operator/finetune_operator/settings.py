@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+import yaml
+from pydantic import Field, StringConstraints, ValidationError
 
 from finetune_api.base import ApiModel
 from finetune_api.run_file import Stores
@@ -56,6 +57,10 @@ class Profile(ApiModel):
     """More labels for the pod, for example for cost allocation."""
 
 
+def _check_profile() -> Profile:
+    return Profile(description="checks", requests={"cpu": "1", "memory": "2Gi"}, limits={"cpu": "2", "memory": "8Gi"})
+
+
 class TrainerImage(ApiModel):
     """The image that pods run."""
 
@@ -80,6 +85,8 @@ class Settings(ApiModel):
     """The image that pods run."""
     profiles: Annotated[dict[str, Profile], Field(min_length=1)]
     """Compute profiles by name."""
+    check_profile: Profile = Field(default_factory=_check_profile)
+    """What the pod is that checks spec, model and data on a CPU before a job with GPUs gets them."""
     stores: Stores = Field(default_factory=Stores)
     """How trainers reach stores and the hub."""
     termination_grace_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
@@ -105,9 +112,6 @@ def load_settings(path: Path) -> Settings:
 
     Raises `SystemExit` with one line for each wrong field: a Deployment should stop, and say why in its log.
     """
-    import yaml
-    from pydantic import ValidationError
-
     try:
         return Settings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as error:

@@ -1,0 +1,62 @@
+"""Whether a spec can run here: what this version can do, what fits together, what the platform team offers."""
+
+from collections.abc import Iterator
+
+from finetune_api.checks import semantic_problems
+from finetune_api.failures import JobFailure, NotBuiltYet, Problem, ProfileUnknown, SpecInvalid
+from finetune_api.naming import near_names
+from finetune_api.run_file import Mode
+from finetune_api.support import unsupported
+from finetune_operator.lifecycle.case import Case
+from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
+from finetune_operator.settings import Profile
+
+
+def refusal(case: Case) -> JobFailure | None:
+    """Why the spec can't run; None where it can."""
+    not_built = unsupported(case.spec)
+    if not_built:
+        return NotBuiltYet(*not_built)
+    name = case.spec.compute.profile
+    profile = case.world.settings.profiles.get(name)
+    if profile is None:
+        return _unknown_profile(name, sorted(case.world.settings.profiles))
+    problems = [*semantic_problems(case.spec), *_for_a_cluster(case, profile)]
+    return SpecInvalid(*problems) if problems else None
+
+
+def order_for(case: Case, remaining: int | None) -> Order:
+    """The order for the next Job of an accepted spec.
+
+    Raises `KeyError` for a profile that is not there.
+    """
+    settings, mode = case.world.settings, case.mode
+    profile = settings.profiles[case.spec.compute.profile]
+    if mode is Mode.VALIDATE:  # a place of its own, but the same cache: what it fetches, training need not
+        check = settings.check_profile
+        profile = check if check.cache is not None else check.model_copy(update={"cache": profile.cache})
+    return Order(case.spec, case.identity, mode, profile, settings, remaining)
+
+
+def _unknown_profile(name: str, known: list[str]) -> ProfileUnknown:
+    near = near_names(name, known, count=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    problem = f"there is no compute profile {name!r}"
+    return ProfileUnknown(problem, where="spec.compute.profile", hint=f"{hint}profiles: {', '.join(known[:20])}")
+
+
+def _for_a_cluster(case: Case, profile: Profile) -> Iterator[Problem]:
+    compute, output = case.spec.compute, case.spec.output.uri
+    if compute.gpus_per_node > profile.max_gpus_per_node:
+        most = profile.max_gpus_per_node
+        allowed = f"the profile {compute.profile} has at most {most}" if most else f"{compute.profile} has no GPUs"
+        roomy = [n for n, p in case.world.settings.profiles.items() if p.max_gpus_per_node >= compute.gpus_per_node]
+        hint = f"choose one of {', '.join(sorted(roomy)[:20])}" if roomy else "no profile has so many; ask for fewer"
+        yield Problem(f"{compute.gpus_per_node} GPUs a node: {allowed}", "spec.compute.gpusPerNode", hint)
+    if output.startswith("file://"):
+        hint = "use s3://, gs://, az:// or pvc://; file:// is for local runs"
+        yield Problem(f"{output} would be gone with the pod", "spec.output.uri", hint)
+    size = len(run_text(order_for(case, None)).encode())
+    if size > ANNOTATION_BYTES:
+        hint = "shorten data.labels.names or the list of data sources"
+        yield Problem(f"the spec takes {size // 1024} KiB, at most {ANNOTATION_BYTES // 1024} fit", "spec", hint)

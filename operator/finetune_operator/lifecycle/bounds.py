@@ -1,0 +1,98 @@
+"""Keeps a status below 16 KiB: what can be read in the report goes first."""
+
+from collections.abc import Callable
+
+from finetune_api.status import Status
+from finetune_operator.lifecycle.wording import tidy
+
+STATUS_BYTES = 16 * 1024
+_MARGIN = 512
+
+
+def bounded(status: Status) -> Status:
+    """The status with as much as fits."""
+    for shorten in (_same, *_LEAST_IMPORTANT_FIRST):
+        status = shorten(status)
+        if size(status) <= STATUS_BYTES - _MARGIN:
+            break
+    return status
+
+
+def size(status: Status) -> int:
+    """Bytes of the status as JSON."""
+    return len(status.model_dump_json(by_alias=True, exclude_none=True).encode())
+
+
+def _same(status: Status) -> Status:
+    return status
+
+
+def _figures(keep: Callable[[str], bool]) -> Callable[[Status], Status]:
+    def shorten(status: Status) -> Status:
+        evaluation = status.evaluation
+        if evaluation is None:
+            return status
+        kept = {
+            part: {name: value for name, value in getattr(evaluation, part).items() if keep(name)}
+            for part in ("metrics", "baseline")
+        }
+        return status.model_copy(update={"evaluation": evaluation.model_copy(update=kept)})
+
+    return shorten
+
+
+def _newest(name: str, count: int) -> Callable[[Status], Status]:
+    def shorten(status: Status) -> Status:
+        kept = getattr(status, name)[-count:] if count else []
+        return status.model_copy(update={name: kept})
+
+    return shorten
+
+
+def _gates_missed(status: Status) -> Status:
+    if status.evaluation is None:
+        return status
+    gates = [gate for gate in status.evaluation.gates if not gate.passed][:4]
+    return status.model_copy(update={"evaluation": status.evaluation.model_copy(update={"gates": gates})})
+
+
+def _texts(limit: int) -> Callable[[Status], Status]:
+    def shorten(status: Status) -> Status:
+        conditions = [c.model_copy(update={"message": tidy(c.message, limit)}) for c in status.conditions]
+        failure = status.failure
+        if failure is not None:
+            texts = {"message": tidy(failure.message, limit), "hint": tidy(failure.hint, limit)}
+            failure = failure.model_copy(update=texts)
+        return status.model_copy(update={"conditions": conditions, "failure": failure})
+
+    return shorten
+
+
+def _without_evaluation(status: Status) -> Status:
+    return status.model_copy(update={"evaluation": None})
+
+
+def _only_the_model(status: Status) -> Status:
+    """Report and predictions lie beside the model."""
+    if status.artifacts is None:
+        return status
+    return status.model_copy(
+        update={"artifacts": status.artifacts.model_copy(update={"report": "", "predictions": ""})}
+    )
+
+
+_LEAST_IMPORTANT_FIRST: tuple[Callable[[Status], Status], ...] = (
+    _figures(lambda name: "." not in name),
+    _newest("checkpoints", 4),
+    _newest("attempts", 8),
+    _figures(lambda name: len(name) <= 40),
+    _figures(lambda _: False),
+    _newest("checkpoints", 1),
+    _texts(160),
+    _gates_missed,
+    _newest("attempts", 3),
+    _newest("checkpoints", 0),
+    _without_evaluation,
+    _only_the_model,
+    _texts(60),
+)

@@ -1,0 +1,181 @@
+"""The seven conditions: all of them always there, so that nobody has to guess what a missing one means."""
+
+from datetime import timedelta
+from typing import Literal, NamedTuple
+
+from finetune_api.failures import DataNotFound, FailureClass
+from finetune_api.run_file import Mode
+from finetune_api.status import Condition, Phase, Status
+from finetune_operator.lifecycle.attempts import Tally
+from finetune_operator.lifecycle.case import RUNNING, Case, condition
+from finetune_operator.lifecycle.endings import INTERRUPTIONS, UNCOUNTED
+from finetune_operator.lifecycle.progress import doing
+from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
+from finetune_operator.lifecycle.waiting import waiting
+from finetune_operator.lifecycle.wording import sentence, tidy
+from finetune_operator.plan import World
+
+CREATED, RETRYING, RESUMED, POD_STARTING = "JobCreated", "Retrying", "Resumed", "PodStarting"
+PATIENCE = timedelta(seconds=5)
+"""A pod that starts faster than this is not worth a status write."""
+
+
+class Said(NamedTuple):
+    """What a condition should say."""
+
+    kind: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+
+
+_ACCEPTED = Said("Accepted", "True", "SpecAccepted", "this version can run the spec")
+
+
+def ongoing(case: Case, now: Tally, phase: Phase, creating: str) -> list[Condition]:
+    """Conditions of a job that goes on; `creating` names the child Job that is about to be created."""
+    pod = case.running
+    name = f"pod {pod.name} on node {pod.node}" if pod is not None else ""
+    idle = "Suspended" if case.is_paused else "Queued" if phase is Phase.QUEUED else "NotStarted"
+    return _dated(
+        case.world,
+        case.stored,
+        [
+            _ACCEPTED,
+            _data_ready(case),
+            Said("Running", "True", "PodRunning", name) if pod else Said("Running", "False", idle, ""),
+            _progressing(case, now, phase, creating),
+            _suspended(case),
+            Said("Succeeded", "Unknown", "NotFinished", ""),
+            Said("Failed", "False", "NotFinished", ""),
+        ],
+    )
+
+
+def finished(world: World, stored: Status, end: Verdict, *, accepted: bool = True) -> list[Condition]:
+    """Conditions of a job that has ended; `accepted` says that its spec could run."""
+    failure, won = end.failure, end.phase is Phase.SUCCEEDED
+    reason = failure.code if failure is not None else str(end.phase)
+    message = sentence(failure) if failure is not None else _result(end)
+    return _dated(
+        world,
+        stored,
+        [
+            _ACCEPTED if accepted else Said("Accepted", "False", reason, message),
+            _data_at_the_end(stored, end),
+            Said("Running", "False", reason, ""),
+            Said("Progressing", "False", reason, ""),
+            Said("Suspended", "False", "Finished", ""),
+            Said("Succeeded", "True" if won else "False", reason, message),
+            Said("Failed", "False" if won else "True", reason, message),
+        ],
+    )
+
+
+def _progressing(case: Case, now: Tally, phase: Phase, creating: str) -> Said:
+    kind, refusal, live = "Progressing", case.world.refusal, case.live
+    if case.is_paused:
+        return Said(kind, "Unknown", "Suspended", "waits for runPolicy.suspend: false")
+    if case.job is None and refusal is not None:
+        text = tidy(f"the API server refused the child Job ({refusal.code}): {refusal.message}")
+        return Said(kind, "False", NOT_CREATED, text)
+    if creating:
+        return _created(case, creating)
+    if phase is Phase.QUEUED:
+        return Said(kind, "True", "Queued", f"waits in queue {case.spec.compute.queue}")
+    if case.running is not None:
+        return Said(kind, "True", str(phase), doing(live, case.mode) if live is not None else _last_words(case, phase))
+    return _starting(case, now)
+
+
+def _starting(case: Case, now: Tally) -> Said:
+    """The job has no running pod: what it waits for, once that takes longer than usual."""
+    kind, wait, last = "Progressing", waiting(case), now.last
+    stored = condition(case.stored, kind)
+    if wait is not None and wait.is_blocked:
+        return Said(kind, "False", wait.failure.code, tidy(wait.message))
+    if last is not None and last.reason not in UNCOUNTED and (case.pod is None or case.pod.name == last.pod):
+        cause = "was interrupted" if last.reason in INTERRUPTIONS else "failed"
+        return Said(kind, "True", RETRYING, f"attempt {last.number} {cause} ({last.reason}); the next one follows")
+    if wait is not None and case.world.now >= wait.since + PATIENCE:
+        return Said(kind, "True", POD_STARTING, tidy(wait.message))
+    if stored is not None and stored.reason == "Suspended":
+        return Said(kind, "True", RESUMED, "resumed; waits for its pod")
+    if stored is not None and stored.reason in {CREATED, RETRYING, RESUMED, POD_STARTING}:
+        return Said(kind, "True", stored.reason, stored.message)
+    if stored is None and case.job is not None:  # created, but not told yet
+        return _created(case, case.job.name)
+    return Said(kind, "True", POD_STARTING, "waits for its pod")
+
+
+def _created(case: Case, name: str) -> Said:
+    return Said("Progressing", "True", CREATED, f"Job {name} was created with profile {case.spec.compute.profile}")
+
+
+def _last_words(case: Case, phase: Phase) -> str:
+    """What a pod was at that can't be asked now."""
+    stored = condition(case.stored, "Progressing")
+    return stored.message if stored is not None and stored.reason == str(phase) else "the pod runs"
+
+
+def _data_ready(case: Case) -> Said:
+    live = case.live if case.mode is Mode.TRAIN else None  # a check has found nothing until it ends
+    stored = condition(case.stored, "DataReady")
+    if live is not None and live.data:
+        return Said("DataReady", "True", "DataChecked", tidy(live.data))
+    if stored is not None and stored.status == "True":
+        return Said("DataReady", "True", stored.reason, stored.message)
+    if case.spec.compute.gpus_per_node and case.is_checked:
+        return Said("DataReady", "True", "Validated", "spec, model and data were checked before a GPU was taken")
+    if live is not None and live.phase in RUNNING:
+        return Said("DataReady", "True", "DataChecked", "the trainer has checked the data")
+    where = "a pod without GPUs checks them" if case.mode is Mode.VALIDATE else "the trainer checks them first"
+    return Said("DataReady", "Unknown", "NotChecked", where)
+
+
+def _data_at_the_end(stored: Status, end: Verdict) -> Said:
+    failure, known = end.failure, condition(stored, "DataReady")
+    if failure is not None and (failure.failure_class == FailureClass.DATA or failure.code == DataNotFound.code):
+        return Said("DataReady", "False", failure.code, failure.message)
+    if end.said is not None and end.said.data:
+        return Said("DataReady", "True", "DataChecked", tidy(end.said.data))
+    if known is not None and known.status == "True":
+        return Said("DataReady", "True", known.reason, known.message)
+    if end.phase is not Phase.FAILED:
+        return Said("DataReady", "True", "DataChecked", "the trainer has checked the data")
+    return Said("DataReady", "Unknown", "NotChecked", "")
+
+
+def _suspended(case: Case) -> Said:
+    if not case.is_suspending:
+        return Said("Suspended", "False", "NotSuspended", "")
+    if case.running is not None:
+        return Said("Suspended", "False", "Suspending", f"pod {case.running.name} saves its state and ends")
+    if not case.is_paused:
+        return Said("Suspended", "False", "Suspending", "the child Job is being suspended")
+    return Said("Suspended", "True", "Suspended", "no pod runs; set runPolicy.suspend: false to go on")
+
+
+def _result(end: Verdict) -> str:
+    said = end.said
+    if said is None:
+        return ""
+    place = f"the model is at {said.artifacts.model}" if said.artifacts.model else "the run is complete"
+    missed = [f"{g.metric} {g.limit}" for g in said.evaluation.gates if not g.passed] if said.evaluation else []
+    return tidy(f"{place}; gates missed: {', '.join(missed)}" if missed else place)
+
+
+def _dated(world: World, stored: Status, wanted: list[Said]) -> list[Condition]:
+    return [_condition(world, condition(stored, said.kind), said) for said in wanted]
+
+
+def _condition(world: World, before: Condition | None, said: Said) -> Condition:
+    since = before.last_transition_time if before is not None and before.status == said.status else world.now
+    return Condition(
+        type=said.kind,
+        status=said.status,
+        observed_generation=world.tune.generation,
+        last_transition_time=since,
+        reason=said.reason,
+        message=said.message,
+    )

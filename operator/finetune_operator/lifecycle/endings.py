@@ -1,0 +1,172 @@
+"""How a pod ended: its own words first, then what the kubelet says, then its exit code. None of it is trusted."""
+
+import signal
+from dataclasses import dataclass
+
+from finetune_api.exit_codes import ExitCode
+from finetune_api.failures import (
+    RETRIED,
+    ContainerCrashed,
+    DataNotFound,
+    DataUnreadable,
+    InternalError,
+    JobFailure,
+    LossDiverged,
+    OutOfMemory,
+    OutputNotWritable,
+    PermissionDenied,
+    PodLost,
+    SpecInvalid,
+    StorageUnavailable,
+)
+from finetune_api.outcome import FailureInfo, Outcome
+from finetune_api.run_file import Mode
+from finetune_api.termination import Termination
+from finetune_operator.lifecycle.wording import failure_info, tidy, trusted
+from finetune_operator.records import ContainerRecord, ContainerState, PodRecord
+
+SUCCEEDED, GATE_FAILED = "Succeeded", "GateFailed"
+PREEMPTED, STOPPED, FENCED, SUSPENDED, LOST = "Preempted", "Stopped", "Fenced", "Suspended", "Lost"
+INTERRUPTIONS = frozenset({PREEMPTED, STOPPED, FENCED})
+"""Reasons that count against `runPolicy.maxPreemptions`: nobody's failure, but not for ever."""
+UNCOUNTED = frozenset({SUCCEEDED, GATE_FAILED, SUSPENDED, ""})
+"""Reasons that count against nothing."""
+
+_BY_EXIT_CODE: dict[int, type[JobFailure]] = {
+    ExitCode.BAD_SPEC: SpecInvalid,
+    ExitCode.BAD_DATA: DataUnreadable,
+    ExitCode.NOT_FOUND: DataNotFound,
+    ExitCode.INTERNAL: InternalError,
+    ExitCode.OUT_OF_MEMORY: OutOfMemory,
+    ExitCode.DIVERGED: LossDiverged,
+    ExitCode.CANNOT_WRITE: OutputNotWritable,
+    ExitCode.TRANSIENT: StorageUnavailable,
+    ExitCode.PERMISSION: PermissionDenied,
+}
+_KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+_MEMORY_HINT = (
+    "lower training.deviceBatchSize or data.maxLength, set training.activationCheckpointing: true, "
+    "or choose a compute profile with more memory"
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a pod ended."""
+
+    reason: str
+    """As in `Attempt.reason`."""
+    exit_code: int | None = None
+    termination: Termination | None = None
+    """Its own words, where they are valid and of this job."""
+    failure: FailureInfo | None = None
+    """Why it failed; `reason` is then its code."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt would end the same way."""
+        return self.failure is not None and self.failure.failure_class not in RETRIED
+
+
+def ending_of(pod: PodRecord, tune_uid: str, mode: Mode, *, asked: str = "") -> Ending | None:
+    """How `pod` ended; None while it runs or waits.
+
+    `asked` is what the end is called if someone asked for it: Suspended by the user, Preempted by Kueue.
+    """
+    container = pod.container
+    if container is None or container.state is not ContainerState.TERMINATED:
+        return _without_container(pod, asked) if pod.phase in ("Failed", "Succeeded") else None
+    said = Termination.decode(container.message)
+    said = said if said is not None and said.uid == tune_uid else None
+    finished = _finished(container, said, mode)
+    if finished is not None:
+        return finished
+    return _unfinished(pod, container, said, asked)
+
+
+def failure_by_exit_code(code: int) -> type[JobFailure] | None:
+    """The failure that an exit code of the trainer stands for, where there are no words."""
+    return _BY_EXIT_CODE.get(code)
+
+
+def _finished(container: ContainerRecord, said: Termination | None, mode: Mode) -> Ending | None:
+    code = container.exit_code
+    if code == ExitCode.GATE_FAILED and mode is Mode.TRAIN:
+        return Ending(GATE_FAILED, code, said)
+    if code != ExitCode.DONE:
+        return None
+    if mode is Mode.VALIDATE or (said is not None and said.outcome is Outcome.SUCCEEDED and said.artifacts.digest):
+        return Ending(SUCCEEDED, code, said)
+    message = "the trainer ended with exit code 0 but told no result that it had read back"
+    return _failed(failure_info(ContainerCrashed, message, "read the pod's log; another attempt is made"), code, said)
+
+
+def _unfinished(pod: PodRecord, container: ContainerRecord, said: Termination | None, asked: str) -> Ending:
+    code = container.exit_code
+    own = trusted(said.failure) if said is not None and said.outcome is Outcome.FAILED and said.failure else None
+    if own is not None and own.failure_class not in RETRIED:
+        return _failed(own, code, said)
+    if asked and (pod.deleting or _stopped(code)):
+        return Ending(asked, code, said)
+    disruption = pod.condition("DisruptionTarget")
+    if disruption is not None and disruption.status == "True":
+        return Ending(PREEMPTED, code, said)
+    if code == ExitCode.FENCED:
+        return Ending(FENCED, code, said)
+    if _stopped(code):
+        return Ending(STOPPED, code, said)
+    return _failed(own or _guessed(pod, container), code, said)
+
+
+def _stopped(code: int | None) -> bool:
+    return code in (ExitCode.STOPPED, ExitCode.INTERRUPTED)
+
+
+def _failed(failure: FailureInfo, code: int | None, said: Termination | None) -> Ending:
+    return Ending(failure.code, code, said, failure)
+
+
+def _without_container(pod: PodRecord, asked: str) -> Ending:
+    """The pod ended before its container did anything that the kubelet remembers."""
+    if asked:
+        return Ending(asked)
+    disruption = pod.condition("DisruptionTarget")
+    if disruption is not None and disruption.status == "True":
+        return Ending(PREEMPTED)
+    if pod.reason:
+        return _failed(_ended_by_kubelet(pod), None, None)
+    return Ending(LOST, failure=failure_info(PodLost, f"pod {pod.name} ended without saying how"))
+
+
+def _guessed(pod: PodRecord, container: ContainerRecord) -> FailureInfo:
+    """Why a container failed that left no message of its own."""
+    code = container.exit_code
+    if container.reason == "OOMKilled":
+        return failure_info(OutOfMemory, "the container used more memory than its profile allows", _MEMORY_HINT)
+    if pod.reason:
+        return _ended_by_kubelet(pod)
+    logs = f"kubectl logs {pod.name} tells more"
+    last = _last_line(container.message)
+    if code in _BY_EXIT_CODE:
+        return failure_info(_BY_EXIT_CODE[code], f"the trainer ended with exit code {code}{last}", logs)
+    return failure_info(ContainerCrashed, f"the container ended with {_code_text(code)}{last}", logs)
+
+
+def _ended_by_kubelet(pod: PodRecord) -> FailureInfo:
+    """Evicted for its own appetite, refused by the node, and the like."""
+    message = f"the kubelet ended the pod ({pod.reason})" + (f": {tidy(pod.message, 300)}" if pod.message else "")
+    return failure_info(ContainerCrashed, message, "choose a compute profile with more memory or scratch space")
+
+
+def _code_text(code: int | None) -> str:
+    if code is None:
+        return "no exit code"
+    if code > 128 and code - 128 in set(signal.Signals):
+        return f"exit code {code} ({signal.Signals(code - 128).name})"
+    return f"exit code {code}"
+
+
+def _last_line(log: str) -> str:
+    """The last line of the log, which Kubernetes gives where there is no message."""
+    lines = [line for line in map(tidy, log.splitlines()) if line]
+    return f": {tidy(lines[-1], 200)}" if lines and not lines[-1].startswith("{") else ""

@@ -1,0 +1,96 @@
+"""Events: what changed between two statuses, told so that a person can read it as a story.
+
+They are made from the statuses alone, so a repeated reconcile tells nothing twice.
+"""
+
+from collections.abc import Iterator
+
+from finetune_api.status import Condition, Phase, Status
+from finetune_operator.lifecycle.case import RUNNING, TERMINAL, condition
+from finetune_operator.lifecycle.conditions import CREATED
+from finetune_operator.lifecycle.endings import INTERRUPTIONS, UNCOUNTED
+from finetune_operator.plan import Event, EventType
+
+
+def story(old: Status, new: Status) -> tuple[Event, ...]:
+    """Events of the way from `old` to `new`, in the order in which things happened."""
+    if old.phase in TERMINAL:
+        return ()
+    return (*_begun(old, new), *_attempts(old, new), *_paused(old, new), *_trained(old, new), *_ended(old, new))
+
+
+def _normal(reason: str, message: str) -> Event:
+    return Event(EventType.NORMAL, reason, message)
+
+
+def _warning(reason: str, message: str) -> Event:
+    return Event(EventType.WARNING, reason, message)
+
+
+def _begun(old: Status, new: Status) -> Iterator[Event]:
+    was, now = condition(old, "Progressing"), condition(new, "Progressing")
+    accepted = _status(condition(new, "Accepted")) == "True" and _status(condition(old, "Accepted")) != "True"
+    created = now is not None and now.reason == CREATED and _reason(was) != CREATED
+    data, before = condition(new, "DataReady"), condition(old, "DataReady")
+    if data is not None and data.reason == "Validated" and _reason(before) != data.reason:
+        yield _normal("Validated", data.message)
+    if accepted:
+        yield _normal("Accepted", now.message if created and now is not None else "this version can run the spec")
+    elif created and now is not None:
+        yield _normal(CREATED, now.message)
+    if now is not None and now.status == "False" and new.phase not in TERMINAL and _reason(was) != now.reason:
+        yield _warning(now.reason, now.message)
+
+
+def _attempts(old: Status, new: Status) -> Iterator[Event]:
+    before = {attempt.number: attempt.reason for attempt in old.attempts}
+    for attempt in new.attempts:
+        if attempt.reason in UNCOUNTED or before.get(attempt.number):
+            continue
+        if attempt.reason in INTERRUPTIONS:
+            yield _normal("Preempted", f"attempt {attempt.number} was interrupted at step {attempt.steps}"
+                          f" ({attempt.reason}); it does not count as a failure")  # fmt: skip
+        elif new.phase not in TERMINAL:
+            yield _warning("Retrying", f"attempt {attempt.number} failed at step {attempt.steps} ({attempt.reason});"
+                           f" failures so far: {new.failures}")  # fmt: skip
+
+
+def _paused(old: Status, new: Status) -> Iterator[Event]:
+    suspended, before = condition(new, "Suspended"), condition(old, "Suspended")
+    if suspended is not None and suspended.status == "True" and _status(before) != "True":
+        yield _normal("Suspended", suspended.message)
+    if old.phase is Phase.SUSPENDED and new.phase not in TERMINAL | {Phase.SUSPENDED}:
+        yield _normal("Resumed", "the job goes on")
+    if new.phase is Phase.QUEUED and old.phase is not Phase.QUEUED:
+        queued = condition(new, "Progressing")
+        yield _normal("Queued", queued.message if queued is not None else "")
+
+
+def _trained(old: Status, new: Status) -> Iterator[Event]:
+    if new.phase in RUNNING and old.phase not in RUNNING:
+        running, data = condition(new, "Running"), condition(new, "DataReady")
+        where = f" in {running.message}" if running is not None and running.message else ""
+        rows = f"; {data.message}" if data is not None and data.status == "True" and data.message else ""
+        number = new.attempts[-1].number if new.attempts else 1
+        yield _normal("TrainingStarted", f"attempt {number} trains{where}{rows}")
+
+
+def _ended(old: Status, new: Status) -> Iterator[Event]:
+    if new.phase not in TERMINAL or old.phase in TERMINAL:
+        return
+    told = condition(new, "Succeeded")
+    message = told.message if told is not None else ""
+    metric = new.summary.metric if new.summary is not None else ""
+    if new.phase is Phase.FAILED and new.failure is not None:
+        yield _warning("Failed", f"{new.failure.code}: {message}")
+        return
+    text = "; ".join(part for part in (metric, message) if part)
+    yield (_normal if new.phase is Phase.SUCCEEDED else _warning)(str(new.phase), text)
+
+
+def _reason(found: Condition | None) -> str:
+    return found.reason if found is not None else ""
+
+
+def _status(found: Condition | None) -> str:
+    return found.status if found is not None else ""

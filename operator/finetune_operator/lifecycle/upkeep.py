@@ -1,0 +1,72 @@
+"""What is done to the children of a job that goes on: create, suspend, resume, adjust, replace.
+
+What holds evidence (a Job that ended, a stalled pod) goes only once the stored status tells what there was to see.
+"""
+
+from datetime import timedelta
+
+from finetune_api.failures import Stalled
+from finetune_operator.lifecycle.acceptance import order_for
+from finetune_operator.lifecycle.attempts import Tally, tells_the_same
+from finetune_operator.lifecycle.budget import job_seconds, remaining_seconds
+from finetune_operator.lifecycle.case import Case, is_finished, is_over
+from finetune_operator.lifecycle.verdict import pods_may_be_late
+from finetune_operator.manifests.job import child_job
+from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, Refusal, Write
+from finetune_operator.records import JobRecord, Json
+
+_CLOSE_ENOUGH = 10  # seconds between the Job's start as planned and as it was: not worth a patch
+_TAKEN, _RETRY_TAKEN, _RETRY = 409, timedelta(seconds=2), timedelta(seconds=15)
+
+
+def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
+    """The writes, in order."""
+    job = case.job
+    if job is None:
+        return _creation(case)
+    if job.deleting or pods_may_be_late(case) is not None:
+        return ()
+    if is_finished(job):
+        return (DeleteJob(job.name, job.uid),) if tells_the_same(case, now) else ()
+    if case.is_suspending and case.is_queued:
+        return (DeleteJob(job.name, job.uid),)  # Kueue owns `suspend`, and would resume an admitted Job at once
+    return (*_adjusted(case, job), *_stalled(case, now))
+
+
+def retry_at(refusal: Refusal) -> timedelta:
+    """How long to wait after the API server refused a child."""
+    return _RETRY_TAKEN if refusal.code == _TAKEN else _RETRY
+
+
+def _creation(case: Case) -> tuple[Write, ...]:
+    refused = case.world.refusal
+    if case.is_suspending or (refused is not None and case.world.now < refused.at + retry_at(refused)):
+        return ()
+    return (CreateJob(child_job(order_for(case, remaining_seconds(case)))),)
+
+
+def _adjusted(case: Case, job: JobRecord) -> tuple[Write, ...]:
+    """What `runPolicy` says by now, in one patch."""
+    spec: Json = {}
+    if not case.is_queued and job.suspend != case.is_suspending:
+        spec["suspend"] = case.is_suspending
+    if job.backoff_limit != case.spec.run_policy.backoff_limit:
+        spec["backoffLimit"] = case.spec.run_policy.backoff_limit
+    seconds = job_seconds(case)
+    if not case.is_suspending and not _is_close(job.active_deadline_seconds, seconds):
+        spec["activeDeadlineSeconds"] = seconds
+    return (PatchJob(job.name, job.uid, {"spec": spec}),) if spec else ()
+
+
+def _is_close(has: int | None, wants: int | None) -> bool:
+    if has is None or wants is None:
+        return has == wants
+    return abs(has - wants) <= _CLOSE_ENOUGH
+
+
+def _stalled(case: Case, now: Tally) -> tuple[Write, ...]:
+    pod, last = case.pod, now.last
+    if pod is None or last is None or last.pod != pod.name or last.reason != Stalled.code:
+        return ()
+    is_done = pod.deleting or is_over(pod) or not tells_the_same(case, now)
+    return () if is_done else (DeletePod(pod.name, pod.uid),)

@@ -1,0 +1,79 @@
+"""Pods that do not start: what they wait for, since when, and how long that is allowed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from finetune_api.failures import ImageUnavailable, JobFailure, PodNotStarted, PodUnschedulable
+from finetune_operator.lifecycle.case import Case, is_finished, is_over, is_running
+from finetune_operator.lifecycle.wording import tidy
+from finetune_operator.records import PodRecord
+
+_IMAGE = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
+     "RegistryUnavailable", "SignatureValidationFailed"}
+)  # fmt: skip
+_BROKEN = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "StartError"}
+)
+_FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(seconds=10), timedelta(seconds=600)
+_MESSAGE = 400
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why there is no running pod."""
+
+    failure: type[JobFailure]
+    """What it becomes if it lasts."""
+    message: str
+    is_blocked: bool
+    """Whether something is wrong, rather than slow."""
+    since: datetime
+
+
+def waiting(case: Case) -> Waiting | None:
+    """What the current Job waits for; None where it runs, is suspended, or has ended."""
+    job = case.job
+    if job is None or job.deleting or job.suspend or is_finished(job) or case.is_suspending:
+        return None
+    if job.started is None or job.condition("Suspended") is not None:
+        return None  # the Job controller has not begun, or not yet gone on
+    pod = case.pod
+    if pod is None or is_over(pod):
+        message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} tells why"
+        return Waiting(PodNotStarted, message, is_blocked=False, since=max(job.started, _after_backoff(case)))
+    if is_running(pod) or pod.deleting:
+        return None
+    return _for_its_start(pod)
+
+
+def start_deadline(case: Case, wait: Waiting) -> datetime | None:
+    """When waiting ends by `runPolicy.preRunningDeadlineSeconds`; None means never."""
+    limit = case.spec.run_policy.pre_running_deadline_seconds
+    return wait.since + timedelta(seconds=limit) if limit else None
+
+
+def _after_backoff(case: Case) -> datetime:
+    """When the Job controller has waited long enough after the last pod: twice as long each time."""
+    if not case.pods:
+        return case.world.tune.created
+    last = case.pods[-1]
+    ended = (last.container.ended if last.container else None) or last.created
+    return ended + min(_FIRST_BACKOFF * 2.0 ** min(len(case.pods) - 1, 6), _LONGEST_BACKOFF)
+
+
+def _for_its_start(pod: PodRecord) -> Waiting:
+    scheduled, container = pod.condition("PodScheduled"), pod.container
+    if scheduled is not None and scheduled.status != "True":
+        why = tidy(scheduled.message, _MESSAGE) or "the scheduler found no node"
+        return Waiting(PodUnschedulable, f"pod {pod.name} waits for a node: {why}", is_blocked=True, since=pod.created)
+    reason = container.reason if container is not None else ""
+    detail = f": {tidy(container.message, _MESSAGE)}" if container is not None and container.message else ""
+    if reason in _IMAGE:
+        message = f"pod {pod.name} can't get its image ({reason}){detail}"
+        return Waiting(ImageUnavailable, message, is_blocked=True, since=pod.created)
+    if reason in _BROKEN:
+        message = f"pod {pod.name} can't start ({reason}){detail}"
+        return Waiting(PodNotStarted, message, is_blocked=True, since=pod.created)
+    message = f"pod {pod.name} waits for its image and volumes; kubectl describe pod {pod.name} tells more"
+    return Waiting(PodNotStarted, message, is_blocked=False, since=pod.created)

@@ -1,0 +1,55 @@
+"""Texts for people: safe to store, short, and built from failures of the catalogue."""
+
+import re
+
+from finetune_api.failures import FailureClass, JobFailure, Problem
+from finetune_api.outcome import FailureInfo
+
+MESSAGE = 600
+"""Longest text of a message, in characters. The API would take 1,024; a status has many messages."""
+_HINT = 400
+
+
+def tidy(text: str, limit: int = MESSAGE) -> str:
+    """Untrusted text as one line without control characters, cut to `limit` characters."""
+    line = re.sub(r"\s+", " ", "".join(c if c.isprintable() or c.isspace() else " " for c in text)).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def failure_info(failure: type[JobFailure], message: str, hint: str = "") -> FailureInfo:
+    """A failure of the catalogue in the words of a status."""
+    return FailureInfo(
+        failure_class=str(failure.failure_class), code=failure.code, message=tidy(message), hint=tidy(hint, _HINT)
+    )
+
+
+def told(failure: JobFailure) -> FailureInfo:
+    """The same for one that was raised: all of its problems, and the first hint."""
+    message = "; ".join(_located(problem) for problem in failure.problems)
+    hint = next((problem.hint for problem in failure.problems if problem.hint), "")
+    return failure_info(type(failure), message, hint)
+
+
+def trusted(info: FailureInfo) -> FailureInfo:
+    """What a trainer says of its failure, with unknown classes taken for defects."""
+    known = info.failure_class if info.failure_class in set(FailureClass) else str(FailureClass.INTERNAL)
+    code = re.sub(r"[^A-Za-z0-9]", "", info.code) or "InternalError"
+    return FailureInfo(failure_class=known, code=code, message=tidy(info.message), hint=tidy(info.hint, _HINT))
+
+
+def sentence(info: FailureInfo) -> str:
+    """Code, message and hint in one text."""
+    return tidy(". ".join(part.rstrip(".") for part in (info.message, info.hint) if part), 1000)
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as `45s`, `3m20s` or `2h05m`."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{left:02}s" if minutes else f"{left}s"
+
+
+def _located(problem: Problem) -> str:
+    return f"{problem.where}: {problem.message}" if problem.where else problem.message

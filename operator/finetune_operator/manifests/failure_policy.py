@@ -1,0 +1,33 @@
+"""What the Job controller does with a pod that failed: the part of the retry policy that works without the operator."""
+
+from finetune_api.exit_codes import ExitCode
+from finetune_operator.labels import CONTAINER
+from finetune_operator.records import Json
+
+NOT_COUNTED = frozenset({ExitCode.FENCED, ExitCode.STOPPED, ExitCode.INTERRUPTED})
+"""Replaced without being counted against `backoffLimit`."""
+
+ENDS_THE_JOB = frozenset(
+    {
+        ExitCode.BAD_SPEC,
+        ExitCode.BAD_DATA,
+        ExitCode.NOT_FOUND,
+        ExitCode.OUT_OF_MEMORY,
+        ExitCode.DIVERGED,
+        ExitCode.CANNOT_WRITE,
+        ExitCode.PERMISSION,
+        ExitCode.GATE_FAILED,
+    }
+)
+"""Never retried: another attempt would end the same way."""
+
+
+def pod_failure_policy() -> Json:
+    """Rules in order; what none of them matches counts against `backoffLimit`."""
+    disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    return {"rules": [disrupted, _rule("Ignore", NOT_COUNTED), _rule("FailJob", ENDS_THE_JOB)]}
+
+
+def _rule(action: str, codes: frozenset[ExitCode]) -> Json:
+    values = sorted(int(code) for code in codes)
+    return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": values}}

@@ -1,0 +1,51 @@
+"""The child `batch/v1` Job."""
+
+from finetune_api import API_VERSION, KIND
+from finetune_api.run_file import Mode
+from finetune_operator.manifests.failure_policy import pod_failure_policy
+from finetune_operator.manifests.names import QUEUE_LABEL, child_labels, child_name
+from finetune_operator.manifests.order import Order
+from finetune_operator.manifests.pod import pod_template
+from finetune_operator.records import Json
+
+
+def child_job(order: Order) -> Json:
+    """Return the Job for `order`: one pod at a time, replaced only once the one before is gone."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": child_name(order.job, order.mode),
+            "namespace": order.job.namespace,
+            "labels": {**child_labels(order.job, order.mode), **_queue(order)},
+            "ownerReferences": [_owner(order)],
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": order.spec.run_policy.backoff_limit,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": pod_failure_policy(),
+            **({"activeDeadlineSeconds": order.remaining_seconds} if order.remaining_seconds is not None else {}),
+            **({"suspend": True} if _queue(order) else {}),
+            "template": pod_template(order),
+        },
+    }
+
+
+def _owner(order: Order) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": order.job.name,
+        "uid": order.job.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _queue(order: Order) -> dict[str, str]:
+    """Kueue admits training; a check is small and goes ahead."""
+    queue = order.spec.compute.queue
+    return {QUEUE_LABEL: queue} if queue and order.mode is Mode.TRAIN else {}

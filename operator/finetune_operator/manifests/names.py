@@ -1,0 +1,25 @@
+"""Names and labels of children: deterministic, so that creating twice is creating once."""
+
+from finetune_api.run_file import JobIdentity, Mode
+from finetune_operator.labels import JOB_NAME, JOB_UID, MANAGED_BY, MANAGER, MODE
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+_STEM = 44  # leaves room for the UID, `-check` and the index in a host name of 63 characters
+_UID = 8
+
+
+def child_name(job: JobIdentity, mode: Mode) -> str:
+    """Name of the Job that does `mode` for `job`."""
+    stem = f"{job.name[:_STEM].rstrip('-')}-{job.uid[:_UID]}"
+    return f"{stem}-check" if mode is Mode.VALIDATE else stem
+
+
+def child_labels(job: JobIdentity, mode: Mode) -> dict[str, str]:
+    """Labels of the Job and its pods."""
+    return {
+        "app.kubernetes.io/name": "finetune-trainer",
+        MANAGED_BY: MANAGER,
+        JOB_NAME: job.name,
+        JOB_UID: job.uid,
+        MODE: str(mode),
+    }

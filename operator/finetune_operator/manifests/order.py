@@ -1,0 +1,35 @@
+"""What a child Job is made from."""
+
+from dataclasses import dataclass
+
+from finetune_api.job import Spec
+from finetune_api.run_file import JobIdentity, Mode, RunFile
+from finetune_operator.settings import Profile, Settings
+
+ANNOTATION_BYTES = 200 * 1024
+"""Longest run file; the API server's limit for all annotations of an object is 256 KiB."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One Job to be made."""
+
+    spec: Spec
+    job: JobIdentity
+    mode: Mode
+    profile: Profile
+    """What the job names, and for a check what the platform team set for checks."""
+    settings: Settings
+    remaining_seconds: int | None = None
+    """What is left of the time that the job may be active; None means no limit."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the pod; a check takes none."""
+        return self.spec.compute.gpus_per_node if self.mode is Mode.TRAIN else 0
+
+
+def run_text(order: Order) -> str:
+    """The run file as JSON. Defaults are written out: an older trainer may have others."""
+    run = RunFile(mode=order.mode, job=order.job, spec=order.spec, stores=order.settings.stores)
+    return run.model_dump_json(by_alias=True, exclude_none=True)

@@ -1,0 +1,100 @@
+"""The pod template of a child Job: one container under the `restricted` profile, without access to the API server."""
+
+from finetune_api import pod
+from finetune_api.run_file import Mode
+from finetune_operator.labels import CONTAINER
+from finetune_operator.manifests.names import child_labels
+from finetune_operator.manifests.order import Order, run_text
+from finetune_operator.manifests.volumes import mounted
+from finetune_operator.records import Json
+from finetune_operator.settings import TrainerImage
+
+
+def pod_template(order: Order) -> Json:
+    """Return the template. The run file travels in its annotation."""
+    labels = {**order.profile.labels, **child_labels(order.job, order.mode)}
+    return {"metadata": {"labels": labels, "annotations": {pod.RUN_ANNOTATION: run_text(order)}}, "spec": _spec(order)}
+
+
+def _spec(order: Order) -> Json:
+    image = order.settings.trainer
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": order.settings.termination_grace_seconds,
+        "securityContext": _pod_security(image),
+        "containers": [_container(order)],
+        "volumes": [part.volume for part in mounted(order.spec, order.profile)],
+        **_access(image),
+        **_placement(order),
+    }
+
+
+def _container(order: Order) -> Json:
+    image = order.settings.trainer
+    return {
+        "name": CONTAINER,
+        "image": order.profile.image or image.name,
+        "imagePullPolicy": image.pull_policy,
+        "args": ["pod"],
+        "env": _threads(order),
+        "ports": [{"name": "metrics", "containerPort": pod.PORT, "protocol": "TCP"}],
+        "resources": _resources(order),
+        "terminationMessagePath": str(pod.TERMINATION_MESSAGE),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [mount for part in mounted(order.spec, order.profile) for mount in part.mounts],
+    }
+
+
+def _threads(order: Order) -> list[Json]:
+    """As many threads as the CPU limit allows: torch would take the node's cores, and crawl."""
+    if "cpu" not in order.profile.limits:
+        return []
+    field = {"containerName": CONTAINER, "resource": "limits.cpu", "divisor": "1"}
+    return [{"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": field}}]
+
+
+def _resources(order: Order) -> Json:
+    gpus = {order.profile.gpu_resource: str(order.gpus)} if order.gpus else {}
+    wanted = {"requests": {**order.profile.requests, **gpus}, "limits": {**order.profile.limits, **gpus}}
+    return {kind: quantities for kind, quantities in wanted.items() if quantities}
+
+
+def _pod_security(image: TrainerImage) -> Json:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": image.run_as_user,
+        "runAsGroup": image.run_as_user,
+        "fsGroup": image.run_as_user,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _access(image: TrainerImage) -> Json:
+    access: Json = {}
+    if image.service_account_name:
+        access["serviceAccountName"] = image.service_account_name
+    if image.pull_secrets:
+        access["imagePullSecrets"] = [{"name": name} for name in image.pull_secrets]
+    return access
+
+
+def _placement(order: Order) -> Json:
+    """Where the pod may run. The job's priority is for training; a check takes the profile's."""
+    profile = order.profile
+    asked = order.spec.compute.priority_class_name if order.mode is Mode.TRAIN else ""
+    placement = {
+        "nodeSelector": profile.node_selector,
+        "tolerations": profile.tolerations,
+        "affinity": profile.affinity,
+        "runtimeClassName": profile.runtime_class_name,
+        "priorityClassName": asked or profile.priority_class_name,
+    }
+    return {field: value for field, value in placement.items() if value}

@@ -1,0 +1,83 @@
+"""Volumes of a trainer pod, each with where it is mounted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from finetune_api import pod
+from finetune_api.job import Spec
+from finetune_operator.manifests import sources
+from finetune_operator.records import Json
+from finetune_operator.settings import Profile
+
+CACHE = pod.WORK / "cache"
+_TEMPORARY_SIZE = "2Gi"
+_READABLE_BY_GROUP = 0o440
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A volume and its mounts in the trainer's container."""
+
+    volume: Json
+    mounts: tuple[Json, ...]
+
+
+def mounted(spec: Spec, profile: Profile) -> list[Mounted]:
+    """Everything that the pod of `spec` mounts, in a fixed order."""
+    return [_run_file(), *_scratch(profile), *_secrets(spec), *_config_maps(spec), *_claims(spec, profile)]
+
+
+def _run_file() -> Mounted:
+    field = {"fieldPath": f"metadata.annotations['{pod.RUN_ANNOTATION}']"}
+    source = {"items": [{"path": pod.RUN_FILE.name, "fieldRef": field}]}
+    return _one("run-file", {"downwardAPI": source}, str(pod.RUN_FILE.parent), read_only=True)
+
+
+def _scratch(profile: Profile) -> Iterator[Mounted]:
+    """The only places that may be written on a read-only root."""
+    yield _one("work", {"emptyDir": {"sizeLimit": profile.work_size}}, str(pod.WORK))
+    yield _one("temporary", {"emptyDir": {"sizeLimit": _TEMPORARY_SIZE}}, "/tmp")  # noqa: S108 -- a volume of the pod's own
+    shared = {"medium": "Memory", "sizeLimit": profile.shared_memory_size}
+    yield _one("shared-memory", {"emptyDir": shared}, "/dev/shm")  # noqa: S108 -- as above
+
+
+def _secrets(spec: Spec) -> Iterator[Mounted]:
+    """Optional, so that the trainer can say at once which one is missing; the pod would hang without a word."""
+    for index, name in enumerate(sources.secrets(spec)):
+        source = {"secretName": name, "optional": True, "defaultMode": _READABLE_BY_GROUP}
+        yield _one(f"secret-{index}", {"secret": source}, str(pod.SECRETS / name), read_only=True)
+
+
+def _config_maps(spec: Spec) -> Iterator[Mounted]:
+    """Optional for the same reason."""
+    for index, name in enumerate(sources.config_maps(spec)):
+        source = {"name": name, "optional": True}
+        yield _one(f"config-map-{index}", {"configMap": source}, str(pod.CONFIG_MAPS / name), read_only=True)
+
+
+def _claims(spec: Spec, profile: Profile) -> Iterator[Mounted]:
+    """One volume for each claim, though it may be mounted twice: as the job names it and as the profile's cache."""
+    named, cache = sources.claims(spec), profile.cache
+    names = sorted({*named, *([cache.claim_name] if cache else [])})
+    for index, name in enumerate(names):
+        volume, mounts = f"claim-{index}", []
+        is_cache = cache is not None and cache.claim_name == name
+        if name in named:
+            mounts.append(_mount(volume, str(pod.CLAIMS / name), read_only=not named[name]))
+        if cache is not None and is_cache:
+            mounts.append(_mount(volume, str(CACHE), sub_path=cache.sub_path))
+        source = {"claimName": name, "readOnly": not (named.get(name, False) or is_cache)}
+        yield Mounted({"name": volume, "persistentVolumeClaim": source}, tuple(mounts))
+
+
+def _one(name: str, source: Json, path: str, *, read_only: bool = False) -> Mounted:
+    return Mounted({"name": name, **source}, (_mount(name, path, read_only=read_only),))
+
+
+def _mount(name: str, path: str, *, read_only: bool = False, sub_path: str = "") -> Json:
+    mount: Json = {"name": name, "mountPath": path}
+    if read_only:
+        mount["readOnly"] = True
+    if sub_path:
+        mount["subPath"] = sub_path
+    return mount

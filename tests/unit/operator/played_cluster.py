@@ -1,0 +1,265 @@
+"""A cluster played in memory: API server, Job controller and kubelet, as far as they matter for one FineTuneJob.
+
+The operator's writes have their real preconditions (names, UIDs, the version of the status), so that stale decisions
+and crashes between two writes can be played.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from worlds import NOW, SETTINGS, UID, tune
+
+from finetune_api.status import Status
+from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
+from finetune_operator.parsed import read_status, status_json
+from finetune_operator.plan import (
+    CreateJob,
+    DeleteJob,
+    DeletePod,
+    DeleteTune,
+    Event,
+    LiveRecord,
+    PatchJob,
+    Plan,
+    Refusal,
+    World,
+    Write,
+)
+from finetune_operator.reconcile import reconcile
+from finetune_operator.records import (
+    ConditionRecord,
+    ContainerRecord,
+    ContainerState,
+    JobRecord,
+    Json,
+    PodRecord,
+    TuneRecord,
+)
+
+
+@dataclass
+class PlayedCluster:
+    """What the API server holds, and what its controllers remember."""
+
+    tune: TuneRecord = field(default_factory=tune)
+    version: int = 1
+    """Of the FineTuneJob."""
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    """By UID."""
+    pods: dict[str, PodRecord] = field(default_factory=dict)
+    """By UID, oldest first."""
+    live: LiveRecord | None = None
+    refusal: Refusal | None = None
+    now: datetime = NOW
+    refuses: int = 0
+    """HTTP status for the next creation; 0 means yes."""
+    events: list[Event] = field(default_factory=list)
+    made: int = 0
+    pods_made: int = 0
+    counted: set[str] = field(default_factory=set)
+    """Pods that the Job controller has taken into account."""
+
+    # What the operator sees and does.
+
+    def world(self) -> World:
+        return World(self.tune, tuple(self.jobs.values()), tuple(self.pods.values()), self.live, self.refusal,
+                     self.now, SETTINGS)  # fmt: skip
+
+    @property
+    def status(self) -> Status:
+        return read_status(self.tune)
+
+    def operate(self) -> Plan:
+        """Reconcile once and carry it out."""
+        plan = reconcile(self.world())
+        self.carry_out(plan, self.version)
+        return plan
+
+    def settle(self) -> None:
+        """Let operator and Job controller work until nothing changes."""
+        for _ in range(30):
+            before = (self.tune, dict(self.jobs), dict(self.pods))
+            self.operate()
+            self.control()
+            if before == (self.tune, self.jobs, self.pods):
+                return
+        raise AssertionError(f"operator and Job controller never come to rest: {self.status}")
+
+    def carry_out(self, plan: Plan, version: int, stop_after: int | None = None) -> None:
+        """Do the plan, made from the job as it was at `version`; a crash leaves out all after `stop_after` writes."""
+        for write in plan.writes[:stop_after]:
+            if not self._write(write):
+                return
+        if stop_after is not None or version != self.version:
+            return  # crashed, or the status was refused as a conflict
+        if status_json(plan.status) != self.tune.status:
+            self.tune = replace(self.tune, status=status_json(plan.status))
+            self.version += 1
+            self.events += plan.events
+
+    def _write(self, write: Write) -> bool:
+        match write:
+            case CreateJob(manifest):
+                return self._create(manifest)
+            case PatchJob(_, uid, patch) if uid in self.jobs:
+                self.jobs[uid] = _patched(self.jobs[uid], patch["spec"])
+            case DeleteJob(_, uid) if uid in self.jobs:
+                self.jobs[uid] = replace(self.jobs[uid], deleting=True)
+            case DeletePod(_, uid) if uid in self.pods:
+                self.delete_pod(uid)
+            case DeleteTune(uid):
+                self.tune = replace(self.tune, deleting=True)
+        return True
+
+    def _create(self, manifest: Json) -> bool:
+        if self.refuses:
+            self.refusal = Refusal(self.refuses, "exceeded quota: gpus", self.now)
+            return False
+        self.refusal = None
+        name, spec = manifest["metadata"]["name"], manifest["spec"]
+        if all(job.name != name for job in self.jobs.values()):
+            self.made += 1
+            uid = f"job-{self.made}"
+            self.jobs[uid] = JobRecord(
+                "team", name, uid, UID, manifest["metadata"]["labels"]["finetune.dev/mode"], self.now, False,
+                spec.get("suspend", False), spec["backoffLimit"], spec.get("activeDeadlineSeconds"), None, None,
+                0, 0, 0, 0,
+            )  # fmt: skip
+        return True
+
+    # The Job controller.
+
+    def control(self) -> None:
+        """One pass of the Job controller over all Jobs."""
+        for uid, job in list(self.jobs.items()):
+            if job.deleting:
+                self._finalise(job)
+            elif not _is_finished(job):
+                self.jobs[uid] = self._controlled(job)
+
+    def _finalise(self, job: JobRecord) -> None:
+        """Foreground deletion: pods first."""
+        self._end_pods(job)
+        if not self._at_work(job):
+            del self.jobs[job.uid]
+            self.pods = {uid: pod for uid, pod in self.pods.items() if pod.owner_uid != job.uid}
+
+    def _controlled(self, job: JobRecord) -> JobRecord:
+        for pod in [pod for pod in self._of(job) if _is_over(pod) and pod.uid not in self.counted]:
+            self.counted.add(pod.uid)
+            job = _accounted(job, pod, self.now)
+            if _is_finished(job):
+                self._end_pods(job)
+                return job
+        if _is_too_old(job, self.now):
+            self._end_pods(job)
+            return _finished(job, "Failed", "DeadlineExceeded", "", self.now)
+        if job.suspend:
+            self._end_pods(job)
+            paused = (ConditionRecord("Suspended", "True", "JobSuspended", "", self.now),)
+            return replace(job, conditions=job.conditions or paused)
+        job = job if job.started and not job.conditions else replace(job, started=self.now, conditions=())
+        if not self._at_work(job):
+            self._start_pod(job)
+        return job
+
+    def _start_pod(self, job: JobRecord) -> None:
+        self.pods_made += 1
+        name = f"{job.name}-0-{self.pods_made:05}"
+        self.pods[f"pod-{self.pods_made}"] = PodRecord(
+            "team", name, f"pod-{self.pods_made}", job.uid, UID, self.now, False, None, "Pending", "", "", "", "",
+            ContainerRecord(ContainerState.WAITING, "ContainerCreating"),
+        )  # fmt: skip
+
+    def _end_pods(self, job: JobRecord) -> None:
+        for pod in self._at_work(job):
+            self.delete_pod(pod.uid)
+
+    def _of(self, job: JobRecord) -> list[PodRecord]:
+        return [pod for pod in self.pods.values() if pod.owner_uid == job.uid]
+
+    def _at_work(self, job: JobRecord) -> list[PodRecord]:
+        return [pod for pod in self._of(job) if not _is_over(pod)]
+
+    # The kubelet, and people.
+
+    def at_work(self) -> list[PodRecord]:
+        """Pods that have not ended."""
+        return [pod for pod in self.pods.values() if not _is_over(pod)]
+
+    def running(self) -> list[PodRecord]:
+        return [pod for pod in self.at_work() if pod.container and pod.container.state is ContainerState.RUNNING]
+
+    def start(self, pod: PodRecord) -> None:
+        container = ContainerRecord(ContainerState.RUNNING, started=self.now)
+        self.pods[pod.uid] = replace(pod, phase="Running", ip="10.0.0.9", node="node1", container=container)
+
+    def end(
+        self, pod: PodRecord, code: int, message: str = "", reason: str = "Error", *, disrupt: bool = False
+    ) -> None:
+        started = pod.container.started if pod.container else None
+        container = ContainerRecord(ContainerState.TERMINATED, reason, message, code, started or self.now, self.now)
+        why = (ConditionRecord("DisruptionTarget", "True", "PreemptionByScheduler"),) if disrupt else ()
+        phase = "Succeeded" if code == 0 else "Failed"
+        self.pods[pod.uid] = replace(pod, phase=phase, container=container, conditions=why)
+
+    def delete_pod(self, uid: str) -> None:
+        """Ask a pod to end: one that has not started ends at once."""
+        pod = self.pods[uid]
+        if pod.container is None or pod.container.state is ContainerState.WAITING:
+            self.pods[uid] = replace(pod, deleting=True, phase="Failed", container=None)
+        else:
+            self.pods[uid] = replace(pod, deleting=True)
+
+    def vanish(self, pod: PodRecord) -> None:
+        """The pod goes without a trace, as after a forced deletion."""
+        del self.pods[pod.uid]
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def patch_policy(self, **policy: Any) -> None:
+        """`kubectl patch` of the run policy."""
+        changed = {**self.tune.spec, "runPolicy": {**self.tune.spec.get("runPolicy", {}), **policy}}
+        self.tune = replace(self.tune, spec=changed, generation=self.tune.generation + 1)
+        self.version += 1
+
+
+def _patched(job: JobRecord, spec: Json) -> JobRecord:
+    fields = {"suspend": "suspend", "backoffLimit": "backoff_limit", "activeDeadlineSeconds": "active_deadline_seconds"}
+    return replace(job, **{fields[name]: value for name, value in spec.items()})
+
+
+def _accounted(job: JobRecord, pod: PodRecord, now: datetime) -> JobRecord:
+    """The Job once the failure policy has been applied to a pod that ended."""
+    code = pod.container.exit_code if pod.container else None
+    if pod.phase == "Succeeded":
+        return _finished(replace(job, succeeded=1), "Complete", "CompletionsReached", "", now)
+    if pod.condition("DisruptionTarget") or code in NOT_COUNTED:
+        return job
+    if code in ENDS_THE_JOB:
+        message = f"Container trainer for pod team/{pod.name} failed with exit code {code} matching FailJob rule"
+        return _finished(job, "Failed", "PodFailurePolicy", message, now)
+    job = replace(job, failed=job.failed + 1)
+    too_many = job.failed > job.backoff_limit
+    return _finished(job, "Failed", "BackoffLimitExceeded", "", now) if too_many else job
+
+
+def _finished(job: JobRecord, kind: str, reason: str, message: str, now: datetime) -> JobRecord:
+    return replace(job, conditions=(ConditionRecord(kind, "True", reason, message, now),))
+
+
+def _is_finished(job: JobRecord) -> bool:
+    return job.condition("Complete") is not None or job.condition("Failed") is not None
+
+
+def _is_over(pod: PodRecord) -> bool:
+    return pod.phase in ("Succeeded", "Failed")
+
+
+def _is_too_old(job: JobRecord, now: datetime) -> bool:
+    seconds = job.active_deadline_seconds
+    if seconds is None or job.started is None or job.suspend:
+        return False
+    return now - job.started >= timedelta(seconds=seconds)

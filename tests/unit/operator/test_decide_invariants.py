@@ -1,0 +1,209 @@
+"""What must hold whatever happens: a played cluster, any order of events, crashes and stale views included."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import Phase as Phase_
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from played_cluster import PlayedCluster
+from worlds import failure, spec, stored, termination, told, tune
+
+from finetune_api.outcome import Outcome, Progress
+from finetune_api.status import Attempt, Phase, Status
+from finetune_operator.lifecycle.bounds import STATUS_BYTES, size
+from finetune_operator.parsed import status_json
+from finetune_operator.plan import PatchJob, World
+from finetune_operator.reconcile import reconcile
+
+# Shrinking and explaining a failure would take longer than the test may.
+PHASES = (Phase_.explicit, Phase_.reuse, Phase_.generate)
+TERMINAL = {Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED}
+# Exit code, message, reason, whether the pod was disrupted.
+ENDINGS = {
+    "success": (0, termination(), "Completed", False),
+    "no digest": (0, "", "Completed", False),
+    "another job's word": (0, termination(uid="other"), "Completed", False),
+    "gate": (86, termination(Outcome.GATE_FAILED), "Error", False),
+    "bad data": (65, failure("Data", "ColumnMissing"), "Error", False),
+    "bad spec": (64, "", "Error", False),
+    "transient": (75, failure("Transient", "StorageUnavailable"), "Error", False),
+    "crash": (1, "Traceback\nboom", "Error", False),
+    "out of memory": (137, "", "OOMKilled", False),
+    "killed": (137, "", "Error", False),
+    "preempted": (137, "", "Error", True),
+    "saved": (85, termination(Outcome.STOPPED), "Error", False),
+    "saved and drained": (85, termination(Outcome.STOPPED), "Error", True),
+    "fenced": (78, "", "Error", False),
+}
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Job controller, kubelet, people and time, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster = PlayedCluster()
+        self.seen: list[tuple[World, int]] = []
+        self.last = Status()
+        self.suspensions = 0
+
+    @initialize(
+        queue=st.booleans(),
+        gpus=st.sampled_from([0, 1]),
+        backoff=st.integers(0, 3),
+        preemptions=st.integers(0, 3),
+        active=st.sampled_from([0, 0, 100]),
+        ttl=st.sampled_from([None, 0, 60]),
+    )
+    def start(self, queue: bool, gpus: int, backoff: int, preemptions: int, active: int, ttl: int | None) -> None:
+        policy = {"backoffLimit": backoff, "maxPreemptions": preemptions, "activeDeadlineSeconds": active,
+                  "stallSeconds": 50, "preRunningDeadlineSeconds": 600, "ttlSecondsAfterFinished": ttl}  # fmt: skip
+        compute = {"profile": "gpu", "gpusPerNode": gpus, "queue": "lq" if queue else ""}
+        self.cluster.tune = tune(spec(compute=compute, runPolicy=policy))
+
+    @rule()
+    def operate(self) -> None:
+        self.seen = [*self.seen[-4:], (self.cluster.world(), self.cluster.version)]
+        self.cluster.operate()
+
+    @rule(which=st.integers(0, 4))
+    def operate_on_an_old_view(self, which: int) -> None:
+        if which < len(self.seen):
+            world, version = self.seen[which]
+            self.cluster.carry_out(reconcile(world), version)
+
+    @rule(done=st.integers(0, 1))
+    def crash(self, done: int) -> None:
+        self.cluster.carry_out(reconcile(self.cluster.world()), self.cluster.version, stop_after=done)
+
+    @rule()
+    def control(self) -> None:
+        self.cluster.control()
+
+    @precondition(lambda self: self.cluster.at_work())
+    @rule(data=st.data())
+    def start_pod(self, data: st.DataObject) -> None:
+        pod = data.draw(st.sampled_from(self.cluster.at_work()))
+        if pod not in self.cluster.running() and not pod.deleting:
+            self.cluster.start(pod)
+
+    @precondition(lambda self: self.cluster.running())
+    @rule(data=st.data(), step=st.integers(0, 3), phase=st.sampled_from([*Phase]))
+    def tell(self, data: st.DataObject, step: int, phase: Phase) -> None:
+        pod = data.draw(st.sampled_from(self.cluster.running()))
+        progress = Progress(step=100 * step, total_steps=300, percent=100 * step / 3)
+        self.cluster.live = told(pod, self.cluster.now, phase=phase, progress=progress)
+
+    @precondition(lambda self: self.cluster.running())
+    @rule(data=st.data(), how=st.sampled_from(sorted(ENDINGS)))
+    def end_pod(self, data: st.DataObject, how: str) -> None:
+        pod = data.draw(st.sampled_from(self.cluster.running()))
+        code, message, reason, disrupt = ENDINGS[how]
+        self.cluster.end(pod, code, message, reason, disrupt=disrupt)
+
+    @precondition(lambda self: self.cluster.pods)
+    @rule(data=st.data(), force=st.booleans())
+    def delete_pod(self, data: st.DataObject, force: bool) -> None:
+        pod = data.draw(st.sampled_from(sorted(self.cluster.pods.values(), key=lambda pod: pod.uid)))
+        if force:
+            self.cluster.vanish(pod)
+        elif pod in self.cluster.at_work():
+            self.cluster.delete_pod(pod.uid)
+
+    @precondition(lambda self: self.cluster.jobs)
+    @rule(data=st.data())
+    def delete_job(self, data: st.DataObject) -> None:
+        uid = data.draw(st.sampled_from(sorted(self.cluster.jobs)))
+        self.cluster.jobs.pop(uid)
+        self.cluster.pods = {name: pod for name, pod in self.cluster.pods.items() if pod.owner_uid != uid}
+
+    @rule(suspend=st.booleans())
+    def toggle(self, suspend: bool) -> None:
+        self.suspensions += suspend
+        self.cluster.patch_policy(suspend=suspend)
+
+    @rule(limit=st.integers(0, 3))
+    def change_limit(self, limit: int) -> None:
+        self.cluster.patch_policy(backoffLimit=limit)
+
+    @rule(code=st.sampled_from([0, 0, 403, 409]))
+    def refuse(self, code: int) -> None:
+        self.cluster.refuses = code
+
+    @precondition(lambda self: any(job.suspend for job in self.cluster.jobs.values()))
+    @rule()
+    def admit(self) -> None:
+        """Kueue lets Jobs go."""
+        for job in self.cluster.jobs.values():
+            if self.cluster.tune.spec["compute"]["queue"] and job.suspend:
+                self.cluster._write(PatchJob(job.name, job.uid, {"spec": {"suspend": False}}))
+
+    @rule(seconds=st.sampled_from([1, 7, 20, 61, 700]))
+    def wait(self, seconds: int) -> None:
+        self.cluster.pass_time(seconds)
+
+    @invariant()
+    def at_most_one_training_job_and_pod(self) -> None:
+        train = [job for job in self.cluster.jobs.values() if job.mode == "Train"]
+        assert len(train) <= 1
+        owners = {job.uid for job in train}
+        assert len([pod for pod in self.cluster.at_work() if pod.owner_uid in owners]) <= 1
+
+    @invariant()
+    def a_repeated_decision_is_the_same(self) -> None:
+        """And its status is valid and small, and keeps to the limits."""
+        world = self.cluster.world()
+        first = reconcile(world)
+        again = reconcile(stored(world, first))
+        assert again.events == ()
+        assert status_json(again.status) == status_json(first.status)
+        assert size(first.status) <= STATUS_BYTES
+        assert Status.model_validate_json(first.status.model_dump_json(by_alias=True)) == first.status
+        policy = self.cluster.tune.spec["runPolicy"]
+        if first.status.phase not in TERMINAL:
+            assert first.status.failures <= policy["backoffLimit"]
+            assert first.status.preemptions <= policy["maxPreemptions"]
+
+    @invariant()
+    def the_story_only_goes_forward(self) -> None:
+        now, before = self.cluster.status, self.last
+        self.last = now
+        if before.phase in TERMINAL:
+            assert now.model_copy(update={"observed_generation": before.observed_generation}) == before
+        assert now.failures >= before.failures
+        assert now.preemptions >= before.preemptions
+        assert now.active_seconds >= before.active_seconds
+        assert _ended(before.attempts) <= _ended(now.attempts) or len(now.attempts) == 16
+
+    @invariant()
+    def nothing_is_counted_twice(self) -> None:
+        status = self.cluster.status
+        assert status.failures + status.preemptions <= self.cluster.pods_made
+
+    @invariant()
+    def success_has_a_digest(self) -> None:
+        status = self.cluster.status
+        if status.phase is Phase.SUCCEEDED:
+            assert status.artifacts is not None
+            assert status.artifacts.digest
+
+    def teardown(self) -> None:
+        """Left alone, operator and Job controller come to rest; of a job that has ended nothing runs on."""
+        self.cluster.refuses = 0
+        for _ in range(4):
+            self.cluster.pass_time(30)
+            for pod in [pod for pod in self.cluster.running() if pod.deleting]:
+                self.cluster.end(pod, 85, termination(Outcome.STOPPED))
+            self.cluster.settle()
+        done = self.cluster.status.phase in {*TERMINAL, Phase.SUSPENDED}
+        if done and not self.cluster.tune.deleting:
+            assert [pod for pod in self.cluster.at_work() if not pod.deleting] == []
+
+
+def _ended(attempts: list[Attempt]) -> set[tuple[int, str]]:
+    return {(attempt.number, attempt.reason) for attempt in attempts if attempt.reason}
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES
+)

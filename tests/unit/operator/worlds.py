@@ -1,0 +1,181 @@
+"""Worlds made by hand: small builders for records, so that a test names only what it is about."""
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from finetune_api.live import Live
+from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
+from finetune_api.status import Phase, Status
+from finetune_api.termination import Termination
+from finetune_operator.parsed import read_status, status_json
+from finetune_operator.plan import LiveRecord, Plan, World
+from finetune_operator.reconcile import reconcile
+from finetune_operator.records import (
+    ConditionRecord,
+    ContainerRecord,
+    ContainerState,
+    JobRecord,
+    Json,
+    PodRecord,
+    TuneRecord,
+)
+from finetune_operator.settings import Profile, Settings, TrainerImage
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+UID = "8f14e45f-ceea-467f-a0d6-0123456789ab"
+DIGEST = "sha256:" + "a" * 64
+SETTINGS = Settings(
+    trainer=TrainerImage(name="registry.example/finetune-trainer:1.0"),
+    profiles={
+        "default": Profile(requests={"cpu": "1", "memory": "2Gi"}, limits={"cpu": "2", "memory": "4Gi"}),
+        "gpu": Profile(max_gpus_per_node=4, limits={"cpu": "8", "memory": "64Gi"}),
+    },
+)
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def spec(**blocks: Any) -> Json:
+    """A small valid spec with some blocks replaced."""
+    return {
+        "task": "SequenceClassification",
+        "model": {"uri": "hf://sentence-transformers/all-MiniLM-L6-v2"},
+        "data": {"train": [{"uri": "s3://data/movies.csv"}]},
+        "evaluation": {"metric": "accuracy"},
+        "output": {"uri": "s3://models/movies", "secretRef": {"name": "s3-credentials"}},
+        **blocks,
+    }
+
+
+def tune(made_from: Json | None = None, **changes: Any) -> TuneRecord:
+    record = TuneRecord("team", "movies", UID, 1, NOW, False, {}, made_from if made_from is not None else spec(), {})
+    return replace(record, **changes)
+
+
+def job(**changes: Any) -> JobRecord:
+    """The training Job as it is just after its creation."""
+    record = JobRecord(
+        "team", "movies-8f14e45f", "job-1", UID, "Train", NOW, False, False, 3, None, NOW, None, 1, 0, 0, 0
+    )
+    return replace(record, **changes)
+
+
+def ended(kind: str, reason: str = "", message: str = "", at: datetime = NOW) -> tuple[ConditionRecord, ...]:
+    """Conditions of a Job that has ended."""
+    return (ConditionRecord(kind, "True", reason, message, at),)
+
+
+def pod(name: str = "movies-8f14e45f-0-aaaaa", **changes: Any) -> PodRecord:
+    """A pod that is being started; fields of its container may be given too."""
+    inside = {field.name for field in fields(ContainerRecord)} - {"reason", "message"}
+    container = {key: changes.pop(key) for key in list(changes) if key in inside}
+    made = ContainerRecord(**{"state": ContainerState.WAITING, **container})
+    record = PodRecord(
+        "team", name, f"uid-of-{name}", "job-1", UID, NOW, False, None, "Pending", "", "", "10.0.0.9", "node1", made
+    )
+    return replace(record, **changes)
+
+
+def waiting_pod(reason: str, message: str = "", **changes: Any) -> PodRecord:
+    return pod(container=ContainerRecord(ContainerState.WAITING, reason, message), **changes)
+
+
+def running_pod(**changes: Any) -> PodRecord:
+    return pod(phase="Running", container=ContainerRecord(ContainerState.RUNNING, started=NOW), **changes)
+
+
+def ended_pod(code: int, message: str = "", reason: str = "Error", **changes: Any) -> PodRecord:
+    """A pod whose container has ended with `code`."""
+    end = changes.pop("at", after(60))
+    container = ContainerRecord(ContainerState.TERMINATED, reason, message, code, NOW, end)
+    return pod(**{"phase": "Succeeded" if code == 0 else "Failed", "container": container, **changes})
+
+
+def disrupted(record: PodRecord) -> PodRecord:
+    return replace(record, conditions=(ConditionRecord("DisruptionTarget", "True", "EvictionByEvictionAPI"),))
+
+
+def termination(outcome: Outcome = Outcome.SUCCEEDED, **changes: Any) -> str:
+    """A termination message of this job."""
+    good = Artifacts(model="s3://models/movies/movies/uid/model", digest=DIGEST)
+    facts: dict[str, Any] = {"uid": UID, "attempt": 1, "outcome": outcome, "steps": 285}
+    if outcome in (Outcome.SUCCEEDED, Outcome.GATE_FAILED):
+        facts |= {"artifacts": good, "evaluation": EvaluationResult(metrics={"accuracy": 0.913})}
+    return Termination(**{**facts, **changes}).encode()
+
+
+def failure(kind: str, code: str, message: str = "something is wrong") -> str:
+    """A termination message that tells of a failure."""
+    return termination(Outcome.FAILED, failure=FailureInfo(failure_class=kind, code=code, message=message))
+
+
+def told(record: PodRecord, received: datetime = NOW, **facts: Any) -> LiveRecord:
+    """What a running pod answers."""
+    return LiveRecord(record.uid, Live(**{"uid": UID, **facts}), received)
+
+
+def world(*children: JobRecord | PodRecord, of: TuneRecord | None = None, **changes: Any) -> World:
+    made = World(
+        tune=of if of is not None else tune(),
+        jobs=tuple(child for child in children if isinstance(child, JobRecord)),
+        pods=tuple(child for child in children if isinstance(child, PodRecord)),
+        live=None,
+        refusal=None,
+        now=NOW,
+        settings=SETTINGS,
+    )
+    return replace(made, **changes)
+
+
+def stored(before: World, plan: Plan) -> World:
+    """The world once the plan's status is written."""
+    return replace(before, tune=replace(before.tune, status=status_json(plan.status)))
+
+
+def then(before: World, *children: JobRecord | PodRecord, **changes: Any) -> World:
+    """Reconcile, write the status, and let the children be those given, if any are."""
+    next_world = stored(before, reconcile(before))
+    if children:
+        fresh = world(*children)
+        next_world = replace(next_world, jobs=fresh.jobs, pods=fresh.pods)
+    return replace(next_world, **changes)
+
+
+def begun(**blocks: Any) -> World:
+    """A job whose first pod runs, with the status that says so."""
+    start = then(world(of=tune(spec(**blocks))), job(), running_pod())
+    return then(start)
+
+
+def with_policy(before: World, **policy: Any) -> World:
+    """The world after `kubectl patch` of the run policy."""
+    changed = {**before.tune.spec, "runPolicy": {**before.tune.spec.get("runPolicy", {}), **policy}}
+    return replace(before, tune=replace(before.tune, spec=changed, generation=before.tune.generation + 1))
+
+
+def status_of(some: World) -> Status:
+    return read_status(some.tune)
+
+
+def said(status: Status, kind: str) -> tuple[str, str]:
+    """Status and reason of a condition."""
+    found = next(condition for condition in status.conditions if condition.type == kind)
+    return found.status, found.reason
+
+
+def failed_with(some: World) -> str:
+    """Code of the failure that reconcile ends the job with."""
+    status = reconcile(some).status
+    assert status.phase is Phase.FAILED, status
+    assert status.failure is not None
+    return status.failure.code
+
+
+def still_says(some: World, seconds: float, **facts: Any) -> World:
+    """The world in which the trainer's newest answer, taken at `seconds`, differs by `facts` only."""
+    assert some.live is not None
+    live = some.live.live.model_copy(update=facts)
+    return replace(some, now=after(seconds), live=replace(some.live, live=live, received=after(seconds)))
