@@ -1,0 +1,226 @@
+"""The only module that talks to the API server: raw objects in and out, and each refusal by its meaning.
+
+It uses the official client for addresses, credentials (which are read again as they rotate) and connections, and none
+of its models: those would refuse objects that a newer API server writes.
+"""
+
+import json
+import ssl
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import kopf
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from finetune_operator.labels import SELECTOR
+from finetune_operator.records import Json
+from finetune_operator.store import Kind
+
+MERGE_PATCH = "application/merge-patch+json"
+PATHS = {Kind.TUNE: "/apis/finetune.dev/v1alpha1", Kind.JOB: "/apis/batch/v1", Kind.POD: "/api/v1"}
+PAGE = 200
+"""Objects in one answer to a listing: what bounds the memory at the start."""
+_REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=5)
+
+
+class ClusterError(Exception):
+    """The API server did not do what was asked."""
+
+
+class ConflictError(ClusterError):
+    """The object is newer than we knew, or another one under this name."""
+
+
+class TakenError(ClusterError):
+    """An object with this name exists."""
+
+
+class GoneError(ClusterError):
+    """The object, or its namespace, does not exist or is on its way out."""
+
+
+class ExpiredError(ClusterError):
+    """A listing took longer than the API server keeps its state; start anew."""
+
+
+class RefusedError(ClusterError):
+    """The API server understood and says no: RBAC, quota, admission, an invalid object. The same request won't do."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code, self.message = code, message
+
+
+class UnavailableError(ClusterError):
+    """No answer, or one that asks to come again; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Cluster:
+    """A connection to the API server. Close it in the end. All calls raise `ClusterError`, by its subclasses."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._client = ApiClient(configuration)
+        self._client.user_agent = "finetune-operator"
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path | None, trace: aiohttp.TraceConfig | None = None) -> Self:
+        """Read credentials: from that file, else those of the pod, else `$KUBECONFIG` or the usual place.
+
+        Raises `SystemExit` where there are none.
+        """
+        configuration = Configuration()
+        configuration.trace_configs = [trace] if trace else []
+        configuration.client_session_kwargs = {"trust_env": False}  # would read ~/.netrc in a thread, each time
+        try:
+            if kubeconfig is not None:
+                await kube_config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+            else:
+                await _find_credentials(configuration)
+        except (kube_config.ConfigException, OSError) as error:
+            raise SystemExit(f"no credentials for a cluster: {error}. Name a file with --kubeconfig") from error
+        return cls(configuration)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    def session(self, trace: aiohttp.TraceConfig) -> kopf.AiohttpSession:
+        """Return a session with the same credentials for kopf, which closes it. It is traced by `trace` too."""
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls())
+        session = aiohttp.ClientSession(
+            connector=connector,
+            middlewares=(self._authorize,),
+            trace_configs=[*(self._configuration.trace_configs or ()), trace],
+            headers={"User-Agent": self._client.user_agent},
+        )
+        return kopf.AiohttpSession(server=self._configuration.host, aiohttp_session=session)
+
+    async def pages(self, kind: Kind, namespace: str | None, limit: int = PAGE) -> AsyncIterator[list[Json]]:
+        """List the objects that concern us, page by page; all pages together are one moment's state."""
+        query = {"limit": str(limit)} | ({} if kind is Kind.TUNE else {"labelSelector": SELECTOR})
+        more = "first"
+        while more:
+            answer = await self._ask("GET", collection(kind, namespace), query=query)
+            yield answer["items"]
+            more = query["continue"] = answer["metadata"].get("continue") or ""
+
+    async def create_job(self, namespace: str, manifest: Json) -> Json:
+        """Create a child Job."""
+        return await self._ask("POST", collection(Kind.JOB, namespace), manifest)
+
+    async def get_job(self, namespace: str, name: str) -> Json:
+        """Read a Job."""
+        return await self._ask("GET", f"{collection(Kind.JOB, namespace)}/{name}")
+
+    async def patch_job(self, namespace: str, name: str, uid: str, patch: Json) -> Json:
+        """Merge a patch into the Job with that UID."""
+        guarded = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
+        return await self._ask("PATCH", f"{collection(Kind.JOB, namespace)}/{name}", guarded)
+
+    async def delete_job(self, namespace: str, name: str, uid: str) -> Json:
+        """Delete the Job with that UID; its name stays taken until its pods are gone."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Foreground"}
+        return await self._ask("DELETE", f"{collection(Kind.JOB, namespace)}/{name}", options)
+
+    async def delete_pod(self, namespace: str, name: str, uid: str) -> Json:
+        """Delete the pod with that UID, with the grace period of its own."""
+        return await self._ask("DELETE", f"{collection(Kind.POD, namespace)}/{name}", {"preconditions": {"uid": uid}})
+
+    async def delete_tune(self, namespace: str, name: str, uid: str) -> Json:
+        """Delete the FineTuneJob with that UID; its children follow."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        return await self._ask("DELETE", f"{collection(Kind.TUNE, namespace)}/{name}", options)
+
+    async def patch_status(self, namespace: str, name: str, version: int, patch: Json) -> Json:
+        """Merge a patch into the status of a FineTuneJob, if it is still at that resource version."""
+        body = {"metadata": {"resourceVersion": str(version)}, "status": patch}
+        return await self._ask("PATCH", f"{collection(Kind.TUNE, namespace)}/{name}/status", body)
+
+    async def create_event(self, namespace: str, event: Json) -> Json:
+        """Create an Event."""
+        return await self._ask("POST", f"/api/v1/namespaces/{namespace}/events", event)
+
+    async def allowed(self, attributes: Json) -> bool:
+        """Whether we may do what the attributes of a SelfSubjectAccessReview describe; everybody may ask that."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = await self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool(answer["status"]["allowed"])
+
+    async def _ask(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
+        headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
+        try:
+            request = await self._client.param_serialize(
+                method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+            response = await self._client.call_api(*request, _request_timeout=_REQUEST)
+            text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError) as error:
+            raise UnavailableError(f"{method} {path}: {error!r}") from error
+        if response.status < HTTPStatus.BAD_REQUEST:
+            answer: Json = json.loads(text)
+            return answer
+        raise refusal(response.status, text, response.getheader("Retry-After"))
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Give a request of kopf's the credentials of the moment."""
+        settings: dict[str, Any] = dict(await self._configuration.auth_settings())
+        for setting in settings.values():
+            request.headers[setting["key"]] = setting["value"]
+        return await handler(request)
+
+    def _tls(self) -> ssl.SSLContext:
+        return self._client.rest_client.ssl_context
+
+
+def collection(kind: Kind, namespace: str | None) -> str:
+    """Return the path of all objects of a kind, in a namespace or everywhere."""
+    return f"{PATHS[kind]}/namespaces/{namespace}/{kind}" if namespace else f"{PATHS[kind]}/{kind}"
+
+
+def refusal(code: int, text: bytes, retry_after: str | None) -> ClusterError:
+    """Tell what an answer with an error code means."""
+    status = _status(text)
+    message = str(status.get("message") or text[:500].decode(errors="replace") or HTTPStatus(code).phrase)
+    causes = {cause.get("reason") for cause in (status.get("details") or {}).get("causes") or ()}
+    if code == HTTPStatus.CONFLICT:
+        return TakenError(message) if status.get("reason") == "AlreadyExists" else ConflictError(message)
+    if code == HTTPStatus.NOT_FOUND or "NamespaceTerminating" in causes:
+        return GoneError(message)
+    if code == HTTPStatus.GONE:
+        return ExpiredError(message)
+    if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        seconds = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
+        return UnavailableError(f"{code}: {message}", seconds)
+    return RefusedError(code, message)
+
+
+def _status(text: bytes) -> dict[str, Any]:
+    """The `Status` object of an error; a proxy on the way may have answered with anything else."""
+    try:
+        status = json.loads(text)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+async def _find_credentials(configuration: Configuration) -> None:
+    try:
+        kube_config.load_incluster_config(client_configuration=configuration)
+    except kube_config.ConfigException:
+        await kube_config.load_kube_config(client_configuration=configuration)

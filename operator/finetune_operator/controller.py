@@ -1,0 +1,235 @@
+"""Carries out what `reconcile` decides: writes first, then the status, then the events. One job at a time per key.
+
+It may be killed between any two requests: each reconcile starts from what the cluster holds, names of children are
+fixed, and every write names the UID or the resource version that it is meant for.
+"""
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from time import monotonic
+
+from finetune_operator.cluster import (
+    Cluster,
+    ClusterError,
+    ConflictError,
+    GoneError,
+    RefusedError,
+    TakenError,
+    UnavailableError,
+)
+from finetune_operator.events import Story
+from finetune_operator.intake import Intake
+from finetune_operator.log import job_context
+from finetune_operator.merge_patch import merge_patch
+from finetune_operator.metrics import Metrics
+from finetune_operator.parsed import status_json
+from finetune_operator.plan import (
+    CreateJob,
+    DeleteJob,
+    DeletePod,
+    DeleteTune,
+    LiveRecord,
+    PatchJob,
+    Plan,
+    Refusal,
+    World,
+    Write,
+)
+from finetune_operator.polling import Poller
+from finetune_operator.projection import job_record
+from finetune_operator.queue import WorkQueue
+from finetune_operator.records import Json
+from finetune_operator.store import Kind, Store
+
+log = logging.getLogger(__name__)
+
+Reconcile = Callable[[World], Plan]
+
+
+class Controller:
+    """Works on the queue until it is cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        queue: WorkQueue,
+        story: Story,
+        *,
+        cluster: Cluster,
+        metrics: Metrics,
+        reconcile: Reconcile,
+    ) -> None:
+        self.poller: Poller | None = None
+        self._store = store
+        self._intake = intake
+        self._queue = queue
+        self._story = story
+        self._cluster = cluster
+        self._metrics = metrics
+        self._reconcile = reconcile
+        self._written: dict[str, float] = {}
+        """When the status of a job was last written, by the loop's clock."""
+
+    async def work(self) -> None:
+        """Work on one key after the other; several of these may run side by side."""
+        while True:
+            async with self._queue.next() as key:
+                await self._handle(key)
+
+    def heard(self, key: str, record: LiveRecord) -> None:
+        """Take what a trainer told. Newer figures alone wait until the status may be written again."""
+        known = self._store.live.get(key)
+        self._store.live[key] = record  # even the same words: they say that the trainer still answers
+        if known is not None and known.pod_uid == record.pod_uid and known.live == record.live:
+            return
+        if known is None or known.pod_uid != record.pod_uid or _without_figures(known) != _without_figures(record):
+            self._queue.add(key)
+        else:
+            due = self._written.get(key, 0.0) + self._store.settings.status_seconds
+            self._queue.add_after(key, due - monotonic())
+
+    async def _handle(self, key: str) -> None:
+        world = self._store.world(key, datetime.now(UTC))
+        if world is None:
+            self._forget(key)
+            return
+        with job_context(world.tune.namespace, world.tune.name):
+            result = await self._attempt(key, world)
+        self._metrics.reconciled(result)
+
+    async def _attempt(self, key: str, world: World) -> str:
+        """Reconcile once and see to what comes next; return how it went."""
+        try:
+            again = await self._carry_out(world)
+        except ConflictError as conflict:
+            log.debug("what was known is out of date: %s", conflict)
+            self._queue.retry(key)
+            return "conflict"
+        except GoneError as gone:
+            log.debug("gone meanwhile: %s", gone)
+            self._queue.retry(key, at_least=1)
+            return "gone"
+        except UnavailableError as error:
+            log.warning("the API server does not answer: %s; trying again", error)
+            self._queue.retry(key, at_least=error.retry_after)
+            return "unavailable"
+        except ClusterError as error:
+            log.error("the API server refuses: %s", error)  # noqa: TRY400 -- the place in the code tells nothing
+            self._queue.retry(key, at_least=1)
+            return "refused"
+        except Exception:
+            log.exception("a defect of the operator; other jobs are not affected")
+            self._queue.retry(key, at_least=1)
+            return "error"
+        self._queue.forget(key)
+        self._queue.add_after(key, again)
+        return "done"
+
+    async def _carry_out(self, world: World) -> float:
+        """Do what is to be done; return in how many seconds to look again."""
+        uid, version = world.tune.uid, self._store.tunes.version(world.tune.uid)
+        plan = self._reconcile(world)
+        for write in plan.writes:
+            if isinstance(write, DeleteTune):
+                await self._delete_tune(world)
+                return self._resync()
+            if not await self._write(world, write):
+                return 0.0  # the refusal is part of the next world, and that reconcile writes the status
+            if isinstance(write, CreateJob) and self._queue.depth > self._store.settings.workers:
+                return 0.0  # others wait for a child; once they have theirs, there is more to tell at once
+        await self._report(world, plan, version)
+        self._follow(uid, plan)
+        if plan.again_at is None:
+            return self._resync()
+        return min(self._resync(), (plan.again_at - datetime.now(UTC)).total_seconds())
+
+    async def _write(self, world: World, write: Write) -> bool:
+        """Carry out one write; return whether the API server had it."""
+        namespace = world.tune.namespace
+        match write:
+            case CreateJob(manifest):
+                return await self._create(world, manifest)
+            case PatchJob(name, uid, patch):
+                body = await self._cluster.patch_job(namespace, name, uid, patch)
+                self._intake.put(Kind.JOB, body)
+            case DeleteJob(name, uid):
+                await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
+            case DeletePod(name, uid):
+                await self._delete(Kind.POD, name, uid, self._cluster.delete_pod(namespace, name, uid))
+        return True
+
+    async def _create(self, world: World, manifest: Json) -> bool:
+        namespace, uid, name = world.tune.namespace, world.tune.uid, manifest["metadata"]["name"]
+        try:
+            body = await self._cluster.create_job(namespace, manifest)
+            log.info("created Job %s", name)
+        except TakenError:
+            body = await self._cluster.get_job(namespace, name)
+            if job_record(body).owner_uid != uid:
+                return self._refused(world, 409, f"a Job named {name} exists and is not of this FineTuneJob")
+        except RefusedError as error:
+            return self._refused(world, error.code, error.message)
+        self._store.refusals.pop(uid, None)
+        self._intake.put(Kind.JOB, body)
+        return True
+
+    def _refused(self, world: World, code: int, message: str) -> bool:
+        log.warning("the API server refuses a Job: %s: %s", code, message)
+        self._store.refusals[world.tune.uid] = Refusal(code, message, datetime.now(UTC))
+        return False
+
+    async def _delete(self, kind: Kind, name: str, uid: str, request: Awaitable[Json]) -> None:
+        try:
+            body = await request
+        except (GoneError, ConflictError):  # deleted by someone else; another one may have its name
+            self._intake.remove(kind, uid)
+            return
+        log.info("deleted %s/%s", kind, name)
+        if "uid" in body["metadata"]:  # it stays until its pods have ended
+            self._intake.put(kind, body)
+        else:  # only a Status: it is gone already
+            self._intake.remove(kind, uid)
+
+    async def _delete_tune(self, world: World) -> None:
+        await self._cluster.delete_tune(world.tune.namespace, world.tune.name, world.tune.uid)
+        log.info("deleted: ttlSecondsAfterFinished is over")
+
+    async def _report(self, world: World, plan: Plan, version: int) -> None:
+        """Write the status where it differs, then tell the story."""
+        tune = world.tune
+        status = status_json(plan.status)
+        patch = merge_patch(tune.status, status)
+        if not patch:
+            return
+        body = await self._cluster.patch_status(tune.namespace, tune.name, version, patch)
+        self._written[tune.uid] = monotonic()
+        self._intake.put(Kind.TUNE, body)
+        self._metrics.transition(tune.status, status)
+        for event in plan.events:
+            log.info("%s: %s", event.reason, event.message)
+            self._story.tell(tune, event)
+
+    def _follow(self, key: str, plan: Plan) -> None:
+        if self.poller is None:
+            return
+        if plan.poll is not None and plan.poll.ip:
+            self.poller.follow(key, plan.poll)
+        else:
+            self.poller.forget(key)
+
+    def _forget(self, key: str) -> None:
+        self._store.forget(key)
+        self._queue.drop(key)
+        self._written.pop(key, None)
+        if self.poller is not None:
+            self.poller.forget(key)
+
+    def _resync(self) -> float:
+        return self._store.settings.resync_seconds * random.uniform(0.8, 1.2)  # noqa: S311 -- spreads load
+
+
+def _without_figures(record: LiveRecord) -> object:
+    return record.live.model_copy(update={"progress": None})

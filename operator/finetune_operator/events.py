@@ -1,0 +1,85 @@
+"""Events: the story of a job as `kubectl describe` tells it."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from finetune_api import API_VERSION, KIND
+from finetune_operator.cluster import Cluster, ClusterError
+from finetune_operator.labels import MANAGER
+from finetune_operator.plan import Event
+from finetune_operator.records import Json, TuneRecord
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 4
+_UNTOLD = 10_000
+"""Events that may wait; more are lost."""
+_MESSAGE_BYTES = 1024
+"""The API server refuses longer ones."""
+_INSTANCE = os.environ.get("HOSTNAME") or socket.gethostname()
+
+
+class Story:
+    """Sends events, a few at a time: nothing waits for them, and they never hold up the work.
+
+    One that can't be sent is lost; the status says the same.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._untold: asyncio.Queue[Json] = asyncio.Queue(_UNTOLD)
+
+    def tell(self, tune: TuneRecord, event: Event) -> None:
+        """Send an event about a FineTuneJob soon."""
+        with suppress(asyncio.QueueFull):
+            self._untold.put_nowait(event_object(tune, event, datetime.now(UTC)))
+
+    async def run(self) -> None:
+        """Send, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_AT_ONCE):
+                tasks.create_task(self._send())
+
+    async def _send(self) -> None:
+        while True:
+            event = await self._untold.get()
+            try:
+                await self._cluster.create_event(event["metadata"]["namespace"], event)
+            except ClusterError as error:
+                log.debug("an event was lost: %s", error)
+
+
+def event_object(tune: TuneRecord, event: Event, now: datetime) -> Json:
+    """Return an Event about a FineTuneJob, under a name that sorts by time and is never taken."""
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{tune.name}.{time.time_ns():x}", "namespace": tune.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": tune.namespace,
+            "name": tune.name,
+            "uid": tune.uid,
+        },
+        "type": event.type.value,
+        "reason": event.reason,
+        "message": _fitting(event.message),
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+        "reportingInstance": _INSTANCE,
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+
+
+def _fitting(message: str) -> str:
+    raw = message.encode()
+    return message if len(raw) <= _MESSAGE_BYTES else raw[: _MESSAGE_BYTES - 3].decode(errors="ignore") + "…"

@@ -1,0 +1,73 @@
+"""kopf's registry and settings: watch three kinds, log in, and leave the rest to us.
+
+Events only: other handlers, timers, daemons and indices would write to every object, or take quadratic time to start.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import kopf
+
+from finetune_operator.handlers.storages import NoDiffBase, NoProgress
+from finetune_operator.intake import Intake
+from finetune_operator.labels import SELECTOR
+from finetune_operator.store import Kind
+
+Seen = Callable[[Kind], None]
+_PLACES = {
+    Kind.TUNE: ("finetune.dev", "v1alpha1", "finetunejobs"),
+    Kind.JOB: ("batch", "v1", "jobs"),
+    Kind.POD: ("", "v1", "pods"),
+}
+
+
+class _Backoffs:
+    """Delays between attempts of kopf's own requests, in seconds: an outage of the API server may last."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.2, 0.5, 1, 2, 3)
+        for _ in range(60):
+            yield 5
+
+
+def make_registry(intake: Intake, session: Callable[[], kopf.AiohttpSession], heard: Seen) -> kopf.OperatorRegistry:
+    """Return handlers that feed `intake` and tell `heard` that a watch lives; `session` makes connections."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return session()
+
+    for kind in Kind:
+        _watch(registry, kind, intake, heard)
+    return registry
+
+
+def kopf_settings(settings: kopf.OperatorSettings, chunk: int) -> kopf.OperatorSettings:
+    """Set kopf up to watch our children only, to list `chunk` objects at a time, and to write nothing."""
+    for kind in (Kind.JOB, Kind.POD):
+        settings.watching.label_selectors[_PLACES[kind]] = SELECTOR
+    settings.watching.chunk_size = chunk
+    settings.watching.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = _Backoffs()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
+    settings.queueing.idle_timeout = 0.1
+    settings.queueing.exit_timeout = 0.5
+    settings.peering.standalone = True
+    return settings
+
+
+def _watch(registry: kopf.OperatorRegistry, kind: Kind, intake: Intake, heard: Seen) -> None:
+    @kopf.on.event(*_PLACES[kind], registry=registry, id=f"watch-{kind}")
+    async def take(event: kopf.RawEvent, **_: Any) -> None:
+        heard(kind)
+        body: Any = event["object"]
+        if event["type"] == "DELETED":
+            intake.gone(kind, body["metadata"]["uid"])
+        else:
+            intake.seen(kind, body)

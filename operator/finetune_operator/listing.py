@@ -1,0 +1,65 @@
+"""Complete listings of our own: before the first reconcile, and each time a watch had to begin anew.
+
+Until every kind was listed once nothing is reconciled: a FineTuneJob that is seen before its Job looks childless. And
+what vanished while nobody watched is found here, since a listing shows deletions only by what is missing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from finetune_operator.cluster import Cluster, ExpiredError, UnavailableError
+from finetune_operator.intake import Intake
+from finetune_operator.store import Kind
+
+log = logging.getLogger(__name__)
+
+Place = tuple[Kind, str | None]
+_EVERYWHERE: list[str | None] = [None]
+_RETRY_SECONDS = 1.0
+
+
+class Listings:
+    """Lists what it is asked to, one place after the other."""
+
+    def __init__(self, cluster: Cluster, intake: Intake, namespaces: Sequence[str], synced: Callable[[], None]) -> None:
+        self._cluster = cluster
+        self._intake = intake
+        self._synced = synced
+        self._missing: set[Place] = {(kind, namespace) for kind in Kind for namespace in namespaces or _EVERYWHERE}
+        self._asked: asyncio.Queue[Place] = asyncio.Queue()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was listed at least once."""
+        return not self._missing
+
+    def ask(self, kind: Kind, namespace: str | None) -> None:
+        """List a place soon."""
+        self._asked.put_nowait((kind, namespace))
+
+    async def run(self) -> None:
+        """List what was asked for, for ever."""
+        while True:
+            place = await self._asked.get()
+            await self._list_until_done(*place)
+            if place in self._missing:
+                self._missing.discard(place)
+                if self.complete:
+                    self._synced()
+
+    async def _list_until_done(self, kind: Kind, namespace: str | None) -> None:
+        while True:
+            try:
+                return await self._list(kind, namespace)
+            except (UnavailableError, ExpiredError) as error:
+                log.warning("listing %s in %s: %s; trying again", kind, namespace or "all namespaces", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _list(self, kind: Kind, namespace: str | None) -> None:
+        missing = self._intake.known(kind, namespace)
+        async for page in self._cluster.pages(kind, namespace):
+            for body in page:
+                missing.discard(body["metadata"]["uid"])
+                self._intake.seen(kind, body)
+        self._intake.vanished(kind, missing)

@@ -1,0 +1,129 @@
+"""Puts the parts together and runs them until a signal comes or one of them fails; a restart heals everything."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import kopf
+from prometheus_client import disable_created_metrics
+
+from finetune_operator.cluster import PAGE, Cluster
+from finetune_operator.controller import Controller, Reconcile
+from finetune_operator.events import Story
+from finetune_operator.handlers import kopf_settings, make_registry
+from finetune_operator.health import Heartbeat, serve_health, serve_metrics
+from finetune_operator.intake import Intake
+from finetune_operator.listing import Listings
+from finetune_operator.metrics import Metrics
+from finetune_operator.permissions import check_permissions
+from finetune_operator.polling import Poller
+from finetune_operator.queue import WorkQueue
+from finetune_operator.settings import Settings
+from finetune_operator.store import Store
+from finetune_operator.traffic import counting_trace, watching_trace
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(
+        self, settings: Settings, cluster: Cluster, metrics: Metrics, store: Store, reconcile: Reconcile
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._metrics = metrics
+        self._store = store
+        self._queue = WorkQueue(metrics.queue("finetunejobs"))
+        self._polls = WorkQueue(metrics.queue("progress"))
+        self._intake = Intake(store, self._queue)
+        self._synced = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._listings = Listings(cluster, self._intake, settings.namespaces, self._on_synced)
+        self._story = Story(cluster)
+        self._controller = Controller(
+            store, self._intake, self._queue, self._story, cluster=cluster, metrics=metrics, reconcile=reconcile
+        )
+        self._poller = Poller(self._polls, settings.poll_seconds, self._controller.heard, metrics.polled)
+        self._controller.poller = self._poller
+        self._heartbeat = Heartbeat(metrics, {"finetunejobs": self._queue, "progress": self._polls})
+
+    async def run(self) -> None:
+        """Run until a signal comes. Raises what a part failed with."""
+        async with AsyncExitStack() as stack:
+            health = await stack.enter_async_context(
+                serve_health(self._settings.health_port, self._heartbeat.alive, self._unready)
+            )
+            port = await stack.enter_async_context(serve_metrics(self._settings.metrics_port, self._metrics.registry))
+            log.info("probes on port %d, metrics on port %d", health, port)
+            await check_permissions(self._cluster, self._settings.namespaces)
+            await _until_one_ends(
+                self._wait_for_signal,
+                self._watch,
+                self._listings.run,
+                self._poller.run,
+                self._story.run,
+                self._heartbeat.run,
+                *[self._work] * self._settings.workers,
+            )
+
+    async def _watch(self) -> None:
+        trace = watching_trace(self._listings.ask, self._metrics.watched)
+        registry = make_registry(self._intake, lambda: self._cluster.session(trace), self._metrics.watched)
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=kopf_settings(kopf.OperatorSettings(), PAGE),
+            clusterwide=not self._settings.namespaces,
+            namespaces=self._settings.namespaces,
+            standalone=True,
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):  # kopf has set its own, which would wait for our tasks to end
+            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
+        await kopf.run_tasks(tasks, ignored=asyncio.all_tasks())
+
+    async def _wait_for_signal(self) -> None:
+        await self._stopping.wait()
+        log.info("stopping on a signal")
+
+    async def _work(self) -> None:
+        await self._synced.wait()
+        await self._controller.work()
+
+    def _on_synced(self) -> None:
+        for tune in self._store.tunes:
+            self._queue.add(tune.uid)
+        store = self._store
+        log.info("synced: %d jobs, %d children, %d pods", len(store.tunes), len(store.jobs), len(store.pods))
+        self._synced.set()
+
+    def _unready(self) -> str:
+        return "" if self._synced.is_set() else "not everything is listed yet"
+
+
+async def operate(settings: Settings, kubeconfig: Path | None, reconcile: Reconcile) -> None:
+    """Run an operator until a signal comes. Raises `SystemExit` where the cluster is not set up for it."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client types most of it
+    store = Store(settings)
+    metrics = Metrics(store)
+    cluster = await Cluster.connect(kubeconfig, counting_trace(metrics.requested))
+    try:
+        await Operator(settings, cluster, metrics, store, reconcile).run()
+    finally:
+        await cluster.close()
+
+
+async def _until_one_ends(*parts: Callable[[], Awaitable[None]]) -> None:
+    """Run all; when the first ends, cancel the others. Raises what the first failed with."""
+    tasks = [asyncio.ensure_future(part()) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

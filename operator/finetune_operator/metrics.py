@@ -1,0 +1,199 @@
+"""The operator's metrics: its own health, and the figures of each job, which so outlive the pod."""
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from time import monotonic
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from finetune_api.status import Phase
+from finetune_operator.records import Json, TuneRecord
+from finetune_operator.store import Kind, Store
+
+JOBS = 1000
+"""Jobs that have series of their own; the newest, so that a fleet can't drown Prometheus."""
+KEPT_SECONDS = 900
+"""How long a job's series stay after its end."""
+_METRICS_OF_A_JOB = 16
+_ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED})
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_DURATIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200)
+_FIGURES = {
+    "progress_ratio": ("percent", 0.01, "Share of the steps done"),
+    "step": ("step", 1, "Optimiser steps done"),
+    "total_steps": ("totalSteps", 1, "Optimiser steps planned"),
+    "eta_seconds": ("etaSeconds", 1, "Seconds left at the present rate"),
+    "loss": ("loss", 1, "Mean training loss since the last report"),
+    "learning_rate": ("learningRate", 1, "Learning rate of the last step"),
+    "tokens_per_second": ("tokensPerSecond", 1, "Tokens a second, padding not counted"),
+    "samples_per_second": ("samplesPerSecond", 1, "Rows a second"),
+}
+"""Series of a job by what follows `finetune_job_`: the field of `status.progress`, a factor, the help text."""
+
+
+class QueueMetrics:
+    """The metrics of one work queue, under client-go's names."""
+
+    def __init__(self, metrics: "Metrics", name: str) -> None:
+        self._depth = metrics.depth.labels(name)
+        self._adds = metrics.adds.labels(name)
+        self._waits = metrics.waits.labels(name)
+        self._works = metrics.works.labels(name)
+        self._retries = metrics.retries.labels(name)
+
+    def added(self, depth: int) -> None:
+        """A key got in line."""
+        self._adds.inc()
+        self._depth.set(depth)
+
+    def taken(self, depth: int, waited: float) -> None:
+        """A worker took a key that waited this many seconds."""
+        self._depth.set(depth)
+        self._waits.observe(waited)
+
+    def done(self, worked: float) -> None:
+        """A worker was at a key for this many seconds."""
+        self._works.observe(worked)
+
+    def retried(self) -> None:
+        """A key comes again after a failure."""
+        self._retries.inc()
+
+
+class Metrics:
+    """All metrics, in a registry of their own."""
+
+    def __init__(self, store: Store) -> None:
+        self.registry = registry = CollectorRegistry()
+        queue = ["name"]
+        self.depth = Gauge("workqueue_depth", "Keys in line", queue, registry=registry)
+        self.adds = Counter("workqueue_adds_total", "Keys that got in line", queue, registry=registry)
+        self.waits = Histogram(
+            "workqueue_queue_duration_seconds", "Time in line", queue, registry=registry, buckets=_SECONDS
+        )
+        self.works = Histogram(
+            "workqueue_work_duration_seconds", "Time at a key", queue, registry=registry, buckets=_SECONDS
+        )
+        self.retries = Counter("workqueue_retries_total", "Keys that came again", queue, registry=registry)
+        self.longest = Gauge(
+            "workqueue_longest_running_processor_seconds", "How long the slowest worker is at it", queue,
+            registry=registry,
+        )  # fmt: skip
+        self._reconciles = Counter("finetune_reconciles_total", "Reconciles by result", ["result"], registry=registry)
+        self._requests = Counter(
+            "finetune_api_requests_total", "Requests to the API server", ["verb", "resource", "code"], registry=registry
+        )
+        self._polls = Counter("finetune_progress_polls_total", "Polls by result", ["result"], registry=registry)
+        self._attempts = Counter(
+            "finetune_job_attempts_total", "Attempts that ended, by how", ["reason"], registry=registry
+        )
+        self._durations = Histogram(
+            "finetune_job_duration_seconds", "Time from a job's creation to its end", ["phase"], registry=registry,
+            buckets=_DURATIONS,
+        )  # fmt: skip
+        self.lag = Gauge("finetune_event_loop_lag_seconds", "How late the event loop is", registry=registry)
+        self._heard = dict.fromkeys(Kind, monotonic())
+        age = Gauge(
+            "finetune_watch_last_event_seconds", "Time since a watch last told anything or began", ["kind"],
+            registry=registry,
+        )  # fmt: skip
+        for kind in Kind:
+            age.labels(kind.value).set_function(lambda kind=kind: monotonic() - self._heard[kind])  # type: ignore[misc]
+        ProcessCollector(registry=registry)
+        registry.register(JobCollector(store))
+
+    def queue(self, name: str) -> QueueMetrics:
+        """Return the metrics of one queue."""
+        return QueueMetrics(self, name)
+
+    def reconciled(self, result: str) -> None:
+        """Count a reconcile: done, conflict, gone, unavailable, refused or error."""
+        self._reconciles.labels(result).inc()
+
+    def requested(self, verb: str, resource: str, code: str) -> None:
+        """Count a request to the API server."""
+        self._requests.labels(verb, resource, code).inc()
+
+    def polled(self, result: str) -> None:
+        """Count a question to a trainer: ok, unreachable or bad."""
+        self._polls.labels(result).inc()
+
+    def watched(self, kind: Kind) -> None:
+        """Note that a watch told something, or began."""
+        self._heard[kind] = monotonic()
+
+    def transition(self, old: Json, new: Json) -> None:
+        """Count what ended between two statuses: attempts, and the job."""
+        before = {attempt["number"] for attempt in old.get("attempts", ()) if attempt.get("reason")}
+        for attempt in new.get("attempts", ()):
+            if attempt.get("reason") and attempt["number"] not in before:
+                self._attempts.labels(attempt["reason"]).inc()
+        start, end = new.get("startTime"), new.get("completionTime")
+        if end and not old.get("completionTime"):
+            seconds = (_time(end) - _time(start or end)).total_seconds()
+            self._durations.labels(new["phase"]).observe(seconds)
+
+
+class JobCollector(Collector):
+    """Series of the jobs, made from the store when they are asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the fleet by phase, and the newest jobs one by one."""
+        tunes = list(self._store.tunes)
+        fleet = GaugeMetricFamily("finetune_jobs", "Jobs by phase", labels=["namespace", "phase"])
+        for (namespace, phase), count in Tally((tune.namespace, _phase(tune)) for tune in tunes).items():
+            fleet.add_metric([namespace, phase], count)
+        yield fleet
+        yield from self._jobs(_shown(tunes))
+
+    def _jobs(self, tunes: list[TuneRecord]) -> Iterable[Metric]:
+        labels = ["namespace", "name"]
+        phases = GaugeMetricFamily("finetune_job_phase", "1 for the phase that a job is in", labels=[*labels, "phase"])
+        scores = GaugeMetricFamily("finetune_job_eval_metric", "Newest evaluation", labels=[*labels, "metric", "split"])
+        figures = {
+            name: GaugeMetricFamily(f"finetune_job_{name}", text, labels=labels)
+            for name, (_field, _factor, text) in _FIGURES.items()
+        }
+        for tune in tunes:
+            job = [tune.namespace, tune.name]
+            phases.add_metric([*job, _phase(tune)], 1)
+            progress = tune.status.get("progress") or {}
+            for name, (field, factor, _text) in _FIGURES.items():
+                if progress.get(field) is not None:
+                    figures[name].add_metric(job, progress[field] * factor)
+            for split, metric, value in self._scores(tune):
+                scores.add_metric([*job, metric, split], value)
+        return [phases, scores, *figures.values()]
+
+    def _scores(self, tune: TuneRecord) -> Iterator[tuple[str, str, float]]:
+        live = self._store.live.get(tune.uid)
+        measured = live.live.measured.metrics if live is not None and live.live.measured else {}
+        tested = (tune.status.get("evaluation") or {}).get("metrics", {})
+        for split, metrics in (("validation", measured), ("test", tested)):
+            overall = [(name, value) for name, value in metrics.items() if "." not in name]
+            yield from ((split, name, value) for name, value in overall[:_METRICS_OF_A_JOB])
+
+
+def _shown(tunes: list[TuneRecord]) -> list[TuneRecord]:
+    now = datetime.now().astimezone()
+    recent = [tune for tune in tunes if _phase(tune) not in _ENDED or _ended_within(tune, now, KEPT_SECONDS)]
+    return sorted(recent, key=lambda tune: tune.created, reverse=True)[:JOBS]
+
+
+def _ended_within(tune: TuneRecord, now: datetime, seconds: float) -> bool:
+    end = tune.status.get("completionTime")
+    return end is not None and (now - _time(end)).total_seconds() < seconds
+
+
+def _phase(tune: TuneRecord) -> str:
+    return str(tune.status.get("phase") or Phase.PENDING)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

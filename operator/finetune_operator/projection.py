@@ -1,0 +1,151 @@
+"""Raw objects, as the API server gives them, made into records: what decisions need is kept, the rest let go.
+
+Objects of users are read here, so nothing may be taken for granted: labels and owner references can be anything.
+"""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from finetune_api import KIND
+from finetune_operator.labels import CONTAINER, JOB_UID, MODE
+from finetune_operator.records import (
+    ConditionRecord,
+    ContainerRecord,
+    ContainerState,
+    JobRecord,
+    Json,
+    PodRecord,
+    TuneRecord,
+)
+
+GROUP = "finetune.dev"
+_POD_CONDITIONS = frozenset({"PodScheduled", "DisruptionTarget"})
+_TEXT_LIMIT = 4096
+"""Longest text of a pod that is kept: as much as the kubelet keeps of a termination message."""
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def tune_record(body: Json) -> TuneRecord:
+    """Read a FineTuneJob."""
+    meta = body["metadata"]
+    annotations = meta.get("annotations") or {}
+    return TuneRecord(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta.get("generation", 0),
+        created=_time(meta.get("creationTimestamp")) or _EPOCH,
+        deleting="deletionTimestamp" in meta,
+        annotations={name: value for name, value in annotations.items() if name.split("/")[0].endswith(GROUP)},
+        spec=_lean(body.get("spec") or {}),
+        status=_lean(body.get("status") or {}),
+    )
+
+
+def job_record(body: Json) -> JobRecord:
+    """Read a child Job."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    return JobRecord(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=_controller_uid(meta, KIND, GROUP),
+        mode=sys.intern((meta.get("labels") or {}).get(MODE, "")),
+        created=_time(meta.get("creationTimestamp")) or _EPOCH,
+        deleting="deletionTimestamp" in meta,
+        suspend=bool(spec.get("suspend")),
+        backoff_limit=spec.get("backoffLimit", 6),
+        active_deadline_seconds=spec.get("activeDeadlineSeconds"),
+        started=_time(status.get("startTime")),
+        completed=_time(status.get("completionTime")),
+        active=status.get("active", 0),
+        failed=status.get("failed", 0),
+        succeeded=status.get("succeeded", 0),
+        terminating=status.get("terminating") or 0,
+        conditions=tuple(_condition(raw) for raw in status.get("conditions") or ()),
+    )
+
+
+def pod_record(body: Json) -> PodRecord:
+    """Read a pod of a child Job."""
+    meta, status = body["metadata"], body.get("status") or {}
+    return PodRecord(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        owner_uid=_controller_uid(meta, "Job", "batch"),
+        tune_uid=(meta.get("labels") or {}).get(JOB_UID, ""),
+        created=_time(meta.get("creationTimestamp")) or _EPOCH,
+        deleting="deletionTimestamp" in meta,
+        deletion_deadline=_time(meta.get("deletionTimestamp")),
+        phase=sys.intern(status.get("phase", "")),
+        reason=status.get("reason", ""),
+        message=_cut(status.get("message", "")),
+        ip=status.get("podIP", ""),
+        node=sys.intern((body.get("spec") or {}).get("nodeName") or ""),
+        container=_trainer(status.get("containerStatuses") or ()),
+        conditions=tuple(_condition(c) for c in status.get("conditions") or () if c["type"] in _POD_CONDITIONS),
+    )
+
+
+def resource_version(body: Json) -> int:
+    """The object's version as a number, for telling older from newer; -1 where it isn't one."""
+    text = body["metadata"].get("resourceVersion", "")
+    return int(text) if text.isdecimal() else -1
+
+
+def _trainer(statuses: Any) -> ContainerRecord | None:
+    """The trainer's container; others, which an admission webhook may have put beside it, say nothing of the run."""
+    return next((_container(status.get("state") or {}) for status in statuses if status["name"] == CONTAINER), None)
+
+
+def _container(state: Json) -> ContainerRecord:
+    for kind in (ContainerState.TERMINATED, ContainerState.RUNNING):
+        if (found := state.get(kind.lower())) is not None:
+            return ContainerRecord(
+                state=kind,
+                reason=found.get("reason", ""),
+                message=_cut(found.get("message", "")),
+                exit_code=found.get("exitCode"),
+                started=_time(found.get("startedAt")),
+                ended=_time(found.get("finishedAt")),
+            )
+    waiting = state.get("waiting") or {}
+    return ContainerRecord(
+        ContainerState.WAITING, reason=waiting.get("reason", ""), message=_cut(waiting.get("message", ""))
+    )
+
+
+def _condition(raw: Json) -> ConditionRecord:
+    return ConditionRecord(
+        type=sys.intern(raw["type"]),
+        status=sys.intern(raw["status"]),
+        reason=sys.intern(raw.get("reason") or ""),
+        message=_cut(raw.get("message") or ""),
+        since=_time(raw.get("lastTransitionTime")),
+    )
+
+
+def _controller_uid(meta: Json, kind: str, group: str) -> str:
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller") and owner["kind"] == kind and owner["apiVersion"].split("/")[0] == group:
+            return str(owner["uid"])
+    return ""
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _cut(text: str) -> str:
+    return text[:_TEXT_LIMIT]
+
+
+def _lean(value: Any) -> Any:
+    """The value with keys and short words kept once for all jobs: they make up most of a spec."""
+    if isinstance(value, dict):
+        return {sys.intern(key): _lean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_lean(item) for item in value]
+    return sys.intern(value) if isinstance(value, str) and len(value) <= 32 else value

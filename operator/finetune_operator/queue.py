@@ -1,0 +1,115 @@
+"""The work queue: each key at most once in line and at most once in work, with delays and back-off.
+
+As client-go's, whose promises it keeps: a key added while it is worked on is worked on again, never at the same time.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from time import monotonic
+from typing import Protocol
+
+FIRST_RETRY_SECONDS = 0.005
+LONGEST_RETRY_SECONDS = 60.0
+
+
+class QueueObserver(Protocol):
+    """Who counts: `metrics.QueueMetrics`."""
+
+    def added(self, depth: int) -> None:
+        """A key got in line."""
+
+    def taken(self, depth: int, waited: float) -> None:
+        """A worker took a key that waited this many seconds."""
+
+    def done(self, worked: float) -> None:
+        """A worker was at a key for this many seconds."""
+
+    def retried(self) -> None:
+        """A key comes again after a failure."""
+
+
+class WorkQueue:
+    """Keys to work on. Used from one event loop."""
+
+    def __init__(self, observer: QueueObserver) -> None:
+        self._observer = observer
+        self._line: asyncio.PriorityQueue[tuple[bool, int, str]] = asyncio.PriorityQueue()
+        self._number = count()
+        self._waiting: dict[str, float] = {}
+        self._working: dict[str, float] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, int] = {}
+
+    def add(self, key: str, *, urgent: bool = False) -> None:
+        """Put a key in line, unless it is there; an urgent one goes before all that are not."""
+        self._cancel_timer(key)
+        if key in self._waiting:
+            return
+        self._waiting[key] = monotonic()
+        if key not in self._working:
+            self._line_up(key, urgent=urgent)
+        self._observer.added(self.depth)
+
+    def add_after(self, key: str, seconds: float) -> None:
+        """Put a key in line later. Of several times for a key, the earliest counts."""
+        if key in self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        due, timer = loop.time() + max(0.0, seconds), self._timers.get(key)
+        if timer is None or due < timer.when():
+            self._cancel_timer(key)
+            self._timers[key] = loop.call_at(due, self.add, key)
+
+    def retry(self, key: str, at_least: float = 0.0) -> float:
+        """Put a key in line again after a failure: later each time, with jitter. Returns the delay in seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        longest = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 30), LONGEST_RETRY_SECONDS)
+        delay: float = max(at_least, longest * random.uniform(0.5, 1))  # noqa: S311 -- jitter is no secret
+        self._observer.retried()
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: str) -> None:
+        """Start the back-off of a key anew: it went well."""
+        self._failures.pop(key, None)
+
+    def drop(self, key: str) -> None:
+        """Forget a key that is gone, with its timer."""
+        self.forget(key)
+        self._cancel_timer(key)
+
+    @property
+    def depth(self) -> int:
+        """Keys in line."""
+        return len(self._waiting)
+
+    def longest_work(self) -> float:
+        """Return for how many seconds the slowest worker has been at its key."""
+        return max((monotonic() - since for since in self._working.values()), default=0.0)
+
+    @asynccontextmanager
+    async def next(self) -> AsyncIterator[str]:
+        """Wait for a key and work on it inside the block."""
+        _, _, key = await self._line.get()
+        started = self._working[key] = monotonic()
+        waited = started - self._waiting.pop(key)
+        self._observer.taken(self.depth, waited)
+        try:
+            yield key
+        finally:
+            del self._working[key]
+            self._observer.done(monotonic() - started)
+            if key in self._waiting:
+                self._line_up(key)
+
+    def _line_up(self, key: str, *, urgent: bool = False) -> None:
+        self._line.put_nowait((not urgent, next(self._number), key))
+
+    def _cancel_timer(self, key: str) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()

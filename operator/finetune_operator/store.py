@@ -1,0 +1,151 @@
+"""What is known of the cluster: one table a kind, by UID, fed by watches, listings and our own writes.
+
+Each record carries its resource version, and an older one never replaces a newer one. So the answer to a write of ours
+counts at once, whatever the watch still has on the way, and nothing is written twice.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from finetune_operator.plan import LiveRecord, Refusal, World
+from finetune_operator.records import JobRecord, PodRecord, TuneRecord
+from finetune_operator.settings import Settings
+
+Record = TypeVar("Record", TuneRecord, JobRecord, PodRecord)
+
+_TOMBSTONES = 20_000
+"""Deleted UIDs that are remembered: their last events are minutes, not thousands of deletions, late."""
+
+
+class Kind(StrEnum):
+    """The kinds that are watched, as the API's paths name them."""
+
+    TUNE = "finetunejobs"
+    JOB = "jobs"
+    POD = "pods"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[Record]):
+    record: Record
+    version: int
+
+
+class Table(Generic[Record]):
+    """Records of one kind by UID, and by the UID of the object that controls them."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry[Record]] = {}
+        self._owned: dict[str, dict[str, None]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (entry.record for entry in list(self._entries.values()))
+
+    def get(self, uid: str) -> Record | None:
+        """Return the record with that UID."""
+        entry = self._entries.get(uid)
+        return entry.record if entry else None
+
+    def version(self, uid: str) -> int:
+        """Return the resource version of the record with that UID; -1 where there is none."""
+        entry = self._entries.get(uid)
+        return entry.version if entry else -1
+
+    def owned_by(self, uid: str) -> list[Record]:
+        """Return the records that the object with that UID controls, oldest first."""
+        found = (self._entries[child].record for child in self._owned.get(uid, ()))
+        return sorted(found, key=lambda record: (record.created, record.name))
+
+    def put(self, record: Record, version: int) -> bool:
+        """Keep a record unless a newer one is known or the object is gone; return whether that is news."""
+        known = self._entries.get(record.uid)
+        if record.uid in self._gone or (known is not None and 0 <= version <= known.version):
+            return False
+        if known is not None and _owner(known.record) != _owner(record):  # orphaned, or adopted
+            self._disown(known.record)
+        self._entries[record.uid] = _Entry(record, version)
+        self._owned.setdefault(_owner(record), {})[record.uid] = None
+        return known is None or known.record != record
+
+    def remove(self, uid: str) -> Record | None:
+        """Forget a record for good: UIDs don't come back, only late events do."""
+        self._gone[uid] = None
+        if len(self._gone) > _TOMBSTONES:
+            self._gone.popitem(last=False)
+        entry = self._entries.pop(uid, None)
+        if entry is None:
+            return None
+        self._disown(entry.record)
+        return entry.record
+
+    def uids(self, namespace: str | None) -> set[str]:
+        """Return the UIDs of all records in a namespace, or in all."""
+        return {uid for uid, entry in self._entries.items() if namespace in (None, entry.record.namespace)}
+
+    def _disown(self, record: Record) -> None:
+        siblings = self._owned[_owner(record)]
+        del siblings[record.uid]
+        if not siblings:
+            del self._owned[_owner(record)]
+
+
+@dataclass
+class Store:
+    """All tables, and what is known beside the objects. Used from the event loop only."""
+
+    settings: Settings
+    tunes: Table[TuneRecord] = field(default_factory=Table)
+    jobs: Table[JobRecord] = field(default_factory=Table)
+    pods: Table[PodRecord] = field(default_factory=Table)
+    live: dict[str, LiveRecord] = field(default_factory=dict)
+    """Newest answer of a running pod, by the UID of the FineTuneJob."""
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    """Why the API server would not have a child, by the UID of the FineTuneJob."""
+
+    def world(self, uid: str, now: datetime) -> World | None:
+        """Gather all that is known of one FineTuneJob; None once it is gone."""
+        tune = self.tunes.get(uid)
+        if tune is None:
+            return None
+        jobs = tuple(job for job in self.jobs.owned_by(uid) if job.namespace == tune.namespace)
+        pods = [pod for job in jobs for pod in self.pods.owned_by(job.uid) if pod.namespace == tune.namespace]
+        return World(
+            tune=tune,
+            jobs=jobs,
+            pods=tuple(sorted(pods, key=lambda pod: (pod.created, pod.name))),
+            live=self.live.get(uid),
+            refusal=self.refusals.get(uid),
+            now=now,
+            settings=self.settings,
+        )
+
+    def table(self, kind: Kind) -> Table[Any]:
+        """Return the table of a kind."""
+        tables: dict[Kind, Table[Any]] = {Kind.TUNE: self.tunes, Kind.JOB: self.jobs, Kind.POD: self.pods}
+        return tables[kind]
+
+    def key(self, record: TuneRecord | JobRecord | PodRecord) -> str:
+        """Return the UID of the FineTuneJob that a record belongs to; empty where it belongs to none."""
+        if isinstance(record, TuneRecord):
+            return record.uid
+        if isinstance(record, JobRecord):
+            return record.owner_uid
+        job = self.jobs.get(record.owner_uid)
+        return job.owner_uid if job else ""
+
+    def forget(self, uid: str) -> None:
+        """Drop what was known beside the objects of a FineTuneJob that is gone."""
+        self.live.pop(uid, None)
+        self.refusals.pop(uid, None)
+
+
+def _owner(record: TuneRecord | JobRecord | PodRecord) -> str:
+    return "" if isinstance(record, TuneRecord) else record.owner_uid
