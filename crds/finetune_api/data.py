@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Rule, SecretReference, ShortText
 from finetune_api.tasks import ProblemType
+from finetune_api.uris import CLAIM_RULE, CONFIG_MAP_RULE
 
 DataUri = Annotated[
     str,
@@ -43,6 +44,8 @@ class DataSource(ApiModel):
             holds=lambda s: s.uri.startswith("hf://") or not (s.split or s.subset or s.revision),
             message="split, subset and revision apply to hf:// data sets only; remove them or use an hf:// uri",
         ),
+        CLAIM_RULE,
+        CONFIG_MAP_RULE,
     )
 
     uri: DataUri

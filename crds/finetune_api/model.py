@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Rule, SecretReference, ShortText
+from finetune_api.uris import CLAIM_RULE
 
 ModelUri = Annotated[
     str,
@@ -22,6 +23,7 @@ class ModelSource(ApiModel):
             field="revision",
             message="revision applies to hf:// models only; remove it or use an hf:// uri",
         ),
+        CLAIM_RULE,
     )
 
     uri: ModelUri

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, SecretReference
 from finetune_api.data import DataUri
+from finetune_api.uris import CLAIM_RULE
 
 OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|az|pvc|file)://.+$")]
 
@@ -25,6 +26,8 @@ class Checkpoints(ApiModel):
 
 class Output(ApiModel):
     """Where the model and the report go: `<uri>/<job name>/<job uid>/`."""
+
+    rules = (CLAIM_RULE,)
 
     uri: OutputUri
     """`s3://`, `gs://` or `az://` bucket and prefix, `pvc://claim/path`, or `file://path` (local runs)."""

@@ -10,6 +10,7 @@ from finetune_api.data import DataFormat
 from finetune_api.evaluation import Generation
 from finetune_api.failures import Problem
 from finetune_api.tasks import BUILT
+from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME
 
 if TYPE_CHECKING:
     from finetune_api.job import Spec
@@ -35,15 +36,15 @@ _ONLY: dict[str, Any] = {
 RETENTION = "retention."
 """How names of metrics begin that are taken on `evaluation.retention` rows."""
 _SCHEMES = {
-    "model": ("hf", "s3", "gs", "az", "file"),
-    "data": ("hf", "s3", "gs", "az", "file"),
-    "output": ("s3", "gs", "az", "file"),
+    "model": ("hf", "s3", "gs", "az", "pvc", "file"),
+    "data": ("hf", "s3", "gs", "az", "pvc", "configmap", "file"),
+    "output": ("s3", "gs", "az", "pvc", "file"),
 }
 
 
 def unsupported(spec: "Spec") -> list[Problem]:
     """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
-    return [*_combination(spec), *_settings(spec), *_mixtures(spec), *_schemes(spec), *_gates(spec)]
+    return [*_combination(spec), *_settings(spec), *_mixtures(spec), *_schemes(spec), *_formats(spec), *_gates(spec)]
 
 
 def _combination(spec: "Spec") -> Iterator[Problem]:
@@ -74,21 +75,44 @@ def _mixtures(spec: "Spec") -> Iterator[Problem]:
             )
 
 
-def _schemes(spec: "Spec") -> Iterator[Problem]:
-    yield from _scheme("model", "spec.model.uri", spec.model.uri)
+def cluster_only(spec: "Spec") -> list[Problem]:
+    """Return one problem for each address that only a pod can reach: what a local run must refuse."""
+    return [
+        Problem(f"{uri} is a volume of a cluster, which a local run can't reach", path, _LOCAL_HINTS[kind])
+        for kind, path, uri in _addresses(spec)
+        if uri.startswith((CLAIM_SCHEME, CONFIG_MAP_SCHEME))
+    ]
+
+
+_LOCAL_HINTS = {
+    "model": "name another with --set model.uri=file://./FOLDER, or apply the job to a cluster",
+    "data": "name a file:// here, or apply the job to a cluster",
+    "output": "name a folder with --output FOLDER, or apply the job to a cluster",
+}
+
+
+def _addresses(spec: "Spec") -> Iterator[tuple[str, str, str]]:
+    """Kind, path in the spec and URI of all that a job reads and writes."""
+    yield "model", "spec.model.uri", spec.model.uri
     for place in ("train", "validation", "test"):
         for index, source in enumerate(getattr(spec.data, place)):
-            yield from _scheme("data", f"spec.data.{place}[{index}].uri", source.uri)
+            yield "data", f"spec.data.{place}[{index}].uri", source.uri
+    yield "output", "spec.output.uri", spec.output.uri
+
+
+def _schemes(spec: "Spec") -> Iterator[Problem]:
+    for kind, path, uri in _addresses(spec):
+        scheme = uri.partition("://")[0]
+        if scheme not in _SCHEMES[kind]:
+            yield Problem(f"{scheme}:// is not built yet", path, f"use one of {', '.join(_SCHEMES[kind])}")
+
+
+def _formats(spec: "Spec") -> Iterator[Problem]:
+    for place in ("train", "validation", "test"):
+        for index, source in enumerate(getattr(spec.data, place)):
             if source.format is DataFormat.CONLL:
                 where = f"spec.data.{place}[{index}].format"
                 yield Problem("CoNLL is not built yet", where, "use CSV, JSONL or Parquet")
-    yield from _scheme("output", "spec.output.uri", spec.output.uri)
-
-
-def _scheme(place: str, path: str, uri: str) -> Iterator[Problem]:
-    scheme = uri.partition("://")[0]
-    if scheme not in _SCHEMES[place]:
-        yield Problem(f"{scheme}:// is not built yet", path, f"use one of {', '.join(_SCHEMES[place])}")
 
 
 def _gates(spec: "Spec") -> Iterator[Problem]:

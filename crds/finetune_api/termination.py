@@ -40,16 +40,13 @@ class Termination(ApiModel):
 
     def encode(self) -> str:
         """Return the message as JSON that fits, leaving out what can be read in the report, least important first."""
-        message, text = self, self._json()
+        message, text = self, _json(self)
         for leave_out in _LEAST_IMPORTANT_FIRST:
             if len(text.encode()) <= TERMINATION_BYTES:
                 break
             message = leave_out(message)
-            text = message._json()
+            text = _json(message)
         return text
-
-    def _json(self) -> str:
-        return self.model_dump_json(by_alias=True, exclude_none=True)
 
     @classmethod
     def decode(cls, text: str) -> "Termination | None":
@@ -82,7 +79,21 @@ def _without_evaluation(message: Termination) -> Termination:
     return message.model_copy(update={"evaluation": None})
 
 
-_LEAST_IMPORTANT_FIRST = (_without_figures_per_class, _without_figures, _without_texts, _without_evaluation)
+def _without_addresses(message: Termination) -> Termination:
+    return message.model_copy(update={"artifacts": Artifacts(digest=message.artifacts.digest)})
+
+
+_LEAST_IMPORTANT_FIRST = (
+    _without_figures_per_class,
+    _without_figures,
+    _without_texts,
+    _without_evaluation,
+    _without_addresses,
+)
+
+
+def _json(message: Termination) -> str:
+    return message.model_dump_json(by_alias=True, exclude_none=True)
 
 
 def _with_evaluation(message: Termination, keep: Callable[[str], bool]) -> Termination:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from binaries import BinaryMissingError, find
 from control_plane import ControlPlane
+from s3_server import S3Server, S3ServerMissingError, running
+from s3_server import find as find_s3_server
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
 
@@ -42,3 +44,16 @@ def api_server(control_plane: ControlPlane) -> ControlPlane:
     assert waited.returncode == 0, waited.stderr
     control_plane.wait_for("/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs")
     return control_plane
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server. Skips where it can't be had, and fails instead with FINETUNE_REQUIRE_S3=1."""
+    try:
+        find_s3_server()
+    except S3ServerMissingError as missing:
+        if os.environ.get("FINETUNE_REQUIRE_S3", "0") not in ("", "0"):
+            pytest.fail(f"no S3 server, and FINETUNE_REQUIRE_S3 is set: {missing}", pytrace=False)
+        pytest.skip(f"no S3 server: {missing}")
+    with running(tmp_path_factory.mktemp("s3")) as server:
+        yield server

@@ -18,7 +18,7 @@ Manifest = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 TABLE = safe_load((ROOT / "tests" / "data" / "api_constraints.yaml").read_text("utf-8"))
 ROWS = [*TABLE["rules"], *TABLE["bounds"]]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind: FineTuneJob" in path.read_text())
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
 TRY = "?dryRun=All&fieldValidation=Strict"  # as kubectl asks for by default
 

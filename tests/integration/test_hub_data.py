@@ -38,9 +38,10 @@ from pathlib import Path
 from finetune_api.data import Data
 from finetune_api.failures import JobFailure
 from finetune_trainer.data import prepare
+from finetune_trainer.storage import Site
 for line in sys.stdin:
     try:
-        result = prepare(Data.model_validate(json.loads(line)), base=Path("/"))
+        result = prepare(Data.model_validate(json.loads(line)), site=Site(Path("/")))
         found = {"rows": {name: len(rows) for name, rows in result.splits.items()}, "names": result.labels.names,
                  "files": result.report.files, "line": result.splits["train"].places[0].line}
     except JobFailure as failure:

@@ -9,6 +9,8 @@ from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import EXIT_CODE, RETRIED, FailureClass, JobFailure, Problem, catalogue
 
 CATALOGUE = catalogue()
+_NOT_OF_TRAINERS = (FailureClass.CLUSTER, FailureClass.LIMIT)
+"""What no trainer ends with: the operator alone sees it."""
 
 
 def subclasses(failure: type[JobFailure]) -> Iterator[type[JobFailure]]:
@@ -35,7 +37,9 @@ def test_an_entry_has_a_code_a_class_and_words(failure: type[JobFailure]) -> Non
 
 def test_each_class_has_an_exit_code_of_its_own() -> None:
     assert set(EXIT_CODE) == set(FailureClass)
-    assert len(set(EXIT_CODE.values())) == len(EXIT_CODE)
+    of_trainers = {failure: code for failure, code in EXIT_CODE.items() if failure not in _NOT_OF_TRAINERS}
+    assert len(set(of_trainers.values())) == len(of_trainers)
+    assert {EXIT_CODE[failure] for failure in _NOT_OF_TRAINERS} == {ExitCode.UNAVAILABLE}
     assert ExitCode.DONE not in EXIT_CODE.values()
     assert all(0 < code < 256 for code in EXIT_CODE.values())
 
@@ -47,7 +51,7 @@ def test_each_class_has_a_failure() -> None:
 def test_who_is_at_fault_decides_on_retry() -> None:
     assert {FailureClass.TRANSIENT, FailureClass.INTERNAL} == RETRIED
     retried = {code for code, failure in CATALOGUE.items() if failure("x").retried}
-    assert retried == {"StorageUnavailable", "InternalError"}
+    assert retried == {"StorageUnavailable", "InternalError", "PodLost", "ContainerCrashed", "Stalled"}
 
 
 def test_exit_code_is_that_of_the_class() -> None:

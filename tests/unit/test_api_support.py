@@ -11,7 +11,7 @@ from finetune_api.base import ApiModel
 from finetune_api.fields import fields, parse_path, schema_path
 from finetune_api.job import Spec
 from finetune_api.method import BLOCKS
-from finetune_api.support import _ONLY, unsupported
+from finetune_api.support import _ONLY, cluster_only, unsupported
 from finetune_api.tasks import BUILT, MethodType, Task
 
 OTHER_VALUES: dict[str, Any] = {
@@ -99,11 +99,7 @@ def test_a_setting_that_nothing_honours_is_refused(path: str, value: Any) -> Non
     [
         ("data.train.0.weight", 2),
         ("data.train.0.format", "CoNLL"),
-        ("data.train.0.uri", "pvc://claim/x.csv"),
-        ("data.train.0.uri", "configmap://name/key"),
-        ("model.uri", "pvc://claim/model"),
         ("model.uri", "finetunejob://other"),
-        ("output.uri", "pvc://claim/out"),
         ("evaluation.metric", "retention.perplexity"),
     ],
 )
@@ -115,8 +111,27 @@ def test_what_stores_formats_and_mixtures_can_not_do_yet(path: str, value: Any) 
 
 def test_files_for_validation_and_test_are_looked_at_too() -> None:
     for place in ("validation", "test"):
-        problems = unsupported(spec_with(f"data.{place}", [{"uri": "pvc://claim/x.csv"}]))
-        assert [problem.where for problem in problems] == [f"spec.data.{place}[0].uri"]
+        problems = unsupported(spec_with(f"data.{place}", [{"uri": "file://x.txt", "format": "CoNLL"}]))
+        assert [problem.where for problem in problems] == [f"spec.data.{place}[0].format"]
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("model.uri", "pvc://claim/model"),
+        ("data.train.0.uri", "pvc://claim/x.csv"),
+        ("data.train.0.uri", "configmap://name/key"),
+        ("output.uri", "pvc://claim/out"),
+    ],
+)
+def test_volumes_are_of_clusters_only(path: str, uri: str) -> None:
+    spec = spec_with(path, uri)
+    assert unsupported(spec) == []
+    (problem,) = cluster_only(spec)
+    assert problem.where == "spec." + path.replace(".0", "[0]")
+    assert uri in problem.message
+    assert "apply the job to a cluster" in problem.hint
+    assert cluster_only(Spec.model_validate(MINIMAL)) == []
 
 
 def test_gates_on_old_skills_are_refused() -> None:

@@ -53,7 +53,7 @@ def test_json_lines(job: Job, cli: Cli) -> None:
     ended = cli("run", job(training={"maxSteps": 2}), "--json")
     assert (ended.code, ended.err) == (0, "")
     kinds = [event["event"] for event in ended.events]
-    assert kinds[0] == "phase"
+    assert kinds[:2] == ["claim", "phase"]
     assert kinds[-1] == "result"
     assert {"phase", "message", "data", "model", "progress", "evaluation", "result"} <= set(kinds)
     assert ended.report.outcome is Outcome.SUCCEEDED

@@ -9,6 +9,7 @@ from finetune_api.data import Data
 from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import JobFailure
 from finetune_trainer.data import prepare
+from finetune_trainer.storage import Site
 
 FOLDER = Path(__file__).parent.parent / "data" / "tables" / "broken"
 EXPECTED = tomllib.loads((FOLDER / "expected.toml").read_text("utf-8"))
@@ -27,7 +28,7 @@ def test_every_broken_table_is_in_the_list() -> None:
 def test_a_broken_table_is_explained(name: str) -> None:
     expected = EXPECTED[name]
     with pytest.raises(JobFailure) as raised:
-        prepare(Data.model_validate({"train": [{"uri": f"file://./{name}"}]}), base=FOLDER)
+        prepare(Data.model_validate({"train": [{"uri": f"file://./{name}"}]}), site=Site(FOLDER))
     failure = raised.value
     first = failure.problems[0]
     assert (failure.code, failure.exit_code, first.where) == (expected["code"], ExitCode.BAD_DATA, expected["where"])

@@ -18,6 +18,7 @@ from finetune_api.failures import (
 )
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Prepared, prepare
+from finetune_trainer.storage import Site
 
 SUBJECTS = ("invoice", "parcel", "password", "refund", "router", "ticket", "train", "window")
 VERBS = ("broke", "came twice", "is lost", "never arrived", "was wrong")
@@ -42,7 +43,7 @@ def prepared(base: Path, files: dict[str, str | bytes], **spec: Any) -> Prepared
     for name, content in files.items():
         (base / name).write_bytes(content.encode() if isinstance(content, str) else content)
     data = {"train": [{"uri": f"file://./{next(iter(files))}"}], **spec}
-    return prepare(Data.model_validate(data), base=base)
+    return prepare(Data.model_validate(data), site=Site(base))
 
 
 def test_rows_are_split_and_described(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_parquet_and_a_folder_of_files(tmp_path: Path) -> None:
     table = pa.table({"text": [text for text, _ in ROWS[half:]], "label": [label for _, label in ROWS[half:]]})
     pq.write_table(table, tmp_path / "parts" / "b.parquet")
     for uri in ("file://./parts", "file://./parts/"):
-        result = prepare(Data.model_validate({"train": [{"uri": uri}]}), base=tmp_path)
+        result = prepare(Data.model_validate({"train": [{"uri": uri}]}), site=Site(tmp_path))
         assert result.report.files == ["parts/a.csv", "parts/b.parquet"]
         assert result.report.rows_read == len(ROWS)
     assert result.digest == prepared(tmp_path, {"rows.csv": csv_of(ROWS)}).digest
@@ -167,7 +168,7 @@ def test_a_damaged_parquet_file(tmp_path: Path) -> None:
 def test_files_that_are_not_there(tmp_path: Path, uri: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataNotFound):
-        prepare(Data.model_validate({"train": [{"uri": uri}]}), base=tmp_path)
+        prepare(Data.model_validate({"train": [{"uri": uri}]}), site=Site(tmp_path))
 
 
 @pytest.mark.causes("DataEmpty")
@@ -353,5 +354,5 @@ def test_warnings_say_what_to_look_at(tmp_path: Path) -> None:
 def test_progress_is_told(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(csv_of(ROWS))
     told: list[str] = []
-    prepare(Data.model_validate({"train": [{"uri": "file://./rows.csv"}]}), base=tmp_path, progress=told.append)
+    prepare(Data.model_validate({"train": [{"uri": "file://./rows.csv"}]}), site=Site(tmp_path), progress=told.append)
     assert told == ["reading file://./rows.csv", "looking for near-duplicates"]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from finetune_trainer.data import Row, read_rows
+from finetune_trainer.storage import Site
 
 
 @pytest.mark.parametrize(
@@ -22,14 +23,14 @@ def test_what_is_piped_in_is_recognised(
     monkeypatch: pytest.MonkeyPatch, piped: bytes, values: list[dict[str, object]]
 ) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(piped)))
-    rows = [row for row in read_rows("-", Path.cwd()) if isinstance(row, Row)]
+    rows = [row for row in read_rows("-", Site(Path.cwd())) if isinstance(row, Row)]
     assert [row.values for row in rows] == values
     assert all(row.place.file == "stdin" for row in rows)
 
 
 def test_rows_without_labels_are_read_too(tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("id,text\n7,hello\n")
-    (row,) = read_rows("file://./new.csv", tmp_path)
+    (row,) = read_rows("file://./new.csv", Site(tmp_path))
     assert isinstance(row, Row)
     assert row.values == {"id": "7", "text": "hello"}
     assert (row.place.file, row.place.line) == ("new.csv", 2)

@@ -201,3 +201,19 @@ def test_loading_needs_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("", "")
     assert done.returncode == 0
+
+
+@pytest.mark.causes("SpecInvalid")
+def test_volumes_of_a_cluster_are_refused_where_they_are_named(tmp_path: Path) -> None:
+    """To be run here, that is; the manifest itself is fine."""
+    path = written(
+        tmp_path, MANIFEST.replace("file://./train.csv", "configmap://rows/a.csv").replace("file://./out", "pvc://a/b")
+    )
+    with pytest.raises(SpecInvalid) as caught:
+        load_job(path)
+    assert [problem.where for problem in caught.value.problems] == [
+        f"{path}:11 spec.data.train[0].uri",
+        f"{path}:20 spec.output.uri",
+    ]
+    assert "--output FOLDER" in caught.value.problems[1].hint
+    assert load_job(path, to_run=False).job.metadata.name == "tickets"

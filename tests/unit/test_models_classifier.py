@@ -12,6 +12,7 @@ from finetune_api.model import ModelSource
 from finetune_api.tasks import ProblemType
 from finetune_trainer.models.classifier import load_classifier, load_tokenizer, position_limit
 from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.storage import Site
 
 Make = Callable[..., Any]
 Change = Callable[[Path], object]
@@ -77,7 +78,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
 def test_broken_models(change: Change, words: str, tiny_model: Make, tmp_path: Path) -> None:
     shutil.copytree(tiny_model("bert"), tmp_path / "copy")
     change(tmp_path / "copy")
-    files = fetch_model(ModelSource(uri="file://./copy"), tmp_path)
+    files = fetch_model(ModelSource(uri="file://./copy"), Site(tmp_path))
     with pytest.raises(ModelUnsuitable, match=words) as caught:
         load(files)
     problem = caught.value.problems[0]
@@ -96,7 +97,7 @@ def test_a_model_with_code_of_its_own(tiny_model: Make, tmp_path: Path, monkeypa
         copy
     )
     with pytest.raises(UnsafeModel, match="its own Python code") as caught:
-        load(fetch_model(ModelSource(uri="file://./copy"), tmp_path))
+        load(fetch_model(ModelSource(uri="file://./copy"), Site(tmp_path)))
     assert caught.value.problems[0].where == "spec.model.uri"
     assert not (tmp_path / "ran").exists()
 
@@ -113,12 +114,12 @@ def test_half_precision_becomes_single(tiny_model: Make, tmp_path: Path) -> None
 
     shutil.copytree(tiny_model("bert"), tmp_path / "copy")
     AutoModel.from_pretrained(tmp_path / "copy", dtype=torch.bfloat16).save_pretrained(tmp_path / "copy")
-    files = fetch_model(ModelSource(uri="file://./copy"), tmp_path)
+    files = fetch_model(ModelSource(uri="file://./copy"), Site(tmp_path))
     assert {weight.dtype for weight in load(files).parameters()} == {torch.float32}
 
 
 def test_a_head_for_other_labels_is_replaced(tiny_model: Make, tmp_path: Path) -> None:
-    files = fetch_model(ModelSource(uri=tiny_model("bert", labels=5).as_uri()), tmp_path)
+    files = fetch_model(ModelSource(uri=tiny_model("bert", labels=5).as_uri()), Site(tmp_path))
     kept, new = load(files, tuple("abcde")), load(files)
     assert (kept.classifier.out_features, new.classifier.out_features) == (5, 3)
     again = load(files, tuple("abcde"), seed=9)
@@ -127,7 +128,7 @@ def test_a_head_for_other_labels_is_replaced(tiny_model: Make, tmp_path: Path) -
 
 
 def test_a_new_head_comes_from_the_seed(tiny_model: Make, tmp_path: Path) -> None:
-    files = fetch_model(ModelSource(uri=tiny_model("bert").as_uri()), tmp_path)
+    files = fetch_model(ModelSource(uri=tiny_model("bert").as_uri()), Site(tmp_path))
     one, same, other = (load(files, seed=seed).classifier.weight for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)

@@ -1,15 +1,25 @@
 import hashlib
+import json
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from finetune_api.failures import OutputExists, OutputNotWritable
+from finetune_api.failures import Fenced, OutputExists, OutputNotWritable
 from finetune_api.manifest import MANIFEST_NAME, Lineage, Manifest
 from finetune_api.outcome import Outcome
+from finetune_api.output import Output
 from finetune_trainer.output.publish import OutputFolder, list_files
+from finetune_trainer.storage import Site
 
-FILES = {"README.md": b"# Card\n", "model/config.json": b"{}", "model/model.safetensors": bytes(5_000), "report/a": b""}
+FILES = {
+    "README.md": b"# Card\n",
+    "model/config.json": b"{}",
+    "model/model.safetensors": bytes(5_000),
+    "report/report.json": b"{}",
+    "report/z": b"",
+}
 NONE = "0" * 64
 
 
@@ -25,7 +35,7 @@ def staged(tmp_path: Path) -> Path:
 @pytest.fixture
 def output(tmp_path: Path) -> OutputFolder:
     """Where it goes."""
-    return OutputFolder("file://./runs/", tmp_path, "reviews", "uid-1")
+    return OutputFolder(Output(uri="file://./runs/"), Site(tmp_path), "reviews", "uid-1")
 
 
 def manifest_of(staged: Path) -> Manifest:
@@ -54,11 +64,12 @@ def test_the_manifest_lists_every_file_with_size_and_hash(staged: Path) -> None:
 def test_what_is_published(output: OutputFolder, staged: Path, tmp_path: Path) -> None:
     told: list[int] = []
     output.claim()
-    digest = output.publish(staged, manifest_of(staged), told.append)
+    artifacts = output.publish(staged, manifest_of(staged), told.append)
     folder = tmp_path / "runs" / "reviews" / "uid-1"
     assert {path: (folder / path).read_bytes() for path in FILES} == FILES
     content = (folder / MANIFEST_NAME).read_bytes()
-    assert digest == hashlib.sha256(content).hexdigest()
+    assert artifacts.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert artifacts.model == (folder / "model").as_uri()
     assert Manifest.model_validate_json(content) == manifest_of(staged).model_copy(
         update={"created_at": Manifest.model_validate_json(content).created_at}
     )
@@ -76,25 +87,91 @@ def test_the_manifest_comes_last(output: OutputFolder, staged: Path, tmp_path: P
     assert manifest.exists()
 
 
-@pytest.mark.causes("OutputExists")
-def test_a_folder_is_claimed_once(output: OutputFolder, tmp_path: Path) -> None:
+def again(tmp_path: Path, uid: str = "uid-1") -> OutputFolder:
+    return OutputFolder(Output(uri="file://./runs"), Site(tmp_path), "reviews", uid)
+
+
+def test_each_attempt_takes_the_next_number(output: OutputFolder, tmp_path: Path) -> None:
+    (tmp_path / "runs/reviews/uid-1/claims").mkdir(parents=True)
+    (tmp_path / "runs/reviews/uid-1/claims/notes.txt").write_text("not a claim")
+    attempts = [output, again(tmp_path), again(tmp_path), again(tmp_path, "uid-2")]
+    for attempt in attempts:
+        attempt.claim()
+    assert [attempt.attempt for attempt in attempts] == [1, 2, 3, 1]
+    assert json.loads((tmp_path / "runs/reviews/uid-1/claims/2").read_text()).keys() == {"time", "host"}
+
+
+def test_attempts_that_start_together_get_numbers_of_their_own(tmp_path: Path) -> None:
+    attempts = [again(tmp_path) for _ in range(8)]
+    threads = [threading.Thread(target=attempt.claim) for attempt in attempts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(attempt.attempt for attempt in attempts) == list(range(1, 9))
+
+
+@pytest.mark.causes("Fenced")
+def test_an_older_attempt_commits_nothing(output: OutputFolder, staged: Path, tmp_path: Path) -> None:
     output.claim()
-    assert output.claimed
-    other = OutputFolder("file://./runs", tmp_path, "reviews", "uid-1")
-    with pytest.raises(OutputExists):
-        other.claim()
-    assert not other.claimed
-    OutputFolder("file://./runs", tmp_path, "reviews", "uid-2").claim()
+    newer = again(tmp_path)
+
+    def overtaken(_bytes: int) -> None:
+        if not newer.attempt:
+            newer.claim()
+
+    with pytest.raises(Fenced, match=r"attempt 2 has taken over .* from this one, attempt 1"):
+        output.publish(staged, manifest_of(staged), overtaken)
+    assert not output.committed
+    assert not (tmp_path / "runs/reviews/uid-1" / MANIFEST_NAME).exists()
+    newer.publish(staged, manifest_of(staged), done)
+    assert newer.committed
 
 
-@pytest.mark.causes("OutputExists")
-def test_a_finished_run_is_never_written_over(output: OutputFolder, staged: Path, tmp_path: Path) -> None:
+@pytest.mark.causes("Fenced")
+def test_two_attempts_never_both_commit(output: OutputFolder, staged: Path, tmp_path: Path) -> None:
+    """The older one commits after the newer one has looked."""
     output.claim()
     output.publish(staged, manifest_of(staged), done)
-    (tmp_path / "runs" / "reviews" / "uid-1" / "claims" / "1").unlink()
-    with pytest.raises(OutputExists, match="already holds a finished run") as caught:
-        OutputFolder("file://./runs", tmp_path, "reviews", "uid-1").claim()
+    newer = again(tmp_path)
+    newer.claim()
+    before = (tmp_path / "runs/reviews/uid-1" / MANIFEST_NAME).read_bytes()
+    with pytest.raises(Fenced, match="another attempt finished"):
+        newer.publish(staged, manifest_of(staged), done)
+    assert (tmp_path / "runs/reviews/uid-1" / MANIFEST_NAME).read_bytes() == before
+
+
+@pytest.mark.causes("OutputExists")
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        ("another spec", "another job or spec"),
+        ("manifest", "manifest can't be read"),
+        ("model/config.json", r"model/config\.json is missing or cut"),
+        ("report/report.json", r"report/report\.json was changed"),
+    ],
+)
+def test_a_finished_run_is_never_written_over(
+    output: OutputFolder, staged: Path, tmp_path: Path, spoilt: str, message: str
+) -> None:
+    folder = tmp_path / "runs" / "reviews" / "uid-1"
+    output.claim()
+    output.publish(staged, manifest_of(staged), done)
+    if spoilt == "manifest":
+        (folder / MANIFEST_NAME).write_text("{}")
+    elif spoilt == "report/report.json":
+        (folder / spoilt).write_bytes(b"}{")
+    elif spoilt != "another spec":
+        (folder / spoilt).unlink()
+    with pytest.raises(OutputExists, match=message) as caught:
+        again(tmp_path).finished("1" * 64 if spoilt == "another spec" else NONE)
     assert caught.value.problems[0].where == "spec.output.uri"
+
+
+def test_no_finished_run(output: OutputFolder) -> None:
+    output.claim()
+    output.put("report/report.json", b"of an attempt that failed")
+    assert output.finished(NONE) is None
 
 
 @pytest.mark.causes("OutputNotWritable")
@@ -102,7 +179,7 @@ def test_a_claim_shows_before_training_that_nothing_can_be_written(output: Outpu
     (tmp_path / "runs").write_text("a file where the folder should be")
     with pytest.raises(OutputNotWritable):
         output.claim()
-    assert not output.claimed
+    assert not output.attempt
 
 
 @pytest.mark.causes("OutputNotWritable")
@@ -142,7 +219,7 @@ def test_a_manifest_can_be_taken_back_by_who_wrote_it(output: OutputFolder, stag
     manifest = tmp_path / "runs" / "reviews" / "uid-1" / MANIFEST_NAME
     output.claim()
     output.publish(staged, manifest_of(staged), done)
-    OutputFolder("file://./runs", tmp_path, "reviews", "uid-1").withdraw()
+    OutputFolder(Output(uri="file://./runs"), Site(tmp_path), "reviews", "uid-1").withdraw()
     assert manifest.exists()
     output.withdraw()
     assert not manifest.exists()

@@ -16,6 +16,7 @@ from finetune_api.report import Report
 from finetune_trainer.cli.machine import JsonObserver
 from finetune_trainer.manifest import load_job
 from finetune_trainer.run import run_job
+from finetune_trainer.storage import Site
 from finetune_trainer.unexpected import as_failure
 
 Job = Callable[..., str]
@@ -150,12 +151,17 @@ def test_an_output_that_can_not_be_written(place: str, job: Job, cli: Cli, tmp_p
 
 
 @pytest.mark.causes("OutputExists")
-def test_a_finished_run_is_not_overwritten(job: Job, cli: Cli, tmp_path: Path) -> None:
+def test_a_finished_run_stands(job: Job, cli: Cli, tmp_path: Path) -> None:
+    """The same job again ends at once with the same result; another one must not touch it."""
     path = Path(job(training={"maxSteps": 1}))
     path.write_text(path.read_text().replace("name: tiny", "name: tiny\n  uid: one"))
-    assert cli("run", path).code == 0
+    first = cli("run", path, "--json")
+    assert first.code == 0
     before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
-    ended = cli("run", path)
+    again = cli("run", path, "--json")
+    assert (again.code, [event["event"] for event in again.events]) == (0, ["message", "result"])
+    assert again.report.evaluation == first.report.evaluation
+    ended = cli("run", path, "--set", "training.maxSteps=2")
     assert (ended.code, "OutputExists" in ended.err) == (73, True)
     assert {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()} == before
 
@@ -170,7 +176,7 @@ class Clumsy(JsonObserver):
 @pytest.mark.causes("InternalError")
 def test_a_defect_is_told_as_one(job: Job, tmp_path: Path) -> None:
     loaded = load_job(job())
-    result = run_job(loaded.job, loaded.base, "one", Clumsy())
+    result = run_job(loaded.job, Site(loaded.base), "one", Clumsy())
     assert isinstance(result.failure, InternalError)
     assert int(result.failure.exit_code) == 70
     problem = result.failure.problems[0]

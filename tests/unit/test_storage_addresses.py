@@ -36,16 +36,30 @@ def test_files_are_relative_to_the_manifest_unless_they_begin_with_a_slash(uri: 
         ("s3://models/a%20b.csv", "models", "a%20b.csv"),
         ("gs://models/a/", "models", "a"),
         ("az://container/a", "container", "a"),
+        ("pvc://models", "models", ""),
+        ("pvc://models.v2/a%20b/", "models.v2", "a%20b"),
+        ("configmap://tickets/train.csv", "tickets", "train.csv"),
     ],
 )
 def test_objects_have_a_bucket_and_a_literal_key(uri: str, bucket: str, path: str) -> None:
     address = parse_address(uri, BASE)
     assert (address.bucket, address.path) == (bucket, path)
-    assert address.local is None
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3:///key", "s3://a b/key", "s3://-x/key", "file://", "http://x/y", "rows.csv", "s3:x"]
+    "uri",
+    [
+        "s3:///key",
+        "s3://a b/key",
+        "s3://-x/key",
+        "file://",
+        "http://x/y",
+        "rows.csv",
+        "s3:x",
+        "pvc://A/b",
+        "pvc://a/../b",
+        "configmap://a",
+    ],
 )
 def test_what_is_no_address_is_refused_with_a_pattern_to_follow(uri: str) -> None:
     with pytest.raises(SpecInvalid) as caught:
@@ -53,7 +67,9 @@ def test_what_is_no_address_is_refused_with_a_pattern_to_follow(uri: str) -> Non
     assert "://" in caught.value.problems[0].hint
 
 
-@pytest.mark.parametrize("uri", ["file:///a/with space/100%.csv", "file:///a/ü#?.csv", "s3://models/a/b%20c"])
+@pytest.mark.parametrize(
+    "uri", ["file:///a/with space/100%.csv", "file:///a/ü#?.csv", "s3://models/a/b%20c", "pvc://a/b"]
+)
 def test_an_address_reads_back_what_it_prints(uri: str) -> None:
     address = parse_address(uri.replace("%.", "%25."), BASE)
     assert parse_address(str(address), Path("/elsewhere")) == address

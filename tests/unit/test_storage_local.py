@@ -1,6 +1,5 @@
 import errno
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,65 +12,12 @@ from finetune_api.failures import (
     PermissionDenied,
     StorageUnavailable,
 )
-from finetune_trainer.storage import open_folder
+from finetune_trainer.storage import Site, open_folder
 from finetune_trainer.storage.disk_errors import reading, writing
 
 
-def test_what_is_put_can_be_listed_read_and_deleted(tmp_path: Path) -> None:
-    folder = open_folder("file://./out", tmp_path)
-    source = tmp_path / "weights.bin"
-    source.write_bytes(b"\0\1\2")
-    folder.put("model/weights.bin", source)
-    folder.put("README.md", b"# hello")
-    assert folder.list() == [("README.md", 7), ("model/weights.bin", 3)]
-    assert folder.list("model") == folder.list("model/") == [("model/weights.bin", 3)]
-    assert folder.get("model/weights.bin") == b"\0\1\2"
-    folder.delete("README.md")
-    folder.delete("README.md")
-    assert not folder.exists("README.md")
-    assert folder.exists("model/weights.bin")
-    assert not folder.exists("model")
-
-
-def test_put_replaces_the_whole_content(tmp_path: Path) -> None:
-    folder = open_folder("file://.", tmp_path)
-    folder.put("a", b"long content")
-    folder.put("a", b"short")
-    assert folder.get("a") == b"short"
-
-
 def test_an_absent_folder_is_an_empty_one(tmp_path: Path) -> None:
-    assert open_folder("file://./nowhere", tmp_path).list() == []
-
-
-@pytest.mark.causes("OutputExists")
-def test_put_new_leaves_what_is_there(tmp_path: Path) -> None:
-    folder = open_folder("file://.", tmp_path)
-    folder.put_new("MANIFEST.json", b"first")
-    with pytest.raises(OutputExists, match=r"MANIFEST\.json exists already"):
-        folder.put_new("MANIFEST.json", b"second")
-    assert folder.get("MANIFEST.json") == b"first"
-    assert [p.name for p in tmp_path.iterdir()] == ["MANIFEST.json"]
-
-
-def test_of_many_writers_of_a_new_file_exactly_one_wins(tmp_path: Path) -> None:
-    folder = open_folder("file://.", tmp_path)
-    won: list[int] = []
-
-    def write(number: int) -> None:
-        try:
-            folder.put_new("claim", str(number).encode() * 1000)
-        except OutputExists:
-            return
-        won.append(number)
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1
-    assert folder.get("claim") == str(won[0]).encode() * 1000
+    assert open_folder("file://./nowhere", Site(tmp_path)).list() == []
 
 
 def test_file_systems_without_links_keep_what_is_there_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +25,7 @@ def test_file_systems_without_links_keep_what_is_there_too(tmp_path: Path, monke
         raise OSError(errno.EPERM, "this file system has no links")
 
     monkeypatch.setattr(os, "link", refuse)
-    folder = open_folder("file://.", tmp_path)
+    folder = open_folder("file://.", Site(tmp_path))
     folder.put_new("MANIFEST.json", b"first")
     with pytest.raises(OutputExists):
         folder.put_new("MANIFEST.json", b"second")
@@ -88,11 +34,11 @@ def test_file_systems_without_links_keep_what_is_there_too(tmp_path: Path, monke
 
 def test_unfinished_writes_are_not_listed(tmp_path: Path) -> None:
     (tmp_path / ".0123456789abcdef.partial").write_bytes(b"half")
-    assert open_folder("file://.", tmp_path).list() == []
+    assert open_folder("file://.", Site(tmp_path)).list() == []
 
 
 def test_fetch_gives_the_file_itself_and_download_a_copy(tmp_path: Path) -> None:
-    folder = open_folder("file://.", tmp_path)
+    folder = open_folder("file://.", Site(tmp_path))
     folder.put("a/b.txt", b"x")
     assert folder.fetch("a/b.txt", tmp_path / "scratch") == tmp_path / "a/b.txt"
     folder.download("a/b.txt", tmp_path / "deep/copy.txt")
@@ -103,24 +49,24 @@ def test_fetch_gives_the_file_itself_and_download_a_copy(tmp_path: Path) -> None
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a/../../b", "", "a\\b", "a\0b"])
 def test_no_path_leaves_its_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match="not a path inside"):
-        open_folder("file://.", tmp_path).get(path)
+        open_folder("file://.", Site(tmp_path)).get(path)
 
 
 def test_the_opener_chooses_the_failure_for_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="does not exist"):
-        open_folder("file://.", tmp_path).get("a.csv")
+        open_folder("file://.", Site(tmp_path)).get("a.csv")
     with pytest.raises(ModelNotFound, match="does not exist"):
-        open_folder("file://.", tmp_path, missing=ModelNotFound).fetch("config.json", tmp_path)
+        open_folder("file://.", Site(tmp_path), missing=ModelNotFound).fetch("config.json", tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataNotFound, match="is a folder"):
-        open_folder("file://.", tmp_path).get("folder")
+        open_folder("file://.", Site(tmp_path)).get("folder")
 
 
 @pytest.mark.causes("OutputNotWritable")
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("not a folder")
     with pytest.raises(OutputNotWritable, match="in the way"):
-        open_folder("file://./out", tmp_path).put("a.txt", b"x")
+        open_folder("file://./out", Site(tmp_path)).put("a.txt", b"x")
 
 
 def test_a_disk_without_room() -> None:
@@ -134,7 +80,7 @@ def test_a_disk_without_room() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 def test_what_this_user_may_not_touch(tmp_path: Path) -> None:
-    folder = open_folder("file://.", tmp_path)
+    folder = open_folder("file://.", Site(tmp_path))
     folder.put("a", b"x")
     (tmp_path / "a").chmod(0)
     with pytest.raises(PermissionDenied):

@@ -1,14 +1,27 @@
-"""What a run tells while it works. The command line shows it; the pod will serve it as metrics."""
+"""What a run tells while it works. The command line shows it, a pod serves it as metrics."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
-from finetune_api.outcome import Progress
+from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 
 Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What training has done so far, counted."""
+
+    samples: int = 0
+    """Rows, one more each time that it is trained on."""
+    tokens: int = 0
+    """Their tokens, padding not counted."""
+    gradient_norm: float = 0.0
+    """Norm of the last step's gradient, before clipping."""
 
 
 class RunObserver(Protocol):
@@ -32,11 +45,17 @@ class RunObserver(Protocol):
     def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:
         """The model is loaded; training can begin."""
 
-    def trained(self, progress: Progress) -> None:
+    def claimed(self, attempt: int) -> None:
+        """The output is this run's, under that number."""
+
+    def trained(self, progress: Progress, tally: Tally) -> None:
         """An optimiser step is done."""
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
         """The model was measured on the validation rows."""
+
+    def measured(self, evaluation: EvaluationResult, split: str) -> None:
+        """The tuned model was measured on the held-out rows of `split`."""
 
     def finished(self, report: Report, uri: str) -> None:
         """The run is over, well or not, and its output is at `uri`."""

@@ -1,10 +1,11 @@
-"""How long training is meant to be: what a run does, and what `validate` foretells. Pure."""
+"""How long training is meant to be, and by which values: what a run does, and what `validate` foretells. Pure."""
 
 import math
 from dataclasses import dataclass
 
+from finetune_api.failures import ModelUnsuitable
 from finetune_api.job import Spec
-from finetune_api.resolved import Resolved
+from finetune_api.resolved import Resolved, resolve
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,15 @@ def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
     an_epoch = math.ceil(rows / resolved.batch_size)
     total = spec.training.max_steps or math.ceil(resolved.epochs * an_epoch)
     return Steps(an_epoch, total, spec.evaluation.every_steps or an_epoch)
+
+
+def resolve_values(spec: Spec, limit: int) -> Resolved:
+    """The values in force for a model that takes `limit` tokens: a default is cut to that.
+
+    Raises `ModelUnsuitable` where the spec itself asks for more.
+    """
+    resolved, wanted = resolve(spec), spec.data.max_length
+    if wanted is not None and wanted > limit:
+        message, hint = f"{wanted} tokens are more than the model can take", f"use at most {limit}, or leave it out"
+        raise ModelUnsuitable(message, where="spec.data.maxLength", hint=hint)
+    return resolved.model_copy(update={"max_length": min(resolved.max_length, limit)})

@@ -20,7 +20,7 @@ from finetune_trainer.data.tokens import tokenise
 from finetune_trainer.evaluation.scores import probabilities
 from finetune_trainer.models.files import fetch_model
 from finetune_trainer.models.tuned import TunedModel, load_tuned
-from finetune_trainer.storage import open_folder
+from finetune_trainer.storage import Site, open_folder
 from finetune_trainer.training.inference import predict_logits
 
 _ROWS_AT_ONCE = 1_024
@@ -61,17 +61,17 @@ class Prediction:
 
 
 def predict_rows(
-    model_uri: str, rows_uri: str, base: Path, columns: Mapping[str, str] = MappingProxyType({})
+    model_uri: str, rows_uri: str, site: Site, columns: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Prediction]:
     """Predict all rows of a file, in their order; rows are read and predicted in parts.
 
     `columns` says, by role (`text`, `text_pair`), where the rows have other columns than the training rows had.
     Raises the failures of loading the model and of reading the rows, `DataEmpty` where there are none.
     """
-    tuned = load_tuned(_model_folder(model_uri, base), model_uri, base)
+    tuned = load_tuned(_model_folder(model_uri, site), model_uri, site)
     roles = {role: column for role, column in columns.items() if column}
     settings = tuned.settings.model_copy(update={"columns": tuned.settings.columns.model_copy(update=roles)})
-    rows = read_texts(rows_uri, base, settings)
+    rows = read_texts(rows_uri, site, settings)
     part = list(islice(rows, _ROWS_AT_ONCE))
     if not part:
         message = "there is no row to predict"
@@ -102,14 +102,14 @@ def _prediction(row: TextRow, values: "np.ndarray[Any, Any]", tuned: TunedModel)
     return Prediction(row.text, best, scores[best], scores, pair)
 
 
-def _model_folder(uri: str, base: Path) -> Path:
+def _model_folder(uri: str, site: Site) -> Path:
     """The folder itself, or `model/` in it where it is the output of a run that was finished."""
-    folder = open_folder(uri, base, missing=ModelNotFound)
+    folder = open_folder(uri, site, missing=ModelNotFound)
     if folder.exists(MANIFEST_NAME):
-        return fetch_model(ModelSource(uri=f"{uri.rstrip('/')}/model"), base).folder
+        return fetch_model(ModelSource(uri=f"{uri.rstrip('/')}/model"), site).folder
     if not folder.exists(INFERENCE_NAME):
         raise ModelNotFound(f"no tuned model at {uri}", hint=_what_is_there([path for path, _ in folder.list()]))
-    return fetch_model(ModelSource(uri=uri), base).folder
+    return fetch_model(ModelSource(uri=uri), site).folder
 
 
 def _what_is_there(paths: list[str]) -> str:

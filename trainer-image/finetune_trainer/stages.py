@@ -13,7 +13,7 @@ from finetune_api.manifest import Lineage
 from finetune_api.metrics import Metric, metric_named
 from finetune_api.outcome import EvaluationResult
 from finetune_api.report import CurvePoint, Parameters, Report
-from finetune_api.resolved import Resolved, resolve
+from finetune_api.resolved import Resolved
 from finetune_api.training import Precision
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.batches import BatchPlan
@@ -28,7 +28,8 @@ from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import describe_hardware
 from finetune_trainer.output.publish import OutputFolder
-from finetune_trainer.plan import plan_steps
+from finetune_trainer.plan import plan_steps, resolve_values
+from finetune_trainer.storage import Site
 from finetune_trainer.tasks.sequence_classification import Logits, SequenceClassification
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.dropout import fast_dropout
@@ -59,7 +60,7 @@ class Ready:
     accelerator: Accelerator
 
 
-def prepare_model(task: SequenceClassification, base: Path, notes: Notes, observer: RunObserver) -> Ready:
+def prepare_model(task: SequenceClassification, site: Site, notes: Notes, observer: RunObserver) -> Ready:
     """Fetch and load the model, tokenise the rows, apply the method.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
@@ -67,9 +68,9 @@ def prepare_model(task: SequenceClassification, base: Path, notes: Notes, observ
     spec = task.spec
     precision = choose_precision(spec.training.precision)
     notes.hardware = describe_hardware(use_allotted_cpus(), precision)
-    files = fetch_model(spec.model, base)
+    files = fetch_model(spec.model, site)
     tokenizer = load_tokenizer(files)
-    resolved = _resolve(task, position_limit(files, tokenizer))
+    resolved = resolve_values(spec, position_limit(files, tokenizer))
     tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
     model = task.load(files, tokenizer).to(accelerator.device)
@@ -140,6 +141,7 @@ def evaluate(
         best=notes.evaluation.best,
     )
     notes.details = task.details(split, logits, baseline)
+    observer.measured(notes.evaluation, split)
 
 
 def export(task: SequenceClassification, ready: Ready, staged: Path, lineage: Lineage, notes: Notes) -> None:
@@ -148,10 +150,11 @@ def export(task: SequenceClassification, ready: Ready, staged: Path, lineage: Li
 
     model_folder = staged / "model"
     model_folder.mkdir(parents=True)
-    merge = ready.adapted.merge if task.spec.output.merge_adapter else None
-    (merge or ready.adapted.save)(model_folder)
-    ready.tokenizer.save_pretrained(model_folder)
-    task.save_settings(model_folder, ready.resolved.max_length)
+    with notes.timed("export"):
+        merge = ready.adapted.merge if task.spec.output.merge_adapter else None
+        (merge or ready.adapted.save)(model_folder)
+        ready.tokenizer.save_pretrained(model_folder)
+        task.save_settings(model_folder, ready.resolved.max_length)
     report = notes.report()
     for path, text in _report_files(report).items():
         (staged / path).parent.mkdir(exist_ok=True)
@@ -177,16 +180,6 @@ def _report_files(report: Report) -> dict[str, str]:
 def evaluation_split(task: SequenceClassification) -> str:
     """The split that the final figures come from: test, else validation, else the training rows."""
     return next(split for split in ("test", "validation", "train") if split in task.data.splits)
-
-
-def _resolve(task: SequenceClassification, limit: int) -> Resolved:
-    resolved, wanted = resolve(task.spec), task.spec.data.max_length
-    if wanted is not None and wanted > limit:
-        hint = f"use at most {limit}, or leave it out"
-        raise ModelUnsuitable(
-            f"{wanted} tokens are more than the model can take", where="spec.data.maxLength", hint=hint
-        )
-    return resolved.model_copy(update={"max_length": min(resolved.max_length, limit)})
 
 
 def _tokenise(
@@ -251,6 +244,9 @@ def _plan(task: SequenceClassification, ready: Ready) -> TrainingPlan:
 
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:
+    if not measured:
+        message = "the untouched model's outputs are not numbers"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint="its weights are damaged; get the model again")
     if metric.name not in measured:
         message = f"{metric.name} can't be computed on the validation rows: they lack a class, or the label is unknown"
         hint = "use a larger data.split.validation, or another metric"

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from finetune_api.exit_codes import ExitCode
+from finetune_api.pod import PORT
 from finetune_trainer import __version__
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.lines import drop_output
@@ -116,6 +117,22 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
     columns = {"text": text, "text_pair": text_pair}
     with _debugging(debug):
         predict_command(model, rows, columns, output_format, Path(output) if output else None)
+
+
+@app.command()
+def pod(
+    run_file: Annotated[
+        str, typer.Option("--run-file", metavar="FILE", help="The order; by default where the operator mounts it.")
+    ] = "",
+    root: Annotated[
+        Path, typer.Option("--root", metavar="FOLDER", hidden=True, help="Stands for / in the places of a pod.")
+    ] = Path("/"),
+    port: Annotated[int, typer.Option("--port", hidden=True, help="Port to serve on; 0 takes a free one.")] = PORT,
+) -> None:
+    """Carry out the operator's order: what a pod runs."""
+    from finetune_trainer.cli.podding import pod_command
+
+    raise typer.Exit(pod_command(run_file, root, port))
 
 
 @app.command()

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from finetune_api.outcome import Progress
+from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Advance, Tally
 
 
 class JsonObserver:
@@ -49,13 +49,20 @@ class JsonObserver:
         dumped = resolved.model_dump(mode="json", by_alias=True)
         self._write("model", parameters=parameters.model_dump(by_alias=True), resolved=dumped, hardware=hardware)
 
-    def trained(self, progress: Progress) -> None:
+    def claimed(self, attempt: int) -> None:
+        """`{"event": "claim", "attempt": ...}`."""
+        self._write("claim", attempt=attempt)
+
+    def trained(self, progress: Progress, _tally: Tally) -> None:
         """`{"event": "progress", ...}` with the fields of `status.progress`."""
         self._write("progress", **progress.model_dump(mode="json", by_alias=True))
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
         """`{"event": "evaluation", "step": ..., "metrics": {...}, "best": ...}`."""
         self._write("evaluation", step=step, metrics=metrics, best=is_best)
+
+    def measured(self, evaluation: EvaluationResult, split: str) -> None:
+        """Nothing: `result` holds it all."""
 
     def finished(self, report: Report, uri: str) -> None:
         """`{"event": "result", "output": ..., "report": {...}}`."""

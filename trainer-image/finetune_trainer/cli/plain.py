@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from finetune_api.outcome import Progress
+from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
@@ -18,7 +18,7 @@ from finetune_trainer.cli.words import (
     progress_line,
     summary_lines,
 )
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Advance, Tally
 
 _SECONDS_BETWEEN = 5.0
 
@@ -26,8 +26,9 @@ _SECONDS_BETWEEN = 5.0
 class PlainObserver:
     """Writes a line for each thing that happens, and for training one every few seconds."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, seconds_between: float = _SECONDS_BETWEEN) -> None:
         self._lines = Lines(stream or sys.stderr)
+        self._seconds_between = seconds_between
         self._last = time.monotonic()
 
     def phase(self, name: str) -> None:
@@ -52,10 +53,10 @@ class PlainObserver:
             nonlocal done
             done += rows
             if self._is_due():
-                self._write(f"{what}: {done}/{total}")
+                self._write(f"{what}: {done}/{total} ({100 * done / max(1, total):.0f} %)")
 
         yield advance
-        if time.monotonic() - start > _SECONDS_BETWEEN:
+        if time.monotonic() - start > self._seconds_between:
             self._write(f"{what}: done in {duration(time.monotonic() - start)}")
 
     def data_ready(self, report: DataReport) -> None:
@@ -69,7 +70,12 @@ class PlainObserver:
         for line in model_line(parameters, resolved, hardware):
             self._write(line)
 
-    def trained(self, progress: Progress) -> None:
+    def claimed(self, attempt: int) -> None:
+        """Say so if there were attempts before."""
+        if attempt > 1:
+            self.said(f"attempt {attempt} at this output")
+
+    def trained(self, progress: Progress, _tally: Tally) -> None:
         """Write how training goes, every few seconds and at the end."""
         if self._is_due() or progress.step == progress.total_steps:
             self._write(progress_line(progress))
@@ -78,6 +84,9 @@ class PlainObserver:
         """Write the metrics on the validation rows."""
         self._write(evaluation_line(step, metrics, is_best))
 
+    def measured(self, evaluation: EvaluationResult, split: str) -> None:
+        """Nothing: the end shows it all."""
+
     def finished(self, report: Report, uri: str) -> None:
         """Write how it ended."""
         for line in summary_lines(report, uri):
@@ -85,7 +94,7 @@ class PlainObserver:
 
     def _is_due(self) -> bool:
         now = time.monotonic()
-        if now - self._last < _SECONDS_BETWEEN:
+        if now - self._last < self._seconds_between:
             return False
         self._last = now
         return True

@@ -28,8 +28,9 @@ def predict_command(model: str, rows: str, columns: dict[str, str], form: str, o
         sys.stderr.write("reading texts from the terminal, one a line; Ctrl-D ends\n")
     quiet_libraries()
     from finetune_trainer.prediction import predict_rows
+    from finetune_trainer.storage import Site
 
-    predictions = predict_rows(as_uri(model), rows if rows == _STDIN else as_uri(rows), Path.cwd(), columns)
+    predictions = predict_rows(as_uri(model), rows if rows == _STDIN else as_uri(rows), Site(Path.cwd()), columns)
     with _target(output, predictions) as (stream, found):
         WRITERS[kind](found, stream)
 

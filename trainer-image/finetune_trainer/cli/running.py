@@ -1,26 +1,21 @@
 """`finetune-trainer run`."""
 
 import secrets
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from finetune_api.exit_codes import ExitCode
-from finetune_api.outcome import Outcome
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.lines import Lines
 from finetune_trainer.cli.local import local_notes
 from finetune_trainer.cli.quiet import quiet_libraries
 from finetune_trainer.cli.words import place
 from finetune_trainer.manifest import load_job
+from finetune_trainer.signals import stop_signals
 
 if TYPE_CHECKING:
     from finetune_trainer.observer import RunObserver
-    from finetune_trainer.run import RunResult
 
 
 def run_command(job: str, overrides: list[str], output: str, *, as_json: bool, debug: bool) -> int:
@@ -32,22 +27,16 @@ def run_command(job: str, overrides: list[str], output: str, *, as_json: bool, d
     for note in local_notes(loaded.job):
         observer.warned(note)
     quiet_libraries()
-    with _stop_signals():
+    with stop_signals():
         from finetune_trainer.run import run_job
+        from finetune_trainer.storage import Site
 
-        result = run_job(loaded.job, loaded.base, loaded.job.metadata.uid or local_uid(), observer)
+        result = run_job(loaded.job, Site(loaded.base), loaded.job.metadata.uid or local_uid(), observer)
     if result.failure is not None:
         print_failure(result.failure, as_json=as_json, debug=debug)
         if result.artifacts.report and not as_json:
             Lines(sys.stderr).write(f"  report: {place(result.artifacts.report)}")
-    return exit_code(result)
-
-
-def exit_code(result: "RunResult") -> int:
-    """What the process ends with."""
-    if result.failure is not None:
-        return int(result.failure.exit_code)
-    return int(ExitCode.GATE_FAILED if result.report.outcome is Outcome.GATE_FAILED else ExitCode.DONE)
+    return int(result.exit_code)
 
 
 def as_uri(path: str) -> str:
@@ -74,22 +63,3 @@ def _observer(*, as_json: bool) -> "RunObserver":
     from finetune_trainer.cli.terminal import TerminalObserver
 
     return TerminalObserver(Console(stderr=True))
-
-
-@contextmanager
-def _stop_signals() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP like the keyboard's interrupt: the run ends in order and says so.
-
-    What is ignored already stays so (`nohup`).
-    """
-
-    def stop(_number: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    watched = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, stop) for number in watched}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -10,7 +10,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from finetune_api.outcome import Outcome, Progress
+from finetune_api.outcome import EvaluationResult, Outcome, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.words import (
@@ -23,7 +23,7 @@ from finetune_trainer.cli.words import (
     place,
     predict_command_line,
 )
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Advance, Tally
 
 _STYLE = {
     Outcome.SUCCEEDED: "bold green",
@@ -73,7 +73,12 @@ class TerminalObserver:
         for line in model_line(parameters, resolved, hardware):
             self._print(line)
 
-    def trained(self, progress: Progress) -> None:
+    def claimed(self, attempt: int) -> None:
+        """Say so if there were attempts before."""
+        if attempt > 1:
+            self.said(f"attempt {attempt} at this output")
+
+    def trained(self, progress: Progress, _tally: Tally) -> None:
         """Move the training bar."""
         if self._bars is None:
             self._bars = self._new_bars(transient=True)
@@ -86,6 +91,9 @@ class TerminalObserver:
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
         """Print the metrics on the validation rows above the bar."""
         self._print(evaluation_line(step, metrics, is_best), "green" if is_best else None)
+
+    def measured(self, evaluation: EvaluationResult, split: str) -> None:
+        """Nothing: the end shows it all."""
 
     def finished(self, report: Report, uri: str) -> None:
         """Print the table, the gates and where everything is."""

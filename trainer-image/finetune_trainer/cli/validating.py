@@ -21,7 +21,7 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
     Raises the failures of both, unless they are told as JSON.
     """
     try:
-        loaded = load_job(job, overrides)
+        loaded = load_job(job, overrides, to_run=not spec_only)
         report = None if spec_only else _check_data(loaded)
     except JobFailure as failure:
         if not as_json:
@@ -42,12 +42,13 @@ def _check_data(loaded: LoadedJob) -> "DataReport":
     quiet_libraries()
     from finetune_trainer.agreement import check_agreement
     from finetune_trainer.data import prepare
+    from finetune_trainer.storage import Site
 
     def tell(text: str) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"{text}\n")
 
-    report = prepare(loaded.job.spec.data, base=loaded.base, progress=tell).report
+    report = prepare(loaded.job.spec.data, site=Site(loaded.base), progress=tell).report
     check_agreement(loaded.job.spec, report)
     return report
 

@@ -126,5 +126,6 @@ def summary_lines(report: Report, uri: str) -> list[str]:
     if report.failure is None:
         folder = place(uri)
         lines += [f"  model:  {folder}/model", f"  report: {folder}/report/index.html"]
-        lines.append(f"  try it: {predict_command_line(uri)}")
+        if not uri.startswith("pvc://"):  # which only pods can read
+            lines.append(f"  try it: {predict_command_line(uri)}")
     return lines

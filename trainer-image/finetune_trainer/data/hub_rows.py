@@ -38,16 +38,19 @@ def parse_hub_uri(uri: str) -> HubUri:
     return HubUri("/".join(parts[:2]), "/".join(parts[2:]))
 
 
-def fetch_file(wanted: HubUri, revision: str, field: str) -> Path:
+def fetch_file(wanted: HubUri, revision: str, field: str, token: str | None) -> Path:
     """Download one file (or find it in the hub's cache)."""
     with hub_failures(f"{_PREFIX}{wanted.repository}/{wanted.file}", field):
-        return Path(hf_hub_download(wanted.repository, wanted.file, repo_type="dataset", revision=revision or None))
+        return Path(
+            hf_hub_download(wanted.repository, wanted.file, repo_type="dataset", revision=revision or None, token=token)
+        )
 
 
-def read_data_set(repository: str, source: DataSource, place: str, field: str) -> Iterator[Row]:
+def read_data_set(repository: str, source: DataSource, place: str, field: str, token: str | None) -> Iterator[Row]:
     """Read the rows of one split; class numbers come out as the names that the data set gives them."""
+    which = {"revision": source.revision or None, "token": token}
     with hub_failures(source.uri, field):
-        names = get_dataset_split_names(repository, source.subset or None, revision=source.revision or None)
+        names = get_dataset_split_names(repository, source.subset or None, **which)
     split = source.split or _fitting(names, place, source.uri, field)
     base_name = split.partition("[")[0]
     if base_name not in names and "+" not in split:
@@ -55,7 +58,7 @@ def read_data_set(repository: str, source: DataSource, place: str, field: str) -
             f"{source.uri} has no split {base_name!r}", where=f"{field}.split", hint=f"it has: {', '.join(names)}"
         )
     with hub_failures(source.uri, field):
-        rows: Dataset = load_dataset(repository, source.subset or None, split=split, revision=source.revision or None)
+        rows: Dataset = load_dataset(repository, source.subset or None, split=split, **which)
     unpack = _class_names(rows.features)
     for number, values in enumerate(rows, start=1):
         named = {name: unpack[name](value) if name in unpack else value for name, value in values.items()}

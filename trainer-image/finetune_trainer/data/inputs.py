@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from finetune_api.failures import ColumnMissing, DataUnreadable, Problem
 from finetune_api.inference import InferenceSettings
@@ -11,6 +10,7 @@ from finetune_trainer.data.columns import suggest
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.rows import Bad, Row, at, shown
 from finetune_trainer.data.sources import STDIN, read_rows
+from finetune_trainer.storage import Site
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TextRow:
     place: Place
 
 
-def read_texts(uri: str, base: Path, settings: InferenceSettings) -> Iterator[TextRow]:
+def read_texts(uri: str, site: Site, settings: InferenceSettings) -> Iterator[TextRow]:
     """Read the texts of a file or of standard input (`-`).
 
     Every input row gets an output row, so a broken one is an error: raises `DataUnreadable` with file and line,
@@ -32,7 +32,7 @@ def read_texts(uri: str, base: Path, settings: InferenceSettings) -> Iterator[Te
     if settings.columns.text_pair:
         roles["text_pair"] = settings.columns.text_pair
     checked = False
-    for row in read_rows(uri, base, text_column=roles["text"]):
+    for row in read_rows(uri, site, text_column=roles["text"]):
         if isinstance(row, Bad):
             raise _unreadable(row)
         if not checked:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from finetune_api.data import Clean, DataSource
 from finetune_trainer.data.columns import check_columns
 from finetune_trainer.data.records import Record, to_record
 from finetune_trainer.data.rows import Bad
-from finetune_trainer.data.sources import Credentials, read_rows
+from finetune_trainer.data.sources import read_rows
+from finetune_trainer.storage import Site
 
 Progress = Callable[[str], None]
 _ENOUGH = 200
@@ -37,10 +37,9 @@ class Loaded:
 class Reading:
     """What reading needs to know, the same for all places."""
 
-    base: Path
+    site: Site
     roles: Mapping[str, str]
     clean: Clean
-    credentials: Credentials = None
     progress: Progress = lambda _: None
 
 
@@ -54,7 +53,7 @@ def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
 
 
 def _load_source(loaded: Loaded, source: DataSource, path: str, how: Reading) -> None:
-    rows = read_rows(source, how.base, place=loaded.place, field=path, credentials=how.credentials)
+    rows = read_rows(source, how.site, place=loaded.place, field=path)
     names: list[str] = []
     for row in rows:
         loaded.rows_read += 1

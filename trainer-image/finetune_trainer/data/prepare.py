@@ -1,7 +1,6 @@
 """From `spec.data` to splits that can be trained on, with a report of what the data is like."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,24 +25,23 @@ from finetune_trainer.data.prepared import Prepared
 from finetune_trainer.data.rules import check_bad_rows, check_not_empty, check_split
 from finetune_trainer.data.splits import SPLITS, TEST, TRAIN, VALIDATION, draw_keys, draw_rows, split_rows
 from finetune_trainer.data.strata import strata
+from finetune_trainer.storage import Site
 
 
 def prepare(
     data: Data,
     *,
-    base: Path,
+    site: Site,
     group_column: str = "",
     progress: Callable[[str], None] | None = None,
-    credentials: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Read, check, clean and split the rows of a job.
 
     Args:
         data: the job's `spec.data`.
-        base: what relative `file://` paths start from, usually the folder of the manifest.
+        site: what relative files, volumes and Secrets are here.
         group_column: column whose values are kept as `Examples.groups`.
         progress: told in words what is going on.
-        credentials: of the stores, named like the environment variables; without them the environment counts.
 
     Raises:
         ColumnMissing, DataUnreadable, DataEmpty, TooManyBadRows, LabelsUnsuitable, DataNotFound, PermissionDenied,
@@ -51,7 +49,7 @@ def prepare(
     """
     tell = progress or (lambda _: None)
     wanted = roles(data.columns, group_column)
-    how = Reading(base, wanted, data.clean, credentials, tell)
+    how = Reading(site, wanted, data.clean, tell)
     loaded = {name: load(getattr(data, name), name, how) for name in SPLITS if getattr(data, name)}
     reader = label_reader(data.labels, [record.label for record in loaded[TRAIN].records])
     usable = {name: _usable(part, reader, data.max_bad_row_ratio) for name, part in loaded.items()}

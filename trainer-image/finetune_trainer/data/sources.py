@@ -1,7 +1,7 @@
 """From a `DataSource` to rows: finds the files, fetches what is remote, and picks the reader."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -17,9 +17,17 @@ from finetune_trainer.data.json_rows import read_json, read_jsonl
 from finetune_trainer.data.parquet_rows import read_parquet
 from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.stdin_rows import read_stream
-from finetune_trainer.storage import Address, Folder, open_folder, parse_address
+from finetune_trainer.storage import (
+    Address,
+    Folder,
+    Site,
+    check_present,
+    hub_token,
+    on_disk,
+    open_address,
+    parse_address,
+)
 
-Credentials = Mapping[str, str] | None
 HUB = "hf://"
 STDIN = "-"
 _READERS: dict[DataFormat, Callable[[DataFile], Iterator[Row | Bad]]] = {
@@ -32,19 +40,18 @@ _READERS: dict[DataFormat, Callable[[DataFile], Iterator[Row | Bad]]] = {
 
 def read_rows(
     source: DataSource | str,
-    base: Path,
+    site: Site,
     *,
     place: str = "train",
     field: str = "",
     text_column: str = "text",
-    credentials: Credentials = None,
 ) -> Iterator[Row | Bad]:
     """Read the rows of `source`: a `DataSource`, a URI, or `-` for standard input.
 
-    `base` is what relative `file://` paths start from; `place` (train, validation or test) picks the split of a hub
-    data set that names none; `field` is the path of the source in the spec, for messages. On standard input, lines
-    that are neither JSON nor CSV with a column `text_column` are texts themselves. Records that can't be used come
-    out as `Bad`.
+    `site` says what relative files, volumes and Secrets are here; `place` (train, validation or test) picks the split
+    of a hub data set that names none; `field` is the path of the source in the spec, for messages. On standard input,
+    lines that are neither JSON nor CSV with a column `text_column` are texts themselves. Records that can't be used
+    come out as `Bad`.
 
     Raises `DataNotFound`, `DataUnreadable`, `PermissionDenied`, `StorageUnavailable` or `SpecInvalid`.
     """
@@ -55,34 +62,34 @@ def read_rows(
             return
         wanted = DataSource(uri=source) if isinstance(source, str) else source
         if wanted.uri.startswith(HUB):
-            yield from _hub_rows(wanted, place, field)
+            yield from _hub_rows(wanted, site, place, field)
             return
-        for file in _files(wanted, base, field, credentials, scratch):
+        for file in _files(wanted, site, field, scratch):
             yield from _READERS[file.format](file)
 
 
-def _hub_rows(source: DataSource, place: str, field: str) -> Iterator[Row | Bad]:
+def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterator[Row | Bad]:
     from finetune_trainer.data import hub_rows
 
-    wanted = hub_rows.parse_hub_uri(source.uri)
+    wanted, token = hub_rows.parse_hub_uri(source.uri), hub_token(source.secret_ref, site)
     if not wanted.file:
-        yield from hub_rows.read_data_set(wanted.repository, source, place, field)
+        yield from hub_rows.read_data_set(wanted.repository, source, place, field, token)
         return
-    path = hub_rows.fetch_file(wanted, source.revision, field)
+    path = hub_rows.fetch_file(wanted, source.revision, field, token)
     file = data_file(path, source.uri, source, field)
     yield from _READERS[file.format](file)
 
 
-def _files(
-    source: DataSource, base: Path, field: str, credentials: Credentials, scratch: Callable[[], Path]
-) -> Iterator[DataFile]:
+def _files(source: DataSource, site: Site, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
     """Find the files of a storage URI, in order of their names; each is fetched when its turn comes."""
-    address = parse_address(source.uri, base)
-    whole_folder = source.uri.endswith("/") or (address.local is not None and address.local.is_dir())
+    address = parse_address(source.uri, site.base)
+    check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
+    here = on_disk(address, site)
+    whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
     top = address if whole_folder else address.parent
-    folder = open_folder(str(top), base, credentials)
+    folder = open_address(top, site, source.secret_ref)
     for path in _known_files(folder, source) if whole_folder else [address.name]:
-        name = _name(top, path, base)
+        name = _name(top, path, site)
         described = data_file(Path(path), name, source, field)  # before a download that would be in vain
         yield replace(described, path=folder.fetch(path, scratch()))
 
@@ -99,13 +106,13 @@ def _known_files(folder: Folder, source: DataSource) -> list[str]:
     return known
 
 
-def _name(top: Address, path: str, base: Path) -> str:
+def _name(top: Address, path: str, site: Site) -> str:
     """How messages name a file: local ones by a path that an editor opens, others by their URI."""
-    if top.local is None:
+    if top.scheme != "file":
         return f"{top}/{path}"
-    local = top.local / path
+    local = Path(top.path) / path
     try:
-        return str(local.relative_to(base.absolute()))
+        return str(local.relative_to(site.base.absolute()))
     except ValueError:
         return str(local)
 

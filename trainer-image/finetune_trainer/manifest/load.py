@@ -12,7 +12,7 @@ from finetune_api.checks import semantic_problems
 from finetune_api.failures import NotBuiltYet, Problem, SpecInvalid
 from finetune_api.fields import parse_path
 from finetune_api.job import FineTuneJob
-from finetune_api.support import unsupported
+from finetune_api.support import cluster_only, unsupported
 from finetune_trainer.manifest.document import Document, compose, convert
 from finetune_trainer.manifest.overrides import apply_overrides
 from finetune_trainer.manifest.selection import job_node
@@ -32,19 +32,22 @@ class LoadedJob:
     source: dict[str, Any]
 
 
-def load_job(path: Path | str, overrides: Sequence[str] = ()) -> LoadedJob:
+def load_job(path: Path | str, overrides: Sequence[str] = (), *, to_run: bool = True) -> LoadedJob:
     """Read the job at `path` (`-` is standard input) with `overrides` such as `training.epochs=3`.
+
+    With `to_run` it must be one that can run on this machine; else one for a cluster is fine too.
 
     Raises:
         ManifestUnreadable: there is no such file, it isn't YAML, or not exactly one FineTuneJob.
-        SpecInvalid: fields are missing, unknown, of the wrong type, out of bounds or at odds; lists all of them.
+        SpecInvalid: fields are missing, unknown, of the wrong type, out of bounds, at odds, or of a cluster; lists all
+            of them.
         NotBuiltYet: the job is fine but asks for what this version can't do.
     """
     source = read_source(path)
     document = convert(job_node(compose(source.text, source.name), source.name), source.name)
     document = apply_overrides(document, list(overrides))
     job = _validated(document)
-    _check(job, document)
+    _check(job, document, to_run=to_run)
     return LoadedJob(job, source.base, document.data)
 
 
@@ -65,8 +68,9 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _check(job: FineTuneJob, document: Document) -> None:
-    wrong = _located(semantic_problems(job.spec), document)
+def _check(job: FineTuneJob, document: Document, *, to_run: bool) -> None:
+    out_of_reach = cluster_only(job.spec) if to_run else []
+    wrong = _located([*semantic_problems(job.spec), *out_of_reach], document)
     unbuilt = _located(unsupported(job.spec), document)
     if wrong:
         raise SpecInvalid(*wrong, *unbuilt)

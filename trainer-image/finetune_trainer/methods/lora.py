@@ -9,7 +9,7 @@ from torch import nn
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.method import LoRA
 from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
-from finetune_trainer.models.anatomy import body_linears, head_modules
+from finetune_trainer.models.anatomy import body_linears, head_modules, stores_weights_transposed
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -36,6 +36,7 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cach
         use_rslora=settings.rank_stabilized,
         target_modules=_targets(model, settings.target_modules),
         modules_to_save=head_modules(model),
+        fan_in_fan_out=stores_weights_transposed(model),
     )
     adapted = get_peft_model(model, config)
     adapted.peft_config["default"].base_model_name_or_path = _base_name(files)

@@ -21,6 +21,13 @@ def body_linears(model: "PreTrainedModel") -> list[str]:
     ]
 
 
+def stores_weights_transposed(model: "PreTrainedModel") -> bool:
+    """Whether the body's linear modules keep their weights as [in, out], as GPT-2's do, not as [out, in]."""
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(module, Conv1D) for module in model.modules())
+
+
 def is_in_body(model: "PreTrainedModel", name: str) -> bool:
     """Whether a module or weight belongs to the pretrained body, without its pooler."""
     return name.startswith(f"{model.base_model_prefix}.") and _POOLER not in name.split(".")

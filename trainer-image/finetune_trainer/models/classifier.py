@@ -54,6 +54,19 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
     return min(int(limit) for limit in (positions, tokenizer.model_max_length) if limit and limit > 0)
 
 
+def check_architecture(files: ModelFiles) -> None:
+    """Make sure, from the config alone, that transformers can classify with this architecture.
+
+    Raises `ModelUnsuitable`, also for a broken config, and `UnsafeModel` for a model that brings its own code.
+    """
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    config = _config(files)
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        message = f"{files.uri}: transformers has no sequence classification for {config.model_type} models"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=_BROKEN_HINT)
+
+
 def _config(files: ModelFiles) -> Any:
     from transformers import AutoConfig
 

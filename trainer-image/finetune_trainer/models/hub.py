@@ -23,7 +23,9 @@ _CASES: tuple[tuple[str, type[JobFailure], str, str, str], ...] = (
 )
 
 
-def snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> tuple[Path, str]:
+def snapshot(
+    repository: str, revision: str | None, patterns: Sequence[str], token: str | None = None
+) -> tuple[Path, str]:
     """Download the files of `owner/name` that match `patterns`; return their folder and the commit.
 
     Files that are in the hub's cache already are not fetched again, and without a network the cache must do.
@@ -36,10 +38,20 @@ def snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> 
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns), token=token))
     except Exception as error:
         raise _translated(error, repository, revision) from error
     return folder, folder.name
+
+
+def list_files(repository: str, revision: str | None, token: str | None = None) -> list[str]:
+    """Names of all files of `owner/name` on the hub. Raises as `snapshot` does."""
+    from huggingface_hub import HfApi
+
+    try:
+        return list(HfApi(token=token).list_repo_files(repository, revision=revision))
+    except Exception as error:
+        raise _translated(error, repository, revision) from error
 
 
 def _translated(error: Exception, repository: str, revision: str | None) -> Exception:

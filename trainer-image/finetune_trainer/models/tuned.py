@@ -13,6 +13,7 @@ from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.model import ModelSource
 from finetune_trainer.models.classifier import loading
 from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.storage import Site
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,7 +31,7 @@ class TunedModel:
     settings: InferenceSettings
 
 
-def load_tuned(folder: Path, uri: str, base: Path) -> TunedModel:
+def load_tuned(folder: Path, uri: str, site: Site) -> TunedModel:
     """Load the `model/` folder of a run.
 
     Raises:
@@ -46,7 +47,7 @@ def load_tuned(folder: Path, uri: str, base: Path) -> TunedModel:
         hint = "write the adapter with save_pretrained() of PEFT, which makes that file"
         raise UnsafeModel(f"{uri} has no {_ADAPTER_WEIGHTS}; pickled weights are never read", hint=hint)
     with loading(uri, "model"):
-        model = _with_adapter(folder, json.loads(adapter.read_text()), base) if adapter.is_file() else _whole(folder)
+        model = _with_adapter(folder, json.loads(adapter.read_text()), site) if adapter.is_file() else _whole(folder)
     with loading(uri, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if tokenizer.pad_token is None:
@@ -74,11 +75,11 @@ def _whole(folder: Path) -> Any:
     )
 
 
-def _with_adapter(folder: Path, adapter: dict[str, Any], base: Path) -> Any:
+def _with_adapter(folder: Path, adapter: dict[str, Any], site: Site) -> Any:
     from peft import PeftModel
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    files = _base_files(adapter, base)
+    files = _base_files(adapter, site)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     model = AutoModelForSequenceClassification.from_pretrained(
         files.folder,
@@ -91,8 +92,8 @@ def _with_adapter(folder: Path, adapter: dict[str, Any], base: Path) -> Any:
     return PeftModel.from_pretrained(model, folder)
 
 
-def _base_files(adapter: dict[str, Any], base: Path) -> ModelFiles:
+def _base_files(adapter: dict[str, Any], site: Site) -> ModelFiles:
     name, revision = adapter["base_model_name_or_path"], adapter.get("revision") or ""
     scheme = "file" if name.startswith("/") else "" if "://" in name else "hf"
     uri = f"{scheme}://{name}" if scheme else name
-    return fetch_model(ModelSource(uri=uri, revision=revision if scheme == "hf" else ""), base)
+    return fetch_model(ModelSource(uri=uri, revision=revision if scheme == "hf" else ""), site)

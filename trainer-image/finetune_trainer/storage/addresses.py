@@ -7,9 +7,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from finetune_api.failures import SpecInvalid
+from finetune_api.uris import CLAIM_RULE, CONFIG_MAP_RULE, mounted_claim, mounted_config_map
 
 LOCAL = "file"
-SCHEMES = (LOCAL, "s3", "gs", "az")
+CLAIM = "pvc"
+CONFIG_MAP = "configmap"
+SCHEMES = (LOCAL, "s3", "gs", "az", CLAIM, CONFIG_MAP)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 
 
@@ -17,18 +20,13 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 class Address:
     """A place in a store.
 
-    `bucket` is the bucket or container, empty for files. `path` is the key below the bucket without slashes at its
-    ends, or an absolute path on disk.
+    `bucket` is the bucket, container, claim or ConfigMap, empty for files. `path` is the key below it without slashes
+    at its ends, or an absolute path on disk.
     """
 
     scheme: str
     bucket: str
     path: str
-
-    @property
-    def local(self) -> Path | None:
-        """The path on disk, or None for object stores."""
-        return Path(self.path) if self.scheme == LOCAL else None
 
     @property
     def parent(self) -> "Address":
@@ -53,7 +51,8 @@ def parse_address(uri: str, base: Path) -> Address:
     `file://./x` and `file://x` are relative, `file:///x` and `file://localhost/x` absolute; percent-encoding is
     decoded in `file://` only, since keys of object stores are literal. `~` is not expanded.
 
-    Raises `SpecInvalid` for a scheme that is no storage and for an empty path or bucket.
+    Raises `SpecInvalid` for a scheme that is no storage, for an empty path or bucket, and for `pvc://` and
+    `configmap://` of the wrong shape.
     """
     scheme, found, rest = uri.partition("://")
     if not found or scheme not in SCHEMES:
@@ -62,10 +61,26 @@ def parse_address(uri: str, base: Path) -> Address:
         )
     if scheme == LOCAL:
         return Address(LOCAL, "", _local_path(uri, rest, base))
+    if scheme in (CLAIM, CONFIG_MAP):
+        return _volume(uri)
     bucket, _, key = rest.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise SpecInvalid(f"{bucket!r} in {uri!r} is no name of a bucket", hint=f"write {scheme}://BUCKET/PATH")
     return Address(scheme, bucket, key.strip("/"))
+
+
+def _volume(uri: str) -> Address:
+    """The address of something in a pod's volume. The API has checked its shape already, unless it comes from us."""
+    try:
+        claim, config_map = mounted_claim(uri), mounted_config_map(uri)
+    except ValueError:
+        hint = (CLAIM_RULE if uri.startswith(CLAIM) else CONFIG_MAP_RULE).message
+        raise SpecInvalid(f"{uri!r} is no address of a volume", hint=hint) from None
+    if claim is not None:
+        return Address(CLAIM, claim.claim, claim.path)
+    if config_map is None:
+        raise ValueError(uri)
+    return Address(CONFIG_MAP, config_map.name, config_map.key)
 
 
 def _local_path(uri: str, rest: str, base: Path) -> str:

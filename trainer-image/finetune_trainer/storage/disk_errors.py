@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from finetune_api.failures import JobFailure, OutputNotWritable, PermissionDenied, StorageUnavailable
 
@@ -15,8 +14,8 @@ _UNSTEADY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EN
 
 
 @contextmanager
-def reading(path: Path, missing: type[JobFailure]) -> Iterator[None]:
-    """Turn an `OSError` into `missing`, `PermissionDenied` or `StorageUnavailable`; others pass."""
+def reading(path: object, missing: type[JobFailure]) -> Iterator[None]:
+    """Turn an `OSError` about `path` into `missing`, `PermissionDenied` or `StorageUnavailable`; others pass."""
     try:
         yield
     except OSError as error:
@@ -32,7 +31,7 @@ def reading(path: Path, missing: type[JobFailure]) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: object) -> Iterator[None]:
     """Turn an `OSError` into `OutputNotWritable` or `StorageUnavailable`; others pass."""
     try:
         yield

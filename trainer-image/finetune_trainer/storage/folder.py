@@ -49,6 +49,9 @@ class Folder(Protocol):
     def delete(self, path: str) -> None:
         """Delete a file; one that is gone already is fine."""
 
+    def version(self, path: str) -> str:
+        """What changes whenever the content of a file does: an entity tag, or a time with the size."""
+
     def uri(self, path: str = "") -> str:
         """Address of a file, or of the folder itself."""
 

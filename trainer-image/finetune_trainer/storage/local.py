@@ -9,10 +9,11 @@ from pathlib import Path
 from secrets import token_hex
 from shutil import copyfileobj
 
-from finetune_api.failures import JobFailure, OutputExists
+from finetune_api.failures import JobFailure, OutputExists, PermissionDenied
 from finetune_trainer.storage.addresses import LOCAL, Address
 from finetune_trainer.storage.disk_errors import reading, writing
 from finetune_trainer.storage.folder import Listing, safe_path
+from finetune_trainer.storage.mounted import OnDisk
 
 _UNFINISHED = ".partial"
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -21,29 +22,32 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 class LocalFolder:
     """A folder on disk; it is made with the first file."""
 
-    def __init__(self, root: Path, missing: type[JobFailure]) -> None:
-        """Take the absolute path of the folder and the failure for files that are not there."""
-        self._root = root
+    def __init__(self, place: OnDisk, address: Address, missing: type[JobFailure]) -> None:
+        """Take where the folder is, what users call it, and the failure for files that are not there."""
+        self._place, self._root = place, place.path
+        self._address = address
         self._missing = missing
 
     def put(self, path: str, data: bytes | Path) -> None:
         """See `Folder.put`."""
         target = self._at(path)
-        with writing(target), _staged(target, data) as staged:
+        with writing(self._shown(path)), _staged(target, data) as staged:
             staged.replace(target)
 
     def put_new(self, path: str, data: bytes | Path) -> None:
         """See `Folder.put_new`."""
         target = self._at(path)
-        with writing(target), _staged(target, data) as staged:
+        with writing(self._shown(path)), _staged(target, data) as staged:
             try:
                 _name_if_free(staged, target)
             except FileExistsError:
-                raise OutputExists(f"{target} exists already", hint="choose another output, or delete it") from None
+                raise OutputExists(
+                    f"{self._shown(path)} exists already", hint="choose another output, or delete it"
+                ) from None
 
     def get(self, path: str) -> bytes:
         """See `Folder.get`."""
-        with reading(self._at(path), self._missing):
+        with reading(self._shown(path), self._missing):
             return self._at(path).read_bytes()
 
     def download(self, path: str, to: Path) -> None:
@@ -55,32 +59,55 @@ class LocalFolder:
     def fetch(self, path: str, scratch: Path) -> Path:  # noqa: ARG002 -- nothing is copied
         """See `Folder.fetch`."""
         target = self._at(path)
-        with reading(target, self._missing), target.open("rb"):
+        with reading(self._shown(path), self._missing), target.open("rb"):
             return target
 
     def list(self, prefix: str = "") -> Listing:
         """See `Folder.list`. Unfinished writes are left out."""
-        start = self._at(prefix.strip("/")) if prefix.strip("/") else self._root
-        with reading(start, self._missing):
+        start = self._inside(prefix.strip("/"))
+        with reading(self._shown(prefix), self._missing):
             found = [p for p in start.rglob("*") if not p.name.endswith(_UNFINISHED) and p.is_file()]
             return sorted((p.relative_to(self._root).as_posix(), p.stat().st_size) for p in found)
 
     def exists(self, path: str) -> bool:
         """See `Folder.exists`."""
-        with reading(self._at(path), self._missing):
+        with reading(self._shown(path), self._missing):
             return self._at(path).is_file()
 
     def delete(self, path: str) -> None:
         """See `Folder.delete`."""
-        with writing(self._at(path)):
+        with writing(self._shown(path)):
             self._at(path).unlink(missing_ok=True)
+
+    def version(self, path: str) -> str:
+        """See `Folder.version`."""
+        with reading(self._shown(path), self._missing):
+            found = self._at(path).stat()
+            return f"{found.st_mtime_ns}-{found.st_size}"
 
     def uri(self, path: str = "") -> str:
         """See `Folder.uri`."""
-        return str(Address(LOCAL, "", str(self._at(path) if path else self._root)))
+        return str(self._address_of(path))
+
+    def _address_of(self, path: str) -> Address:
+        whole = f"{self._address.path}/{safe_path(path)}".lstrip("/") if path else self._address.path
+        if self._address.scheme == LOCAL and path:
+            whole = str(self._root / path)
+        return Address(self._address.scheme, self._address.bucket, whole)
+
+    def _shown(self, path: str) -> str:
+        """What messages call a file: its path, or its address in a volume."""
+        return str(self._root / path) if self._address.scheme == LOCAL else self.uri(path.strip("/"))
 
     def _at(self, path: str) -> Path:
-        return self._root / safe_path(path)
+        return self._inside(safe_path(path))
+
+    def _inside(self, path: str) -> Path:
+        """Where a file is; the folder itself for an empty path."""
+        if self._place.leads_out(path):
+            message = f"{self._shown(path)} leads out of {self._address.bucket or self._place.inside}"
+            raise PermissionDenied(message, hint="put the file itself there instead of a link to it")
+        return self._root / path
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import obstore
@@ -55,7 +56,7 @@ class ObjectFolder:
 
     def download(self, path: str, to: Path) -> None:
         """See `Folder.download`."""
-        partial = to.with_name(f".{to.name}.partial")
+        partial = to.with_name(f".{to.name}.{token_hex(4)}.partial")  # pods may share the folder
         with self._reading(path):
             content = obstore.get(self._store, self._key(path)).stream(min_chunk_size=_CHUNK)
             with writing(to):
@@ -97,6 +98,12 @@ class ObjectFolder:
         """See `Folder.delete`."""
         with self._writing(path):
             obstore.delete(self._store, self._key(path))
+
+    def version(self, path: str) -> str:
+        """See `Folder.version`."""
+        with self._reading(path):
+            found = obstore.head(self._store, self._key(path))
+        return str(found["e_tag"] or f"{found['last_modified'].isoformat()}-{found['size']}")
 
     def uri(self, path: str = "") -> str:
         """See `Folder.uri`."""

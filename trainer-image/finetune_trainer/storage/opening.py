@@ -1,33 +1,47 @@
 """From a URI to a folder that can be read and written."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
+from finetune_api.base import SecretReference
 from finetune_api.failures import DataNotFound, JobFailure
-from finetune_trainer.storage.addresses import parse_address
+from finetune_trainer.storage.addresses import Address, parse_address
+from finetune_trainer.storage.credentials import store_settings
 from finetune_trainer.storage.folder import Folder, Patience
 from finetune_trainer.storage.local import LocalFolder
+from finetune_trainer.storage.mounted import on_disk
+from finetune_trainer.storage.site import Site
 
 
 def open_folder(
     uri: str,
-    base: Path,
-    credentials: Mapping[str, str] | None = None,
+    site: Site,
+    secret: SecretReference | None = None,
     *,
     missing: type[JobFailure] = DataNotFound,
     patience: Patience | None = None,
 ) -> Folder:
-    """Open the folder at `uri` (`file://`, `s3://`, `gs://`, `az://`); nothing is read or made yet.
+    """Open the folder at `uri` (`file://`, `s3://`, `gs://`, `az://`, `pvc://`); nothing is read or made yet.
 
-    `base` is what relative `file://` paths start from. `credentials` are named like the environment variables
-    (`AWS_ACCESS_KEY_ID` ...), see `mounted_credentials`; without them the environment counts. `missing` is the
-    failure that reading something absent raises.
+    `site` says what relative files, claims and `secret` are here. `missing` is the failure that reading something
+    absent raises.
 
-    Raises `SpecInvalid` for a URI that is no storage address, `PermissionDenied` for credentials that can't be used.
+    Raises `SpecInvalid` for a URI that is no storage address or needs a cluster, `PermissionDenied` for credentials
+    that can't be used and for files that may not be read.
     """
-    address = parse_address(uri, base)
-    if address.local is not None:
-        return LocalFolder(address.local, missing)
+    return open_address(parse_address(uri, site.base), site, secret, missing=missing, patience=patience)
+
+
+def open_address(
+    address: Address,
+    site: Site,
+    secret: SecretReference | None = None,
+    *,
+    missing: type[JobFailure] = DataNotFound,
+    patience: Patience | None = None,
+) -> Folder:
+    """The same for an address that is parsed already."""
+    place = on_disk(address, site)
+    if place is not None:
+        return LocalFolder(place, address, missing)
     from finetune_trainer.storage.objects import ObjectFolder
 
-    return ObjectFolder(address, credentials, missing, patience or Patience())
+    settings = store_settings(address.scheme, secret, site)
+    return ObjectFolder(address, settings, missing, patience or Patience())

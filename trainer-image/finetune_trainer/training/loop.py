@@ -17,6 +17,7 @@ from finetune_api.report import CurvePoint
 from finetune_api.training import Training
 from finetune_trainer.data.batches import BatchPlan, Rows
 from finetune_trainer.data.collate import RowSource
+from finetune_trainer.observer import Tally
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.early_stopping import Choice
 from finetune_trainer.training.objective import Objective
@@ -30,7 +31,7 @@ _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look 
 class TrainingObserver(Protocol):
     """Who wants to know how training goes."""
 
-    def trained(self, progress: Progress) -> None:
+    def trained(self, progress: Progress, tally: Tally) -> None:
         """Called after each optimiser step."""
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
@@ -103,7 +104,8 @@ class Loop:
             self._check(loss, norm, step)
             rate.add(parts, plan.batches.lengths)
             self._curve.add(step, loss, learning_rate, norm)
-            observer.trained(rate.progress(step, step / plan.batches.steps_per_epoch, loss, learning_rate))
+            progress = rate.progress(step, step / plan.batches.steps_per_epoch, loss, learning_rate)
+            observer.trained(progress, rate.tally(norm))
             result.steps = step
             if evaluate is not None and (step % plan.evaluate_every == 0 or step == plan.total_steps):
                 with rate.paused():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from finetune_api.outcome import Progress
 from finetune_trainer.data.batches import Rows, padding_ratio
+from finetune_trainer.observer import Tally
 
 
 class Rate:
@@ -52,6 +53,10 @@ class Rate:
             samples_per_second=self._rows / self._working(),
             updated_at=datetime.now(UTC),
         )
+
+    def tally(self, gradient_norm: float) -> Tally:
+        """What has been done so far; `gradient_norm` is of the last step."""
+        return Tally(int(self._rows), int(self._tokens), gradient_norm)
 
     def totals(self) -> dict[str, float]:
         """Figures of the whole run for the report."""

@@ -1,0 +1,103 @@
+"""The run file: what a pod is told to do, and what it says of a file that tells it nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api.base import SecretReference
+from finetune_api.failures import JobFailure, ManifestUnreadable, NotBuiltYet, SpecInvalid
+from finetune_api.run_file import Mode
+from finetune_trainer.pod.order import LARGEST, job_of, named_secrets, read_order, uid_in
+
+RUN: dict[str, Any] = {
+    "format": "finetune.dev/run/v1",
+    "mode": "Validate",
+    "job": {"name": "tickets", "namespace": "team-a", "uid": "6f1c"},
+    "spec": {
+        "task": "SequenceClassification",
+        "model": {"uri": "hf://a/b", "secretRef": {"name": "hub"}},
+        "data": {
+            "train": [{"uri": "s3://b/x.csv", "secretRef": {"name": "s3"}}],
+            "test": [{"uri": "s3://b/y.csv", "secretRef": {"name": "s3"}}],
+        },
+        "output": {"uri": "s3://b/out", "secretRef": {"name": "out"}},
+    },
+    "stores": {"settings": {"AWS_REGION": "eu-north-1"}, "endpointsFromSecrets": True, "fileRoots": ["/models"]},
+}
+
+
+def written(tmp_path: Path, content: str | bytes | dict[str, Any]) -> Path:
+    text = json.dumps(content) if isinstance(content, dict) else content
+    (tmp_path / "run.json").write_bytes(text.encode() if isinstance(text, str) else text)
+    return tmp_path / "run.json"
+
+
+def test_an_order_becomes_a_job(tmp_path: Path) -> None:
+    order = read_order(written(tmp_path, RUN))
+    assert (order.mode, order.stores.file_roots) == (Mode.VALIDATE, ["/models"])
+    job = job_of(order)
+    assert (job.metadata.name, job.metadata.namespace, job.metadata.uid) == ("tickets", "team-a", "6f1c")
+    assert job.spec == order.spec
+    assert named_secrets(order.spec) == [SecretReference(name=name) for name in ("hub", "s3", "out")]
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads(json.dumps(RUN))
+    *above, name = path.split(".")
+    node = run
+    for part in above:
+        node = node[part]
+    node[name] = value
+    return run
+
+
+@pytest.mark.causes("ManifestUnreadable")
+@pytest.mark.causes("SpecInvalid")
+@pytest.mark.causes("NotBuiltYet")
+@pytest.mark.parametrize(
+    ("content", "failure", "where"),
+    [
+        ("", ManifestUnreadable, ""),
+        (b"\xff\xfe\xfd", ManifestUnreadable, ""),
+        (" " * LARGEST + "{}", ManifestUnreadable, ""),
+        ("{not json", SpecInvalid, ""),
+        (changed("format", "finetune.dev/run/v2"), SpecInvalid, "format"),
+        (changed("job.uid", 7), SpecInvalid, "job.uid"),
+        (changed("spec.image", "evil"), SpecInvalid, "spec.image"),
+        (changed("spec.model.uri", "pvc://a/../b"), SpecInvalid, "spec.model.uri"),
+        (changed("stores.settings", {"PATH": "/evil"}), SpecInvalid, "stores.settings"),
+        (changed("spec.evaluation", {"metric": "nope"}), SpecInvalid, "spec.evaluation.metric"),
+        (changed("spec.model.uri", "finetunejob://other"), NotBuiltYet, "spec.model.uri"),
+    ],
+)
+def test_a_broken_order_says_where(
+    tmp_path: Path, content: str | bytes | dict[str, Any], failure: type[JobFailure], where: str
+) -> None:
+    with pytest.raises(failure) as caught:
+        read_order(written(tmp_path, content))
+    assert caught.value.problems[0].where.startswith(where)
+    assert caught.value.problems[0].hint
+    assert int(caught.value.exit_code) == 64
+
+
+@pytest.mark.causes("ManifestUnreadable")
+def test_no_order_at_all(tmp_path: Path) -> None:
+    with pytest.raises(ManifestUnreadable, match="No such file"):
+        read_order(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "uid"),
+    [
+        (changed("spec", {}), "6f1c"),
+        (changed("job.uid", "x" * 1000), "x" * 128),
+        (changed("job", None), ""),
+        ("[]", ""),
+        ("{", ""),
+        (changed("job.uid", 7), ""),
+    ],
+)
+def test_a_broken_order_may_still_tell_whose_it_is(tmp_path: Path, content: str | dict[str, Any], uid: str) -> None:
+    assert uid_in(written(tmp_path, content)) == uid

@@ -1,0 +1,103 @@
+"""`finetune-trainer pod`: what a pod's container runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from finetune_api import pod
+from finetune_api.failures import Interrupted, JobFailure
+from finetune_api.job import FineTuneJob
+from finetune_api.run_file import Mode, RunFile
+from finetune_trainer.cli.errors import print_failure
+from finetune_trainer.cli.plain import PlainObserver
+from finetune_trainer.cli.quiet import quiet_libraries
+from finetune_trainer.observer import RunObserver
+from finetune_trainer.observers import Observers
+from finetune_trainer.pod.board import Board
+from finetune_trainer.pod.ending import ending_of, ending_without_run, write_ending
+from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
+from finetune_trainer.pod.order import job_of, named_secrets, read_order, uid_in
+from finetune_trainer.pod.server import Page, serving
+from finetune_trainer.pod.surroundings import below, site_of, use_hub_settings, use_work_folder
+from finetune_trainer.run_result import RunResult
+from finetune_trainer.signals import ignore_stop_signals, stop_signals
+from finetune_trainer.storage import Site, ignored_keys, redacted
+from finetune_trainer.unexpected import as_failure
+
+_SECONDS_BETWEEN_LINES = 10.0
+_HEALTH_PATH = "/healthz"
+
+
+def pod_command(run_file: str, root: Path, port: int) -> int:
+    """Carry out the order in the run file; returns the exit code.
+
+    However it ends, the termination message says so. `root` stands for `/`, so that it can be tried outside of pods.
+    """
+    file = Path(run_file) if run_file else below(root, pod.RUN_FILE)
+    order = None
+    try:
+        with stop_signals():
+            order = read_order(file)
+            result, board = _carry_out(order, root, port)
+            message, failure, code = ending_of(result, board.live), result.failure, result.exit_code
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last line of defence: told as a failure
+        failure = _failure_of(error, order, root)
+        message, code = ending_without_run(failure, order.job.uid if order else uid_in(file)), failure.exit_code
+    ignore_stop_signals()
+    if failure is not None:
+        print_failure(failure, debug=failure.code == "InternalError")
+    write_ending(message, below(root, pod.TERMINATION_MESSAGE))
+    return int(code)
+
+
+def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, Board]:
+    use_work_folder(root)
+    use_hub_settings(order.stores)
+    quiet_libraries()
+    site, board, log = site_of(order, root), Board(order), PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES)
+    observer = Observers(log, board)
+    log.said(f"{order.mode} {order.job.namespace}/{order.job.name}, uid {order.job.uid}")
+    with _served(order, board, port, log):
+        for secret in named_secrets(order.spec):
+            ignored = ignored_keys(secret, site)
+            if ignored:
+                observer.warned(f"{', '.join(ignored)} of the Secret {secret.name}: {_IGNORED}")
+        return _run_of(order.mode)(job_of(order), site, order.job.uid, observer), board
+
+
+_IGNORED = "ignored, since the platform team has not allowed Secrets to name endpoints (stores.endpointsFromSecrets)"
+
+
+def _run_of(mode: Mode) -> Callable[[FineTuneJob, Site, str, RunObserver], RunResult]:
+    """What a mode does; imported here, so that a broken order is told within a second."""
+    if mode is Mode.VALIDATE:
+        from finetune_trainer.validation import validate_job
+
+        return validate_job
+    from finetune_trainer.run import run_job
+
+    return run_job
+
+
+@contextmanager
+def _served(order: RunFile, board: Board, port: int, log: PlainObserver) -> Iterator[None]:
+    """Answer who asks how it goes. A port that is taken costs the answers, not the run."""
+    exposition = Exposition(order, board)
+    pages: dict[str, Page] = {
+        pod.METRICS_PATH: (CONTENT_TYPE, exposition.text),
+        pod.PROGRESS_PATH: ("application/json", lambda: board.live.model_dump_json(by_alias=True).encode()),
+        _HEALTH_PATH: ("text/plain", lambda: b"ok\n"),
+    }
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(serving(pages, port))
+            log.said(f"metrics and progress are served on port {found}")
+        except OSError as error:
+            log.warned(f"metrics and progress are not served: port {port}: {error.strerror}")
+        yield
+
+
+def _failure_of(error: BaseException, order: RunFile | None, root: Path) -> JobFailure:
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("stopped on request before the run was under way", hint="nothing was kept")
+    return redacted(as_failure(error), site_of(order, root))

@@ -1,0 +1,70 @@
+"""Finds the output of an earlier attempt that got to its end, so that no work is done twice."""
+
+import hashlib
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from finetune_api.failures import OutputExists
+from finetune_api.manifest import MANIFEST_NAME, Manifest
+from finetune_api.outcome import Artifacts
+from finetune_api.report import Report
+from finetune_trainer.storage import Folder
+
+REPORT_DATA = "report/report.json"
+REPORT_PAGE = "report/index.html"
+_WHERE = "spec.output.uri"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What an attempt left that finished."""
+
+    report: Report
+    artifacts: Artifacts
+
+
+def find_finished(folder: Folder, uid: str, spec_digest: str) -> FinishedRun | None:
+    """The finished run of the same job and spec in `folder`; None where no run has finished.
+
+    Raises `OutputExists` where another job or spec finished there, or files are no longer what they were.
+    """
+    if not folder.exists(MANIFEST_NAME):
+        return None
+    content = folder.get(MANIFEST_NAME)
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError:
+        raise _exists(folder, "a finished run whose manifest can't be read") from None
+    if (manifest.uid, manifest.lineage.spec_digest) != (uid, spec_digest):
+        raise _exists(folder, "a finished run of another job or spec")
+    _check_sizes(folder, manifest)
+    return FinishedRun(_report(folder, manifest), artifacts_of(folder, hashlib.sha256(content).hexdigest()))
+
+
+def artifacts_of(folder: Folder, digest: str) -> Artifacts:
+    """Where the results in a folder are; `digest` is of its manifest."""
+    return Artifacts(model=folder.uri("model"), report=folder.uri(REPORT_PAGE), digest=f"sha256:{digest}")
+
+
+def _check_sizes(folder: Folder, manifest: Manifest) -> None:
+    sizes = dict(folder.list())
+    wrong = [entry.path for entry in manifest.files if sizes.get(entry.path) != entry.size]
+    if wrong:
+        raise _exists(folder, f"a finished run, of which {', '.join(wrong[:3])} is missing or cut")
+
+
+def _report(folder: Folder, manifest: Manifest) -> Report:
+    expected = {entry.path: entry.sha256 for entry in manifest.files}
+    content = folder.get(REPORT_DATA)
+    try:
+        if hashlib.sha256(content).hexdigest() == expected.get(REPORT_DATA):
+            return Report.model_validate_json(content)
+    except ValidationError:  # of another version
+        pass
+    raise _exists(folder, f"a finished run whose {REPORT_DATA} was changed")
+
+
+def _exists(folder: Folder, what: str) -> OutputExists:
+    hint = "give the job another name or spec.output.uri, or delete what is there"
+    return OutputExists(f"{folder.uri()} already holds {what}", where=_WHERE, hint=hint)

@@ -1,0 +1,111 @@
+"""The board that a run writes its progress on, for whoever asks over HTTP. Nothing here ever fails a run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from finetune_api.live import Live, Measured
+from finetune_api.outcome import Best, EvaluationResult, Progress
+from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.resolved import Resolved
+from finetune_api.run_file import RunFile
+from finetune_api.status import Phase
+from finetune_trainer.observer import Advance, Tally
+
+_MOST_WARNINGS = 16
+_LONGEST = 1024
+_MOST_METRICS = 64
+_PHASES = {phase.value: phase for phase in Phase}
+
+
+class Board:
+    """An observer that keeps the newest state of a run as one value.
+
+    The run's thread replaces the value, other threads read it; neither ever waits.
+    """
+
+    def __init__(self, order: RunFile) -> None:
+        """Take the order, for the job's uid and the metric that counts."""
+        self._metric = order.spec.evaluation.metric
+        self.live = Live(uid=order.job.uid)
+        self.tally = Tally()
+        self.measured_on: tuple[str, EvaluationResult] | None = None
+        """Split and figures of the final evaluation, once it is done."""
+
+    def phase(self, name: str) -> None:
+        """Note the phase."""
+        self._set(phase=_PHASES.get(name, self.live.phase), doing="")
+
+    def said(self, text: str) -> None:
+        """Nothing: the log has it."""
+
+    def warned(self, text: str) -> None:
+        """Keep the first few warnings."""
+        if len(self.live.warnings) < _MOST_WARNINGS:
+            self._set(warnings=[*self.live.warnings, _cut(text)])
+
+    @contextmanager
+    def working(self, what: str, total: int) -> Iterator[Advance]:
+        """Note what is being worked at, and its share."""
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self._set(doing=f"{what} {100 * done / max(1, total):.0f}%")
+
+        self._set(doing=what)
+        try:
+            yield advance
+        finally:
+            self._set(doing="")
+
+    def claimed(self, attempt: int) -> None:
+        """Note the attempt."""
+        self._set(attempt=attempt)
+
+    def data_ready(self, report: DataReport) -> None:
+        """Note the data in a sentence."""
+        self._set(data=data_sentence(report))
+        for warning in report.warnings:
+            self.warned(warning)
+
+    def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:  # noqa: ARG002 -- as all observers
+        """Note the values in force."""
+        self._set(resolved=resolved)
+
+    def trained(self, progress: Progress, tally: Tally) -> None:
+        """Note how far training is."""
+        self.tally = tally
+        self._set(progress=progress)
+
+    def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
+        """Note the figures on the validation rows."""
+        self._set(measured=Measured(step=step, metrics=dict(list(metrics.items())[:_MOST_METRICS])))
+        value = metrics.get(self._metric)
+        if is_best and value is not None:
+            self._set(best=Best(step=step, metric=self._metric, value=value))
+
+    def measured(self, evaluation: EvaluationResult, split: str) -> None:
+        """Note the figures on the held-out rows."""
+        self.measured_on = (split, evaluation)
+        self._set(evaluation=evaluation)
+
+    def finished(self, report: Report, uri: str) -> None:  # noqa: ARG002 -- as all observers
+        """Note that nothing is being worked at any more."""
+        self._set(doing="")
+
+    def _set(self, **changes: Any) -> None:
+        self.live = self.live.model_copy(update=changes)
+
+
+def data_sentence(report: DataReport) -> str:
+    """The checked data, as in `451 train, 56 validation and 50 test rows; 2 bad rows left out`."""
+    parts = [f"{split.rows:,} {name}" for name, split in report.splits.items()]
+    rows = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else "no"
+    counts = ((report.bad_rows, "bad rows left out"), (report.duplicates_dropped, "duplicates dropped"))
+    return _cut("; ".join([f"{rows} rows", *(f"{count:,} {what}" for count, what in counts if count)]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

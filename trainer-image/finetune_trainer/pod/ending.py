@@ -1,0 +1,51 @@
+"""The end of a container: its termination message and its exit code."""
+
+import sys
+from pathlib import Path
+
+from finetune_api.exit_codes import ExitCode
+from finetune_api.failures import JobFailure
+from finetune_api.live import Live
+from finetune_api.outcome import Artifacts, EvaluationResult, Outcome
+from finetune_api.report import Report
+from finetune_api.termination import Termination
+from finetune_trainer.notes import failure_info
+from finetune_trainer.pod.board import data_sentence
+from finetune_trainer.run_result import RunResult
+
+
+def ending_of(result: RunResult, live: Live) -> Termination:
+    """The message of a run that got as far as a report."""
+    report = result.report
+    measured = report.evaluation if report.evaluation != EvaluationResult() else None
+    return Termination(
+        uid=report.uid,
+        attempt=result.attempt,
+        outcome=report.outcome,
+        failure=failure_info(result.failure) if result.failure else None,
+        steps=_steps(report, live),
+        evaluation=measured,
+        artifacts=result.artifacts,
+        resolved=report.resolved,
+        data=data_sentence(report.data) if report.data else "",
+    )
+
+
+def ending_without_run(failure: JobFailure, uid: str) -> Termination:
+    """The message where no run could begin."""
+    outcome = Outcome.STOPPED if failure.exit_code is ExitCode.INTERRUPTED else Outcome.FAILED
+    return Termination(uid=uid, outcome=outcome, failure=failure_info(failure), artifacts=Artifacts())
+
+
+def write_ending(message: Termination, file: Path) -> None:
+    """Leave the message for the kubelet. One that can't be written costs the words, not the exit code."""
+    try:
+        file.write_text(message.encode(), encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"warning: {file} can't be written: {error.strerror}\n")
+
+
+def _steps(report: Report, live: Live) -> int:
+    if live.progress is not None:
+        return live.progress.step
+    return max((point.step for point in report.curves), default=0)

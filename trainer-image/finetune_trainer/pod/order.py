@@ -1,0 +1,82 @@
+"""From the run file to a job that can run."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from finetune_api.base import SecretReference
+from finetune_api.checks import semantic_problems
+from finetune_api.failures import ManifestUnreadable, NotBuiltYet, Problem, SpecInvalid
+from finetune_api.fields import format_path
+from finetune_api.job import FineTuneJob, Metadata, Spec
+from finetune_api.run_file import RunFile
+from finetune_api.support import unsupported
+
+LARGEST = 1 << 20
+_OPERATOR_HINT = "the operator writes this file: check that operator and trainer image are of the same version"
+
+
+def read_order(path: Path) -> RunFile:
+    """Read and check the run file.
+
+    Raises:
+        ManifestUnreadable: there is no such file, or it is no run file.
+        SpecInvalid: its fields are wrong or at odds; lists all of them.
+        NotBuiltYet: it asks for what this version can't do.
+    """
+    try:
+        order = RunFile.model_validate_json(_text(path), strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise SpecInvalid(*_problems(error)) from error
+    wrong, unbuilt = semantic_problems(order.spec), unsupported(order.spec)
+    if wrong:
+        raise SpecInvalid(*wrong, *unbuilt)
+    if unbuilt:
+        raise NotBuiltYet(*unbuilt)
+    return order
+
+
+def job_of(order: RunFile) -> FineTuneJob:
+    """The job as its user applied it, as far as a run needs it."""
+    identity = order.job
+    metadata = Metadata(name=identity.name, namespace=identity.namespace, uid=identity.uid)
+    return FineTuneJob(metadata=metadata, spec=order.spec)
+
+
+def named_secrets(spec: Spec) -> list[SecretReference]:
+    """The Secrets that a spec names, each once."""
+    data = [*spec.data.train, *spec.data.validation, *spec.data.test]
+    named = [spec.model.secret_ref, *(source.secret_ref for source in data), spec.output.secret_ref]
+    return list({secret.name: secret for secret in named if secret is not None}.values())
+
+
+def uid_in(path: Path) -> str:
+    """The job's uid in a run file that is broken elsewhere; empty where it can't be found."""
+    try:
+        uid = json.loads(_text(path))["job"]["uid"]
+    except (ManifestUnreadable, ValueError, LookupError, TypeError):
+        return ""
+    return uid[:128] if isinstance(uid, str) else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ManifestUnreadable(f"the run file {path} can't be read: {reason}", hint=_OPERATOR_HINT) from error
+    if not text.strip() or len(text) > LARGEST:
+        what = "is empty" if not text.strip() else f"has more than {LARGEST >> 20} MiB"
+        raise ManifestUnreadable(f"the run file {path} {what}", hint=_OPERATOR_HINT)
+    return text
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    problems = []
+    for detail in error.errors(include_url=False, include_input=False):
+        broken = detail.get("ctx", {}).get("broken", [("", detail["msg"])])
+        for field, message in broken:
+            problems.append(Problem(message, format_path((*detail["loc"], *filter(None, [field]))), _OPERATOR_HINT))
+    return problems

@@ -1,0 +1,39 @@
+"""Takes mounted secrets out of what is told: the last line of defence, since messages never quote them on purpose."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from finetune_api.failures import JobFailure, Problem
+from finetune_trainer.storage.site import Site
+
+_SECRET_NAME = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
+_SHORTEST = 6
+_INSTEAD = "***"
+
+
+def redacted(failure: JobFailure, site: Site) -> JobFailure:
+    """The same failure without any value of a mounted Secret in its words."""
+    values = sorted(_values(site), key=len, reverse=True)
+    if not any(value in str(failure) for value in values):
+        return failure
+    problems = [Problem(*(_without(text, values) for text in (p.message, p.where, p.hint))) for p in failure.problems]
+    clean = type(failure)(*problems)
+    clean.__cause__ = failure.__cause__
+    return clean
+
+
+def _values(site: Site) -> Iterator[str]:
+    """Values of all mounted Secrets that are secret, and the lines of those that have several."""
+    if site.mounts is None or not site.mounts.secrets.is_dir():
+        return
+    for file in site.mounts.secrets.glob("*/*"):
+        if file.name.startswith(".") or not file.is_file() or not _SECRET_NAME.search(file.name):
+            continue
+        text = file.read_text(encoding="utf-8", errors="replace")
+        yield from (line.strip() for line in text.splitlines() if len(line.strip()) >= _SHORTEST)
+
+
+def _without(text: str, values: Iterable[str]) -> str:
+    for value in values:
+        text = text.replace(value, _INSTEAD)
+    return text

@@ -1,0 +1,45 @@
+"""Where a run takes place: what relative files, claims, ConfigMaps and Secrets are on this machine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune_api import pod
+from finetune_api.run_file import Stores
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """Where a pod has what its job names."""
+
+    claims: Path
+    """Persistent volume claims, as `<claim name>/...`."""
+    config_maps: Path
+    """ConfigMaps, as `<name>/<key>`."""
+    secrets: Path
+    """Secrets, as `<name>/<key>`."""
+    namespace: str
+    """The job's namespace, for remedies."""
+
+    @classmethod
+    def below(cls, root: Path, namespace: str) -> "Mounts":
+        """The agreed places (`finetune_api.pod`), with `root` in place of `/`."""
+        claims, config_maps, secrets = (
+            root / path.relative_to("/") for path in (pod.CLAIMS, pod.CONFIG_MAPS, pod.SECRETS)
+        )
+        return cls(claims, config_maps, secrets, namespace)
+
+
+@dataclass(frozen=True)
+class Site:
+    """What addresses and Secrets of a job mean here.
+
+    Without `mounts` it is a laptop: there are no claims and ConfigMaps, any file may be read, and credentials come
+    from the environment. With them it is a pod: files are read below `stores.file_roots` only.
+    """
+
+    base: Path
+    """What relative `file://` paths start from, usually the folder of the manifest."""
+    mounts: Mounts | None = None
+    """Where a pod has its volumes; None outside of clusters."""
+    stores: Stores = field(default_factory=Stores)
+    """What the administrator says about stores and the hub."""
