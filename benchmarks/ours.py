@@ -11,6 +11,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.report import Report
 from finetune_trainer.cli.plain import PlainObserver
 from finetune_trainer.run import run_job
+from finetune_trainer.storage import Site
 
 
 def run_ours(spec: dict[str, Any], base: Path) -> Report:
@@ -24,7 +25,7 @@ def run_ours(spec: dict[str, Any], base: Path) -> Report:
             "spec": {**spec, "output": {"uri": Path(folder, "runs").as_uri()}},
         }
         job = FineTuneJob.model_validate_json(json.dumps(manifest))
-        result = run_job(job, base, "1", PlainObserver(io.StringIO()))
+        result = run_job(job, Site(base), "1", PlainObserver(io.StringIO()))
         if result.failure is not None:
             raise result.failure
         return result.report

@@ -18,6 +18,7 @@ from finetune_api.resolved import DEFAULTS
 from finetune_api.tasks import MethodType, Task
 from finetune_trainer.cli.running import quiet_libraries
 from finetune_trainer.data import prepare
+from finetune_trainer.storage import Site
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def _ours(arguments: argparse.Namespace, spec: dict[str, Any], method: str, seed
 
 
 def _by_hand(arguments: argparse.Namespace, spec: dict[str, Any], method: str, seed: int) -> dict[str, float]:
-    data = prepare(Data.model_validate_json(json.dumps(spec)), base=Path.cwd())
+    data = prepare(Data.model_validate_json(json.dumps(spec)), site=Site(Path.cwd()))
     defaults = DEFAULTS[Task.SEQUENCE_CLASSIFICATION][MethodType(method)]
     settings = {
         "epochs": defaults.epochs,

@@ -60,6 +60,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
 
 def _measure_ours(arguments: argparse.Namespace) -> dict[str, float]:
     from ours import run_ours
+    from peak import share_of_peak
 
     method = arguments.method
     spec: dict[str, Any] = {
@@ -81,7 +82,9 @@ def _measure_ours(arguments: argparse.Namespace) -> dict[str, float]:
     rate = report.throughput["samplesPerSecond"]
     if method == "FeatureExtraction":
         rate = rows / (rows / rate + report.timings["rows.train"])
-    return {"rate": rate, "accuracy": report.evaluation.metrics["accuracy"]}
+        return {"rate": rate, "accuracy": report.evaluation.metrics["accuracy"]}
+    share = share_of_peak(Path(arguments.model), method, report.throughput["tokensPerSecond"])
+    return {"rate": rate, "accuracy": report.evaluation.metrics["accuracy"], "share": share}
 
 
 def _measure_by_hand(arguments: argparse.Namespace) -> dict[str, float]:
@@ -89,9 +92,10 @@ def _measure_by_hand(arguments: argparse.Namespace) -> dict[str, float]:
 
     from finetune_api.data import Data
     from finetune_trainer.data import prepare
+    from finetune_trainer.storage import Site
 
     method = arguments.method
-    data = prepare(Data.model_validate_json(json.dumps(data_spec(arguments))), base=Path.cwd())
+    data = prepare(Data.model_validate_json(json.dumps(data_spec(arguments))), site=Site(Path.cwd()))
     settings = Settings(
         model=Path(arguments.model),
         method=method,
@@ -115,6 +119,9 @@ def _print(method: str, rounds: list[dict[str, dict[str, float]]]) -> None:
         ratios = sorted(one["ours"]["rate"] / one[side]["rate"] for one in rounds)
         factor = f"{median(ratios):.2f}x ({ratios[0]:.2f} - {ratios[-1]:.2f})" if side != "ours" else ""
         print(f"  {words:<42}{rate:>8.1f}{accuracy:>10.3f}{factor:>40}")
+    if "share" in rounds[0]["ours"]:
+        share = median(one["ours"]["share"] for one in rounds)
+        print(f"  this project uses {share:.0%} of the machine's peak FLOP/s on real tokens")
     print()
 
 

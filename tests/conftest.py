@@ -176,7 +176,7 @@ class Silent:
         self.steps: list[Any] = []
         self.evaluations: list[tuple[int, dict[str, float], bool]] = []
 
-    def trained(self, progress: Any) -> None:
+    def trained(self, progress: Any, _tally: Any) -> None:
         self.steps.append(progress)
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
@@ -196,6 +196,7 @@ def tiny_classifier(tiny_model: Callable[..., Path]) -> Callable[..., tuple[Any,
     from finetune_api.tasks import ProblemType
     from finetune_trainer.models.classifier import load_classifier, load_tokenizer
     from finetune_trainer.models.files import fetch_model
+    from finetune_trainer.storage import Site
 
     def load(
         kind: str,
@@ -204,7 +205,7 @@ def tiny_classifier(tiny_model: Callable[..., Path]) -> Callable[..., tuple[Any,
         seed: int = 1,
         **settings: Any,
     ) -> tuple[Any, Any, Any]:
-        files = fetch_model(ModelSource(uri=tiny_model(kind, **settings).as_uri()), Path("/"))
+        files = fetch_model(ModelSource(uri=tiny_model(kind, **settings).as_uri()), Site(Path("/")))
         tokenizer = load_tokenizer(files)
         return files, tokenizer, load_classifier(files, tokenizer, problem, names, seed)
 
