@@ -29,7 +29,8 @@ from scale.trainers import start_trainers
 CRD = Path(__file__).parents[1] / "crds" / "finetunejobs.yaml"
 ENDED = ("Succeeded", "Failed", "GateFailed")
 RUNNING = (STARTED, "Training", "Evaluating", "Exporting")
-_QUIET_SECONDS = 3
+_QUIET_SECONDS = 6
+"""Longer than the operator holds back what may wait for something else to be written."""
 
 
 def main() -> None:

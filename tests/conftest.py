@@ -1,6 +1,7 @@
 """Fixtures that all tests share: tiny models made on the spot, caches of their own, and no way to the hub."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,15 +119,22 @@ def _tokenizer(kind: str) -> Any:
             unk_token="<unk>",
             model_input_names=names,
         )
-    raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    raw.normalizer, raw.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    raw.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special))
+    raw = Tokenizer(models.WordPiece(_vocabulary(special), unk_token="[UNK]"))
+    raw.normalizer, raw.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     raw.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     tokens = {f"{token.strip('[]').lower()}_token": token for token in special}
     if kind in ("bert", "electra"):
         names = ["input_ids", "token_type_ids", "attention_mask"]
     return PreTrainedTokenizerFast(tokenizer_object=raw, **tokens, model_input_names=names)
+
+
+def _vocabulary(special: list[str]) -> dict[str, int]:
+    """All words of the sentences and their letters: the library's own training gives another order in each process."""
+    words = sorted({word for sentence in SENTENCES for word in re.findall(r"\w+|[^\w\s]", sentence.lower())})
+    letters = sorted({letter for word in words for letter in word})
+    tokens = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
+    return {token: number for number, token in enumerate(tokens)}
 
 
 @pytest.fixture

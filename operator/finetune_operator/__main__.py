@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from finetune_operator.main import operate  # noqa: PLC0415 -- kopf and the client take a second to import
     from finetune_operator.reconcile import reconcile  # noqa: PLC0415 -- as above
 
+    _collect_less()
     asyncio.run(operate(settings, options.kubeconfig, reconcile))
+
+
+def _collect_less() -> None:
+    """Look for cycles less often, and not in what was imported: that took a third of the time to read a listing."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _parser() -> argparse.ArgumentParser:

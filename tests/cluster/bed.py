@@ -17,6 +17,7 @@ from pathlib import Path
 
 import images
 import kind
+import mounts
 import network
 import node
 import progress
@@ -81,6 +82,8 @@ def _end() -> None:
         kind.down()
     elif folder.exists():
         _stop_node(folder)
+        if left := mounts.mounted_below(folder):  # to delete it now would delete what is mounted
+            raise BedError(f"still mounted: {', '.join(map(str, left))}; unmount them, then `make cluster-down` again")
     shutil.rmtree(folder, ignore_errors=True)
 
 

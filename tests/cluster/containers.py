@@ -1,6 +1,6 @@
 """containerd with its own root, state and socket: images are kept from one cluster to the next, containers are not."""
 
-import re
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -14,8 +14,6 @@ PAUSE_IMAGE = "localhost/finetune-pause:1"
 _NAME = "containerd"
 _START_SECONDS = 30
 _CONTENT = Path("io.containerd.content.v1.content") / "blobs" / "sha256"
-_UNCOMPRESSED = re.compile(r"containerd\.io/uncompressed=(sha256:[0-9a-f]{64})")
-"""Label that containerd gives to the blob of each layer that it has unpacked."""
 _CONFIGURATION = """\
 version = 2
 root = "{root}"
@@ -89,11 +87,28 @@ class Containers:
     def layers(self) -> dict[str, Path]:
         """Files of the layers that are there, by the digest of the uncompressed layer."""
         found: dict[str, Path] = {}
-        for line in self.ctr("content", "list").stdout.splitlines():
-            digest = line.partition("\t")[0].removeprefix("sha256:")
-            for layer in _UNCOMPRESSED.findall(line):
-                found[layer] = self.root / _CONTENT / digest
-        return found
+        for digest in set(self._manifests().values()):
+            manifest = json.loads(self._blob(digest).read_bytes())
+            if "layers" in manifest:
+                configuration = json.loads(self._blob(manifest["config"]["digest"]).read_bytes())
+                files = [self._blob(layer["digest"]) for layer in manifest["layers"]]
+                found |= dict(zip(configuration["rootfs"]["diff_ids"], files, strict=True))
+        return {layer: file for layer, file in found.items() if file.is_file()}
+
+    def forget_old_images(self) -> None:
+        """Remove images that lost their names to newer ones; what runs from them goes on."""
+        manifests = self._manifests()
+        named = {digest for name, digest in manifests.items() if not name.startswith("sha256:")}
+        if old := [name for name, digest in manifests.items() if digest not in named]:
+            self.ctr("images", "remove", *old)
+
+    def _manifests(self) -> dict[str, str]:
+        """Digests of manifests by the images' names; the runtime also keeps each image under its own digest."""
+        rows = [line.split() for line in self.ctr("images", "list").stdout.splitlines()[1:]]
+        return {row[0]: row[2] for row in rows}
+
+    def _blob(self, digest: str) -> Path:
+        return self.root / _CONTENT / digest.removeprefix("sha256:")
 
     def remove_containers(self) -> int:
         """Remove all containers with their processes; return how many there were."""

@@ -9,10 +9,14 @@ from pathlib import Path
 
 def unmount_below(folder: Path) -> None:
     """Unmount all that is mounted below the folder, the innermost first."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for point in sorted(points, key=len, reverse=True):
-        if Path(point).is_relative_to(folder):
-            subprocess.run(["umount", "--lazy", point], check=False)
+    for point in mounted_below(folder):
+        run_quietly(["umount", "--lazy", str(point)])
+
+
+def mounted_below(folder: Path) -> list[Path]:
+    """What is mounted below the folder, the innermost first."""
+    points = [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return sorted((p for p in points if p.is_relative_to(folder)), key=lambda p: len(p.parts), reverse=True)
 
 
 def kill_programs(name: str, argument: str) -> None:

@@ -5,6 +5,7 @@ skips them. The rest is imported as an archive; containerd takes an archive that
 """
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,9 +29,7 @@ def to_containerd(image: str, containers: Containers) -> None:
     known = containers.layers()
     # A pod that finds the name unpacks the image itself, beside us: the name comes last.
     unnamed = f"{image}.incomplete"
-    scratch = caches() / "bed"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch) as folder:
+    with TemporaryDirectory(dir=_scratch()) as folder:
         layout = Path(folder) / "layout"
         write = _write_new if known.keys() >= set(_layers(image)[:-_CODE_LAYERS]) else _write_all
         manifest, files = write(image, layout, known)
@@ -44,6 +43,15 @@ def to_containerd(image: str, containers: Containers) -> None:
         done = containers.ctr("images", *command)
         if done.returncode != 0:
             raise BedError(f"{image} can't be named: {done.stderr}")
+    containers.forget_old_images()
+
+
+def _scratch() -> Path:
+    """A folder on the same disk as containerd's files, without what a killed transfer left: that has gigabytes."""
+    folder = caches() / "bed" / "transfer"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _layers(image: str) -> list[str]:
@@ -60,7 +68,7 @@ def _write_all(image: str, layout: Path, _: dict[str, Path]) -> tuple[bytes, lis
     """
     blobs = layout / "blobs" / "sha256"
     blobs.parent.mkdir(parents=True)
-    _run(["buildah", "push", "--quiet", "--format", "oci", image, f"dir:{blobs}"])
+    _run(["buildah", "push", "--quiet", "--disable-compression", "--format", "oci", image, f"dir:{blobs}"])
     manifest, version = blobs / "manifest.json", blobs / "version"
     return manifest.read_bytes(), [path for path in blobs.iterdir() if path not in (manifest, version)]
 

@@ -146,10 +146,9 @@ def test_describe_tells_the_story_in_order(run: Run, kubectl: Kubectl) -> None:
 
 
 def test_explain_documents_the_fields(kubectl: Kubectl) -> None:
-    assert "learningRate" in kubectl("explain", "finetunejob.spec.training")
-    assert "Low-rank" in kubectl("explain", "finetunejob.spec.method.lora") or "rank" in kubectl(
-        "explain", "finetunejob.spec.method.lora"
-    )
+    told = kubectl("explain", "finetunejob.spec.training.learningRate")
+    assert "Peak learning rate" in told
+    assert "rank\t<integer>" in kubectl("explain", "finetunejob.spec.method.lora")
 
 
 def test_prometheus_has_the_loss_curve(run: Run, prometheus: Prometheus) -> None:

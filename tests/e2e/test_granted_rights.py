@@ -16,10 +16,10 @@ REVIEW = "selfsubjectaccessreviews"
 
 @pytest.fixture(scope="module")
 def asked(release: Release, kubectl: Kubectl, audit_log: Path) -> list[Request]:
-    """All that the operator ever asked for. Its watches are logged when they end, so it is stopped first."""
+    """All that the operator asked for in this session. Watches are logged when they end, so it is stopped first."""
     kubectl("scale", "deployment", release.deployment, "-n", release.namespace, "--replicas=0")
     kubectl("wait", "--for=delete", "pod", "-n", release.namespace, "-l", "app.kubernetes.io/name=finetune-operator")
-    return [request for request in requests(audit_log, release.user) if request.right.resource != REVIEW]
+    return [request for request in requests(audit_log, release.user, release.begun) if request.right.resource != REVIEW]
 
 
 def test_nothing_was_forbidden(asked: list[Request]) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from kubectl_commands import Kubectl, restricted_namespace, wait_until
+from kubectl_commands import Json, Kubectl, restricted_namespace, wait_until
 from tuning_jobs import Tuning, endless_job, tiny_job
 
 pytestmark = [pytest.mark.usefixtures("release", "tiny_models"), pytest.mark.timeout(600)]
@@ -68,6 +68,58 @@ def test_job_that_ends_while_the_operator_is_away_gets_its_outcome(
     assert status["artifacts"]["digest"]
     assert [attempt["reason"] for attempt in status["attempts"]] == ["Succeeded"]
     assert tuning.events()[-1]["reason"] == "Succeeded"
+
+
+def test_result_is_found_again_though_the_pod_that_told_it_is_gone(
+    kubectl: Kubectl, namespace: str, scale_operator: Callable[[int], None]
+) -> None:
+    """The output has its manifest already: another pod reads it and tells it, without training again."""
+    tuning = Tuning(kubectl, namespace, "untold")
+    kubectl.apply(tiny_job(tuning.name, namespace))
+    wait_until("it has a pod", tuning.pods, 30)
+    scale_operator(0)
+    try:
+        wait_until("its pod ended", lambda: tuning.pods()[0]["status"]["phase"] == "Succeeded", 90)
+        (pod,) = tuning.pods()
+        kubectl("delete", "pod", pod["metadata"]["name"], "-n", namespace)
+    finally:
+        scale_operator(1)
+    status = tuning.wait_for_phase("Succeeded")
+    (second,) = tuning.pods()
+    assert second["metadata"]["uid"] != pod["metadata"]["uid"]
+    assert "finished" in kubectl("logs", second["metadata"]["name"], "-n", namespace)
+    assert status["artifacts"]["digest"]
+
+
+@pytest.mark.causes("PodRefused")
+def test_job_of_another_is_left_alone_though_it_has_the_name(
+    kubectl: Kubectl, namespace: str, scale_operator: Callable[[int], None]
+) -> None:
+    tuning = Tuning(kubectl, namespace, "rival")
+    scale_operator(0)
+    try:
+        policy = {"preRunningDeadlineSeconds": 15}
+        kubectl.apply(tiny_job(tuning.name, namespace, runPolicy=policy))
+        name = f"{tuning.name}-{(tuning.object or {})['metadata']['uid'][:8]}"
+        kubectl.apply(_foreign_job(name, namespace))
+    finally:
+        scale_operator(1)
+    status = tuning.wait_for_phase("Failed")
+    assert status["failure"]["code"] == "PodRefused"
+    assert name in status["failure"]["message"]
+    assert kubectl.get("job", name, namespace) is not None
+    kubectl("delete", "job", name, "-n", namespace)
+
+
+def _foreign_job(name: str, namespace: str) -> Json:
+    """A suspended Job that nobody controls."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "none", "image": "none"}]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"suspend": True, "template": {"spec": pod}},
+    }
 
 
 def test_namespace_with_a_training_job_can_be_deleted(

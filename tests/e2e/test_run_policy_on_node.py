@@ -84,7 +84,7 @@ def test_backoff_limit_is_the_number_of_retries(applied: Callable[[Json], Tuning
 
 
 @pytest.mark.causes("Stalled")
-def test_job_that_stands_still_is_ended(
+def test_job_that_stands_still_is_tried_again_and_then_ended(
     applied: Callable[[Json], Tuning], kubectl: Kubectl, namespace: str, silent_store: Callable[[str], str]
 ) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": silent_store(namespace)}
@@ -97,10 +97,11 @@ def test_job_that_stands_still_is_ended(
         }
     )
     rows = {"train": [{"uri": "s3://finetune/data/support_tickets.csv", "secretRef": {"name": "silent"}}]}
-    policy = {"stallSeconds": 15, "backoffLimit": 0}
+    policy = {"stallSeconds": 10, "backoffLimit": 1}
     tuning = applied(tiny_job("stands-still", namespace, data=rows, runPolicy=policy))
     status = tuning.wait_for_phase("Failed", seconds=150)
     assert status["failure"]["code"] == "Stalled"
+    assert [attempt["reason"] for attempt in status["attempts"]] == ["Stalled", "Stalled"]
 
 
 def test_spec_stays_as_it_is(applied: Callable[[Json], Tuning], kubectl: Kubectl, namespace: str) -> None:

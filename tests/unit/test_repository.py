@@ -135,9 +135,11 @@ def test_lock_is_in_step_with_the_projects() -> None:
     ],
 )
 def test_a_lock_that_is_out_of_step_is_noticed(tmp_path: Path, old: str, new: str, told: str) -> None:
-    for name in ("pyproject.toml", "crds/pyproject.toml", "trainer-image/pyproject.toml", "requirements/lock.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+    projects = ("pyproject.toml", "crds/pyproject.toml", "trainer-image/pyproject.toml")
+    for path in [*(ROOT / name for name in projects), *ROOT.glob("requirements/*.txt")]:
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
     project = tmp_path / "trainer-image" / "pyproject.toml"
     assert old in project.read_text()
     project.write_text(project.read_text().replace(old, new))

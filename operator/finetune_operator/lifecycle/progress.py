@@ -4,7 +4,7 @@ from typing import Any
 
 from finetune_api.job import Spec
 from finetune_api.live import Live
-from finetune_api.outcome import EvaluationResult, Progress
+from finetune_api.outcome import EvaluationResult, Outcome, Progress
 from finetune_api.run_file import Mode
 from finetune_api.status import Phase, Status, Summary
 from finetune_api.termination import Termination
@@ -15,6 +15,8 @@ FIGURES = ("progress", "summary", "evaluation", "checkpoints", "resolved")
 """Fields of the status that only a trainer can fill."""
 TOLD_PHASES = frozenset({Phase.VALIDATING, Phase.STARTING, Phase.TRAINING, Phase.EVALUATING, Phase.EXPORTING})
 """Phases that a trainer may claim to be in."""
+_WHOLE = (Outcome.SUCCEEDED, Outcome.GATE_FAILED)
+"""Outcomes of runs that trained as long as it made sense: a share of the steps would look like a job cut short."""
 _SHORT = 128
 _DOING = {
     Phase.VALIDATING: "checks spec, model and data",
@@ -87,6 +89,8 @@ def final_figures(case: Case, said: Termination | None) -> dict[str, Any]:
     shown: Summary = last["summary"] or Summary()
     metric = _metric_text(case.spec.evaluation.metric, tested) if tested is not None else shown.metric
     summary = _summary(progress or Progress(), metric)
+    if said is not None and said.outcome in _WHOLE and progress is not None and progress.step < progress.total_steps:
+        summary = summary.model_copy(update={"progress": f"early stop {progress.step}/{progress.total_steps}"})
     return {
         **last,
         "progress": progress,

@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class Release:
     values: Path
     name: str = "finetune"
     namespace: str = "finetune-system"
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """Since when the tests use it."""
 
     @property
     def deployment(self) -> str:

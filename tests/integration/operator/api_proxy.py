@@ -30,8 +30,9 @@ class ApiProxy:
         self._port = port
         self._written = written
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._watches: dict[web.StreamResponse, web.Request] = {}
+        self._work: set[asyncio.Future[web.StreamResponse]] = set()
         self._mute: set[web.StreamResponse] = set()
         self._expired = 0
         """Watches still to be told that their version is too old."""
@@ -82,14 +83,29 @@ class ApiProxy:
             connector=aiohttp.TCPConnector(limit=0, ssl=self._trust), auto_decompress=False
         )
         app = web.Application(client_max_size=2**24)
-        app.router.add_route("*", "/{path:.*}", self._pass_on)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        app.router.add_route("*", "/{path:.*}", self._take)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
 
     async def _shut(self) -> None:
+        for work in list(self._work):
+            work.cancel()
         await self._runner.cleanup()
         await self._session.close()
+        await asyncio.sleep(0.1)  # the transports close in the next turns of the loop
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        work = asyncio.ensure_future(self._pass_on(request))
+        self._work.add(work)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+        finally:
+            self._work.discard(work)
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
@@ -118,7 +134,7 @@ class ApiProxy:
             async for part in answer.content.iter_any():
                 if response not in self._mute:
                     await response.write(part)
-        except ConnectionError:
+        except (ConnectionError, aiohttp.ClientError):
             pass  # either side went away
         finally:
             del self._watches[response]

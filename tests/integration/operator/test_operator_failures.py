@@ -28,12 +28,15 @@ def test_a_restart_writes_nothing(namespace: Namespace, node: PlayedNode, start_
     node.end(pods["done"], 0, success(uid_of(namespace, "done")))
     namespace.until_phase("Succeeded", "done")
     namespace.until(lambda: namespace.status("running").get("startTime"), "start")
+    namespace.until(lambda: reason_of(namespace, "pending", "Progressing") == "PodStarting", "word of the wait")
     namespace.until(lambda: quiet(namespace), "quiet")
     operator.kill()
     before = namespace.writes_of(OPERATOR)
+    statuses = {name: namespace.status(name) for name in ("pending", "running", "done")}
     operator.start()
     operator.wait_until_ready()
     time.sleep(2)
+    assert {name: namespace.status(name) for name in statuses} == statuses
     assert namespace.writes_of(OPERATOR) == before
     assert 'finetune_reconciles_total{result="done"}' in operator.metrics()
 
@@ -199,6 +202,11 @@ def pods_by_job(namespace: Namespace) -> dict[str, str]:
 
 def uid_of(namespace: Namespace, name: str) -> str:
     return str(next(t["metadata"]["uid"] for t in namespace.objects("finetunejobs") if t["metadata"]["name"] == name))
+
+
+def reason_of(namespace: Namespace, name: str, condition: str) -> str:
+    conditions = namespace.status(name).get("conditions", [])
+    return next((str(c["reason"]) for c in conditions if c["type"] == condition), "")
 
 
 def quiet(namespace: Namespace) -> bool:

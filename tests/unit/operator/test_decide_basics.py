@@ -64,6 +64,18 @@ def test_progress_is_told_in_figures_and_in_words() -> None:
     assert [event.reason for event in plan.events] == ["TrainingStarted"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "shown"), [(168, "early stop 168/1120"), (1120, "100% 1120/1120")], ids=["early", "to the end"]
+)
+def test_success_does_not_look_like_a_run_cut_short(steps: int, shown: str) -> None:
+    going = begun()
+    live = told(going.pods[0], phase=Phase.TRAINING, progress=Progress(step=140, total_steps=1120, percent=12.5))
+    trained = stored(going, reconcile(then(going, live=live)))
+    plan = reconcile(then(trained, job(), ended_pod(0, termination(steps=steps)), now=after(60)))
+    assert plan.status.summary is not None
+    assert plan.status.summary.progress == shown
+
+
 def test_success_needs_the_word_of_the_pod() -> None:
     plan = reconcile(then(begun(), job(), ended_pod(0, termination()), now=after(60)))
     assert plan.status.phase is Phase.SUCCEEDED

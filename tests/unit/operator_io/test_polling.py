@@ -1,0 +1,115 @@
+"""A trainer's answer is asked for over real HTTP, and trusted in nothing."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from aiohttp import web
+from queue_observer import Observer
+from raw_objects import pod
+
+from finetune_api.live import LIVE_BYTES, Live
+from finetune_operator.plan import LiveRecord
+from finetune_operator.polling import BadAnswerError, Poller, read_live
+from finetune_operator.projection import pod_record
+from finetune_operator.queue import WorkQueue
+
+LIVE = Live(uid="tune-1", attempt=1)
+
+
+@asynccontextmanager
+async def serving(
+    text: bytes, status: int = 200, headers: dict[str, str] | None = None, delay: float = 0
+) -> AsyncIterator[str]:
+    """Serve one answer; yields its address."""
+
+    async def respond(_request: web.Request) -> web.Response:
+        await asyncio.sleep(delay)
+        return web.Response(body=text, status=status, headers=headers)
+
+    app = web.Application()
+    app.router.add_get("/progress", respond)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/progress"
+    finally:
+        await runner.cleanup()
+
+
+def encoded(live: Live) -> bytes:
+    return live.model_dump_json(by_alias=True).encode()
+
+
+async def ask(url: str, timeout: float = 3) -> Live:  # noqa: ASYNC109 -- the session's
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session:
+        return await read_live(session, url, "tune-1")
+
+
+async def test_an_answer_is_read() -> None:
+    async with serving(encoded(LIVE)) as url:
+        assert await ask(url) == LIVE
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        (b"not json", 200, "no Live"),
+        (b"[]", 200, "no Live"),
+        (b"\xff\xfe", 200, "no Live"),
+        (encoded(LIVE).replace(b"}", b', "more": 1}', 1), 200, "no Live"),
+        (encoded(LIVE.model_copy(update={"uid": "other"})), 200, "job other"),
+        (b" " * (LIVE_BYTES + 1), 200, "more than"),
+        (encoded(LIVE), 500, "HTTP 500"),
+    ],
+)
+async def test_a_wrong_answer_is_refused(text: bytes, status: int, said: str) -> None:
+    async with serving(text, status) as url:
+        with pytest.raises(BadAnswerError, match=said):
+            await ask(url)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with serving(encoded(LIVE)) as elsewhere, serving(b"", 302, {"Location": elsewhere}) as url:
+        with pytest.raises(BadAnswerError, match="HTTP 302"):
+            await ask(url)
+
+
+async def test_a_slow_answer_is_given_up() -> None:
+    async with serving(encoded(LIVE), delay=5) as url:
+        with pytest.raises(TimeoutError):
+            await ask(url, timeout=0.1)
+
+
+async def test_a_pod_that_is_gone_counts_and_says_nothing() -> None:
+    heard: list[tuple[str, LiveRecord]] = []
+    counted: Counter[str] = Counter()
+    twice = asyncio.Event()
+
+    def count(how: str) -> None:
+        counted[how] += 1
+        if counted["unreachable"] == 2:
+            twice.set()
+
+    poller = Poller(WorkQueue(Observer()), 0.02, lambda key, record: heard.append((key, record)), count)
+    running = asyncio.create_task(poller.run())
+    poller.follow("tune-1", replace(pod_record(pod()), ip="127.0.0.9"))
+    await asyncio.wait_for(twice.wait(), 10)
+    poller.forget("tune-1")
+    await asyncio.sleep(0.1)
+    before = counted["unreachable"]
+    await asyncio.sleep(0.1)
+    assert counted["unreachable"] == before, "a forgotten pod is asked no more"
+    assert heard == []
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def test_the_form_of_the_answer_is_that_of_the_trainer() -> None:
+    assert json.loads(encoded(LIVE))["format"] == "finetune.dev/live/v1"

@@ -1,0 +1,166 @@
+"""What the operator remembers: newer wins, the dead stay dead, and nothing crosses namespaces."""
+
+from datetime import UTC, datetime
+
+import pytest
+from queue_observer import Observer
+from raw_objects import job, meta, pod, tune
+
+from finetune_operator.intake import Intake
+from finetune_operator.queue import WorkQueue
+from finetune_operator.settings import Profile, Settings, TrainerImage
+from finetune_operator.store import Kind, Store
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SETTINGS = Settings(trainer=TrainerImage(name="trainer:1"), profiles={"default": Profile()})
+
+
+class Known:
+    """A store with its intake and queue."""
+
+    def __init__(self) -> None:
+        self.store = Store(SETTINGS)
+        self.queue = WorkQueue(Observer())
+        self.intake = Intake(self.store, self.queue)
+
+    async def next(self) -> str:
+        async with self.queue.next() as key:
+            return key
+
+
+@pytest.fixture
+def known() -> Known:
+    return Known()
+
+
+@pytest.mark.parametrize("order", [(Kind.TUNE, Kind.JOB, Kind.POD), (Kind.POD, Kind.JOB, Kind.TUNE)])
+async def test_kinds_may_come_in_any_order(known: Known, order: tuple[Kind, ...]) -> None:
+    bodies = {Kind.TUNE: tune(), Kind.JOB: job(), Kind.POD: pod()}
+    for kind in order:
+        known.intake.seen(kind, bodies[kind])
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert [j.uid for j in world.jobs] == ["job-1"]
+    assert [p.uid for p in world.pods] == ["pod-1"]
+    assert await known.next() == "tune-1"
+    assert known.queue.depth == 0
+
+
+async def test_older_news_is_no_news(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune(version=10, status={"phase": "Training"}))
+    assert await known.next()
+    known.intake.seen(Kind.TUNE, tune(version=9, status={"phase": "Pending"}))
+    known.intake.seen(Kind.TUNE, tune(version=10, status={"phase": "Pending"}))
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert world.tune.status == {"phase": "Training"}
+    assert known.queue.depth == 0
+
+
+async def test_versions_are_compared_as_numbers(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune(version=999, status={"phase": "Pending"}))
+    known.intake.seen(Kind.TUNE, tune(version=1000, status={"phase": "Training"}))
+    record = known.store.tunes.get("tune-1")
+    assert record is not None
+    assert record.status == {"phase": "Training"}
+
+
+async def test_a_change_that_decides_nothing_gets_nobody_in_line(known: Known) -> None:
+    known.intake.seen(Kind.POD, pod())
+    known.intake.seen(Kind.JOB, job())
+    assert await known.next()
+    known.intake.seen(Kind.JOB, job(version=2, annotations={"someone": "was here"}))
+    assert known.queue.depth == 0
+    assert known.store.jobs.version("job-1") == 2
+
+
+async def test_our_own_writes_count_at_once_and_quietly(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    assert await known.next()
+    assert known.intake.put(Kind.JOB, job(version=5))
+    assert known.queue.depth == 0
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert world.jobs
+
+
+async def test_the_dead_stay_dead(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job())
+    known.intake.gone(Kind.JOB, "job-1")
+    known.intake.seen(Kind.JOB, job(version=99))
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert world.jobs == ()
+
+
+async def test_a_deleted_child_gets_its_owner_in_line(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job())
+    known.intake.seen(Kind.POD, pod())
+    assert await known.next()
+    known.intake.gone(Kind.POD, "pod-1")
+    assert await known.next() == "tune-1"
+    known.intake.gone(Kind.JOB, "job-1")
+    assert await known.next() == "tune-1"
+    known.intake.gone(Kind.TUNE, "tune-1")
+    assert await known.next() == "tune-1"
+    assert known.store.world("tune-1", NOW) is None
+
+
+async def test_what_a_listing_lacks_is_gone(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job())
+    before = known.intake.known(Kind.JOB, "team")
+    known.intake.seen(Kind.JOB, job("job-2", name="later"))
+    known.intake.vanished(Kind.JOB, before)
+    assert known.intake.known(Kind.JOB, None) == {"job-2"}
+    assert known.intake.known(Kind.JOB, "other") == set()
+
+
+async def test_a_job_of_another_namespace_is_not_ours_whatever_it_says(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    foreign = job()
+    foreign["metadata"]["namespace"] = "other"
+    known.intake.seen(Kind.JOB, foreign)
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert world.jobs == ()
+
+
+async def test_a_pod_that_only_claims_a_job_is_not_ours(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job())
+    claimed = pod()
+    claimed["metadata"]["ownerReferences"] = []
+    known.intake.seen(Kind.POD, claimed)
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert world.pods == ()
+
+
+async def test_an_orphaned_child_leaves_its_owner(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job())
+    orphan = job(version=2)
+    orphan["metadata"]["ownerReferences"] = []
+    known.intake.seen(Kind.JOB, orphan)
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert world.jobs == ()
+
+
+async def test_pods_come_oldest_first(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job())
+    for uid, created in (("b", "2026-11-21T12:00:09Z"), ("a", "2026-11-21T12:00:01Z"), ("c", "2026-11-21T12:01:00Z")):
+        known.intake.seen(Kind.POD, pod(uid, name=uid, creationTimestamp=created))
+    world = known.store.world("tune-1", NOW)
+    assert world is not None
+    assert [record.uid for record in world.pods] == ["a", "b", "c"]
+
+
+async def test_new_jobs_go_first(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune("old", status={"phase": "Training"}))
+    known.intake.seen(Kind.TUNE, {**tune("new"), "metadata": meta("new", "new")})
+    assert [await known.next(), await known.next()] == ["new", "old"]
