@@ -208,6 +208,8 @@ class Controller:
         self._written[tune.uid] = monotonic()
         self._intake.put(Kind.TUNE, body)
         self._metrics.transition(tune.status, status)
+        if "completionTime" in status:
+            self._store.live.pop(tune.uid, None)
         for event in plan.events:
             log.info("%s: %s", event.reason, event.message)
             self._story.tell(tune, event)

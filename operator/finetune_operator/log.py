@@ -55,8 +55,7 @@ def set_up_logging(form: Literal["plain", "json"]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("kopf.activities").setLevel(logging.WARNING)  # says at the start that it logs in, and no more
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # tells each event of each object
+    logging.getLogger("kopf").setLevel(logging.WARNING)  # tells each event of each object
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # each probe and each scrape
 
 

@@ -115,4 +115,8 @@ async def read_live(session: aiohttp.ClientSession, url: str, uid: str) -> Live:
 
 
 def _host(ip: str) -> str:
-    return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
+    """The address as it stands in a URL. Raises `BadAnswerError` for anything else: a URL is made of it."""
+    try:
+        return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
+    except ValueError as error:
+        raise BadAnswerError(str(error)) from error

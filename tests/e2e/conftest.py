@@ -26,6 +26,8 @@ ORDER = (
     "test_run_policy_on_node", "test_upgrade_and_uninstall", "test_granted_rights",
 )  # fmt: skip
 """Modules in the order in which they make sense; the last one looks back on all of them."""
+OURS = "finetune.dev/test=true"
+"""Label of the namespaces that the tests make, and may delete in a cluster that has others."""
 _SILENT_PORT = 9000
 _SILENT = f"""
 import socket, time
@@ -67,16 +69,12 @@ def release(bed: Bed, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory
     made = Release(str(find("helm")), Path(bed.kubeconfig), values)
     if made.is_installed():
         made.uninstall()
-    kubectl("delete", "finetunejobs", "--all", "--all-namespaces", "--ignore-not-found") if _has_crd(kubectl) else None
+    kubectl("delete", "namespaces", "-l", OURS, "--timeout=120s")
     kubectl.apply(restricted_namespace(made.namespace))
     made.install()
     yield made
     if made.is_installed():
         made.uninstall()
-
-
-def _has_crd(kubectl: Kubectl) -> bool:
-    return kubectl.get("crd", "finetunejobs.finetune.dev") is not None
 
 
 @pytest.fixture(scope="session")
@@ -122,14 +120,15 @@ def namespace_with_credentials(bed: Bed, kubectl: Kubectl) -> Iterator[Callable[
     """A function that makes a namespace with the object store's keys in it, whose pods must be restricted."""
     made: list[str] = []
 
-    def make(name: str) -> str:
-        kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=120s")
+    def make(purpose: str) -> str:
+        namespace = restricted_namespace(f"finetune-test-{purpose}")
+        name = str(namespace["metadata"]["name"])
+        label, _, value = OURS.partition("=")
+        namespace["metadata"]["labels"][label] = value
         keys = {key: value for key, value in bed.pod_credentials.items() if "KEY" in key}
         metadata = {"name": SECRET, "namespace": name}
+        kubectl.apply(namespace, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys})
         made.append(name)
-        kubectl.apply(
-            restricted_namespace(name), {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys}
-        )
         return name
 
     yield make

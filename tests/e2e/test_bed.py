@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import urlsplit
 
 import pytest
@@ -99,11 +100,12 @@ def test_prometheus_finds_what_serves_metrics(bed: Bed, kubectl: Kubectl, probes
 def test_the_audit_log_tells_who_did_what(bed: Bed, kubectl: Kubectl, probes: str) -> None:
     if not bed.audit_log:
         pytest.skip("this cluster's audit log can't be read")
-    kubectl("create", "configmap", "seen", "-n", probes)
+    name = f"seen-{token_hex(4)}"  # the log tells of earlier tests, too
+    kubectl("create", "configmap", name, "-n", probes)
 
     def seen() -> list[Json]:
         with Path(bed.audit_log).open(encoding="utf-8") as log:
-            lines = [json.loads(line) for line in log if f'"namespace":"{probes}","name":"seen"' in line]
+            lines = [json.loads(line) for line in log if f'"namespace":"{probes}","name":"{name}"' in line]
         return [line for line in lines if line["verb"] == "create"]
 
     [request] = wait_until("the request is in the audit log", seen, 10)

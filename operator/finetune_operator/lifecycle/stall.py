@@ -19,21 +19,30 @@ def is_stalled(case: Case) -> bool:
 
 def stall_check(case: Case) -> datetime | None:
     """When to look whether the running attempt has stalled; None where that does not apply."""
-    deadline = _deadline(case)
-    if deadline is None or deadline > case.world.now:
-        return deadline
-    return case.world.now + _FRESH
+    now, deadline = case.world.now, _deadline(case)
+    if deadline is None:  # what moves now may stand still from now on, and nothing would tell
+        return now + _limit(case) if _is_watched(case) else None
+    return deadline if deadline > now else now + _FRESH
 
 
 def _deadline(case: Case) -> datetime | None:
-    """When the attempt has said nothing new for too long."""
-    limit, pod, progress = case.spec.run_policy.stall_seconds, case.running, case.stored.progress
-    if not limit or pod is None or pod.deleting or pod.container is None or case.live is None:
+    """When the attempt has said nothing new for too long; None while it says something new."""
+    pod, progress = case.running, case.stored.progress
+    if not _is_watched(case) or pod is None or pod.container is None:
         return None
     if progress is None or progress.updated_at is None or has_moved(case):
         return None
-    since = max(progress.updated_at, pod.container.started or progress.updated_at)
-    return since + timedelta(seconds=limit)
+    return max(progress.updated_at, pod.container.started or progress.updated_at) + _limit(case)
+
+
+def _is_watched(case: Case) -> bool:
+    """Whether there is a limit, and an attempt that runs and tells how it goes."""
+    pod = case.running
+    return bool(case.spec.run_policy.stall_seconds) and pod is not None and not pod.deleting and case.live is not None
+
+
+def _limit(case: Case) -> timedelta:
+    return timedelta(seconds=case.spec.run_policy.stall_seconds)
 
 
 def _is_fresh(case: Case) -> bool:

@@ -195,6 +195,11 @@ def test_an_attempt_that_stands_still_is_replaced_and_counted() -> None:
     assert failed_with(with_policy(still, backoffLimit=0)) == "Stalled"
 
 
+def test_what_moves_is_looked_at_again_in_case_it_stops() -> None:
+    """The status that tells the movement is the last word: nothing else would wake the operator."""
+    assert reconcile(stalling()).again_at == after(100)
+
+
 def test_rates_are_no_progress_and_steps_are() -> None:
     going = then(stalling())
     faster = Progress(step=5, total_steps=10, eta_seconds=12, tokens_per_second=99)

@@ -113,3 +113,13 @@ async def test_a_pod_that_is_gone_counts_and_says_nothing() -> None:
 
 def test_the_form_of_the_answer_is_that_of_the_trainer() -> None:
     assert json.loads(encoded(LIVE))["format"] == "finetune.dev/live/v1"
+
+
+@pytest.mark.parametrize("ip", ["", "metadata.internal/", "10.0.0.1:80/x?", "fe80::1%eth0/../"])
+async def test_only_an_address_is_asked(ip: str) -> None:
+    counted: Counter[str] = Counter()
+    queue = WorkQueue(Observer())
+    poller = Poller(queue, 60, lambda _key, _record: None, lambda how: counted.update([how]))
+    async with aiohttp.ClientSession() as session:
+        assert await poller._ask(session, "tune-1", replace(pod_record(pod()), ip=ip)) is None
+    assert counted == {"bad": 1}
