@@ -132,7 +132,8 @@ def namespace_with_credentials(bed: Bed, kubectl: Kubectl) -> Iterator[Callable[
         return name
 
     yield make
-    kubectl("delete", "namespace", *made, "--ignore-not-found", "--wait=false")
+    if made:
+        kubectl("delete", "namespace", *made, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture(scope="session")
