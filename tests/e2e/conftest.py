@@ -71,7 +71,7 @@ def release(bed: Bed, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory
         made.uninstall()
     kubectl("delete", "namespaces", "-l", OURS, "--timeout=120s")
     kubectl.apply(restricted_namespace(made.namespace))
-    made.install()
+    made.install("--take-ownership")  # a CRD that a release of another name left
     yield made
     if made.is_installed():
         made.uninstall()

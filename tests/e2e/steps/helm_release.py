@@ -35,9 +35,9 @@ class Release:
         """Who the operator is for the API server."""
         return f"system:serviceaccount:{self.namespace}:{self.deployment}"
 
-    def install(self) -> str:
+    def install(self, *options: str) -> str:
         """Install and wait until the operator is ready; return the notes."""
-        return self._helm("install", self.name, str(CHART), *self._with_values(), "--wait", "--timeout=120s")
+        return self._helm("install", self.name, str(CHART), *self._with_values(), *options, "--wait", "--timeout=120s")
 
     def upgrade(self, chart: Path = CHART, *settings: str) -> str:
         """Upgrade to `chart`, with `settings` as for `--set`, and wait."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from finetune_trainer.data.batches import cut_by_tokens
 from finetune_trainer.data.collate import RowSource
+from finetune_trainer.signals import check_stop
 
 _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
@@ -26,6 +27,7 @@ def predict_logits(
     model.eval()
     with torch.inference_mode():
         for part in cut_by_tokens(np.arange(len(lengths)), lengths, _TOKENS.get(device.type, 65_536)):
+            check_stop()
             batch = {name: tensor.to(device) for name, tensor in rows.collate(part).items()}
             collected.append(model(**batch).logits.float().cpu().numpy())
             order.append(part)

@@ -18,6 +18,7 @@ from finetune_api.training import Training
 from finetune_trainer.data.batches import BatchPlan, Rows
 from finetune_trainer.data.collate import RowSource
 from finetune_trainer.observer import Tally
+from finetune_trainer.signals import check_stop
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.early_stopping import Choice
 from finetune_trainer.training.objective import Objective
@@ -98,6 +99,7 @@ class Loop:
         plan, result, choice, rate = self._plan, TrainingResult(), Choice(), Rate(self._plan.total_steps)
         self._model.train()
         for step, batch in enumerate(self._batches(), start=1):
+            check_stop()
             learning_rate = float(self._schedule.get_last_lr()[0])
             parts = list(plan.batches.micro_batches(batch))
             loss, norm = self._step(batch, parts)
