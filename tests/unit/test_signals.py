@@ -27,7 +27,7 @@ def turn_after_turn(number: int) -> int:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_a_destructor_is_not_lost(number: int) -> None:
     with pytest.raises(KeyboardInterrupt), stop_signals():
         turn_after_turn(number)
