@@ -28,7 +28,15 @@ main()
 
 
 @pytest.fixture
-def running(job: Callable[..., str]) -> Iterator[subprocess.Popen[str]]:
+def _signals_as_on_a_terminal() -> Iterator[None]:
+    """A shell starts background processes with SIGINT ignored, and their children inherit it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def running(job: Callable[..., str], _signals_as_on_a_terminal: None) -> Iterator[subprocess.Popen[str]]:
     """A run in a process of its own, in the middle of its training."""
     path = job(training={"epochs": 10_000, "earlyStopping": {"patience": 0}}, evaluation={"everySteps": 10_000})
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -2,10 +2,19 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from finetune_trainer.signals import check_stop, stop_signals
+
+
+@pytest.fixture(autouse=True)
+def _sigint_as_on_a_terminal() -> Iterator[None]:
+    """A shell starts background processes with SIGINT ignored, and what is ignored stays so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Dying:
