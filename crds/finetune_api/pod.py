@@ -20,7 +20,7 @@ CONFIG_MAPS = PurePosixPath("/mnt/config-maps")
 CLAIMS = PurePosixPath("/mnt/claims")
 """Persistent volume claims that the job names, as `<claim name>/...`."""
 
-WORK = PurePosixPath("/work")
+WORK = PurePosixPath("/scratch")
 """The only place that may be written: scratch space, and the caches below `cache/`."""
 
 TERMINATION_MESSAGE = PurePosixPath("/dev/termination-log")

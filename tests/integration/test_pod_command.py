@@ -291,7 +291,7 @@ def test_what_is_checked_before_a_gpu_is_taken(pod_files: Pod) -> None:
         ({"data": {"train": [{"uri": "configmap://tickets/x.csv"}]}}, "DataNotFound", 66, "tickets has train.csv"),
         ({"data": {"columns": {"label": "topic"}}}, "ColumnMissing", 65, "topic"),
         ({"data": {"maxLength": 4096}}, "ModelUnsuitable", 64, "spec.data.maxLength"),
-        ({"output": {"uri": "file:///work/out"}}, "SpecInvalid", 64, "would be lost"),
+        ({"output": {"uri": "file:///scratch/out"}}, "SpecInvalid", 64, "would be lost"),
     ],
 )
 def test_what_can_not_work_says_so(

@@ -35,9 +35,7 @@ FORBIDDEN = [
     "deb." + "debian.org",
     "static." + "crates.io",
     "maven" + ".org",
-    "/" + "work/main",
-    "/" + "work/shared",
-    "/" + "work/.library",
+    "/" + "work/",
     "/" + "root/",
     "/" + "Users/",
 ]

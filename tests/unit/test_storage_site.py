@@ -145,7 +145,7 @@ def test_files_are_read_below_allowed_roots_only(site: Site, tmp_path: Path) -> 
 @pytest.mark.causes("SpecInvalid")
 def test_an_output_that_would_be_lost_with_the_pod(site: Site) -> None:
     with pytest.raises(SpecInvalid, match="would be lost with its pod") as caught:
-        OutputFolder(Output(uri="file:///work/out"), site, "job", "uid")
+        OutputFolder(Output(uri="file:///scratch/out"), site, "job", "uid")
     assert caught.value.problems[0].where == "spec.output.uri"
 
 
