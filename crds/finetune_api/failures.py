@@ -60,10 +60,14 @@ class Problem:
     where: str = ""
     hint: str = ""
 
+    @property
+    def located(self) -> str:
+        """`where: message`, or the message alone."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
     def __str__(self) -> str:
         """`where: message`, and the hint on a line of its own, leaving out what is empty."""
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n  {self.hint}" if self.hint else text
+        return f"{self.located}\n  {self.hint}" if self.hint else self.located
 
 
 class JobFailure(Exception):  # noqa: N818 -- "failure" is the API's word; an error is one kind of it

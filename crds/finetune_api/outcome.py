@@ -1,7 +1,8 @@
 """How runs end and what they measured: shapes shared by status, report and termination message."""
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -11,6 +12,11 @@ Message = Annotated[str, StringConstraints(max_length=1024)]
 Metrics = Annotated[dict[str, float], Field(max_length=64)]
 Digest = Annotated[str, StringConstraints(max_length=80, pattern=r"^(sha256:[0-9a-f]{64})?$")]
 LongUri = Annotated[str, StringConstraints(max_length=1400)]
+
+
+def cut(text: str, limit: int) -> str:
+    """The text in at most `limit` characters; an ellipsis stands for what is left out."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 class Outcome(StrEnum):
@@ -73,6 +79,14 @@ class EvaluationResult(ApiModel):
     """Gates and how they went."""
     best: Best | None = None
     """The state that was kept."""
+
+    def only(self, keep: Callable[[str], bool]) -> Self:
+        """The same with only those metrics, tuned and baseline, whose names `keep` accepts."""
+        kept = {
+            part: {name: value for name, value in getattr(self, part).items() if keep(name)}
+            for part in ("metrics", "baseline")
+        }
+        return self.model_copy(update=kept)
 
 
 class Artifacts(ApiModel):

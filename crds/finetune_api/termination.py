@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel, ShortText
-from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Message, Outcome
+from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Message, Outcome, cut
 from finetune_api.resolved import Resolved
 
 TERMINATION_BYTES = 4096
 """The kubelet cuts what is longer."""
+_SHORT = 200
+"""Characters of a text that must make room."""
 
 
 class Termination(ApiModel):
@@ -71,7 +73,9 @@ def _without_figures(message: Termination) -> Termination:
 def _without_texts(message: Termination) -> Termination:
     failure = message.failure
     if failure is not None:
-        failure = failure.model_copy(update={"message": _cut(failure.message), "hint": _cut(failure.hint)})
+        failure = failure.model_copy(
+            update={"message": cut(failure.message, _SHORT), "hint": cut(failure.hint, _SHORT)}
+        )
     return message.model_copy(update={"failure": failure, "data": "", "resolved": None})
 
 
@@ -98,15 +102,6 @@ def _json(message: Termination) -> str:
 
 def _with_evaluation(message: Termination, keep: Callable[[str], bool]) -> Termination:
     """The message with only those metrics whose names `keep` accepts."""
-    evaluation = message.evaluation
-    if evaluation is None:
+    if message.evaluation is None:
         return message
-    kept = {
-        part: {name: value for name, value in getattr(evaluation, part).items() if keep(name)}
-        for part in ("metrics", "baseline")
-    }
-    return message.model_copy(update={"evaluation": evaluation.model_copy(update=kept)})
-
-
-def _cut(text: str, limit: int = 200) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return message.model_copy(update={"evaluation": message.evaluation.only(keep)})

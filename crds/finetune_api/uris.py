@@ -39,12 +39,8 @@ def mounted_claim(uri: str) -> ClaimPath | None:
 
     Raises `ValueError` for a `pvc://` address of the wrong shape, which the API never lets through.
     """
-    if not uri.startswith(CLAIM_SCHEME):
-        return None
-    if not is_claim(uri):
-        raise ValueError(uri)
-    claim, _, path = uri.removeprefix(CLAIM_SCHEME).partition("/")
-    return ClaimPath(claim, path.strip("/"))
+    parts = _parts(uri, CLAIM_SCHEME, _CLAIM)
+    return ClaimPath(parts[0], parts[1].strip("/")) if parts else None
 
 
 def mounted_config_map(uri: str) -> ConfigMapKey | None:
@@ -52,42 +48,55 @@ def mounted_config_map(uri: str) -> ConfigMapKey | None:
 
     Raises `ValueError` for a `configmap://` address of the wrong shape, which the API never lets through.
     """
-    if not uri.startswith(CONFIG_MAP_SCHEME):
-        return None
-    if not is_config_map(uri):
-        raise ValueError(uri)
-    name, _, key = uri.removeprefix(CONFIG_MAP_SCHEME).partition("/")
-    return ConfigMapKey(name, key)
+    parts = _parts(uri, CONFIG_MAP_SCHEME, _CONFIG_MAP)
+    return ConfigMapKey(*parts) if parts else None
 
 
 def is_claim(uri: str) -> bool:
     """Whether this is a `pvc://claim/path` address that stays inside its claim."""
-    return bool(re.fullmatch(_CLAIM, uri)) and not re.search(_UPWARDS, uri)
+    return _fits(uri, _CLAIM)
 
 
 def is_config_map(uri: str) -> bool:
     """Whether this is a `configmap://name/key` address."""
-    return bool(re.fullmatch(_CONFIG_MAP, uri)) and not re.search(_UPWARDS, uri)
+    return _fits(uri, _CONFIG_MAP)
 
 
-def _cel(pattern: str) -> str:
-    return pattern.replace("\\", "\\\\")
+def _parts(uri: str, scheme: str, pattern: str) -> tuple[str, str] | None:
+    """What stands before and after the first slash of an address; None for other schemes."""
+    if not uri.startswith(scheme):
+        return None
+    if not _fits(uri, pattern):
+        raise ValueError(uri)
+    name, _, rest = uri.removeprefix(scheme).partition("/")
+    return name, rest
 
 
-CLAIM_RULE = Rule(
-    cel=f"!self.uri.startsWith('pvc://') || (self.uri.matches('{_cel(_CLAIM)}') "
-    f"&& !self.uri.matches('{_cel(_UPWARDS)}'))",
-    holds=lambda holder: not holder.uri.startswith(CLAIM_SCHEME) or is_claim(holder.uri),
-    field="uri",
-    message="write pvc://CLAIM/PATH with the name of a claim in the job's namespace and a path without . and .. in it",
+def _fits(uri: str, pattern: str) -> bool:
+    return bool(re.fullmatch(pattern, uri)) and not re.search(_UPWARDS, uri)
+
+
+def _rule(scheme: str, pattern: str, message: str) -> Rule:
+    """The rule that a field `uri` of this scheme has the right shape."""
+    shape, upwards = (text.replace("\\", "\\\\") for text in (pattern, _UPWARDS))
+    return Rule(
+        cel=f"!self.uri.startsWith('{scheme}') || (self.uri.matches('{shape}') && !self.uri.matches('{upwards}'))",
+        holds=lambda holder: not holder.uri.startswith(scheme) or _fits(holder.uri, pattern),
+        field="uri",
+        message=message,
+    )
+
+
+CLAIM_RULE = _rule(
+    CLAIM_SCHEME,
+    _CLAIM,
+    "write pvc://CLAIM/PATH with the name of a claim in the job's namespace and a path without . and .. in it",
 )
 """For models with a field `uri` that may be a claim."""
 
-CONFIG_MAP_RULE = Rule(
-    cel=f"!self.uri.startsWith('configmap://') || (self.uri.matches('{_cel(_CONFIG_MAP)}') "
-    f"&& !self.uri.matches('{_cel(_UPWARDS)}'))",
-    holds=lambda holder: not holder.uri.startswith(CONFIG_MAP_SCHEME) or is_config_map(holder.uri),
-    field="uri",
-    message="write configmap://NAME/KEY with the name of a ConfigMap in the job's namespace and one of its keys",
+CONFIG_MAP_RULE = _rule(
+    CONFIG_MAP_SCHEME,
+    _CONFIG_MAP,
+    "write configmap://NAME/KEY with the name of a ConfigMap in the job's namespace and one of its keys",
 )
 """For models with a field `uri` that may be a ConfigMap."""

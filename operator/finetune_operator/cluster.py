@@ -18,10 +18,11 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from finetune_operator.labels import SELECTOR
 from finetune_operator.records import Json
-from finetune_operator.store import Kind
+from finetune_operator.store import GROUP_VERSION, Kind
 
 MERGE_PATCH = "application/merge-patch+json"
-PATHS = {Kind.TUNE: "/apis/finetune.dev/v1alpha1", Kind.JOB: "/apis/batch/v1", Kind.POD: "/api/v1"}
+PATHS = {kind: f"/apis/{group}/{version}" if group else f"/api/{version}"
+         for kind, (group, version) in GROUP_VERSION.items()}  # fmt: skip
 PAGE = 200
 """Objects in one answer to a listing: what bounds the memory at the start."""
 _REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=5)

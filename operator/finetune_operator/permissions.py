@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from finetune_api import GROUP
 from finetune_operator.cluster import Cluster, GoneError, RefusedError, UnavailableError
 from finetune_operator.records import Json
 from finetune_operator.store import Kind
@@ -10,8 +11,8 @@ from finetune_operator.store import Kind
 log = logging.getLogger(__name__)
 
 NEEDED = (
-    ("finetune.dev", "finetunejobs", ("list", "watch", "delete")),
-    ("finetune.dev", "finetunejobs/status", ("patch",)),
+    (GROUP, "finetunejobs", ("list", "watch", "delete")),
+    (GROUP, "finetunejobs/status", ("patch",)),
     ("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
     ("", "pods", ("list", "watch", "delete")),
     ("", "events", ("create",)),

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from finetune_api import KIND
+from finetune_api import GROUP, KIND
 from finetune_operator.labels import CONTAINER, JOB_UID, MODE
 from finetune_operator.records import (
     ConditionRecord,
@@ -19,7 +19,6 @@ from finetune_operator.records import (
     TuneRecord,
 )
 
-GROUP = "finetune.dev"
 _POD_CONDITIONS = frozenset({"PodScheduled", "DisruptionTarget"})
 _TEXT_LIMIT = 4096
 """Longest text of a pod that is kept: as much as the kubelet keeps of a termination message."""

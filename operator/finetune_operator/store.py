@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from finetune_api import GROUP, VERSION
 from finetune_operator.plan import LiveRecord, Refusal, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings
@@ -27,6 +28,10 @@ class Kind(StrEnum):
     TUNE = "finetunejobs"
     JOB = "jobs"
     POD = "pods"
+
+
+GROUP_VERSION = {Kind.TUNE: (GROUP, VERSION), Kind.JOB: ("batch", "v1"), Kind.POD: ("", "v1")}
+"""API group and version of each kind; the core group is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from kubectl_commands import Json, Kubectl, restricted_namespace, wait_until
@@ -23,6 +24,19 @@ def endless(kubectl: Kubectl, namespace: str, request: pytest.FixtureRequest) ->
     tuning.wait_for_training()
     yield tuning
     tuning.delete()
+
+
+@contextmanager
+def ended_unwatched(tuning: Tuning, scale_operator: Callable[[int], None]) -> Iterator[None]:
+    """Run a job to its end while there is no operator; there is one again after the block."""
+    tuning.kubectl.apply(tiny_job(tuning.name, tuning.namespace))
+    wait_until("it has a pod", tuning.pods, 30)
+    scale_operator(0)
+    try:
+        wait_until("its pod ended", lambda: tuning.pods()[0]["status"]["phase"] == "Succeeded", 90)
+        yield
+    finally:
+        scale_operator(1)
 
 
 def test_pod_that_is_deleted_is_replaced(endless: Tuning, kubectl: Kubectl) -> None:
@@ -56,14 +70,8 @@ def test_job_that_ends_while_the_operator_is_away_gets_its_outcome(
     kubectl: Kubectl, namespace: str, scale_operator: Callable[[int], None]
 ) -> None:
     tuning = Tuning(kubectl, namespace, "unwatched")
-    kubectl.apply(tiny_job(tuning.name, namespace))
-    wait_until("it has a pod", tuning.pods, 30)
-    scale_operator(0)
-    try:
-        wait_until("its pod ended", lambda: tuning.pods()[0]["status"]["phase"] == "Succeeded", 90)
+    with ended_unwatched(tuning, scale_operator):
         assert tuning.phase != "Succeeded"
-    finally:
-        scale_operator(1)
     status = tuning.wait_for_phase("Succeeded", seconds=10)
     assert status["artifacts"]["digest"]
     assert [attempt["reason"] for attempt in status["attempts"]] == ["Succeeded"]
@@ -75,15 +83,9 @@ def test_result_is_found_again_though_the_pod_that_told_it_is_gone(
 ) -> None:
     """The output has its manifest already: another pod reads it and tells it, without training again."""
     tuning = Tuning(kubectl, namespace, "untold")
-    kubectl.apply(tiny_job(tuning.name, namespace))
-    wait_until("it has a pod", tuning.pods, 30)
-    scale_operator(0)
-    try:
-        wait_until("its pod ended", lambda: tuning.pods()[0]["status"]["phase"] == "Succeeded", 90)
+    with ended_unwatched(tuning, scale_operator):
         (pod,) = tuning.pods()
         kubectl("delete", "pod", pod["metadata"]["name"], "-n", namespace)
-    finally:
-        scale_operator(1)
     status = tuning.wait_for_phase("Succeeded")
     (second,) = tuning.pods()
     assert second["metadata"]["uid"] != pod["metadata"]["uid"]

@@ -83,7 +83,7 @@ class Notes:
 def failure_info(failure: JobFailure) -> FailureInfo:
     """A failure as status and report show it; further problems are counted, not listed."""
     first, others = failure.problems[0], len(failure.problems) - 1
-    message = f"{first.where}: {first.message}" if first.where else first.message
+    message = first.located
     more = f" (and {others} more)" if others else ""
     return FailureInfo(
         failure_class=failure.failure_class,

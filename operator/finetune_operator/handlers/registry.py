@@ -11,14 +11,10 @@ import kopf
 from finetune_operator.handlers.storages import NoDiffBase, NoProgress
 from finetune_operator.intake import Intake
 from finetune_operator.labels import SELECTOR
-from finetune_operator.store import Kind
+from finetune_operator.store import GROUP_VERSION, Kind
 
 Seen = Callable[[Kind], None]
-_PLACES = {
-    Kind.TUNE: ("finetune.dev", "v1alpha1", "finetunejobs"),
-    Kind.JOB: ("batch", "v1", "jobs"),
-    Kind.POD: ("", "v1", "pods"),
-}
+_PLACES = {kind: (*GROUP_VERSION[kind], str(kind)) for kind in Kind}
 
 
 class _Backoffs:

@@ -29,14 +29,9 @@ def _same(status: Status) -> Status:
 
 def _figures(keep: Callable[[str], bool]) -> Callable[[Status], Status]:
     def shorten(status: Status) -> Status:
-        evaluation = status.evaluation
-        if evaluation is None:
+        if status.evaluation is None:
             return status
-        kept = {
-            part: {name: value for name, value in getattr(evaluation, part).items() if keep(name)}
-            for part in ("metrics", "baseline")
-        }
-        return status.model_copy(update={"evaluation": evaluation.model_copy(update=kept)})
+        return status.model_copy(update={"evaluation": status.evaluation.only(keep)})
 
     return shorten
 

@@ -2,8 +2,8 @@
 
 import re
 
-from finetune_api.failures import FailureClass, JobFailure, Problem
-from finetune_api.outcome import FailureInfo
+from finetune_api.failures import FailureClass, JobFailure
+from finetune_api.outcome import FailureInfo, cut
 
 MESSAGE = 600
 """Longest text of a message, in characters. The API would take 1,024; a status has many messages."""
@@ -13,7 +13,7 @@ _HINT = 400
 def tidy(text: str, limit: int = MESSAGE) -> str:
     """Untrusted text as one line without control characters, cut to `limit` characters."""
     line = re.sub(r"\s+", " ", "".join(c if c.isprintable() or c.isspace() else " " for c in text)).strip()
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return cut(line, limit)
 
 
 def failure_info(failure: type[JobFailure], message: str, hint: str = "") -> FailureInfo:
@@ -25,7 +25,7 @@ def failure_info(failure: type[JobFailure], message: str, hint: str = "") -> Fai
 
 def told(failure: JobFailure) -> FailureInfo:
     """The same for one that was raised: all of its problems, and the first hint."""
-    message = "; ".join(_located(problem) for problem in failure.problems)
+    message = "; ".join(problem.located for problem in failure.problems)
     hint = next((problem.hint for problem in failure.problems if problem.hint), "")
     return failure_info(type(failure), message, hint)
 
@@ -49,7 +49,3 @@ def seconds_text(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes:02}m"
     return f"{minutes}m{left:02}s" if minutes else f"{left}s"
-
-
-def _located(problem: Problem) -> str:
-    return f"{problem.where}: {problem.message}" if problem.where else problem.message

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
+from local_server import answering
 
 from finetune_operator.cluster import Cluster, UnavailableError
 from finetune_operator.traffic import counting_trace, watching_trace
@@ -20,15 +21,8 @@ async def api_server(seen: list[str]) -> AsyncIterator[str]:
         seen.append(request.headers.get("Authorization", ""))
         return web.json_response({"kind": "Job", "metadata": {"name": "x"}})
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", respond)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with answering(respond) as url:
+        yield url
 
 
 async def test_a_new_token_is_used_by_the_next_request() -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+from local_server import answering
 from queue_observer import Observer
 from raw_objects import pod
 
@@ -32,15 +33,8 @@ async def serving(
         await asyncio.sleep(delay)
         return web.Response(body=text, status=status, headers=headers)
 
-    app = web.Application()
-    app.router.add_get("/progress", respond)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/progress"
-    finally:
-        await runner.cleanup()
+    async with answering(respond) as url:
+        yield f"{url}/progress"
 
 
 def encoded(live: Live) -> bytes:

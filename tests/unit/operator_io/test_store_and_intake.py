@@ -7,6 +7,7 @@ from queue_observer import Observer
 from raw_objects import job, meta, pod, tune
 
 from finetune_operator.intake import Intake
+from finetune_operator.plan import World
 from finetune_operator.queue import WorkQueue
 from finetune_operator.settings import Profile, Settings, TrainerImage
 from finetune_operator.store import Kind, Store
@@ -23,6 +24,12 @@ class Known:
         self.queue = WorkQueue(Observer())
         self.intake = Intake(self.store, self.queue)
 
+    def world(self) -> World:
+        """What is known of the one FineTuneJob of these tests."""
+        world = self.store.world("tune-1", NOW)
+        assert world is not None
+        return world
+
     async def next(self) -> str:
         async with self.queue.next() as key:
             return key
@@ -38,8 +45,7 @@ async def test_kinds_may_come_in_any_order(known: Known, order: tuple[Kind, ...]
     bodies = {Kind.TUNE: tune(), Kind.JOB: job(), Kind.POD: pod()}
     for kind in order:
         known.intake.seen(kind, bodies[kind])
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert [j.uid for j in world.jobs] == ["job-1"]
     assert [p.uid for p in world.pods] == ["pod-1"]
     assert await known.next() == "tune-1"
@@ -51,8 +57,7 @@ async def test_older_news_is_no_news(known: Known) -> None:
     assert await known.next()
     known.intake.seen(Kind.TUNE, tune(version=9, status={"phase": "Pending"}))
     known.intake.seen(Kind.TUNE, tune(version=10, status={"phase": "Pending"}))
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert world.tune.status == {"phase": "Training"}
     assert known.queue.depth == 0
 
@@ -79,8 +84,7 @@ async def test_our_own_writes_count_at_once_and_quietly(known: Known) -> None:
     assert await known.next()
     assert known.intake.put(Kind.JOB, job(version=5))
     assert known.queue.depth == 0
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert world.jobs
 
 
@@ -89,8 +93,7 @@ async def test_the_dead_stay_dead(known: Known) -> None:
     known.intake.seen(Kind.JOB, job())
     known.intake.gone(Kind.JOB, "job-1")
     known.intake.seen(Kind.JOB, job(version=99))
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert world.jobs == ()
 
 
@@ -123,8 +126,7 @@ async def test_a_job_of_another_namespace_is_not_ours_whatever_it_says(known: Kn
     foreign = job()
     foreign["metadata"]["namespace"] = "other"
     known.intake.seen(Kind.JOB, foreign)
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert world.jobs == ()
 
 
@@ -134,8 +136,7 @@ async def test_a_pod_that_only_claims_a_job_is_not_ours(known: Known) -> None:
     claimed = pod()
     claimed["metadata"]["ownerReferences"] = []
     known.intake.seen(Kind.POD, claimed)
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert world.pods == ()
 
 
@@ -145,8 +146,7 @@ async def test_an_orphaned_child_leaves_its_owner(known: Known) -> None:
     orphan = job(version=2)
     orphan["metadata"]["ownerReferences"] = []
     known.intake.seen(Kind.JOB, orphan)
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert world.jobs == ()
 
 
@@ -155,8 +155,7 @@ async def test_pods_come_oldest_first(known: Known) -> None:
     known.intake.seen(Kind.JOB, job())
     for uid, created in (("b", "2026-11-21T12:00:09Z"), ("a", "2026-11-21T12:00:01Z"), ("c", "2026-11-21T12:01:00Z")):
         known.intake.seen(Kind.POD, pod(uid, name=uid, creationTimestamp=created))
-    world = known.store.world("tune-1", NOW)
-    assert world is not None
+    world = known.world()
     assert [record.uid for record in world.pods] == ["a", "b", "c"]
 
 

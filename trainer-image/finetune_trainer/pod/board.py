@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from finetune_api.live import Live, Measured
-from finetune_api.outcome import Best, EvaluationResult, Progress
+from finetune_api.outcome import Best, EvaluationResult, Progress, cut
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
@@ -42,7 +42,7 @@ class Board:
     def warned(self, text: str) -> None:
         """Keep the first few warnings."""
         if len(self.live.warnings) < _MOST_WARNINGS:
-            self._set(warnings=[*self.live.warnings, _cut(text)])
+            self._set(warnings=[*self.live.warnings, cut(text, _LONGEST)])
 
     @contextmanager
     def working(self, what: str, total: int) -> Iterator[Advance]:
@@ -104,8 +104,4 @@ def data_sentence(report: DataReport) -> str:
     parts = [f"{split.rows:,} {name}" for name, split in report.splits.items()]
     rows = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else "no"
     counts = ((report.bad_rows, "bad rows left out"), (report.duplicates_dropped, "duplicates dropped"))
-    return _cut("; ".join([f"{rows} rows", *(f"{count:,} {what}" for count, what in counts if count)]))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return cut("; ".join([f"{rows} rows", *(f"{count:,} {what}" for count, what in counts if count)]), _LONGEST)
