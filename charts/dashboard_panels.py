@@ -78,6 +78,11 @@ _ONE_JOB = (
         },
     ),
     Panel(
+        "Steps not yet in a checkpoint",
+        {"steps": f"max by (name) (finetune_job_step{_JOB}) - max by (name) (finetune_job_checkpoint_step{_JOB})"},
+        description="What would be lost if the pod were gone now.",
+    ),
+    Panel(
         "Rows a second",
         {"rows": f"sum(rate(finetune_samples_total{_JOB}{_RATE}))"},
         description="Measured over the scrape interval, pauses for evaluation included.",

@@ -21,6 +21,7 @@ from finetune_operator.records import Json
 from finetune_operator.store import GROUP_VERSION, Kind
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PATHS = {kind: f"/apis/{group}/{version}" if group else f"/api/{version}"
          for kind, (group, version) in GROUP_VERSION.items()}  # fmt: skip
 PAGE = 200
@@ -132,9 +133,22 @@ class Cluster:
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Foreground"}
         return await self._ask("DELETE", f"{collection(Kind.JOB, namespace)}/{name}", options)
 
-    async def delete_pod(self, namespace: str, name: str, uid: str) -> Json:
-        """Delete the pod with that UID, with the grace period of its own."""
-        return await self._ask("DELETE", f"{collection(Kind.POD, namespace)}/{name}", {"preconditions": {"uid": uid}})
+    async def annotate_pod(self, namespace: str, name: str, uid: str, annotations: dict[str, str]) -> Json:
+        """Set annotations of the pod with that UID."""
+        patch = {"metadata": {"uid": uid, "annotations": annotations}}
+        return await self._ask("PATCH", f"{collection(Kind.POD, namespace)}/{name}", patch)
+
+    async def patch_pod_status(self, namespace: str, name: str, uid: str, status: Json) -> Json:
+        """Merge something into the status of the pod with that UID; conditions are merged by their type."""
+        patch = {"metadata": {"uid": uid}, "status": status}
+        path = f"{collection(Kind.POD, namespace)}/{name}/status"
+        return await self._ask("PATCH", path, patch, content_type=STRATEGIC_PATCH)
+
+    async def delete_pod(self, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> Json:
+        """Delete the pod with that UID; None leaves the grace period to the pod, 0 asks its node nothing."""
+        grace = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        options = {"preconditions": {"uid": uid}, **grace}
+        return await self._ask("DELETE", f"{collection(Kind.POD, namespace)}/{name}", options)
 
     async def delete_tune(self, namespace: str, name: str, uid: str) -> Json:
         """Delete the FineTuneJob with that UID; its children follow."""
@@ -160,8 +174,11 @@ class Cluster:
         answer = await self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
         return bool(answer["status"]["allowed"])
 
-    async def _ask(self, method: str, path: str, body: Json | None = None, query: Json | None = None) -> Json:
-        headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
+    async def _ask(
+        self, method: str, path: str, body: Json | None = None, query: Json | None = None,
+        content_type: str = MERGE_PATCH,
+    ) -> Json:  # fmt: skip
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if method == "PATCH" else {})
         try:
             request = await self._client.param_serialize(
                 method, path, query_params=list((query or {}).items()), header_params=headers, body=body,

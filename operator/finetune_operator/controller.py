@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import monotonic
 
+from finetune_api.pod import CHECKPOINT_ANNOTATION
 from finetune_operator.cluster import (
     Cluster,
     ClusterError,
@@ -22,14 +23,17 @@ from finetune_operator.cluster import (
 from finetune_operator.events import Story
 from finetune_operator.intake import Intake
 from finetune_operator.log import job_context
+from finetune_operator.manifests.pod import failed_pod_status
 from finetune_operator.merge_patch import merge_patch
 from finetune_operator.metrics import Metrics
 from finetune_operator.parsed import status_json
 from finetune_operator.plan import (
+    AskForCheckpoint,
     CreateJob,
     DeleteJob,
     DeletePod,
     DeleteTune,
+    FailPod,
     LiveRecord,
     PatchJob,
     Plan,
@@ -141,6 +145,7 @@ class Controller:
             if isinstance(write, CreateJob) and self._queue.depth > self._store.settings.workers:
                 return 0.0  # others wait for a child; once they have theirs, there is more to tell at once
         await self._report(world, plan, version)
+        self._store.heard(world)
         self._follow(uid, plan)
         if plan.again_at is None:
             return self._resync()
@@ -157,8 +162,17 @@ class Controller:
                 self._intake.put(Kind.JOB, body)
             case DeleteJob(name, uid):
                 await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
-            case DeletePod(name, uid):
-                await self._delete(Kind.POD, name, uid, self._cluster.delete_pod(namespace, name, uid))
+            case AskForCheckpoint(name, uid, request):
+                annotations = {CHECKPOINT_ANNOTATION: request}
+                self._intake.put(Kind.POD, await self._cluster.annotate_pod(namespace, name, uid, annotations))
+                log.info("asked pod %s for a checkpoint", name)
+            case FailPod(name, uid, reason, message):
+                log.warning("giving up pod %s: %s", name, message)
+                status = failed_pod_status(reason, message, datetime.now(UTC))
+                self._intake.put(Kind.POD, await self._cluster.patch_pod_status(namespace, name, uid, status))
+            case DeletePod(name, uid, force):
+                deletion = self._cluster.delete_pod(namespace, name, uid, 0 if force else None)
+                await self._delete(Kind.POD, name, uid, deletion)
         return True
 
     async def _create(self, world: World, manifest: Json) -> bool:

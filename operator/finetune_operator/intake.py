@@ -5,7 +5,7 @@ from typing import Any
 
 from finetune_operator.projection import job_record, pod_record, resource_version, tune_record
 from finetune_operator.queue import WorkQueue
-from finetune_operator.records import Json
+from finetune_operator.records import Json, TuneRecord
 from finetune_operator.store import Kind, Store
 
 _RECORD: dict[Kind, Callable[[Json], Any]] = {Kind.TUNE: tune_record, Kind.JOB: job_record, Kind.POD: pod_record}
@@ -24,20 +24,30 @@ class Intake:
             self._enqueue_owner(kind, body["metadata"]["uid"])
 
     def put(self, kind: Kind, body: Json) -> bool:
-        """Take an object without putting anything in line, as after a write of our own; return whether it is news."""
+        """Take an object after a write of our own, which puts only others in line; return whether it is news."""
         table, version = self._store.table(kind), resource_version(body)
         if table.version(body["metadata"]["uid"]) >= version >= 0:  # spares the work of reading it
             return False
-        return table.put(_RECORD[kind](body), version)
+        record = _RECORD[kind](body)
+        is_news = table.put(record, version)
+        if is_news and kind is Kind.TUNE:
+            self._store.kinship.put(record)
+            self._enqueue_waiting(record)
+        return is_news
 
     def gone(self, kind: Kind, uid: str) -> None:
         """Take it that an object was deleted."""
         self._enqueue_owner(kind, uid)
+        if kind is Kind.POD:
+            self._keep_last_words(uid)
         self.remove(kind, uid)
 
     def remove(self, kind: Kind, uid: str) -> None:
-        """Forget an object without putting anything in line."""
-        self._store.table(kind).remove(uid)
+        """Forget an object; only those that wait for it get in line."""
+        record = self._store.table(kind).remove(uid)
+        if record is not None and kind is Kind.TUNE:
+            self._store.kinship.remove(record)
+            self._enqueue_waiting(record)
 
     def known(self, kind: Kind, namespace: str | None) -> set[str]:
         """Return the UIDs that are known of a kind."""
@@ -52,3 +62,16 @@ class Intake:
         record = self._store.table(kind).get(uid)
         if record is not None and (key := self._store.key(record)):
             self._queue.add(key, urgent=kind is Kind.TUNE and not record.status)
+
+    def _keep_last_words(self, uid: str) -> None:
+        """Keep a pod that has ended until the status tells how: one that was to be deleted is gone within a moment."""
+        pod = self._store.pods.get(uid)
+        key = self._store.key(pod) if pod is not None else ""
+        if pod is not None and key and pod.phase in ("Succeeded", "Failed"):
+            self._store.last_words.setdefault(key, {})[uid] = pod
+
+    def _enqueue_waiting(self, tune: TuneRecord) -> None:
+        """Let those have a look that wait for a FineTuneJob that has changed."""
+        for uid in self._store.kinship.waiting_for(tune):
+            if uid != tune.uid:
+                self._queue.add(uid)

@@ -156,6 +156,9 @@ class JobCollector(Collector):
         labels = ["namespace", "name"]
         phases = GaugeMetricFamily("finetune_job_phase", "1 for the phase that a job is in", labels=[*labels, "phase"])
         scores = GaugeMetricFamily("finetune_job_eval_metric", "Newest evaluation", labels=[*labels, "metric", "split"])
+        saved = GaugeMetricFamily(
+            "finetune_job_checkpoint_step", "Newest step in a committed checkpoint; 0 without one", labels=labels
+        )
         figures = {
             name: GaugeMetricFamily(f"finetune_job_{name}", text, labels=labels)
             for name, (_field, _factor, text) in _FIGURES.items()
@@ -167,9 +170,11 @@ class JobCollector(Collector):
             for name, (field, factor, _text) in _FIGURES.items():
                 if progress.get(field) is not None:
                     figures[name].add_metric(job, progress[field] * factor)
+            if progress:
+                saved.add_metric(job, _saved_step(tune))
             for split, metric, value in self._scores(tune):
                 scores.add_metric([*job, metric, split], value)
-        return [phases, scores, *figures.values()]
+        return [phases, scores, saved, *figures.values()]
 
     def _scores(self, tune: TuneRecord) -> Iterator[tuple[str, str, float]]:
         live = self._store.live.get(tune.uid)
@@ -178,6 +183,10 @@ class JobCollector(Collector):
         for split, metrics in (("validation", measured), ("test", tested)):
             overall = [(name, value) for name, value in metrics.items() if "." not in name]
             yield from ((split, name, value) for name, value in overall[:_METRICS_OF_A_JOB])
+
+
+def _saved_step(tune: TuneRecord) -> int:
+    return max((int(info["step"]) for info in tune.status.get("checkpoints") or ()), default=0)
 
 
 def _shown(tunes: list[TuneRecord]) -> list[TuneRecord]:

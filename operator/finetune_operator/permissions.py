@@ -14,7 +14,8 @@ NEEDED = (
     (GROUP, "finetunejobs", ("list", "watch", "delete")),
     (GROUP, "finetunejobs/status", ("patch",)),
     ("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
-    ("", "pods", ("list", "watch", "delete")),
+    ("", "pods", ("list", "watch", "patch", "delete")),
+    ("", "pods/status", ("patch",)),
     ("", "events", ("create",)),
 )
 """API group, resource and verbs: all that the operator ever does."""

@@ -42,6 +42,8 @@ class World:
     refusal: Refusal | None
     now: datetime
     settings: Settings
+    ancestors: tuple[TuneRecord, ...] = ()
+    """What `model.uri: finetunejob://...` names, then what that one names, and so on, as far as they are there."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,37 @@ class DeleteJob:
 
 
 @dataclass(frozen=True)
-class DeletePod:
-    """Delete a pod with its usual grace period, if it is still the one with this UID. Its Job makes another."""
+class AskForCheckpoint:
+    """Put a request for a checkpoint into the pod's annotation, if it is still the one with this UID."""
 
     name: str
     uid: str
+    request: str
+
+
+@dataclass(frozen=True)
+class DeletePod:
+    """Delete a pod, if it is still the one with this UID. Its Job makes another."""
+
+    name: str
+    uid: str
+    force: bool = False
+    """Without a grace period, and without asking its node."""
+
+
+@dataclass(frozen=True)
+class FailPod:
+    """Declare a pod failed whose node does not do so, if it is still the one with this UID. Its Job makes another.
+
+    It counts as disrupted, as when Kubernetes cleans up after a node that is gone.
+    """
+
+    name: str
+    uid: str
+    reason: str
+    """CamelCase word for the pod's condition DisruptionTarget."""
+    message: str
+    """Sentence for the same."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +111,7 @@ class DeleteTune:
     uid: str
 
 
-Write = CreateJob | PatchJob | DeleteJob | DeletePod | DeleteTune
+Write = CreateJob | PatchJob | DeleteJob | AskForCheckpoint | FailPod | DeletePod | DeleteTune
 
 
 class EventType(StrEnum):

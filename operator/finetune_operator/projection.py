@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from finetune_api import GROUP, KIND
+from finetune_api.pod import CHECKPOINT_ANNOTATION
 from finetune_operator.labels import CONTAINER, JOB_UID, MODE
 from finetune_operator.records import (
     ConditionRecord,
@@ -84,6 +85,8 @@ def pod_record(body: Json) -> PodRecord:
         ip=status.get("podIP", ""),
         node=sys.intern((body.get("spec") or {}).get("nodeName") or ""),
         container=_trainer(status.get("containerStatuses") or ()),
+        forced="deletionTimestamp" in meta and meta.get("deletionGracePeriodSeconds") == 0,
+        checkpoint_request=_cut((meta.get("annotations") or {}).get(CHECKPOINT_ANNOTATION, "")),
         conditions=tuple(_condition(c) for c in status.get("conditions") or () if c["type"] in _POD_CONDITIONS),
     )
 

@@ -13,11 +13,13 @@ from finetune_operator.lifecycle.attempts import Tally, tally, tells_the_same
 from finetune_operator.lifecycle.bounds import bounded
 from finetune_operator.lifecycle.budget import active_deadline, active_seconds, active_since, used_seconds
 from finetune_operator.lifecycle.case import TERMINAL, Case
+from finetune_operator.lifecycle.parents import awaited, missing_deadline, pinned
 from finetune_operator.lifecycle.phase import phase_of
 from finetune_operator.lifecycle.progress import figures, final_figures, without_rates
 from finetune_operator.lifecycle.settling import settled
 from finetune_operator.lifecycle.stall import stall_check
 from finetune_operator.lifecycle.story import story
+from finetune_operator.lifecycle.stuck import stuck_check
 from finetune_operator.lifecycle.upkeep import retry_at, upkeep
 from finetune_operator.lifecycle.verdict import Verdict, failed, pods_may_be_late, refusal_deadline, verdict
 from finetune_operator.lifecycle.waiting import start_deadline, waiting
@@ -73,6 +75,7 @@ def _goes_on(case: Case, now: Tally) -> Plan:
             "start_time": stored.start_time or _first_start(case),
             "active_since": active_since(case),
             "active_seconds": active_seconds(case),
+            "parent": pinned(case),
             **_counts(now),
         }
     )
@@ -135,11 +138,12 @@ def _first_start(case: Case) -> datetime | None:
 def _again_at(case: Case, now: Tally, due: datetime | None) -> datetime | None:
     """The earliest moment at which something is due though nothing happens."""
     world, wait, refused = case.world, waiting(case), case.world.refusal
-    moments = [due, active_deadline(case), stall_check(case), pods_may_be_late(case)]
+    moments = [due, active_deadline(case), stall_check(case), pods_may_be_late(case), stuck_check(case)]
+    moments.append(missing_deadline(case) if awaited(case) is not None else None)
     if wait is not None:
         moments += [start_deadline(case, wait), wait.since + conditions.PATIENCE]
     if case.job is None and refused is not None:
         moments += [refused.at + retry_at(refused), refusal_deadline(case)]
-    if not tells_the_same(case, now):
-        moments.append(world.now + timedelta(seconds=1))  # what follows once the endings are told
+    if not tells_the_same(case, now) or pinned(case) != case.stored.parent:
+        moments.append(world.now + timedelta(seconds=1))  # what follows once that is told
     return min((moment for moment in moments if moment is not None and moment > world.now), default=None)

@@ -112,6 +112,10 @@ class PodRecord:
     ip: str
     node: str
     container: ContainerRecord | None = None
+    forced: bool = False
+    """Whether it is deleted without a grace period: nothing more can be done to it."""
+    checkpoint_request: str = ""
+    """Value of its annotation `finetune.dev/checkpoint`: what the trainer was asked for."""
     conditions: tuple[ConditionRecord, ...] = field(default=())
     """PodScheduled and DisruptionTarget, where they say something."""
 

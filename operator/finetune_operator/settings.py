@@ -53,6 +53,8 @@ class Profile(ApiModel):
     """PriorityClass of the pod where the job names none."""
     cache: CacheClaim | None = None
     """Claim for caches; without one they last as long as the pod."""
+    termination_grace_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """Time that a pod gets to save a checkpoint when it is asked to stop; left out, it is the common one."""
     labels: dict[str, str] = Field(default_factory=dict)
     """More labels for the pod, for example for cost allocation."""
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from finetune_api import GROUP, VERSION
+from finetune_operator.kinship import Kinship, awaited_name
 from finetune_operator.plan import LiveRecord, Refusal, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings
@@ -112,6 +113,10 @@ class Store:
     pods: Table[PodRecord] = field(default_factory=Table)
     live: dict[str, LiveRecord] = field(default_factory=dict)
     """Newest answer of a running pod, by the UID of the FineTuneJob."""
+    last_words: dict[str, dict[str, PodRecord]] = field(default_factory=dict)
+    """Pods that ended and went before anyone looked: by the UID of the FineTuneJob, then by their own."""
+    kinship: Kinship = field(default_factory=Kinship)
+    """Which FineTuneJob waits for which."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """Why the API server would not have a child, by the UID of the FineTuneJob."""
 
@@ -122,6 +127,7 @@ class Store:
             return None
         jobs = tuple(job for job in self.jobs.owned_by(uid) if job.namespace == tune.namespace)
         pods = [pod for job in jobs for pod in self.pods.owned_by(job.uid) if pod.namespace == tune.namespace]
+        pods += self.last_words.get(uid, {}).values()
         return World(
             tune=tune,
             jobs=jobs,
@@ -130,6 +136,7 @@ class Store:
             refusal=self.refusals.get(uid),
             now=now,
             settings=self.settings,
+            ancestors=tuple(self._ancestors(tune)),
         )
 
     def table(self, kind: Kind) -> Table[Any]:
@@ -146,8 +153,27 @@ class Store:
         job = self.jobs.get(record.owner_uid)
         return job.owner_uid if job else ""
 
+    def _ancestors(self, tune: TuneRecord) -> Iterator[TuneRecord]:
+        """What it waits for, then what that one waits for, up to one that waits for none or was there before."""
+        seen: set[str] = set()
+        found: TuneRecord | None = tune
+        while found is not None and (name := awaited_name(found)):
+            found = self.tunes.get(self.kinship.uid(tune.namespace, name))
+            if found is None or found.uid in seen:
+                return
+            seen.add(found.uid)
+            yield found
+
+    def heard(self, world: World) -> None:
+        """Drop the last words that were part of this world: they are told now."""
+        words = self.last_words.pop(world.tune.uid, {})
+        new = {uid: pod for uid, pod in words.items() if pod not in world.pods}
+        if new:
+            self.last_words[world.tune.uid] = new
+
     def forget(self, uid: str) -> None:
         """Drop what was known beside the objects of a FineTuneJob that is gone."""
+        self.last_words.pop(uid, None)
         self.live.pop(uid, None)
         self.refusals.pop(uid, None)
 

@@ -23,7 +23,7 @@ from tuning_jobs import SECRET
 
 ORDER = (
     "test_bed", "test_examples_on_node", "test_failures_on_node", "test_interruptions_on_node",
-    "test_run_policy_on_node", "test_upgrade_and_uninstall", "test_granted_rights",
+    "test_run_policy_on_node", "test_nothing_is_lost_on_node", "test_upgrade_and_uninstall", "test_granted_rights",
 )  # fmt: skip
 """Modules in the order in which they make sense; the last one looks back on all of them."""
 OURS = "finetune.dev/test=true"
@@ -186,7 +186,7 @@ def silent_store(bed: Bed, kubectl: Kubectl) -> Callable[[str], str]:
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scale_operator(kubectl: Kubectl, release: Release) -> Callable[[int], None]:
     """A function that stops the operator (0) or starts it (1), and waits for that."""
 

@@ -8,6 +8,7 @@ from finetune_api.naming import near_names
 from finetune_api.run_file import Mode
 from finetune_api.support import unsupported
 from finetune_operator.lifecycle.case import Case
+from finetune_operator.lifecycle.parents import circle
 from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
 from finetune_operator.settings import Profile
 
@@ -21,7 +22,7 @@ def refusal(case: Case) -> JobFailure | None:
     profile = case.world.settings.profiles.get(name)
     if profile is None:
         return _unknown_profile(name, sorted(case.world.settings.profiles))
-    problems = [*semantic_problems(case.spec), *_for_a_cluster(case, profile)]
+    problems = [*semantic_problems(case.spec), *_for_a_cluster(case, profile), *filter(None, [circle(case)])]
     return SpecInvalid(*problems) if problems else None
 
 
@@ -35,7 +36,7 @@ def order_for(case: Case, remaining: int | None) -> Order:
     if mode is Mode.VALIDATE:  # a place of its own, but the same cache: what it fetches, training need not
         check = settings.check_profile
         profile = check if check.cache is not None else check.model_copy(update={"cache": profile.cache})
-    return Order(case.spec, case.identity, mode, profile, settings, remaining)
+    return Order(case.spec, case.identity, mode, profile, settings, remaining, case.stored.parent)
 
 
 def _unknown_profile(name: str, known: list[str]) -> ProfileUnknown:

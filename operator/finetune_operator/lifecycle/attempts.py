@@ -8,7 +8,16 @@ from finetune_api.outcome import FailureInfo
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt
 from finetune_operator.lifecycle.case import Case, is_running
-from finetune_operator.lifecycle.endings import INTERRUPTIONS, LOST, PREEMPTED, SUSPENDED, UNCOUNTED, Ending, ending_of
+from finetune_operator.lifecycle.endings import (
+    INTERRUPTIONS,
+    LOST,
+    PREEMPTED,
+    STOPPED,
+    SUSPENDED,
+    UNCOUNTED,
+    Ending,
+    ending_of,
+)
 from finetune_operator.lifecycle.stall import is_stalled
 from finetune_operator.lifecycle.wording import failure_info, seconds_text
 from finetune_operator.records import PodRecord
@@ -86,7 +95,7 @@ def _merged(case: Case, attempt: Attempt) -> Attempt:
         return attempt
     pod = next((pod for pod in case.pods if pod.name == attempt.pod), None)
     if pod is None:
-        return attempt.model_copy(update={"reason": _asked(case) or LOST, "ended": case.world.now})
+        return attempt.model_copy(update={"reason": _asked(case) or _unseen(case), "ended": case.world.now})
     return _observed(case, pod, attempt)
 
 
@@ -111,13 +120,13 @@ def _is_forgotten(pod: PodRecord, known: list[Attempt]) -> bool:
 def _observed(case: Case, pod: PodRecord, attempt: Attempt) -> Attempt:
     started = (pod.container.started if pod.container else None) or pod.created
     ending = _ending(case, pod)
-    steps = max(attempt.steps, _live_steps(case, pod))
+    known = _known(case, pod, attempt)
     if ending is None:
         stalled = pod is case.pod and is_stalled(case)
         ended = {"reason": Stalled.code, "ended": case.world.now} if stalled else {}
-        return attempt.model_copy(update={"started": started, "steps": steps, **ended})
+        return attempt.model_copy(update={"started": started, **known, **ended})
     said = ending.termination
-    facts = {"steps": said.steps, "resumed_from": said.resumed_from} if said else {"steps": steps}
+    facts = {"steps": said.steps, "resumed_from": said.resumed_from} if said else known
     ended_at = (pod.container.ended if pod.container else None) or case.world.now
     return attempt.model_copy(
         update={
@@ -141,6 +150,16 @@ def _asked(case: Case) -> str:
     return PREEMPTED if case.is_queued and case.job is not None and case.job.suspend else ""
 
 
+def _unseen(case: Case) -> str:
+    """What the end of a pod is called that nobody saw: its Job counts failures before it lets a pod go."""
+    job = case.job
+    if job is None or job.deleting or job.condition("Complete") is not None:
+        return LOST
+    of_this_job = [a for a in case.stored.attempts if a.reason and a.started is not None and a.started >= job.created]
+    failures = [a for a in of_this_job if a.reason not in UNCOUNTED | INTERRUPTIONS]
+    return LOST if job.failed > len(failures) else STOPPED
+
+
 def _counts_as(case: Case, attempt: Attempt) -> str:
     if attempt.reason in UNCOUNTED:
         return ""
@@ -151,9 +170,14 @@ def _counts_as(case: Case, attempt: Attempt) -> str:
     return "preemption" if attempt.reason == LOST and complete else "failure"
 
 
-def _live_steps(case: Case, pod: PodRecord) -> int:
+def _known(case: Case, pod: PodRecord, attempt: Attempt) -> dict[str, int | None]:
+    """Where the attempt began and how far it came, as far as it has told while it ran."""
     live = case.live if pod is case.pod else None
-    return live.progress.step if live is not None and live.progress is not None else 0
+    if live is None:
+        return {"steps": attempt.steps, "resumed_from": attempt.resumed_from}
+    step = live.progress.step if live.progress is not None else 0
+    resumed = live.resumed_from if live.resumed_from is not None else attempt.resumed_from
+    return {"steps": max(attempt.steps, step), "resumed_from": resumed}
 
 
 def _byte(code: int | None) -> int | None:

@@ -109,8 +109,9 @@ def is_finished(job: JobRecord) -> bool:
 
 
 def is_running(pod: PodRecord) -> bool:
-    """Whether the trainer's container runs."""
-    return pod.container is not None and pod.container.state is ContainerState.RUNNING
+    """Whether the trainer's container runs, as far as anyone knows."""
+    running = pod.container is not None and pod.container.state is ContainerState.RUNNING
+    return running and pod.phase not in ("Succeeded", "Failed")
 
 
 def is_over(pod: PodRecord) -> bool:

@@ -1,21 +1,29 @@
-"""The seven conditions: all of them always there, so that nobody has to guess what a missing one means."""
+"""The conditions: seven are always there, so that nobody has to guess what a missing one means.
+
+The eighth, PodStuckTerminating, comes with the first pod that does not end when it should.
+"""
 
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from finetune_api.failures import DataNotFound, FailureClass
 from finetune_api.run_file import Mode
-from finetune_api.status import Condition, Phase, Status
+from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.attempts import Tally
 from finetune_operator.lifecycle.case import RUNNING, Case, condition
+from finetune_operator.lifecycle.checkpoints import committed, kept, request_problem
 from finetune_operator.lifecycle.endings import INTERRUPTIONS, UNCOUNTED
+from finetune_operator.lifecycle.parents import MISSING, awaited
 from finetune_operator.lifecycle.progress import doing
+from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
 from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
 from finetune_operator.lifecycle.waiting import waiting
-from finetune_operator.lifecycle.wording import sentence, tidy
+from finetune_operator.lifecycle.wording import clock_text, sentence, tidy
 from finetune_operator.plan import World
+from finetune_operator.records import PodRecord
 
 CREATED, RETRYING, RESUMED, POD_STARTING = "JobCreated", "Retrying", "Resumed", "PodStarting"
+STOPPING = "Stopping"
 PATIENCE = timedelta(seconds=5)
 """A pod that starts faster than this is not worth a status write."""
 
@@ -30,6 +38,8 @@ class Said(NamedTuple):
 
 
 _ACCEPTED = Said("Accepted", "True", "SpecAccepted", "this version can run the spec")
+STUCK = "PodStuckTerminating"
+"""Type of the condition that is True while a pod does not end when it should."""
 
 
 def ongoing(case: Case, now: Tally, phase: Phase, creating: str) -> list[Condition]:
@@ -41,13 +51,14 @@ def ongoing(case: Case, now: Tally, phase: Phase, creating: str) -> list[Conditi
         case.world,
         case.stored,
         [
-            _ACCEPTED,
+            _accepted(case),
             _data_ready(case),
             Said("Running", "True", "PodRunning", name) if pod else Said("Running", "False", idle, ""),
             _progressing(case, now, phase, creating),
             _suspended(case),
             Said("Succeeded", "Unknown", "NotFinished", ""),
             Said("Failed", "False", "NotFinished", ""),
+            *_stuck(case),
         ],
     )
 
@@ -68,14 +79,30 @@ def finished(world: World, stored: Status, end: Verdict, *, accepted: bool = Tru
             Said("Suspended", "False", "Finished", ""),
             Said("Succeeded", "True" if won else "False", reason, message),
             Said("Failed", "False" if won else "True", reason, message),
+            *([Said(STUCK, "False", "Finished", "")] if condition(stored, STUCK) is not None else []),
         ],
     )
+
+
+def _accepted(case: Case) -> Said:
+    ignored = request_problem(case)
+    return _ACCEPTED._replace(message=f"{_ACCEPTED.message}; {ignored}") if ignored else _ACCEPTED
+
+
+def _stuck(case: Case) -> list[Said]:
+    pod, before = stuck_pod(case), condition(case.stored, STUCK)
+    if pod is not None:
+        return [Said(STUCK, "True", "NodeSilent", tidy(stuck_message(case, pod)))]
+    return [Said(STUCK, "False", "PodEnded", "")] if before is not None else []
 
 
 def _progressing(case: Case, now: Tally, phase: Phase, creating: str) -> Said:
     kind, refusal, live = "Progressing", case.world.refusal, case.live
     if case.is_paused:
         return Said(kind, "Unknown", "Suspended", "waits for runPolicy.suspend: false")
+    wait = awaited(case)
+    if wait is not None:
+        return Said(kind, "False" if wait.reason == MISSING else "True", wait.reason, tidy(wait.message))
     if case.job is None and refusal is not None:
         text = tidy(f"the API server refused the child Job ({refusal.code}): {refusal.message}")
         return Said(kind, "False", NOT_CREATED, text)
@@ -83,6 +110,8 @@ def _progressing(case: Case, now: Tally, phase: Phase, creating: str) -> Said:
         return _created(case, creating)
     if phase is Phase.QUEUED:
         return Said(kind, "True", "Queued", f"waits in queue {case.spec.compute.queue}")
+    if case.running is not None and case.running.deleting:
+        return Said(kind, "True", STOPPING, _time_to_save(case.running))
     if case.running is not None:
         return Said(kind, "True", str(phase), doing(live, case.mode) if live is not None else _last_words(case, phase))
     return _starting(case, now)
@@ -95,8 +124,7 @@ def _starting(case: Case, now: Tally) -> Said:
     if wait is not None and wait.is_blocked:
         return Said(kind, "False", wait.failure.code, tidy(wait.message))
     if last is not None and last.reason not in UNCOUNTED and (case.pod is None or case.pod.name == last.pod):
-        cause = "was interrupted" if last.reason in INTERRUPTIONS else "failed"
-        return Said(kind, "True", RETRYING, f"attempt {last.number} {cause} ({last.reason}); the next one follows")
+        return Said(kind, "True", RETRYING, _what_follows(case, last))
     if wait is not None and case.world.now >= wait.since + PATIENCE:
         return Said(kind, "True", POD_STARTING, tidy(wait.message))
     if stored is not None and stored.reason == "Suspended":
@@ -108,8 +136,23 @@ def _starting(case: Case, now: Tally) -> Said:
     return Said(kind, "True", POD_STARTING, "waits for its pod")
 
 
+def _what_follows(case: Case, last: Attempt) -> str:
+    cause = "was interrupted" if last.reason in INTERRUPTIONS else "failed"
+    safe = committed(case)
+    follows = f"the next one goes on from step {safe[-1].step}" if safe else "the next one follows"
+    return f"attempt {last.number} {cause} ({last.reason}); {follows}"
+
+
+def _time_to_save(pod: PodRecord) -> str:
+    until = f" until {clock_text(pod.deletion_deadline)}" if pod.deletion_deadline is not None else " time"
+    return f"pod {pod.name} was asked to end and has{until} to save a checkpoint"
+
+
 def _created(case: Case, name: str) -> Said:
-    return Said("Progressing", "True", CREATED, f"Job {name} was created with profile {case.spec.compute.profile}")
+    parent = f", to go on from the result of {case.stored.parent.name}" if case.stored.parent is not None else ""
+    return Said(
+        "Progressing", "True", CREATED, f"Job {name} was created with profile {case.spec.compute.profile}{parent}"
+    )
 
 
 def _last_words(case: Case, phase: Phase) -> str:
@@ -149,11 +192,12 @@ def _data_at_the_end(stored: Status, end: Verdict) -> Said:
 def _suspended(case: Case) -> Said:
     if not case.is_suspending:
         return Said("Suspended", "False", "NotSuspended", "")
-    if case.running is not None:
-        return Said("Suspended", "False", "Suspending", f"pod {case.running.name} saves its state and ends")
-    if not case.is_paused:
+    if case.running is not None and case.running.deleting:
+        return Said("Suspended", "False", "Suspending", _time_to_save(case.running))
+    if case.running is not None or not case.is_paused:
         return Said("Suspended", "False", "Suspending", "the child Job is being suspended")
-    return Said("Suspended", "True", "Suspended", "no pod runs; set runPolicy.suspend: false to go on")
+    safe = kept(committed(case))
+    return Said("Suspended", "True", "Suspended", f"no pod runs; {safe}; set runPolicy.suspend: false to go on")
 
 
 def _result(end: Verdict) -> str:

@@ -9,6 +9,7 @@ from finetune_api.run_file import Mode
 from finetune_api.status import Phase, Status, Summary
 from finetune_api.termination import Termination
 from finetune_operator.lifecycle.case import Case, condition
+from finetune_operator.lifecycle.checkpoints import committed
 from finetune_operator.lifecycle.wording import seconds_text, tidy
 
 FIGURES = ("progress", "summary", "evaluation", "checkpoints", "resolved")
@@ -50,6 +51,8 @@ def has_moved(case: Case) -> bool:
     progress, told = stored.progress, live.progress or Progress()
     if progress is None or (progress.step, progress.total_steps) != (told.step, told.total_steps):
         return True
+    if live.checkpoint_request not in ("", stored.checkpoint_request):
+        return True
     if live.measured is not None and _measured(case.spec, live) != (stored.summary.metric if stored.summary else ""):
         return True
     shown = condition(stored, "Progressing")
@@ -62,15 +65,16 @@ def figures(case: Case) -> dict[str, Any]:
     """Those fields as the trainer tells them; what it doesn't tell stays as it was."""
     live, stored = case.live, case.stored
     if live is None or not has_moved(case):
-        return {name: getattr(stored, name) for name in FIGURES}
+        return {name: getattr(stored, name) for name in FIGURES} | {"checkpoints": committed(case)}
     progress = (live.progress or Progress()).model_copy(update={"updated_at": case.world.now})
     best = EvaluationResult(best=live.best) if live.best is not None else None
     return {
         "progress": progress,
         "summary": _summary(progress, _measured(case.spec, live) or (stored.summary.metric if stored.summary else "")),
         "evaluation": live.evaluation or best or stored.evaluation,
-        "checkpoints": live.checkpoints or stored.checkpoints,
+        "checkpoints": committed(case, live.checkpoints),
         "resolved": live.resolved or stored.resolved,
+        "checkpoint_request": live.checkpoint_request or stored.checkpoint_request,
     }
 
 
@@ -93,6 +97,7 @@ def final_figures(case: Case, said: Termination | None) -> dict[str, Any]:
         summary = summary.model_copy(update={"progress": f"early stop {progress.step}/{progress.total_steps}"})
     return {
         **last,
+        "checkpoints": [] if said is not None and said.outcome in _WHOLE else last["checkpoints"],
         "progress": progress,
         "summary": summary if summary != Summary() else None,
         "evaluation": evaluation,

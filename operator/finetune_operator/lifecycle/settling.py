@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from finetune_api.live import Live
 from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.case import RUNNING
+from finetune_operator.lifecycle.conditions import STOPPING
 from finetune_operator.lifecycle.progress import FIGURES, TOLD_PHASES
 
 _BEFORE_TRAINING = TOLD_PHASES - RUNNING
@@ -56,10 +57,10 @@ def _without_figures(status: Status) -> Status:
 
 
 def _without_steps(attempt: Attempt) -> Attempt:
-    return attempt if attempt.reason else attempt.model_copy(update={"steps": 0})
+    return attempt if attempt.reason else attempt.model_copy(update={"steps": 0, "resumed_from": None})
 
 
 def _without_words(condition: Condition) -> Condition:
-    if condition.type != "Progressing" or condition.status != "True":
+    if condition.type != "Progressing" or condition.status != "True" or condition.reason == STOPPING:
         return condition
     return condition.model_copy(update={"reason": "", "message": ""})

@@ -5,18 +5,24 @@ They are made from the statuses alone, so a repeated reconcile tells nothing twi
 
 from collections.abc import Iterator
 
-from finetune_api.status import Condition, Phase, Status
+from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.case import RUNNING, TERMINAL, condition
-from finetune_operator.lifecycle.conditions import CREATED
+from finetune_operator.lifecycle.checkpoints import kept
+from finetune_operator.lifecycle.conditions import CREATED, STUCK
 from finetune_operator.lifecycle.endings import INTERRUPTIONS, UNCOUNTED
+from finetune_operator.lifecycle.parents import FINISHED, NOT_FINISHED
+from finetune_operator.lifecycle.wording import tidy
 from finetune_operator.plan import Event, EventType
+
+SAVED, GOES_ON = "CheckpointSaved", "ResumedFromCheckpoint"
 
 
 def story(old: Status, new: Status) -> tuple[Event, ...]:
     """Events of the way from `old` to `new`, in the order in which things happened."""
     if old.phase in TERMINAL:
         return ()
-    return (*_begun(old, new), *_attempts(old, new), *_paused(old, new), *_trained(old, new), *_ended(old, new))
+    parts = (_begun, _asked, _attempts, _stuck, _paused, _trained, _saved, _ended)
+    return tuple(event for part in parts for event in part(old, new))
 
 
 def _normal(reason: str, message: str) -> Event:
@@ -42,6 +48,40 @@ def _begun(old: Status, new: Status) -> Iterator[Event]:
         yield _warning(now.reason, now.message)
 
 
+def _asked(old: Status, new: Status) -> Iterator[Event]:
+    """What became of the wishes of people and the results of others."""
+    accepted, before = condition(new, "Accepted"), condition(old, "Accepted")
+    ignored = _ignored(accepted)
+    if ignored and ignored != _ignored(before):
+        yield _warning("CheckpointRequestIgnored", ignored)
+    now = condition(new, "Progressing")
+    if now is not None and now.reason == NOT_FINISHED and _reason(condition(old, "Progressing")) != NOT_FINISHED:
+        yield _normal(NOT_FINISHED, now.message)
+    if new.parent is not None and old.parent is None:
+        yield _normal(FINISHED, f"goes on from the result of FineTuneJob {new.parent.name}, {new.parent.digest}")
+
+
+def _ignored(accepted: Condition | None) -> str:
+    return accepted.message.partition("; ")[2] if accepted is not None and accepted.status == "True" else ""
+
+
+def _stuck(old: Status, new: Status) -> Iterator[Event]:
+    stuck = condition(new, STUCK)
+    if _status(stuck) == "True" and _status(condition(old, STUCK)) != "True" and stuck is not None:
+        yield _warning(STUCK, stuck.message)
+
+
+def _saved(old: Status, new: Status) -> Iterator[Event]:
+    """The first checkpoint, and those that were asked for: the others are in the status."""
+    if new.phase in TERMINAL or not new.checkpoints:
+        return
+    newest = new.checkpoints[-1]
+    if new.checkpoint_request != old.checkpoint_request:
+        yield _normal(SAVED, f"step {newest.step} is in a checkpoint, as asked: {tidy(new.checkpoint_request)}")
+    elif not old.checkpoints:
+        yield _normal(SAVED, f"the first checkpoint is saved: step {newest.step}")
+
+
 def _attempts(old: Status, new: Status) -> Iterator[Event]:
     before = {attempt.number: attempt.reason for attempt in old.attempts}
     for attempt in new.attempts:
@@ -49,10 +89,10 @@ def _attempts(old: Status, new: Status) -> Iterator[Event]:
             continue
         if attempt.reason in INTERRUPTIONS:
             yield _normal("Preempted", f"attempt {attempt.number} was interrupted at step {attempt.steps}"
-                          f" ({attempt.reason}); it does not count as a failure")  # fmt: skip
+                          f" ({attempt.reason}); {kept(new.checkpoints)}; it does not count as a failure")  # fmt: skip
         elif new.phase not in TERMINAL:
             yield _warning("Retrying", f"attempt {attempt.number} failed at step {attempt.steps} ({attempt.reason});"
-                           f" failures so far: {new.failures}")  # fmt: skip
+                           f" {kept(new.checkpoints)}; failures so far: {new.failures}")  # fmt: skip
 
 
 def _paused(old: Status, new: Status) -> Iterator[Event]:
@@ -71,8 +111,11 @@ def _trained(old: Status, new: Status) -> Iterator[Event]:
         running, data = condition(new, "Running"), condition(new, "DataReady")
         where = f" in {running.message}" if running is not None and running.message else ""
         rows = f"; {data.message}" if data is not None and data.status == "True" and data.message else ""
-        number = new.attempts[-1].number if new.attempts else 1
-        yield _normal("TrainingStarted", f"attempt {number} trains{where}{rows}")
+        last = new.attempts[-1] if new.attempts else Attempt(number=1)
+        if last.resumed_from is not None:
+            yield _normal(GOES_ON, f"attempt {last.number} goes on from step {last.resumed_from}{where}{rows}")
+        else:
+            yield _normal("TrainingStarted", f"attempt {last.number} trains{where}{rows}")
 
 
 def _ended(old: Status, new: Status) -> Iterator[Event]:

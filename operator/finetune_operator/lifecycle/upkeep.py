@@ -10,6 +10,9 @@ from finetune_operator.lifecycle.acceptance import order_for
 from finetune_operator.lifecycle.attempts import Tally, tells_the_same
 from finetune_operator.lifecycle.budget import job_seconds, remaining_seconds
 from finetune_operator.lifecycle.case import Case, is_finished, is_over
+from finetune_operator.lifecycle.checkpoints import request
+from finetune_operator.lifecycle.parents import awaited
+from finetune_operator.lifecycle.stuck import replacement
 from finetune_operator.lifecycle.verdict import pods_may_be_late
 from finetune_operator.manifests.job import child_job
 from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, Refusal, Write
@@ -24,13 +27,15 @@ def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
     job = case.job
     if job is None:
         return _creation(case)
-    if job.deleting or pods_may_be_late(case) is not None:
+    if job.deleting:
+        return replacement(case, now)
+    if pods_may_be_late(case) is not None:
         return ()
     if is_finished(job):
         return (DeleteJob(job.name, job.uid),) if tells_the_same(case, now) else ()
     if case.is_suspending and case.is_queued:
         return (DeleteJob(job.name, job.uid),)  # Kueue owns `suspend`, and would resume an admitted Job at once
-    return (*_adjusted(case, job), *_stalled(case, now))
+    return (*_adjusted(case, job), *_stalled(case, now), *request(case), *replacement(case, now))
 
 
 def retry_at(refusal: Refusal) -> timedelta:
@@ -40,7 +45,11 @@ def retry_at(refusal: Refusal) -> timedelta:
 
 def _creation(case: Case) -> tuple[Write, ...]:
     refused = case.world.refusal
-    if case.is_suspending or (refused is not None and case.world.now < refused.at + retry_at(refused)):
+    if (
+        case.is_suspending
+        or awaited(case) is not None
+        or (refused is not None and case.world.now < refused.at + retry_at(refused))
+    ):
         return ()
     return (CreateJob(child_job(order_for(case, remaining_seconds(case)))),)
 

@@ -14,6 +14,7 @@ from finetune_operator.lifecycle.attempts import Tally, endings, last_failure
 from finetune_operator.lifecycle.budget import active_deadline
 from finetune_operator.lifecycle.case import Case, condition, is_finished, is_over
 from finetune_operator.lifecycle.endings import GATE_FAILED, INTERRUPTIONS, SUCCEEDED, SUSPENDED, failure_by_exit_code
+from finetune_operator.lifecycle.parents import parent_failure
 from finetune_operator.lifecycle.waiting import start_deadline, waiting
 from finetune_operator.lifecycle.wording import failure_info, seconds_text, tidy
 from finetune_operator.records import ConditionRecord, JobRecord
@@ -38,6 +39,7 @@ def verdict(case: Case, now: Tally) -> Verdict | None:
     """How the job has ended; None while it goes on."""
     policies: tuple[Callable[[Case, Tally], Verdict | None], ...] = (
         _by_its_pods,
+        _by_its_parent,
         _by_active_deadline,
         _by_backoff_limit,
         _by_preemptions,
@@ -81,6 +83,11 @@ def _by_its_pods(case: Case, _: Tally) -> Verdict | None:
         if ending.reason == GATE_FAILED:
             return Verdict(Phase.GATE_FAILED, None, ending.termination)
     return None
+
+
+def _by_its_parent(case: Case, _: Tally) -> Verdict | None:
+    failure = parent_failure(case)
+    return failed(failure) if failure is not None else None
 
 
 def _by_active_deadline(case: Case, _: Tally) -> Verdict | None:

@@ -1,6 +1,7 @@
 """Texts for people: safe to store, short, and built from failures of the catalogue."""
 
 import re
+from datetime import UTC, datetime
 
 from finetune_api.failures import FailureClass, JobFailure
 from finetune_api.outcome import FailureInfo, cut
@@ -40,6 +41,11 @@ def trusted(info: FailureInfo) -> FailureInfo:
 def sentence(info: FailureInfo) -> str:
     """Code, message and hint in one text."""
     return tidy(". ".join(part.rstrip(".") for part in (info.message, info.hint) if part), 1000)
+
+
+def clock_text(moment: datetime) -> str:
+    """A moment of these days as `12:03:10 UTC`."""
+    return moment.astimezone(UTC).strftime("%H:%M:%S UTC")
 
 
 def seconds_text(seconds: float) -> str:

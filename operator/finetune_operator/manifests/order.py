@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from finetune_api.job import Spec
+from finetune_api.parent import Parent
 from finetune_api.run_file import JobIdentity, Mode, RunFile
 from finetune_operator.settings import Profile, Settings
 
@@ -22,6 +23,14 @@ class Order:
     settings: Settings
     remaining_seconds: int | None = None
     """What is left of the time that the job may be active; None means no limit."""
+    parent: Parent | None = None
+    """The job whose result is the base model."""
+
+    @property
+    def grace_seconds(self) -> int:
+        """Seconds that the pod gets to save a checkpoint when it is asked to stop."""
+        own = self.profile.termination_grace_seconds
+        return own if own is not None else self.settings.termination_grace_seconds
 
     @property
     def gpus(self) -> int:
@@ -31,5 +40,5 @@ class Order:
 
 def run_text(order: Order) -> str:
     """The run file as JSON. Defaults are written out: an older trainer may have others."""
-    run = RunFile(mode=order.mode, job=order.job, spec=order.spec, stores=order.settings.stores)
+    run = RunFile(mode=order.mode, job=order.job, spec=order.spec, stores=order.settings.stores, parent=order.parent)
     return run.model_dump_json(by_alias=True, exclude_none=True)

@@ -1,5 +1,7 @@
 """The pod template of a child Job: one container under the `restricted` profile, without access to the API server."""
 
+from datetime import datetime
+
 from finetune_api import pod
 from finetune_api.run_file import Mode
 from finetune_operator.labels import CONTAINER
@@ -16,16 +18,28 @@ def pod_template(order: Order) -> Json:
     return {"metadata": {"labels": labels, "annotations": {pod.RUN_ANNOTATION: run_text(order)}}, "spec": _spec(order)}
 
 
+def failed_pod_status(reason: str, message: str, now: datetime) -> Json:
+    """Return what makes a pod failed and disrupted, to be merged into its status."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return {"phase": "Failed", "conditions": [condition]}
+
+
 def _spec(order: Order) -> Json:
     image = order.settings.trainer
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": order.settings.termination_grace_seconds,
+        "terminationGracePeriodSeconds": order.grace_seconds,
         "securityContext": _pod_security(image),
         "containers": [_container(order)],
-        "volumes": [part.volume for part in mounted(order.spec, order.profile)],
+        "volumes": [part.volume for part in mounted(order.spec, order.profile, order.parent)],
         **_access(image),
         **_placement(order),
     }
@@ -48,7 +62,7 @@ def _container(order: Order) -> Json:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [mount for part in mounted(order.spec, order.profile) for mount in part.mounts],
+        "volumeMounts": [mount for part in mounted(order.spec, order.profile, order.parent) for mount in part.mounts],
     }
 
 

@@ -2,12 +2,14 @@
 
 from finetune_api.data import DataSource
 from finetune_api.job import Spec
+from finetune_api.parent import Parent
 from finetune_api.uris import is_claim, is_config_map, mounted_claim, mounted_config_map
 
 
-def secrets(spec: Spec) -> list[str]:
+def secrets(spec: Spec, parent: Parent | None = None) -> list[str]:
     """Names of the Secrets, sorted."""
-    references = [spec.model.secret_ref, *(source.secret_ref for source in _data_sources(spec)), spec.output.secret_ref]
+    model = spec.model.secret_ref or (parent.secret_ref if parent is not None else None)
+    references = [model, *(source.secret_ref for source in _data_sources(spec)), spec.output.secret_ref]
     return sorted({reference.name for reference in references if reference is not None})
 
 
@@ -17,10 +19,11 @@ def config_maps(spec: Spec) -> list[str]:
     return sorted({key.name for key in found if key is not None})
 
 
-def claims(spec: Spec) -> dict[str, bool]:
+def claims(spec: Spec, parent: Parent | None = None) -> dict[str, bool]:
     """Names of the claims, sorted, and whether the job writes to them."""
     written = _claims([spec.output.uri])
-    return {name: name in written for name in sorted(_claims(_read(spec)) | written)}
+    read = _claims([*_read(spec), *([parent.output] if parent is not None else [])])
+    return {name: name in written for name in sorted(read | written)}
 
 
 def _claims(uris: list[str]) -> set[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from finetune_api import pod
 from finetune_api.job import Spec
+from finetune_api.parent import Parent
 from finetune_operator.manifests import sources
 from finetune_operator.records import Json
 from finetune_operator.settings import Profile
@@ -22,15 +23,25 @@ class Mounted:
     mounts: tuple[Json, ...]
 
 
-def mounted(spec: Spec, profile: Profile) -> list[Mounted]:
-    """Everything that the pod of `spec` mounts, in a fixed order."""
-    return [_run_file(), *_scratch(profile), *_secrets(spec), *_config_maps(spec), *_claims(spec, profile)]
+def mounted(spec: Spec, profile: Profile, parent: Parent | None = None) -> list[Mounted]:
+    """Everything that the pod of `spec` mounts, in a fixed order; a parent's result is read too."""
+    return [
+        _run_file(),
+        *_scratch(profile),
+        *_secrets(sources.secrets(spec, parent)),
+        *_config_maps(spec),
+        *_claims(sources.claims(spec, parent), profile),
+    ]
 
 
 def _run_file() -> Mounted:
-    field = {"fieldPath": f"metadata.annotations['{pod.RUN_ANNOTATION}']"}
-    source = {"items": [{"path": pod.RUN_FILE.name, "fieldRef": field}]}
-    return _one("run-file", {"downwardAPI": source}, str(pod.RUN_FILE.parent), read_only=True)
+    """The pod's own annotations as files. The kubelet keeps them up to date: a request for a checkpoint may come."""
+    annotations = {pod.RUN_FILE: pod.RUN_ANNOTATION, pod.CHECKPOINT_REQUEST: pod.CHECKPOINT_ANNOTATION}
+    items = [
+        {"path": path.name, "fieldRef": {"fieldPath": f"metadata.annotations['{name}']"}}
+        for path, name in annotations.items()
+    ]
+    return _one("run-file", {"downwardAPI": {"items": items}}, str(pod.RUN_FILE.parent), read_only=True)
 
 
 def _scratch(profile: Profile) -> Iterator[Mounted]:
@@ -41,9 +52,9 @@ def _scratch(profile: Profile) -> Iterator[Mounted]:
     yield _one("shared-memory", {"emptyDir": shared}, "/dev/shm")  # noqa: S108 -- as above
 
 
-def _secrets(spec: Spec) -> Iterator[Mounted]:
+def _secrets(names: list[str]) -> Iterator[Mounted]:
     """Optional, so that the trainer can say at once which one is missing; the pod would hang without a word."""
-    for index, name in enumerate(sources.secrets(spec)):
+    for index, name in enumerate(names):
         source = {"secretName": name, "optional": True, "defaultMode": _READABLE_BY_GROUP}
         yield _one(f"secret-{index}", {"secret": source}, str(pod.SECRETS / name), read_only=True)
 
@@ -55,9 +66,9 @@ def _config_maps(spec: Spec) -> Iterator[Mounted]:
         yield _one(f"config-map-{index}", {"configMap": source}, str(pod.CONFIG_MAPS / name), read_only=True)
 
 
-def _claims(spec: Spec, profile: Profile) -> Iterator[Mounted]:
+def _claims(named: dict[str, bool], profile: Profile) -> Iterator[Mounted]:
     """One volume for each claim, though it may be mounted twice: as the job names it and as the profile's cache."""
-    named, cache = sources.claims(spec), profile.cache
+    cache = profile.cache
     names = sorted({*named, *([cache.claim_name] if cache else [])})
     for index, name in enumerate(names):
         volume, mounts = f"claim-{index}", []

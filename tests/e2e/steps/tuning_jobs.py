@@ -53,6 +53,14 @@ def endless_job(name: str, namespace: str, **changes: Any) -> Json:
     return tiny_job(name, namespace, **{"training": training, "evaluation": evaluation, **changes})
 
 
+def saving_job(name: str, namespace: str, every: int, steps: int = 3_000) -> Json:
+    """A job that saves a checkpoint every so many steps, and trains for a minute or so."""
+    training = {"epochs": None, "maxSteps": steps, "batchSize": 16, "seed": 42, "earlyStopping": {"patience": 0}}
+    evaluation = {"metric": "accuracy", "baseline": False, "everySteps": 100_000}
+    checkpoints = {"everySteps": every}
+    return tiny_job(name, namespace, training=training, evaluation=evaluation, checkpoints=checkpoints)
+
+
 @dataclass(frozen=True)
 class Tuning:
     """One FineTuneJob in the cluster."""
@@ -124,6 +132,17 @@ class Tuning:
             return status if started and status.get("progress", {}).get("step", 0) > 0 else None
 
         return wait_until(f"attempt {attempt} of {self.name} trains", look, START_SECONDS, tell=self.told)
+
+    def wait_for_checkpoint(self, attempt: int = 1) -> int:
+        """Wait until that attempt has saved a checkpoint; return its step."""
+
+        def look() -> int:
+            status = self.status
+            since = status.get("attempts", [{}])[-1].get("resumedFrom", 0)
+            steps = [info["step"] for info in status.get("checkpoints", []) if info["step"] > since]
+            return max(steps, default=0)
+
+        return wait_until(f"attempt {attempt} of {self.name} saves", look, START_SECONDS, tell=self.told)
 
     def wait_for_end(self, seconds: float = START_SECONDS) -> Json:
         """Wait for the end, whichever it is; return the status."""

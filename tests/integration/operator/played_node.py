@@ -27,6 +27,17 @@ class PlayedNode:
         self._cluster = cluster
         self._namespace = namespace
 
+    def take(self, pod: str, name: str = "played-node") -> None:
+        """Bind the pod to a node of that name, so that it is asked before the pod goes."""
+        node = {"metadata": {"name": name}}
+        code, answer = self._cluster.request("POST", "/api/v1/nodes", node)
+        assert code in (201, 409), answer
+        target = {"apiVersion": "v1", "kind": "Node", "name": name}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": target}
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod}/binding"
+        code, answer = self._cluster.request("POST", path, binding)
+        assert code == 201, answer
+
     def start(self, pod: str, ip: str = "127.0.0.2") -> None:
         """Let the trainer's container run; `ip` is where its `/progress` is looked for."""
         running = {"running": {"startedAt": _now()}}
@@ -43,6 +54,12 @@ class PlayedNode:
         }
         phase = "Failed" if exit_code else "Succeeded"
         self._write(pod, {"phase": phase, **_container({"terminated": ended}, ready=False)})
+
+    def let_go(self, pod: str) -> None:
+        """Let a pod go that has ended and was to be deleted."""
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{pod}?gracePeriodSeconds=0"
+        code, answer = self._cluster.request("DELETE", path)
+        assert code == 200, answer
 
     def _write(self, pod: str, status: Json) -> None:
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod}/status"

@@ -35,13 +35,14 @@ class Namespace:
         """Delete it with all that is in it; does not wait."""
         self.cluster.request("DELETE", f"/api/v1/namespaces/{self.name}")
 
-    def apply(self, name: str = "movies", **policy: Any) -> str:
-        """Create a FineTuneJob with this `runPolicy`; return its UID."""
+    def apply(self, name: str = "movies", model: str = "", **policy: Any) -> str:
+        """Create a FineTuneJob with this `runPolicy` and perhaps another base model; return its UID."""
+        base = {"model": {"uri": model}} if model else {}
         body = {
             "apiVersion": "finetune.dev/v1alpha1",
             "kind": "FineTuneJob",
             "metadata": {"name": name},
-            "spec": {**SPEC, "runPolicy": policy},
+            "spec": {**SPEC, **base, "runPolicy": policy},
         }
         status, answer = self.cluster.request("POST", self._path("finetunejobs"), body)
         assert status == 201, answer

@@ -14,11 +14,13 @@ from finetune_api.status import Status
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import (
+    AskForCheckpoint,
     CreateJob,
     DeleteJob,
     DeletePod,
     DeleteTune,
     Event,
+    FailPod,
     LiveRecord,
     PatchJob,
     Plan,
@@ -106,6 +108,13 @@ class PlayedCluster:
                 self.jobs[uid] = _patched(self.jobs[uid], patch["spec"])
             case DeleteJob(_, uid) if uid in self.jobs:
                 self.jobs[uid] = replace(self.jobs[uid], deleting=True)
+            case AskForCheckpoint(_, uid, request) if uid in self.pods:
+                self.pods[uid] = replace(self.pods[uid], checkpoint_request=request)
+            case FailPod(_, uid, reason, message) if uid in self.pods:
+                why = (ConditionRecord("DisruptionTarget", "True", reason, message),)
+                self.pods[uid] = replace(self.pods[uid], phase="Failed", conditions=why)
+            case DeletePod(_, uid, force=True) if uid in self.pods:
+                self.vanish(self.pods[uid])
             case DeletePod(_, uid) if uid in self.pods:
                 self.delete_pod(uid)
             case DeleteTune(uid):
@@ -210,7 +219,8 @@ class PlayedCluster:
         if pod.container is None or pod.container.state is ContainerState.WAITING:
             self.pods[uid] = replace(pod, deleting=True, phase="Failed", container=None)
         else:
-            self.pods[uid] = replace(pod, deleting=True)
+            until = self.now + timedelta(seconds=SETTINGS.termination_grace_seconds)
+            self.pods[uid] = replace(pod, deleting=True, deletion_deadline=pod.deletion_deadline or until)
 
     def vanish(self, pod: PodRecord) -> None:
         """The pod goes without a trace, as after a forced deletion."""
@@ -218,6 +228,12 @@ class PlayedCluster:
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    def annotate(self, **annotations: str) -> None:
+        """`kubectl annotate`, in the group `finetune.dev`."""
+        named = {f"finetune.dev/{name}": value for name, value in annotations.items()}
+        self.tune = replace(self.tune, annotations={**self.tune.annotations, **named})
+        self.version += 1
 
     def patch_policy(self, **policy: Any) -> None:
         """`kubectl patch` of the run policy."""

@@ -211,9 +211,16 @@ def test_an_ended_attempt_is_counted_once_though_its_pod_vanishes() -> None:
 
 
 def test_a_pod_that_vanishes_without_a_word_is_lost() -> None:
-    plan = reconcile(then(begun(), job()))
+    plan = reconcile(then(begun(), job(failed=1)))
     assert plan.status.attempts[0].reason == "Lost"
     assert plan.status.failures == 1
+
+
+def test_a_pod_that_nobody_saw_end_failed_only_if_its_job_says_so() -> None:
+    """The Job counts failures before it lets go of a pod, and ignores those that were asked to stop."""
+    plan = reconcile(then(begun(), job()))
+    assert plan.status.attempts[0].reason == "Stopped"
+    assert (plan.status.failures, plan.status.preemptions) == (0, 1)
 
 
 def test_terminal_is_final() -> None:

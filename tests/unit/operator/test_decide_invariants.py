@@ -5,7 +5,7 @@ from hypothesis import Phase as Phase_
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from played_cluster import PlayedCluster
-from worlds import failure, spec, stored, termination, told, tune
+from worlds import checkpoint, failure, spec, stored, termination, told, tune
 
 from finetune_api.outcome import Outcome, Progress
 from finetune_api.status import Attempt, Phase, Status
@@ -53,10 +53,14 @@ class AnyOrder(RuleBasedStateMachine):
         preemptions=st.integers(0, 3),
         active=st.sampled_from([0, 0, 100]),
         ttl=st.sampled_from([None, 0, 60]),
+        force=st.sampled_from([0, 0, 100]),
     )
-    def start(self, queue: bool, gpus: int, backoff: int, preemptions: int, active: int, ttl: int | None) -> None:
+    def start(
+        self, queue: bool, gpus: int, backoff: int, preemptions: int, active: int, ttl: int | None, force: int
+    ) -> None:
         policy = {"backoffLimit": backoff, "maxPreemptions": preemptions, "activeDeadlineSeconds": active,
-                  "stallSeconds": 50, "preRunningDeadlineSeconds": 600, "ttlSecondsAfterFinished": ttl}  # fmt: skip
+                  "stallSeconds": 50, "forceReplaceSeconds": force,
+                  "preRunningDeadlineSeconds": 600, "ttlSecondsAfterFinished": ttl}  # fmt: skip
         compute = {"profile": "gpu", "gpusPerNode": gpus, "queue": "lq" if queue else ""}
         self.cluster.tune = tune(spec(compute=compute, runPolicy=policy))
 
@@ -87,11 +91,18 @@ class AnyOrder(RuleBasedStateMachine):
             self.cluster.start(pod)
 
     @precondition(lambda self: self.cluster.running())
-    @rule(data=st.data(), step=st.integers(0, 3), phase=st.sampled_from([*Phase]))
-    def tell(self, data: st.DataObject, step: int, phase: Phase) -> None:
+    @rule(data=st.data(), step=st.integers(0, 3), phase=st.sampled_from([*Phase]), saved=st.integers(0, 3))
+    def tell(self, data: st.DataObject, step: int, phase: Phase, saved: int) -> None:
         pod = data.draw(st.sampled_from(self.cluster.running()))
         progress = Progress(step=100 * step, total_steps=300, percent=100 * step / 3)
-        self.cluster.live = told(pod, self.cluster.now, phase=phase, progress=progress)
+        self.cluster.live = told(
+            pod, self.cluster.now, phase=phase, progress=progress, checkpoint_request=pod.checkpoint_request,
+            checkpoints=[checkpoint(100 * n) for n in range(saved)], resumed_from=100 * saved or None,
+        )  # fmt: skip
+
+    @rule(text=st.sampled_from(["", "now", "again", "x" * 129]))
+    def ask_for_a_checkpoint(self, text: str) -> None:
+        self.cluster.annotate(checkpoint=text)
 
     @precondition(lambda self: self.cluster.running())
     @rule(data=st.data(), how=st.sampled_from(sorted(ENDINGS)))

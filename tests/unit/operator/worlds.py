@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune_api.live import Live
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
-from finetune_api.status import Phase, Status
+from finetune_api.status import CheckpointInfo, Phase, Status
 from finetune_api.termination import Termination
 from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import LiveRecord, Plan, World
@@ -110,6 +110,11 @@ def termination(outcome: Outcome = Outcome.SUCCEEDED, **changes: Any) -> str:
 def failure(kind: str, code: str, message: str = "something is wrong") -> str:
     """A termination message that tells of a failure."""
     return termination(Outcome.FAILED, failure=FailureInfo(failure_class=kind, code=code, message=message))
+
+
+def checkpoint(step: int, **facts: Any) -> CheckpointInfo:
+    """A committed checkpoint."""
+    return CheckpointInfo(step=step, uri=f"s3://models/movies/movies/uid/checkpoints/1/{step}", digest=DIGEST, **facts)
 
 
 def told(record: PodRecord, received: datetime = NOW, **facts: Any) -> LiveRecord:

@@ -93,3 +93,14 @@ def test_the_age_of_a_watch_is_told() -> None:
     text = generate_latest(metrics.registry).decode()
     (age,) = re.findall(r'finetune_watch_last_event_seconds{kind="pods"} (\S+)', text)
     assert 0 <= float(age) < 60
+
+
+def test_what_is_saved_has_a_series_from_the_first_step_on() -> None:
+    saved = [{"step": step, "uri": "s3://m/c"} for step in (10, 20)]
+    text = exposed(
+        {"phase": "Training", "progress": {"step": 5}},
+        {"phase": "Training", "progress": {"step": 25}, "checkpoints": saved},
+        {"phase": "Pending"},
+    )
+    lines = [line for line in text.splitlines() if line.startswith("finetune_job_checkpoint_step{")]
+    assert sorted(line.split()[-1] for line in lines) == ["0.0", "20.0"]

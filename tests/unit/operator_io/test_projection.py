@@ -94,3 +94,8 @@ def test_an_object_without_status_is_fine() -> None:
 def test_a_version_that_is_no_number_is_not_compared() -> None:
     assert resource_version(tune(version=7)) == 7
     assert resource_version({"metadata": {"resourceVersion": "abc"}}) == -1
+
+
+def test_a_pod_tells_what_it_was_asked_for() -> None:
+    assert pod_record(pod(annotations={"finetune.dev/checkpoint": "now"})).checkpoint_request == "now"
+    assert pod_record(pod()).checkpoint_request == ""

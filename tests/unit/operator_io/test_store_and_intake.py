@@ -163,3 +163,22 @@ async def test_new_jobs_go_first(known: Known) -> None:
     known.intake.seen(Kind.TUNE, tune("old", status={"phase": "Training"}))
     known.intake.seen(Kind.TUNE, {**tune("new"), "metadata": meta("new", "new")})
     assert [await known.next(), await known.next()] == ["new", "old"]
+
+
+async def test_a_pod_that_ended_and_went_at_once_is_kept_until_it_was_told(known: Known) -> None:
+    for kind, body in ((Kind.TUNE, tune()), (Kind.JOB, job()), (Kind.POD, pod())):
+        known.intake.seen(kind, body)
+    known.intake.seen(Kind.POD, pod(version=2, status={"phase": "Failed"}))
+    known.intake.gone(Kind.POD, "pod-1")
+    before = known.world()
+    assert [p.phase for p in before.pods] == ["Failed"]
+    assert [p.uid for p in known.world().pods] == ["pod-1"], "a reconcile that fails is done again"
+    known.store.heard(before)
+    assert known.world().pods == ()
+
+
+async def test_a_pod_that_went_before_it_ended_leaves_nothing(known: Known) -> None:
+    for kind, body in ((Kind.TUNE, tune()), (Kind.JOB, job()), (Kind.POD, pod())):
+        known.intake.seen(kind, body)
+    known.intake.gone(Kind.POD, "pod-1")
+    assert known.world().pods == ()

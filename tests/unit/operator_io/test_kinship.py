@@ -1,0 +1,118 @@
+"""Which FineTuneJob waits for which: found by name, whatever comes first, and told when the other one changes."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from queue_observer import Observer
+from raw_objects import tune
+
+from finetune_operator.intake import Intake
+from finetune_operator.queue import WorkQueue
+from finetune_operator.settings import Profile, Settings, TrainerImage
+from finetune_operator.store import Kind, Store
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SETTINGS = Settings(trainer=TrainerImage(name="trainer:1"), profiles={"default": Profile()})
+
+
+def named(name: str, uid: str, parent: str = "", version: int = 1, **more: Any) -> dict[str, Any]:
+    body = tune(uid, version, name=name, **more)
+    uri = f"finetunejob://{parent}" if parent else "hf://owner/model"
+    return {**body, "spec": {**body["spec"], "model": {"uri": uri}}}
+
+
+class Known:
+    """A store with its intake and queue."""
+
+    def __init__(self) -> None:
+        self.store = Store(SETTINGS)
+        self.queue = WorkQueue(Observer())
+        self.intake = Intake(self.store, self.queue)
+
+    def see(self, *bodies: dict[str, Any]) -> None:
+        for body in bodies:
+            self.intake.seen(Kind.TUNE, body)
+
+    def ancestors(self, uid: str) -> list[str]:
+        world = self.store.world(uid, NOW)
+        assert world is not None
+        return [tune.uid for tune in world.ancestors]
+
+    async def line(self) -> set[str]:
+        """Everything that is in line, which is empty then."""
+        found = set()
+        while self.queue.depth:
+            async with self.queue.next() as key:
+                found.add(key)
+        return found
+
+
+@pytest.fixture
+def known() -> Known:
+    return Known()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_parent_is_found_by_name_whichever_comes_first(known: Known, order: tuple[int, int]) -> None:
+    bodies = [named("base", "b"), named("movies", "m", "base")]
+    known.see(*(bodies[number] for number in order))
+    assert known.ancestors("m") == ["b"]
+    assert known.ancestors("b") == []
+
+
+async def test_those_that_wait_are_looked_at_when_the_parent_changes(known: Known) -> None:
+    known.see(named("movies", "m", "base"), named("other", "o", "elsewhere"))
+    assert await known.line() == {"m", "o"}
+    known.see(named("base", "b"))
+    assert await known.line() == {"b", "m"}
+    known.see(named("base", "b", version=2, status={"phase": "Succeeded"}))
+    assert await known.line() == {"b", "m"}
+    known.intake.gone(Kind.TUNE, "b")
+    assert await known.line() == {"b", "m"}
+    assert known.ancestors("m") == []
+
+
+async def test_our_own_write_to_the_parent_counts_as_well(known: Known) -> None:
+    known.see(named("base", "b"), named("movies", "m", "base"))
+    await known.line()
+    known.intake.put(Kind.TUNE, named("base", "b", version=2, status={"phase": "Succeeded"}))
+    assert await known.line() == {"m"}
+    known.see(named("base", "b", version=2, status={"phase": "Succeeded"}))
+    assert await known.line() == set(), "the watch only tells what we know"
+
+
+async def test_a_job_that_has_its_parent_waits_no_more(known: Known) -> None:
+    pinned = {"parent": {"name": "base", "uid": "b", "output": "s3://x/base/b", "digest": ""}}
+    known.see(named("base", "b"), named("movies", "m", "base"), named("movies", "m", "base", 2, status=pinned))
+    assert known.ancestors("m") == []
+    await known.line()
+    known.see(named("base", "b", version=3, status={"phase": "Failed"}))
+    assert await known.line() == {"b"}
+
+
+async def test_names_do_not_cross_namespaces(known: Known) -> None:
+    foreign = named("base", "f")
+    foreign["metadata"]["namespace"] = "other"
+    known.see(foreign, named("movies", "m", "base"))
+    assert known.ancestors("m") == []
+
+
+async def test_the_next_job_of_a_name_takes_it_though_the_old_one_goes_late(known: Known) -> None:
+    known.see(named("base", "old"), named("movies", "m", "base"), named("base", "new"))
+    known.intake.gone(Kind.TUNE, "old")
+    assert known.ancestors("m") == ["new"]
+
+
+async def test_a_circle_is_walked_once(known: Known) -> None:
+    known.see(named("a", "1", "b"), named("b", "2", "c"), named("c", "3", "a"), named("d", "4", "a"))
+    assert known.ancestors("1") == ["2", "3", "1"]
+    assert known.ancestors("4") == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("model", [None, [], {"uri": 3}, {"uri": "finetunejob://A/b"}, "finetunejob://base"])
+async def test_odd_specs_wait_for_nothing(known: Known, model: Any) -> None:
+    body = named("movies", "m")
+    body["spec"]["model"] = model
+    known.see(named("base", "b"), body)
+    assert known.ancestors("m") == []
