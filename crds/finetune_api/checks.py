@@ -5,27 +5,38 @@ Pure: no file, no network, no model. The trainer and the operator both ask here.
 
 from collections.abc import Iterator
 
-from finetune_api.data import Columns, DataSource
+from finetune_api.data import Columns, DataSource, Labels
 from finetune_api.evaluation import Gate
+from finetune_api.extra_checks import extra_problems, plain_metric, why_not_measured
 from finetune_api.failures import Problem
 from finetune_api.job import Spec
+from finetune_api.method import MERGEABLE
 from finetune_api.metrics import CATALOGUE, Metric, find_metric, suggest_metric
 from finetune_api.naming import near_names
+from finetune_api.pair_checks import pair_problems
 from finetune_api.resolved import DEFAULTS
-from finetune_api.support import RETENTION
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_api.training import ClassWeights
+from finetune_api.unused import unused_fields
 
 _ROLES: dict[Task, frozenset[str]] = {
     Task.SEQUENCE_CLASSIFICATION: frozenset({"text", "text_pair", "label", "group"}),
+    Task.TOKEN_CLASSIFICATION: frozenset({"tokens", "tags", "group"}),
+    Task.SEQ2SEQ: frozenset({"input", "context", "question", "target", "group"}),
+    Task.CAUSAL_LM: frozenset({"text", "prompt", "input", "completion", "messages", "group"}),
+    Task.MASKED_LM: frozenset({"text", "group"}),
+    Task.PREFERENCE: frozenset({"prompt", "chosen", "rejected", "group"}),
+    Task.REWARD_MODEL: frozenset({"prompt", "chosen", "rejected", "completion", "group"}),
 }
+_LABELS_OF = {Task.TOKEN_CLASSIFICATION: "the types of entities"}
 _WITHOUT_ADAPTER = (MethodType.FULL, MethodType.FEATURE_EXTRACTION)
 
 
 def semantic_problems(spec: Spec) -> list[Problem]:
     """Return one problem for each contradiction in `spec`; empty means that its fields fit together."""
-    return [*_sources(spec), *_columns(spec), *_labels(spec), *_training(spec), *_output(spec), *_metrics(spec),
-            *_gates(spec)]  # fmt: skip
+    return [*_sources(spec), *_columns(spec), *_questions(spec), *_language_rows(spec), *unused_fields(spec),
+            *_labels(spec), *pair_problems(spec), *_training(spec), *_method(spec), *_output(spec), *_metrics(spec),
+            *_gates(spec), *extra_problems(spec)]  # fmt: skip
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:
@@ -34,6 +45,8 @@ def _sources(spec: Spec) -> Iterator[Problem]:
     for place in ("train", "validation", "test"):
         for index, source in enumerate(getattr(spec.data, place)):
             yield from _source(source, f"spec.data.{place}[{index}]")
+    for index, source in enumerate(spec.evaluation.retention.data):
+        yield from _source(source, f"spec.evaluation.retention.data[{index}]")
 
 
 def _source(source: DataSource, path: str) -> Iterator[Problem]:
@@ -61,12 +74,43 @@ def _columns(spec: Spec) -> Iterator[Problem]:
             )
 
 
+def _questions(spec: Spec) -> Iterator[Problem]:
+    columns = spec.data.columns
+    if spec.task is Task.SEQ2SEQ and columns.input and (columns.context or columns.question):
+        yield Problem(
+            "input is the whole source text, context and question are two parts of it",
+            "spec.data.columns.input",
+            "name input, or context and question",
+        )
+
+
+_SHAPES = (("text",), ("prompt", "completion"), ("messages",))
+"""Columns of the three shapes that rows of CausalLM can have."""
+
+
+def _language_rows(spec: Spec) -> Iterator[Problem]:
+    columns = spec.data.columns
+    named = [role for roles in _SHAPES for role in roles[:1] if any(getattr(columns, name) for name in roles)]
+    if spec.task is Task.CAUSAL_LM and len(named) > 1:
+        yield Problem(
+            "rows are raw text, prompts with completions, or chats: one of the three",
+            f"spec.data.columns.{named[-1]}",
+            "name text, or prompt and completion, or messages",
+        )
+
+
 def _labels(spec: Spec) -> Iterator[Problem]:
     labels, path = spec.data.labels, "spec.data.labels"
     problem = labels.problem_type
     repeated = sorted({name for name in labels.names if labels.names.count(name) > 1})
     if repeated:
         yield Problem(f"{', '.join(repeated)} is listed more than once", f"{path}.names", "list each label once")
+    if spec.task is Task.TOKEN_CLASSIFICATION:
+        for name in ("problem_type", "separator"):
+            if getattr(labels, name) != Labels.model_fields[name].default:
+                where = f"{path}.{Labels.model_fields[name].alias}"
+                yield Problem(f"{spec.task} has no use for this", where, "remove it: each word has one tag")
+        return
     if labels.names and problem is ProblemType.REGRESSION:
         yield Problem("Regression has no label names", f"{path}.names", "remove names, or change problemType")
     if labels.separator and problem in (ProblemType.SINGLE_LABEL, ProblemType.REGRESSION):
@@ -94,13 +138,22 @@ def _training(spec: Spec) -> Iterator[Problem]:
             yield Problem("Regression has no labels to smooth", "spec.training.labelSmoothing", "remove labelSmoothing")
 
 
+def _method(spec: Spec) -> Iterator[Problem]:
+    if spec.method.type is MethodType.QLORA and not spec.compute.gpus_per_node:
+        message, hint = "QLoRA needs a GPU: its 4-bit modules run on nothing else", "use 1 or more, or method LoRA"
+        yield Problem(message, "spec.compute.gpusPerNode", hint)
+    if spec.method.type is MethodType.PREFIX_TUNING and spec.training.activation_checkpointing:
+        message = "PrefixTuning keeps its prefix in a cache, which can't be recomputed"
+        yield Problem(message, "spec.training.activationCheckpointing", "remove it, or use another method")
+
+
 def _output(spec: Spec) -> Iterator[Problem]:
-    if spec.output.merge_adapter and spec.method.type in _WITHOUT_ADAPTER:
-        yield Problem(
-            f"{spec.method.type} has no adapter to merge",
-            "spec.output.mergeAdapter",
-            "remove it: the whole model is written",
-        )
+    if not spec.output.merge_adapter or spec.method.type in MERGEABLE:
+        return
+    why, hint = "has no adapter to merge", "remove it: the whole model is written"
+    if spec.method.type not in _WITHOUT_ADAPTER:
+        why, hint = "is no change of weights, so it can't be merged into them", "remove it, or use method LoRA"
+    yield Problem(f"{spec.method.type} {why}", "spec.output.mergeAdapter", hint)
 
 
 def _metrics(spec: Spec) -> Iterator[Problem]:
@@ -110,24 +163,34 @@ def _metrics(spec: Spec) -> Iterator[Problem]:
 
 
 def _metric(spec: Spec, name: str, path: str) -> Iterator[Problem]:
-    if spec.task not in CATALOGUE or name.startswith(RETENTION):
+    unmeasured = why_not_measured(spec, name, path)
+    task, name = plain_metric(spec, name)
+    if unmeasured or task not in CATALOGUE:
+        yield from [unmeasured] if unmeasured else []
         return
-    metric, labels = find_metric(spec.task, name), spec.data.labels
+    metric, labels = find_metric(task, name), spec.data.labels
     if metric is None:
-        yield Problem(f"{spec.task} has no metric {name!r}", path, suggest_metric(spec.task, name))
-    elif labels.problem_type not in (ProblemType.AUTO, *metric.problems):
-        fitting = [m.name for m in CATALOGUE[spec.task].values() if labels.problem_type in m.problems]
+        yield Problem(f"{task} has no metric {name!r}", path, suggest_metric(task, name))
+    elif metric.problems and labels.problem_type not in (ProblemType.AUTO, *metric.problems):
+        fitting = [m.name for m in CATALOGUE[task].values() if labels.problem_type in m.problems]
         yield Problem(f"{name} does not apply to {labels.problem_type}", path, f"use one of {', '.join(fitting)}")
     else:
-        yield from _known_label(labels.names, name, path)
+        yield from _known_label(task, labels.names, name, path)
 
 
-def _known_label(labels: list[str], metric: str, path: str) -> Iterator[Problem]:
+def _kinds(tags: list[str]) -> list[str]:
+    """What figures of one class are named by: types of entities without the prefix, or plain tags."""
+    bare = [tag[2:] if tag[1:2] == "-" and tag[0] in "BIESLU" else tag for tag in tags if tag != "O"]
+    return list(dict.fromkeys(bare))
+
+
+def _known_label(task: Task, labels: list[str], metric: str, path: str) -> Iterator[Problem]:
     head, _dot, label = metric.partition(".")
+    labels = _kinds(labels) if task is Task.TOKEN_CLASSIFICATION else labels
     if label and labels and label not in labels:
         near = near_names(label, labels, count=1)
         hint = f"did you mean {head}.{near[0]}?" if near else f"labels: {', '.join(labels[:20])}"
-        yield Problem(f"{label!r} is not one of data.labels.names", path, hint)
+        yield Problem(f"{label!r} is not one of {_LABELS_OF.get(task, 'data.labels.names')}", path, hint)
 
 
 def _gates(spec: Spec) -> Iterator[Problem]:

@@ -13,6 +13,8 @@ DataUri = Annotated[
     str,
     StringConstraints(max_length=1024, pattern=r"^(hf|s3|gs|az|pvc|configmap|file)://.+$"),
 ]
+PromptTemplate = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[\s\S]*\{prompt\}[\s\S]*$")]
+ChatTemplate = Annotated[str, StringConstraints(min_length=1, max_length=16384)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -123,19 +125,21 @@ class Columns(ApiModel):
     question: ShortText = ""
     """Question about the context."""
     input: ShortText = ""
-    """Source text (sequence to sequence)."""
+    """Source text (sequence to sequence). Text that belongs to the prompt and may be empty (CausalLM): it follows the
+    prompt on a new line."""
     target: ShortText = ""
     """Text to produce (sequence to sequence)."""
     prompt: ShortText = ""
-    """Prompt (instruction, preference and policy tasks)."""
+    """Prompt (instruction, preference and policy tasks): a text, or the messages of a chat (preference, reward model)."""
     completion: ShortText = ""
-    """Text to learn after the prompt."""
+    """Text to learn after the prompt; answer to be scored by `predict` (reward model)."""
     messages: ShortText = ""
     """Chat: a list of objects with `role` and `content`."""
     chosen: ShortText = ""
-    """Preferred answer (preference, reward model)."""
+    """Preferred answer (preference, reward model): a text, or messages that end with it; they may begin with the
+    prompt."""
     rejected: ShortText = ""
-    """Answer that lost (preference, reward model)."""
+    """Answer that lost (preference, reward model), as `chosen`."""
     group: ShortText = ""
     """Group that a row belongs to, for metrics per group."""
 
@@ -145,8 +149,9 @@ class Clean(ApiModel):
 
     strip_html: bool = False
     """Remove HTML tags and decode entities."""
-    collapse_whitespace: bool = True
-    """Turn runs of white space into one space and trim both ends."""
+    collapse_whitespace: bool | None = None
+    """Turn runs of white space into one space and trim both ends. Left out, the language model tasks (CausalLM,
+    MaskedLM, Preference, RewardModel) keep white space as it is, and all others collapse it."""
     lowercase: bool = False
     """Lower-case the text. Uncased models do this themselves."""
     drop_duplicates: bool = True
@@ -195,6 +200,19 @@ class Data(ApiModel):
     max_length: Annotated[int, Field(ge=8, le=1_048_576)] | None = None
     """Longest input in tokens; longer ones are truncated and counted in the data report. Default by task,
     never above what the model can take."""
+
+    max_target_length: Annotated[int, Field(ge=2, le=1_048_576)] | None = None
+    """Longest text to learn to write, in tokens (sequence to sequence); longer ones lose their end and are counted in
+    the data report. Default by task."""
+
+    prompt_template: PromptTemplate | None = None
+    """How a prompt is put to the model (CausalLM, Preference, RewardModel); `{prompt}` stands for the cell, all else for
+    itself. Left out, a model with a chat template gets the prompt as a user's message, any other the prompt and a line
+    break."""
+
+    chat_template: ChatTemplate | None = None
+    """Chat template in Jinja, as in `tokenizer_config.json`, in place of the model's own (CausalLM, Preference,
+    RewardModel). It is saved with the tokenizer."""
 
     max_rows: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """Train on at most this many rows, drawn with `split.seed`; 0 means all."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Rule, ShortText
-from finetune_api.data import DataSource
+from finetune_api.data import Columns, DataSource
 from finetune_api.tasks import Task
 
 MetricName = Annotated[str, StringConstraints(max_length=320, pattern=r"^[a-z][A-Za-z0-9]*(\..+)?$")]
@@ -35,7 +35,8 @@ class Gate(ApiModel):
     )
 
     metric: MetricName
-    """Name of a metric of the task, for example `accuracy`, or of one class: `recall.billing`."""
+    """Name of a metric of the task, for example `accuracy`, or of one class: `recall.billing`. Also
+    `retention.<metric>` on rows of an old skill, and `gap.<metric>` between groups of rows."""
 
     min: Bound | None = None
     """Lowest value that passes."""
@@ -51,13 +52,18 @@ class Gate(ApiModel):
 
 
 class Retention(ApiModel):
-    """Old skills that must not be forgotten, measured before and after."""
+    """Old skills that must not be forgotten, measured before and after; their metrics are named `retention.<name>`."""
 
     data: Annotated[list[DataSource], Field(max_length=16)] = Field(default_factory=list)
-    """Rows of the old skill."""
+    """Rows of the old skill. Nothing is trained on them."""
 
     task: Task | None = None
-    """Task of those rows; left out it is the job's own."""
+    """Task of those rows; left out it is the job's own. Classifiers can be asked for MaskedLM or CausalLM, whichever
+    the base was made for: the base's language head is put on the tuned body."""
+
+    columns: Columns | None = None
+    """Which column plays which role in those rows; left out it is as in `data.columns`, or for another task the column
+    that is named like the role."""
 
 
 class Generation(ApiModel):
@@ -71,6 +77,10 @@ class Generation(ApiModel):
 
     no_repeat_ngram_size: Annotated[int, Field(ge=0, le=64)] = 0
     """No sequence of this many tokens occurs twice; 0 means no such limit."""
+
+    answer_after: ShortText = ""
+    """Compare only what follows the last place of this text, for example `####` where a worked answer ends in
+    `#### 42`. Empty compares the whole text."""
 
     early_stopping: bool = True
     """Stop the beam search when enough beams are finished."""
@@ -92,7 +102,8 @@ class Evaluation(ApiModel):
     """Old skills that must not be forgotten."""
 
     group_column: ShortText = ""
-    """Column whose values split the test rows into groups, each with its own metrics."""
+    """Column whose values split the test rows into groups, each with its own metrics; `data.columns.group` says the
+    same. Gates on `gap.<metric>` bound the largest difference between groups."""
 
     generation: Generation = Field(default_factory=Generation)
     """How text is generated."""

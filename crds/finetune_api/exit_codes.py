@@ -34,5 +34,7 @@ class ExitCode(IntEnum):
     """Stopped on request with a checkpoint committed. Restarted without being counted."""
     GATE_FAILED = 86
     """Finished and committed, but a gate was missed. Never retried."""
+    DRIFTED = 87
+    """Of `drift --fail-above`: the rows differ more than asked for. No job ends so."""
     INTERRUPTED = 130
     """Stopped from the keyboard."""

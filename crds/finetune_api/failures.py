@@ -163,10 +163,22 @@ class ModelNotFound(JobFailure):
     code, failure_class = "ModelNotFound", FailureClass.NOT_FOUND
 
 
+class ModelChanged(JobFailure):
+    """The base model is another job's result, and it is no longer what its manifest says."""
+
+    code, failure_class = "ModelChanged", FailureClass.NOT_FOUND
+
+
 class DataNotFound(JobFailure):
     """A data file, object or hub data set is not where the job says."""
 
     code, failure_class = "DataNotFound", FailureClass.NOT_FOUND
+
+
+class CheckpointNotFound(JobFailure):
+    """`--resume` names a run, or means the newest, and there is none of the job that could go on."""
+
+    code, failure_class = "CheckpointNotFound", FailureClass.NOT_FOUND
 
 
 class PermissionDenied(JobFailure):
@@ -223,6 +235,17 @@ class Interrupted(JobFailure):
     code, failure_class = "Interrupted", FailureClass.STOPPED
 
 
+class Stopped(JobFailure):
+    """Stopped on request with everything kept: the newest step is in a committed checkpoint."""
+
+    code, failure_class = "Stopped", FailureClass.STOPPED
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.STOPPED
+
+
 class Fenced(JobFailure):
     """A newer attempt of the same job owns the output; this one may not write any more."""
 
@@ -233,6 +256,12 @@ class ProfileUnknown(JobFailure):
     """The job names a compute profile that the platform team did not define."""
 
     code, failure_class = "ProfileUnknown", FailureClass.SPEC
+
+
+class ParentUnusable(JobFailure):
+    """The job of `model.uri: finetunejob://...` has no result to go on from: it failed, missed a gate, or isn't there."""
+
+    code, failure_class = "ParentUnusable", FailureClass.NOT_FOUND
 
 
 class ImageUnavailable(JobFailure):

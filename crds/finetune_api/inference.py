@@ -6,6 +6,7 @@ from pydantic import Field
 
 from finetune_api.base import ApiModel
 from finetune_api.data import Clean, Columns
+from finetune_api.evaluation import Generation
 from finetune_api.tasks import MethodType, ProblemType, Task
 
 INFERENCE_NAME = "finetune.json"
@@ -29,3 +30,7 @@ class InferenceSettings(ApiModel):
     """Which column plays which role."""
     clean: Clean
     """Cleaning of the texts."""
+    prompt_template: str | None = None
+    """How a prompt is put to the model; left out, by its chat template where it has one (CausalLM)."""
+    generation: Generation | None = None
+    """How text is written, by models that write."""

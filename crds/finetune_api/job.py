@@ -14,6 +14,7 @@ from finetune_api.output import Checkpoints, Compute, Output, Predict, RunPolicy
 from finetune_api.status import Status
 from finetune_api.tasks import Task
 from finetune_api.training import Training
+from finetune_api.uris import parent_job
 
 _FIXED_FIELDS = (
     "task",
@@ -101,6 +102,15 @@ class Metadata(ApiModel):
 
 class FineTuneJob(ApiModel):
     """A fine-tuning run: base model and data in, evaluated model and report out."""
+
+    rules = (
+        Rule(
+            cel="self.spec.model.uri != 'finetunejob://' + self.metadata.name",
+            holds=lambda job: parent_job(job.spec.model.uri) != job.metadata.name,
+            field="spec.model.uri",
+            message="a job can't go on from its own result; name another job, or a model",
+        ),
+    )
 
     api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION  # type: ignore[assignment]  # one constant, one literal
     """Group and version of the API."""

@@ -30,6 +30,8 @@ class Live(ApiModel):
     """UID of the FineTuneJob."""
     attempt: Annotated[int, Field(ge=0)] = 0
     """Number of the claim that this run writes under; 0 before it has one."""
+    resumed_from: Annotated[int, Field(ge=0)] | None = None
+    """Step of the checkpoint that this run went on from; missing where it began anew."""
     phase: Phase = Phase.STARTING
     """What it is doing: Validating, Starting, Training, Evaluating or Exporting."""
     doing: ShortText = ""
@@ -49,4 +51,6 @@ class Live(ApiModel):
     warnings: Annotated[list[Message], Field(max_length=16)] = Field(default_factory=list)
     """What a careful person would look at."""
     checkpoints: Annotated[list[CheckpointInfo], Field(max_length=16)] = Field(default_factory=list)
-    """The newest committed checkpoints."""
+    """The newest committed checkpoints, oldest first."""
+    checkpoint_request: ShortText = ""
+    """The newest request for a checkpoint (`pod.CHECKPOINT_ANNOTATION`) that was carried out."""

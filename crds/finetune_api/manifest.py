@@ -35,6 +35,8 @@ class Lineage(ApiModel):
     """Commit of an `hf://` base model."""
     model_digest: Sha256
     """SHA-256 over the base model's weight files."""
+    parent_uid: ShortText = ""
+    """UID of the job whose result is the base model; empty for other models."""
     versions: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     """Versions of the libraries that took part."""
 

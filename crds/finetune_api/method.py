@@ -157,6 +157,10 @@ BLOCKS: dict[MethodType, str] = {
 """The field of `Method` that belongs to each type."""
 
 
+MERGEABLE = frozenset({MethodType.LORA, MethodType.QLORA, MethodType.DORA, MethodType.IA3})
+"""Methods whose adapter can become part of the base's weights."""
+
+
 def _block_rule(method: MethodType, attribute: str) -> Rule:
     block = to_camel(attribute)
     return Rule(
@@ -196,3 +200,12 @@ class Method(ApiModel):
     """Settings of `PTuning`."""
     bottleneck_adapter: BottleneckAdapter | None = None
     """Settings of `BottleneckAdapter`."""
+
+    @property
+    def virtual_tokens(self) -> int:
+        """How many positions of the model's input the method takes for itself."""
+        if self.type is MethodType.PREFIX_TUNING:
+            return (self.prefix_tuning or PrefixTuning()).virtual_tokens
+        if self.type is MethodType.PROMPT_TUNING:
+            return (self.prompt_tuning or PromptTuning()).virtual_tokens
+        return (self.p_tuning or PTuning()).virtual_tokens if self.type is MethodType.P_TUNING else 0

@@ -1,6 +1,6 @@
 """Metrics by name: what they mean, which way is better, and where they apply."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from finetune_api.naming import near_names
@@ -75,11 +75,80 @@ _CLASSIFICATION = (
     Metric("spearman", _HIGHER, "Spearman rank correlation", frozenset({_REGRESSION}), low=-1),
 )
 
+_ANY = frozenset[ProblemType]()
+_PERPLEXITY = Metric(
+    "perplexity", _LOWER, "e to the power of evalLoss; comparable between equal tokenizers only", _ANY, 1, _INFINITE
+)
+_LIKENESS = (
+    Metric("exactMatch", _HIGHER, "share of rows written exactly, but for case, punctuation and articles", _ANY),
+    Metric("f1", _HIGHER, "mean F1 of the words (SQuAD's; by character in scripts without spaces)", _ANY),
+    Metric("rouge1", _HIGHER, "mean F1 of the words, ROUGE-1 (by character in scripts without spaces)", _ANY),
+    Metric("rougeL", _HIGHER, "mean F1 of the longest common subsequence of words, ROUGE-L (as rouge1)", _ANY),
+    Metric("chrF", _HIGHER, "character n-gram F-score (chrF2), the same in every language", _ANY),
+)
+_TEXT_TO_TEXT = (
+    Metric("evalLoss", _LOWER, "mean loss of a token of the expected text, without smoothing", _ANY, high=_INFINITE),
+    _PERPLEXITY,
+    *_LIKENESS,
+)
+
+_TOKENS = (
+    Metric("evalLoss", _LOWER, "mean loss of a token, without smoothing", _ANY, high=_INFINITE),
+    _PERPLEXITY,
+    Metric("tokenAccuracy", _HIGHER, "share of tokens that are foretold right; by tokenizer, as perplexity", _ANY),
+)
+_BITS = Metric(
+    "bitsPerByte", _LOWER, "bits for a byte of raw text; comparable between tokenizers", _ANY, high=_INFINITE
+)
+
+_TAGS = (
+    Metric("evalLoss", _LOWER, "mean loss of a word, without label smoothing", _ANY, high=_INFINITE),
+    Metric("f1", _HIGHER, "F1 over all entities; one counts where type, first and last word are right", _ANY),
+    Metric("precision", _HIGHER, "share of predicted entities that are right", _ANY),
+    Metric("recall", _HIGHER, "share of expected entities that are found", _ANY),
+    Metric("accuracy", _HIGHER, "share of words with the right tag; most words are in no entity", _ANY),
+)
+
+_PREFERENCE = (
+    Metric("evalLoss", _LOWER, "mean loss of a pair, without smoothing", _ANY, high=_INFINITE),
+    Metric(
+        "rewardAccuracy", _HIGHER, "share of pairs with the higher reward on the chosen answer; a tie is half", _ANY
+    ),
+    Metric(
+        "rewardMargin",
+        _HIGHER,
+        "mean reward of the chosen answers less that of the others",
+        _ANY,
+        -_INFINITE,
+        _INFINITE,
+    ),
+    Metric("likelihoodAccuracy", _HIGHER, "share of pairs whose chosen answer is likelier, by the mean token", _ANY),
+    Metric("chosenPerplexity", _LOWER, "perplexity of the chosen answers; by tokenizer", _ANY, 1, _INFINITE),
+)
+_REWARD = (
+    Metric("evalLoss", _LOWER, "mean loss of a pair, without smoothing", _ANY, high=_INFINITE),
+    Metric("accuracy", _HIGHER, "share of pairs with the higher score on the chosen answer; a tie is half", _ANY),
+    Metric("margin", _HIGHER, "mean score of the chosen answers less that of the others", _ANY, -_INFINITE, _INFINITE),
+)
+
 CATALOGUE: dict[Task, dict[str, Metric]] = {
     Task.SEQUENCE_CLASSIFICATION: {metric.name: metric for metric in _CLASSIFICATION},
+    Task.TOKEN_CLASSIFICATION: {metric.name: metric for metric in _TAGS},
+    Task.SEQ2SEQ: {metric.name: metric for metric in _TEXT_TO_TEXT},
+    Task.CAUSAL_LM: {metric.name: metric for metric in (*_TOKENS, _BITS, *_LIKENESS)},
+    Task.MASKED_LM: {metric.name: metric for metric in _TOKENS},
+    Task.PREFERENCE: {metric.name: metric for metric in _PREFERENCE},
+    Task.REWARD_MODEL: {metric.name: metric for metric in _REWARD},
 }
 PER_CLASS = ("precision", "recall", "f1")
 """Metrics of one class, named `recall.<label>`."""
+_CLASSES = {
+    Task.SEQUENCE_CLASSIFICATION: ("class", frozenset({_SINGLE, _MULTI})),
+    Task.TOKEN_CLASSIFICATION: ("type of entity", _ANY),
+}
+"""Tasks with metrics of one class: what a class is, and the problem types."""
+WRITTEN = frozenset({"exactMatch", "f1", "rouge1", "rougeL", "chrF"})
+"""Metrics that look at text that the model has written (tasks that write any)."""
 
 
 _ALIASES = {
@@ -91,12 +160,38 @@ _ALIASES = {
 """Names that other libraries use, for suggestions only."""
 
 
+RETENTION = "retention."
+"""How names of metrics begin that are taken on `evaluation.retention` rows."""
+GAP = "gap."
+"""How names begin of the largest difference of a metric between groups of rows."""
+
+
 def find_metric(task: Task, name: str) -> Metric | None:
-    """Return the metric of that name, also for `recall.<label>`, or None."""
+    """Return the metric of that name, also for `recall.<label>`, `retention.<name>` and `gap.<name>`, or None."""
+    if name.startswith(RETENTION):
+        return _retained(task, name)
+    if name.startswith(GAP):
+        return _gap(task, name)
     head, _dot, label = name.partition(".")
-    if label and head in PER_CLASS and task in CATALOGUE:
-        return Metric(name, _HIGHER, f"{head} of one class", frozenset({_SINGLE, _MULTI}))
+    if label and head in PER_CLASS and task in _CLASSES:
+        what, problems = _CLASSES[task]
+        return Metric(name, _HIGHER, f"{head} of one {what}", problems)
     return CATALOGUE.get(task, {}).get(name)
+
+
+def _retained(task: Task, name: str) -> Metric | None:
+    """A metric on rows of an old skill, which may be one of language while the job's is not."""
+    tasks = (task, Task.MASKED_LM, Task.CAUSAL_LM)
+    plain = next(filter(None, (find_metric(one, name.removeprefix(RETENTION)) for one in tasks)), None)
+    return plain and replace(plain, name=name, meaning=f"{plain.meaning}, on rows of the old skill")
+
+
+def _gap(task: Task, name: str) -> Metric | None:
+    plain = find_metric(task, name.removeprefix(GAP))
+    if plain is None or name.startswith((GAP + GAP, GAP + RETENTION)):
+        return None
+    meaning = f"largest difference of {plain.name} between groups of rows"
+    return Metric(name, _LOWER, meaning, plain.problems, 0, plain.high - plain.low)
 
 
 def metric_named(task: Task, name: str) -> Metric:
@@ -110,7 +205,7 @@ def metric_named(task: Task, name: str) -> Metric:
 def suggest_metric(task: Task, name: str) -> str:
     """Return words that help with an unknown name: near names, else all names."""
     head, dot, label = name.partition(".")
-    if dot:
+    if dot and task in _CLASSES:
         near = near_names(head, PER_CLASS, count=1)
         return f"did you mean {near[0]}.{label}?" if near else f"metrics of one class: {', '.join(PER_CLASS)}"
     names = list(CATALOGUE.get(task, {}))

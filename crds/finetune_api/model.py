@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Rule, SecretReference, ShortText
-from finetune_api.uris import CLAIM_RULE
+from finetune_api.uris import CLAIM_RULE, PARENT_RULE
 
 ModelUri = Annotated[
     str,
@@ -24,6 +24,7 @@ class ModelSource(ApiModel):
             message="revision applies to hf:// models only; remove it or use an hf:// uri",
         ),
         CLAIM_RULE,
+        PARENT_RULE,
     )
 
     uri: ModelUri

@@ -12,16 +12,16 @@ OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|
 
 
 class Checkpoints(ApiModel):
-    """States to resume from."""
+    """States to resume from. They are deleted once the run is finished: the model is the result."""
 
     every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Save every this many steps; 0 means after each epoch."""
 
     keep_best: Annotated[int, Field(ge=0, le=100)] = 2
-    """Checkpoints kept for their value of `evaluation.metric`."""
+    """Checkpoints kept for their value of `evaluation.metric`, while the run goes on."""
 
     keep_last: Annotated[int, Field(ge=1, le=100)] = 1
-    """Newest checkpoints kept."""
+    """Newest checkpoints kept, while the run goes on."""
 
 
 class Output(ApiModel):
@@ -91,6 +91,10 @@ class RunPolicy(ApiModel):
 
     stall_seconds: Seconds = 900
     """Longest time without progress before the attempt counts as stalled; 0 means no limit."""
+
+    force_replace_seconds: Seconds = 0
+    """Replace a pod by force this long after it should have ended and has not, as on a node that is gone; 0 means
+    never. Should the old pod still run, it can do no harm: a newer attempt keeps it from writing to the output."""
 
     ttl_seconds_after_finished: Seconds | None = None
     """Delete the job this long after it ended (outputs stay); left out it is kept."""

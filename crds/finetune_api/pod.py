@@ -11,6 +11,12 @@ RUN_FILE = PurePosixPath("/etc/finetune/job/run.json")
 RUN_ANNOTATION = "finetune.dev/run"
 """Annotation of the pod that holds the run file."""
 
+CHECKPOINT_ANNOTATION = "finetune.dev/checkpoint"
+"""Annotation of a FineTuneJob that asks for a checkpoint now, by any new text; the operator copies it to the pod."""
+
+CHECKPOINT_REQUEST = PurePosixPath("/etc/finetune/job/checkpoint")
+"""The pod's own copy of that annotation, by the downward API; empty where nothing was asked for."""
+
 SECRETS = PurePosixPath("/etc/finetune/secrets")
 """Secrets that the job names, as `<secret name>/<key>`."""
 

@@ -9,6 +9,7 @@ from finetune_api.base import ApiModel
 from finetune_api.manifest import Lineage
 from finetune_api.outcome import EvaluationResult, FailureInfo, Outcome
 from finetune_api.resolved import Resolved
+from finetune_api.tasks import Task
 
 
 class Place(ApiModel):
@@ -48,11 +49,26 @@ class SplitReport(ApiModel):
     rows: int
     """Rows used."""
     labels: dict[str, int] = Field(default_factory=dict)
-    """Rows of each label (classification)."""
+    """Rows of each label (classification), or words with each tag (tags of words)."""
     numbers: dict[str, float] = Field(default_factory=dict)
     """mean, std, min and max of the target (regression)."""
     lengths: Lengths | None = None
     """Lengths in tokens; missing where validation ran without the tokenizer."""
+    blocks: int | None = None
+    """Stretches of text that the rows were joined and cut into (raw text)."""
+    target_lengths: Lengths | None = None
+    """Lengths of the texts to be written (sequence to sequence)."""
+    unseen_words: int = 0
+    """Words beyond the limit, or that the tokenizer knows nothing of (tags of words)."""
+
+
+class Piece(ApiModel):
+    """A part of a text."""
+
+    text: str
+    """The part."""
+    learned: bool
+    """Whether the model learns to write it, or only reads it."""
 
 
 class DataReport(ApiModel):
@@ -81,13 +97,15 @@ class DataReport(ApiModel):
     splits: dict[str, SplitReport] = Field(default_factory=dict)
     """train, validation and test."""
     imbalance: float | None = None
-    """Rows of the most frequent label for one of the rarest (training rows)."""
+    """Rows of the most frequent label for one of the rarest (training rows); entities, with tags of words."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Role to column."""
     problem_type: str = ""
     """SingleLabel, MultiLabel or Regression."""
     label_names: list[str] = Field(default_factory=list)
     """Names of the labels in the order of their numbers."""
+    sample: list[Piece] = Field(default_factory=list)
+    """The first training row as the model gets it, decoded from its tokens (language models)."""
     warnings: list[str] = Field(default_factory=list)
     """What a careful person would look at, in sentences."""
 
@@ -140,6 +158,21 @@ class ClassRow(ApiModel):
     """Test rows of the class."""
 
 
+class TaggedPiece(ApiModel):
+    """A part of a tagged text: an entity, or what lies between entities."""
+
+    text: str
+    """The words."""
+    expected: str = ""
+    """Type of the entity that it is, or is a part of; empty for none."""
+    predicted: str = ""
+    """Type of the entity that the model takes it for; empty for none."""
+    right: bool = True
+    """Whether the whole entity is predicted as it is: its type, its first and its last word."""
+    spaced: bool = False
+    """Whether there is a space before it."""
+
+
 class Sample(ApiModel):
     """A test row with its prediction."""
 
@@ -159,6 +192,8 @@ class Sample(ApiModel):
     """Loss of the row; high means confidently wrong."""
     place: Place | None = None
     """Where the row came from."""
+    tagged: list[TaggedPiece] = Field(default_factory=list)
+    """The input with its entities (tags of words)."""
 
 
 class ReliabilityBin(ApiModel):
@@ -172,13 +207,41 @@ class ReliabilityBin(ApiModel):
     """Rows in the bin."""
 
 
+class GroupRow(ApiModel):
+    """Figures of one group of test rows."""
+
+    group: str
+    """Value of the group column; `(none)` for an empty cell."""
+    rows: int
+    """Test rows of the group."""
+    few: bool = False
+    """Whether these are too few for a verdict: the group has no part in the gaps."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Metrics of the tuned model on these rows."""
+    baseline: dict[str, float] = Field(default_factory=dict)
+    """Metrics of the untouched model on these rows."""
+
+
+class OldSkill(ApiModel):
+    """What `retention.<metric>` was measured on."""
+
+    task: Task
+    """Task of the rows."""
+    files: list[str]
+    """Files read."""
+    rows: int
+    """Rows used."""
+    bad_rows: int = 0
+    """Rows left out because they are broken or empty."""
+
+
 class Details(ApiModel):
     """What goes beyond single figures."""
 
     confusion: list[list[int]] = Field(default_factory=list)
     """Rows by true (first index) and predicted (second index) label (SingleLabel)."""
     classes: list[ClassRow] = Field(default_factory=list)
-    """Figures of each class."""
+    """Figures of each class, or of each type of entity, whose support then counts entities."""
     reliability: list[ReliabilityBin] = Field(default_factory=list)
     """Calibration curve."""
     scatter: list[tuple[float, float]] = Field(default_factory=list)
@@ -187,6 +250,16 @@ class Details(ApiModel):
     """Test rows with the highest loss."""
     samples: list[Sample] = Field(default_factory=list)
     """Test rows drawn at random."""
+    groups: list[GroupRow] = Field(default_factory=list)
+    """Figures of each group, the largest groups first (100 at most)."""
+    more_groups: int = 0
+    """Groups beyond those; they have a part in the gaps."""
+    retention: OldSkill | None = None
+    """What the old skill was measured on."""
+    suspects: list[Sample] = Field(default_factory=list)
+    """Rows whose label the model doubts, the most doubtful first (SingleLabel)."""
+    suspect_rows: int = 0
+    """How many there are in all."""
 
 
 class Parameters(ApiModel):
@@ -204,6 +277,10 @@ class Report(ApiModel):
     """Name of the job."""
     uid: str
     """UID of the job."""
+    attempt: int = 0
+    """Number of the attempt that wrote this."""
+    resumed_from: int | None = None
+    """Step of the checkpoint that it went on from; missing where it began anew."""
     outcome: Outcome
     """How the run ended."""
     started_at: AwareDatetime

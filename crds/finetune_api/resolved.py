@@ -22,6 +22,8 @@ class Resolved(ApiModel):
     """Rows an optimiser step."""
     max_length: Annotated[int, Field(ge=1)]
     """Longest input in tokens."""
+    max_target_length: Annotated[int, Field(ge=1)] | None = None
+    """Longest text to learn to write, in tokens; missing for tasks that write none."""
 
 
 DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
@@ -29,6 +31,51 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
         MethodType.FULL: Resolved(epochs=4, learning_rate=5e-5, batch_size=16, max_length=256),
         MethodType.LORA: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
         MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=1e-3, batch_size=32, max_length=256),
+        MethodType.QLORA: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.DORA: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.IA3: Resolved(epochs=8, learning_rate=1e-2, batch_size=16, max_length=256),
+        MethodType.PREFIX_TUNING: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=256),
+        MethodType.PROMPT_TUNING: Resolved(epochs=10, learning_rate=3e-3, batch_size=16, max_length=256),
+        MethodType.P_TUNING: Resolved(epochs=10, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
+    },
+    Task.CAUSAL_LM: {
+        MethodType.FULL: Resolved(epochs=3, learning_rate=5e-5, batch_size=8, max_length=1024),
+        MethodType.LORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
+    },
+    Task.PREFERENCE: {
+        MethodType.FULL: Resolved(epochs=1, learning_rate=1e-6, batch_size=16, max_length=1024),
+        MethodType.LORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
+    },
+    Task.REWARD_MODEL: {
+        MethodType.FULL: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
+        MethodType.LORA: Resolved(epochs=2, learning_rate=1e-4, batch_size=16, max_length=1024),
+    },
+    Task.MASKED_LM: {
+        MethodType.FULL: Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=256),
+        MethodType.LORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
+    },
+    Task.TOKEN_CLASSIFICATION: {
+        MethodType.FULL: Resolved(epochs=6, learning_rate=5e-5, batch_size=16, max_length=256),
+        MethodType.LORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
+    },
+    Task.SEQ2SEQ: {
+        MethodType.FULL: Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=512, max_target_length=128),
+        MethodType.LORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
+        MethodType.DORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
+        MethodType.IA3: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=512, max_target_length=128),
+        MethodType.PREFIX_TUNING: Resolved(
+            epochs=10, learning_rate=1e-2, batch_size=16, max_length=512, max_target_length=128
+        ),
+        MethodType.PROMPT_TUNING: Resolved(
+            epochs=10, learning_rate=1e-1, batch_size=16, max_length=512, max_target_length=128
+        ),
+        MethodType.P_TUNING: Resolved(
+            epochs=10, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128
+        ),
+        MethodType.BOTTLENECK_ADAPTER: Resolved(
+            epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128
+        ),
     },
 }
 """Found by measuring (`benchmarks/quality`): good results without tuning on small and middling data."""
@@ -45,5 +92,6 @@ def resolve(spec: "Spec") -> Resolved:
         "learning_rate": spec.training.learning_rate,
         "batch_size": spec.training.batch_size,
         "max_length": spec.data.max_length,
+        "max_target_length": spec.data.max_target_length,
     }
     return defaults.model_copy(update={name: value for name, value in given.items() if value is not None})

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Name, ShortText
 from finetune_api.job import JobName, Spec
+from finetune_api.parent import Parent
 
 SettingName = Annotated[str, StringConstraints(max_length=64, pattern=r"^(AWS|GOOGLE|AZURE|HF)_[A-Z0-9_]+$")]
 SettingValue = Annotated[str, StringConstraints(max_length=1024)]
@@ -56,3 +57,5 @@ class RunFile(ApiModel):
     """What to do."""
     stores: Stores = Field(default_factory=Stores)
     """How to reach stores and the hub."""
+    parent: Parent | None = None
+    """What `finetunejob://` in `spec.model.uri` stands for."""

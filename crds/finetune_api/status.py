@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from finetune_api.base import ApiModel, ShortText
 from finetune_api.outcome import Artifacts, Digest, EvaluationResult, FailureInfo, LongUri, Message, Progress
+from finetune_api.parent import Parent
 from finetune_api.resolved import Resolved
 
 
@@ -123,7 +124,11 @@ class Status(ApiModel):
     evaluation: EvaluationResult | None = None
     """What was measured."""
     checkpoints: Annotated[list[CheckpointInfo], Field(max_length=16)] = Field(default_factory=list)
-    """The newest committed checkpoints."""
+    """The newest committed checkpoints, oldest first; none once the job has a result, with which they end."""
+    checkpoint_request: ShortText = ""
+    """The newest value of the annotation `finetune.dev/checkpoint` that the trainer has carried out."""
+    parent: Parent | None = None
+    """The job that `model.uri: finetunejob://...` names, as it was when this job started from its result."""
     artifacts: Artifacts | None = None
     """Where the results are."""
     resolved: Resolved | None = None

@@ -6,45 +6,27 @@ from typing import TYPE_CHECKING, Any
 from pydantic.alias_generators import to_camel
 
 from finetune_api.base import ApiModel
-from finetune_api.data import DataFormat
-from finetune_api.evaluation import Generation
+from finetune_api.combinations import WHY_NOT
 from finetune_api.failures import Problem
 from finetune_api.tasks import BUILT
-from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME
+from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME, PARENT_SCHEME
 
 if TYPE_CHECKING:
     from finetune_api.job import Spec
 
 # Settings that no code honours yet: the path and the only value that is accepted.
 _ONLY: dict[str, Any] = {
-    "data.columns.group": "",
     "data.order": "Shuffled",
-    "method.full.trainable_layers": 0,
-    "method.full.layerwise_decay": 1,
     "method.feature_extraction.head_hidden_size": 0,
     "training.neftune_alpha": 0,
-    "evaluation.retention.data": [],
-    "evaluation.retention.task": None,
-    "evaluation.group_column": "",
-    "evaluation.generation": Generation(),
-    "checkpoints.every_steps": 0,
-    "checkpoints.keep_best": 2,
-    "checkpoints.keep_last": 1,
     "predict": None,
     "compute.nodes": 1,
-}
-RETENTION = "retention."
-"""How names of metrics begin that are taken on `evaluation.retention` rows."""
-_SCHEMES = {
-    "model": ("hf", "s3", "gs", "az", "pvc", "file"),
-    "data": ("hf", "s3", "gs", "az", "pvc", "configmap", "file"),
-    "output": ("s3", "gs", "az", "pvc", "file"),
 }
 
 
 def unsupported(spec: "Spec") -> list[Problem]:
     """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
-    return [*_combination(spec), *_settings(spec), *_mixtures(spec), *_schemes(spec), *_formats(spec), *_gates(spec)]
+    return [*_combination(spec), *_settings(spec), *_mixtures(spec)]
 
 
 def _combination(spec: "Spec") -> Iterator[Problem]:
@@ -53,10 +35,10 @@ def _combination(spec: "Spec") -> Iterator[Problem]:
         built = ", ".join(BUILT)
         yield Problem(f"{spec.task} is not built yet", "spec.task", f"this version can do: {built}")
     elif spec.method.type not in methods:
-        built = ", ".join(sorted(methods))
-        yield Problem(
-            f"{spec.method.type} is not built yet for {spec.task}", "spec.method.type", f"this version can do: {built}"
-        )
+        why = WHY_NOT[spec.task].get(spec.method.type)
+        problem = f"does not go with {spec.task}: {why}" if why else f"is not built yet for {spec.task}"
+        hint = f"this version can do: {', '.join(sorted(methods))}"
+        yield Problem(f"{spec.method.type} {problem}", "spec.method.type", hint)
 
 
 def _settings(spec: "Spec") -> Iterator[Problem]:
@@ -77,13 +59,18 @@ def _mixtures(spec: "Spec") -> Iterator[Problem]:
 
 def cluster_only(spec: "Spec") -> list[Problem]:
     """Return one problem for each address that only a pod can reach: what a local run must refuse."""
-    return [
+    volumes = [
         Problem(f"{uri} is a volume of a cluster, which a local run can't reach", path, _LOCAL_HINTS[kind])
         for kind, path, uri in _addresses(spec)
         if uri.startswith((CLAIM_SCHEME, CONFIG_MAP_SCHEME))
     ]
+    if not spec.model.uri.startswith(PARENT_SCHEME):
+        return volumes
+    message = f"{spec.model.uri} is a job of a cluster, whose result a local run can't find"
+    return [Problem(message, "spec.model.uri", _PARENT_HINT), *volumes]
 
 
+_PARENT_HINT = "name its output folder with --set model.uri=file://OUTPUT (or s3://...), or apply the job to a cluster"
 _LOCAL_HINTS = {
     "model": "name another with --set model.uri=file://./FOLDER, or apply the job to a cluster",
     "data": "name a file:// here, or apply the job to a cluster",
@@ -97,30 +84,9 @@ def _addresses(spec: "Spec") -> Iterator[tuple[str, str, str]]:
     for place in ("train", "validation", "test"):
         for index, source in enumerate(getattr(spec.data, place)):
             yield "data", f"spec.data.{place}[{index}].uri", source.uri
+    for index, source in enumerate(spec.evaluation.retention.data):
+        yield "data", f"spec.evaluation.retention.data[{index}].uri", source.uri
     yield "output", "spec.output.uri", spec.output.uri
-
-
-def _schemes(spec: "Spec") -> Iterator[Problem]:
-    for kind, path, uri in _addresses(spec):
-        scheme = uri.partition("://")[0]
-        if scheme not in _SCHEMES[kind]:
-            yield Problem(f"{scheme}:// is not built yet", path, f"use one of {', '.join(_SCHEMES[kind])}")
-
-
-def _formats(spec: "Spec") -> Iterator[Problem]:
-    for place in ("train", "validation", "test"):
-        for index, source in enumerate(getattr(spec.data, place)):
-            if source.format is DataFormat.CONLL:
-                where = f"spec.data.{place}[{index}].format"
-                yield Problem("CoNLL is not built yet", where, "use CSV, JSONL or Parquet")
-
-
-def _gates(spec: "Spec") -> Iterator[Problem]:
-    names = {"spec.evaluation.metric": spec.evaluation.metric}
-    names |= {f"spec.evaluation.gates[{n}].metric": gate.metric for n, gate in enumerate(spec.evaluation.gates)}
-    for path, name in names.items():
-        if name.startswith(RETENTION):
-            yield Problem(f"{name} is not built yet", path, "use a metric of the task itself")
 
 
 _ABSENT = object()

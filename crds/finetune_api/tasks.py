@@ -41,8 +41,23 @@ class ProblemType(StrEnum):
 
 
 BUILT: dict[Task, frozenset[MethodType]] = {
-    Task.SEQUENCE_CLASSIFICATION: frozenset(
-        {MethodType.FULL, MethodType.FEATURE_EXTRACTION, MethodType.LORA},
+    Task.SEQUENCE_CLASSIFICATION: frozenset(MethodType),
+    Task.TOKEN_CLASSIFICATION: frozenset({MethodType.FULL, MethodType.LORA}),
+    Task.SEQ2SEQ: frozenset(
+        {
+            MethodType.FULL,
+            MethodType.LORA,
+            MethodType.DORA,
+            MethodType.IA3,
+            MethodType.PREFIX_TUNING,
+            MethodType.PROMPT_TUNING,
+            MethodType.P_TUNING,
+            MethodType.BOTTLENECK_ADAPTER,
+        },
     ),
+    Task.CAUSAL_LM: frozenset({MethodType.FULL, MethodType.LORA}),
+    Task.MASKED_LM: frozenset({MethodType.FULL, MethodType.LORA}),
+    Task.PREFERENCE: frozenset({MethodType.FULL, MethodType.LORA}),
+    Task.REWARD_MODEL: frozenset({MethodType.FULL, MethodType.LORA}),
 }
 """What can run today. Everything else is refused with a message, never ignored (see `support`)."""

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from finetune_api.base import ApiModel, ShortText
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Message, Outcome, cut
 from finetune_api.resolved import Resolved
+from finetune_api.status import CheckpointInfo
 
 TERMINATION_BYTES = 4096
 """The kubelet cuts what is longer."""
@@ -31,6 +32,8 @@ class Termination(ApiModel):
     """Last optimiser step that it reached."""
     resumed_from: Annotated[int, Field(ge=0)] | None = None
     """Step that it went on from."""
+    checkpoint: CheckpointInfo | None = None
+    """The newest checkpoint that is committed."""
     evaluation: EvaluationResult | None = None
     """What was measured on the test rows."""
     artifacts: Artifacts = Field(default_factory=Artifacts)

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from finetune_api.base import ApiModel
+from finetune_api.preference import Preference
 
 
 class Scheduler(StrEnum):
@@ -32,6 +33,14 @@ class ClassWeights(StrEnum):
 
     NONE = "None"
     BALANCED = "Balanced"
+
+
+class LossOn(StrEnum):
+    """Which tokens of a prompt with its answer, or of a chat, are learned."""
+
+    ALL = "All"
+    COMPLETION = "Completion"
+    ASSISTANT = "Assistant"
 
 
 class EarlyStopping(ApiModel):
@@ -82,7 +91,16 @@ class Training(ApiModel):
     """`Auto` is BF16 where the hardware computes it fast, else FP32."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
-    """Label smoothing (arXiv:1512.00567)."""
+    """Label smoothing (arXiv:1512.00567). With Preference and RewardModel: the share of pairs that are taken to be the
+    wrong way round (arXiv:2305.18290), below 0.5."""
+
+    preference: Preference | None = None
+    """What is minimised over pairs of answers (Preference). Left out, it is DPO's loss with beta 0.1."""
+
+    loss_on: LossOn | None = None
+    """Which tokens are learned (CausalLM): `All`, `Completion` (the last answer of a row) or `Assistant` (every answer
+    of a chat). Left out, it is `All` for raw text, `Completion` for prompts and `Assistant` for chats. Figures are
+    always taken on answers, where rows have any."""
 
     neftune_alpha: Annotated[float, Field(ge=0, le=1000)] = 0
     """Noise on input embeddings while training (NEFTune, arXiv:2310.05914); 0 means none."""

@@ -1,4 +1,4 @@
-"""What `pvc://` and `configmap://` addresses name. Pure: the operator mounts by it, the trainer finds files by it."""
+"""What `pvc://`, `configmap://` and `finetunejob://` addresses name. Pure: the operator mounts by it, the trainer finds files by it."""
 
 import re
 from dataclasses import dataclass
@@ -7,10 +7,12 @@ from finetune_api.base import Rule
 
 CLAIM_SCHEME = "pvc://"
 CONFIG_MAP_SCHEME = "configmap://"
+PARENT_SCHEME = "finetunejob://"
 
 _NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 _CLAIM = rf"^pvc://{_NAME}(/.*)?$"
 _CONFIG_MAP = rf"^configmap://{_NAME}/[-._a-zA-Z0-9]{{1,253}}$"
+_PARENT = r"^finetunejob://[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _UPWARDS = r"/\.\.?(/|$)"
 
 
@@ -50,6 +52,15 @@ def mounted_config_map(uri: str) -> ConfigMapKey | None:
     """
     parts = _parts(uri, CONFIG_MAP_SCHEME, _CONFIG_MAP)
     return ConfigMapKey(*parts) if parts else None
+
+
+def parent_job(uri: str) -> str:
+    """The name of the job in a `finetunejob://name` address; empty for other schemes.
+
+    Raises `ValueError` for a `finetunejob://` address of the wrong shape, which the API never lets through.
+    """
+    parts = _parts(uri, PARENT_SCHEME, _PARENT)
+    return parts[0] if parts else ""
 
 
 def is_claim(uri: str) -> bool:
@@ -100,3 +111,10 @@ CONFIG_MAP_RULE = _rule(
     "write configmap://NAME/KEY with the name of a ConfigMap in the job's namespace and one of its keys",
 )
 """For models with a field `uri` that may be a ConfigMap."""
+
+PARENT_RULE = _rule(
+    PARENT_SCHEME,
+    _PARENT,
+    "write finetunejob://NAME with the name of a FineTuneJob in the job's own namespace",
+)
+"""For models with a field `uri` that may be another job."""

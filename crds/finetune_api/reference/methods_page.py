@@ -1,16 +1,44 @@
 """The page of tasks and methods, with what is built and what is planned."""
 
+from finetune_api.combinations import WHY_NOT
 from finetune_api.fields import fields
 from finetune_api.reference.markdown import table
 from finetune_api.resolved import DEFAULTS
 from finetune_api.tasks import BUILT, MethodType, Task
 
+_REASONS = list(dict.fromkeys(reason for methods in WHY_NOT.values() for reason in methods.values()))
 _INTRODUCTION = """\
 # Tasks and methods
 
 The API names all of these. What is not built yet is refused with the failure `NotBuiltYet` before anything runs; it is
 never ignored.
 
+"""
+_NAMED = "those whose parts are known by name"
+_ASKED = [
+    ("`Full`", "all weights, or the head and the top `trainableLayers`", "all", "is a whole model"),
+    (
+        "`FeatureExtraction`",
+        "the head, on stored vectors",
+        "with a head that looks at one position",
+        "is a whole model",
+    ),
+    ("`LoRA`, `DoRA`", "low-rank changes of linear modules, and the head", "all", "yes"),
+    ("`QLoRA`", "the same over a base in 4 bits", "all, on a GPU with bitsandbytes", "yes, into a base in FP32"),
+    ("`IA3`", "scales of keys, values and feed-forward inputs, and the head", _NAMED, "yes"),
+    ("`PrefixTuning`", "keys and values before those of each layer, and the head", "those that take a cache", "no"),
+    ("`PromptTuning`, `PTuning`", "embeddings before the text's, and the head", "those that take embeddings", "no"),
+    ("`BottleneckAdapter`", "small networks after feed-forward (and attention), and the head", _NAMED, "no"),
+]
+_MODELS = """
+What can't be done with a model is refused in words before training.
+
+- Parts are known by name in BERT, RoBERTa, XLM-R, ELECTRA, DistilBERT, ModernBERT, GPT-2, Llama, Mistral, Qwen, BART,
+  T5 and all that call their modules the same. For `IA3`, `targetModules` and `feedforwardModules` name them in others.
+- BERT, RoBERTa, ELECTRA, GPT-2, Llama and their kin take a cache; DistilBERT and ModernBERT don't.
+- Virtual tokens count towards the longest input of the model.
+- An adapter that can't be merged can't be the base model of another job either.
+- The 4-bit path of `QLoRA` follows the documentation of bitsandbytes and PEFT; no test here has run it on a GPU yet.
 """
 _DEFAULTS = """
 ## Defaults
@@ -24,11 +52,37 @@ def methods_page() -> str:
     """Task by method, the defaults of what is built, and the fields of each method, as Markdown."""
     header = ["Method", *(f"`{task}`" for task in Task)]
     rows = [[f"`{method}`", *(_state(task, method) for task in Task)] for method in MethodType]
-    return _INTRODUCTION + table(header, rows) + _DEFAULTS + _defaults() + "\n## Settings\n\n" + _settings()
+    return (
+        _INTRODUCTION
+        + table(header, rows)
+        + _notes()
+        + _models()
+        + _DEFAULTS
+        + _defaults()
+        + "\n## Settings\n\n"
+        + _settings()
+    )
 
 
 def _state(task: Task, method: MethodType) -> str:
-    return "**built**" if method in BUILT.get(task, ()) else "planned"
+    if method in BUILT.get(task, ()):
+        return "**built**"
+    return f"no [^{_REASONS.index(WHY_NOT[task][method]) + 1}]" if method in WHY_NOT[task] else "planned"
+
+
+def _notes() -> str:
+    return (
+        "\n" + "\n".join(f"[^{number}]: {_sentence(reason)}" for number, reason in enumerate(_REASONS, start=1)) + "\n"
+    )
+
+
+def _models() -> str:
+    header = ["Method", "Trains", "Models", "Can be merged"]
+    return "\n## What a method asks of a model\n\n" + table(header, [list(row) for row in _ASKED]) + _MODELS
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _defaults() -> str:

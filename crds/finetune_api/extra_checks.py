@@ -1,0 +1,90 @@
+"""Checks of what is measured beside the task itself: skills to be kept, and groups of rows."""
+
+from collections.abc import Iterator
+
+from finetune_api.data import Columns
+from finetune_api.evaluation import Retention
+from finetune_api.failures import Problem
+from finetune_api.job import Spec
+from finetune_api.metrics import GAP, RETENTION
+from finetune_api.tasks import MethodType, Task
+
+_CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
+_LANGUAGE = frozenset({Task.MASKED_LM, Task.CAUSAL_LM})
+_BASE_UNCHANGED = frozenset(
+    {MethodType.FEATURE_EXTRACTION, MethodType.PREFIX_TUNING, MethodType.PROMPT_TUNING, MethodType.P_TUNING}
+)
+_GROUPED = frozenset({*_CLASSIFIERS, Task.SEQ2SEQ, Task.CAUSAL_LM})
+_RETAINED = _GROUPED | _LANGUAGE
+_PATH = "spec.evaluation.retention"
+
+
+def extra_problems(spec: Spec) -> Iterator[Problem]:
+    """Yield a problem for each skill that can't be measured on this model, and for groups that don't exist."""
+    yield from _retention(spec)
+    yield from _groups(spec)
+
+
+def plain_metric(spec: Spec, name: str) -> tuple[Task, str]:
+    """The task whose metric `name` is, and its name there: without `retention.` or `gap.`."""
+    if name.startswith(RETENTION):
+        return spec.evaluation.retention.task or spec.task, name.removeprefix(RETENTION)
+    return spec.task, name.removeprefix(GAP)
+
+
+def why_not_measured(spec: Spec, name: str, path: str) -> Problem | None:
+    """What keeps a metric of retention or of groups from being measured; None for all others too."""
+    if not name.startswith((RETENTION, GAP)):
+        return None
+    if path == "spec.evaluation.metric":
+        message = f"{name} is measured before and after training only, so it can't choose the best state"
+        return Problem(message, path, "use a metric of the task, and name this one in evaluation.gates")
+    if name.startswith(RETENTION) and not spec.evaluation.retention.data:
+        hint = "name rows of the old skill in evaluation.retention.data"
+        return Problem(f"{name} is measured on rows of an old skill, and there are none", path, hint)
+    if name.startswith(GAP) and not group_column(spec):
+        return Problem(f"{name} is measured between groups of rows", path, "name their column: evaluation.groupColumn")
+    return None
+
+
+def group_column(spec: Spec) -> str:
+    """The column of the groups; empty for none."""
+    return spec.evaluation.group_column or spec.data.columns.group
+
+
+def _retention(spec: Spec) -> Iterator[Problem]:
+    retention = spec.evaluation.retention
+    if not retention.data and retention != Retention():
+        hint = "name the rows in evaluation.retention.data, or remove the block"
+        yield Problem("there are no rows of an old skill", _PATH, hint)
+    if retention.data and spec.task not in _RETAINED:
+        message = f"{spec.task} can't be asked for old skills yet"
+        yield Problem(message, _PATH, f"remove it; it is for {', '.join(sorted(_RETAINED))}")
+    if not retention.data or retention.task in (None, spec.task) or spec.task not in _RETAINED:
+        return
+    if spec.task not in _CLASSIFIERS or retention.task not in _LANGUAGE:
+        skills = ", ".join([spec.task, *sorted(_LANGUAGE)] if spec.task in _CLASSIFIERS else [spec.task])
+        message = f"a model of {spec.task} can't be asked for {retention.task}: it has no head for it"
+        yield Problem(message, f"{_PATH}.task", f"skills that can be measured: {skills}")
+    elif spec.method.type in _BASE_UNCHANGED:
+        message = f"{spec.method.type} leaves the base as it is, so it forgets nothing of {retention.task}"
+        yield Problem(message, f"{_PATH}.task", "remove it: before and after are the same")
+
+
+def _groups(spec: Spec) -> Iterator[Problem]:
+    both = {spec.evaluation.group_column, spec.data.columns.group} - {""}
+    path = "spec.evaluation.groupColumn" if spec.evaluation.group_column else "spec.data.columns.group"
+    if len(both) > 1:
+        message = f"{spec.evaluation.group_column!r} here, and {spec.data.columns.group!r} in data.columns.group"
+        yield Problem(message, path, "name the column of the groups once")
+    if both and spec.task not in _GROUPED:
+        why = "rows are cut into stretches of text" if spec.task is Task.MASKED_LM else "it is not built yet"
+        message = f"{spec.task} has no metrics by group: {why}"
+        yield Problem(message, path, f"remove it; it is for {', '.join(sorted(_GROUPED))}")
+
+
+def retention_columns(spec: Spec) -> Columns:
+    """The columns of the rows of the old skill."""
+    retention = spec.evaluation.retention
+    same = retention.task in (None, spec.task)
+    return retention.columns or (spec.data.columns if same else Columns())
