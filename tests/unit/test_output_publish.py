@@ -1,17 +1,20 @@
 import hashlib
 import json
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from checkpoint_worlds import Watched
 
-from finetune_api.failures import Fenced, OutputExists, OutputNotWritable
+from finetune_api.failures import Fenced, OutputExists, OutputNotWritable, StorageUnavailable
 from finetune_api.manifest import MANIFEST_NAME, Lineage, Manifest
 from finetune_api.outcome import Outcome
 from finetune_api.output import Output
 from finetune_trainer.output.publish import OutputFolder, list_files
-from finetune_trainer.storage import Site
+from finetune_trainer.storage import Folder, Site
 
 FILES = {
     "README.md": b"# Card\n",
@@ -98,7 +101,7 @@ def test_each_attempt_takes_the_next_number(output: OutputFolder, tmp_path: Path
     for attempt in attempts:
         attempt.claim()
     assert [attempt.attempt for attempt in attempts] == [1, 2, 3, 1]
-    assert json.loads((tmp_path / "runs/reviews/uid-1/claims/2").read_text()).keys() == {"time", "host"}
+    assert json.loads((tmp_path / "runs/reviews/uid-1/claims/2").read_text()).keys() == {"time", "host", "token"}
 
 
 def test_attempts_that_start_together_get_numbers_of_their_own(tmp_path: Path) -> None:
@@ -223,3 +226,82 @@ def test_a_manifest_can_be_taken_back_by_who_wrote_it(output: OutputFolder, stag
     assert manifest.exists()
     output.withdraw()
     assert not manifest.exists()
+
+
+class Interfered(Watched):
+    """The output as a run sees it whose manifest's write goes wrong."""
+
+    def __init__(self, folder: Folder, on_manifest: Callable[[Callable[[], None]], None]) -> None:
+        super().__init__(folder, lambda path, write: on_manifest(write) if path == MANIFEST_NAME else write())
+
+
+def test_an_answer_that_is_lost_does_not_lose_the_result(output: OutputFolder, staged: Path) -> None:
+    """The client makes the write again, and finds its own manifest."""
+
+    def twice(write: Callable[[], None]) -> None:
+        write()
+        write()
+
+    output.folder = Interfered(output.folder, twice)
+    output.claim()
+    output.publish(staged, manifest_of(staged), done)
+    assert output.committed
+
+
+@pytest.mark.causes("StorageUnavailable")
+def test_a_manifest_that_may_be_there_is_taken_back_by_a_run_that_fails(
+    output: OutputFolder, staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "runs" / "reviews" / "uid-1" / MANIFEST_NAME
+    deaf = [True]
+    monkeypatch.setattr("finetune_trainer.storage.commits.sleep", lambda _seconds: None)
+
+    def unanswered(write: Callable[[], None]) -> None:
+        with suppress(OutputExists):
+            write()
+        if deaf[0]:
+            raise StorageUnavailable("no answer")
+
+    output.folder = Interfered(output.folder, unanswered)
+    output.claim()
+    with pytest.raises(StorageUnavailable):
+        output.publish(staged, manifest_of(staged), done)
+    assert not output.committed
+    assert manifest.exists()
+    deaf[0] = False
+    output.withdraw()
+    assert not manifest.exists()
+
+
+@pytest.mark.causes("Fenced")
+def test_a_manifest_that_a_newer_attempt_may_rely_on_is_not_taken_back(
+    output: OutputFolder, staged: Path, tmp_path: Path
+) -> None:
+    output.claim()
+    output.publish(staged, manifest_of(staged), done)
+    again(tmp_path).claim()
+    with pytest.raises(Fenced):
+        output.withdraw()
+    assert (tmp_path / "runs" / "reviews" / "uid-1" / MANIFEST_NAME).exists()
+
+
+@pytest.mark.causes("Fenced")
+def test_files_of_a_result_are_not_replaced_by_a_newer_attempt(
+    output: OutputFolder, staged: Path, tmp_path: Path
+) -> None:
+    """The older one commits late, when the newer one has looked for a result and found none."""
+    folder = tmp_path / "runs" / "reviews" / "uid-1"
+    output.claim()
+    files = list_files(staged)
+
+    def late(write: Callable[[], None]) -> None:
+        newer.claim()
+        write()
+
+    newer = again(tmp_path)
+    output.folder = Interfered(output.folder, late)
+    output.publish(staged, manifest_of(staged), done)
+    (staged / "model" / "config.json").write_bytes(b"{...}")
+    with pytest.raises(Fenced, match="another attempt finished"):
+        newer.publish(staged, manifest_of(staged), done)
+    assert [entry for entry in list_files(folder) if not entry.path.startswith(("claims", MANIFEST_NAME))] == files

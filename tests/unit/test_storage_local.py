@@ -37,6 +37,24 @@ def test_unfinished_writes_are_not_listed(tmp_path: Path) -> None:
     assert open_folder("file://.", Site(tmp_path)).list() == []
 
 
+def test_unfinished_writes_and_empty_folders_are_deleted_too(tmp_path: Path) -> None:
+    folder = open_folder("file://./out", Site(tmp_path))
+    folder.put("checkpoints/1/10/a", b"x")
+    (tmp_path / "out/checkpoints/1/10/.0123456789abcdef.partial").write_bytes(b"half")
+    folder.delete_all("checkpoints/1/10")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_link_is_deleted_and_not_what_it_points_at(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/precious").write_bytes(b"x")
+    folder = open_folder("file://./out", Site(tmp_path))
+    folder.put("checkpoints/1/10/a", b"x")
+    (tmp_path / "out/checkpoints/1/10/link").symlink_to(tmp_path / "elsewhere")
+    folder.delete_all("checkpoints")
+    assert (tmp_path / "elsewhere/precious").exists()
+
+
 def test_fetch_gives_the_file_itself_and_download_a_copy(tmp_path: Path) -> None:
     folder = open_folder("file://.", Site(tmp_path))
     folder.put("a/b.txt", b"x")

@@ -41,6 +41,7 @@ def build_lineage(spec: Spec, files: ModelFiles, data_digest: str) -> Lineage:
         model_uri=spec.model.uri,
         model_revision=files.revision,
         model_digest=files.digest(),
+        parent_uid=files.parent_uid,
         versions=library_versions(),
     )
 

@@ -1,18 +1,28 @@
 """The storage protocol of an output folder: claim, data files, and the manifest last, create-only."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
-from finetune_api.failures import Fenced, OutputExists, OutputNotWritable, SpecInvalid
+from finetune_api.failures import Fenced, OutputExists, OutputNotWritable, SpecInvalid, StorageUnavailable
 from finetune_api.manifest import MANIFEST_NAME, FileEntry, Manifest
 from finetune_api.outcome import Artifacts
 from finetune_api.output import Output
 from finetune_trainer.observer import Advance
-from finetune_trainer.output.claims import check_claim, take_claim
+from finetune_trainer.output.claims import NOBODY, Claim, check_claim, take_claim
 from finetune_trainer.output.finished import FinishedRun, artifacts_of, find_finished
-from finetune_trainer.storage import Folder, Site, open_folder
+from finetune_trainer.storage import Folder, Patience, Site, commit, open_folder
+from finetune_trainer.storage.commits import ONCE
 
+_UNCONDITIONAL = (
+    "the store can't write create-only (If-None-Match), so two attempts that start in the same moment may both train; "
+    "each keeps to files of its own, and the newest claim wins"
+)
 _LOST_HINT = "look for something else that writes or cleans there, or give the job another spec.output.uri"
+
+
+def _unheard(_warning: str) -> None:
+    """Nobody wants to know."""
 
 
 class OutputFolder:
@@ -23,33 +33,57 @@ class OutputFolder:
             hint = "use s3://, gs://, az:// or pvc://"
             raise SpecInvalid(f"{output.uri} would be lost with its pod", where="spec.output.uri", hint=hint)
         uri = f"{output.uri.rstrip('/')}/{name}/{uid}"
-        self._folder: Folder = open_folder(uri, site, output.secret_ref, missing=OutputNotWritable)
-        self._uid = uid
-        self._written = False
-        self.attempt = 0
-        """Number of this run's claim; 0 before it has one."""
+        self.folder: Folder = open_folder(uri, site, output.secret_ref, missing=OutputNotWritable)
+        """The folder itself, for those who keep to the protocol."""
+        self.job, self.uid = name, uid
+        self.held: Claim = NOBODY
+        """This run's claim."""
+        self._may_be_written = False
         self.committed = False
         """Whether the manifest is written, and what it lists was found in the store."""
 
+    @property
+    def attempt(self) -> int:
+        """Number of this run's claim; 0 before it has one."""
+        return self.held.number
+
     def uri(self, path: str = "") -> str:
         """Address of a file in the folder, or of the folder."""
-        return self._folder.uri(path)
+        return self.folder.uri(path)
 
     def finished(self, spec_digest: str) -> FinishedRun | None:
         """What an earlier attempt of this job finished here. Raises as `find_finished` does."""
-        return find_finished(self._folder, self._uid, spec_digest)
+        return find_finished(self.folder, self.uid, spec_digest)
 
-    def claim(self) -> None:
-        """Take the folder for this run; older attempts are fenced from then on. Raises `OutputNotWritable`."""
-        self.attempt = take_claim(self._folder)
+    def claim(self, warned: Callable[[str], None] = _unheard) -> None:
+        """Take the folder for this run; older attempts are fenced from then on. Raises `OutputNotWritable`.
+
+        `warned` hears it where the store lacks what fencing needs.
+        """
+        self.held = take_claim(self.folder)
+        if not self.held.conditional:
+            warned(f"{self.uri()}: {_UNCONDITIONAL}")
 
     def check_owner(self) -> None:
         """Raise `Fenced` where a newer attempt has claimed the folder."""
-        check_claim(self._folder, self.attempt)
+        check_claim(self.folder, self.held)
 
     def put(self, path: str, data: bytes | Path) -> None:
         """Write one file."""
-        self._folder.put(path, data)
+        self.folder.put(path, data)
+
+    def commit(self, path: str, content: bytes, patience: Patience = ONCE) -> None:
+        """Write a manifest, which nothing may be written over, if this run still owns the folder.
+
+        `patience` says how long to go on where the store does not answer.
+
+        Raises `Fenced` where it does not, or where another manifest is there already.
+        """
+        self.check_owner()
+        try:
+            commit(self.folder, path, content, conditional=self.held.conditional, patience=patience)
+        except OutputExists as error:
+            raise self._overtaken(path) from error
 
     def publish(self, staged: Path, manifest: Manifest, advance: Advance) -> Artifacts:
         """Upload the staged files and commit the manifest; the digest is of what was read back from the store.
@@ -58,38 +92,44 @@ class OutputFolder:
         """
         for entry in manifest.files:
             self.check_owner()
-            self._folder.put(entry.path, staged / entry.path)
+            if self.folder.exists(MANIFEST_NAME):  # of an older attempt: its files are not ours to replace
+                raise self._overtaken(MANIFEST_NAME)
+            self.folder.put(entry.path, staged / entry.path)
             advance(entry.size)
         self._check_sizes(manifest)
         content = manifest.model_dump_json(by_alias=True, indent=2).encode()
-        self._commit(content)
+        try:
+            self.commit(MANIFEST_NAME, content, Patience())
+        except StorageUnavailable:
+            self._may_be_written = True
+            raise
+        self._may_be_written = True
         self._check_manifest(content)
         self.committed = True
-        return artifacts_of(self._folder, hashlib.sha256(content).hexdigest())
+        return artifacts_of(self.folder, hashlib.sha256(content).hexdigest())
 
     def withdraw(self) -> None:
-        """Take back a manifest that this run wrote: an output that turned out wrong must not look finished."""
-        if self._written:
-            self._folder.delete(MANIFEST_NAME)
+        """Take back a manifest that this run wrote: an output that turned out wrong must not look finished.
 
-    def _commit(self, content: bytes) -> None:
-        self.check_owner()
-        try:
-            self._folder.put_new(MANIFEST_NAME, content)
-        except OutputExists as error:
-            message = f"another attempt finished {self.uri()} while this one, attempt {self.attempt}, was at it"
-            raise Fenced(message, hint="nothing is lost: its result is there") from error
-        self._written = True
+        Raises `Fenced` where a newer attempt owns the folder, which may have taken it for the result.
+        """
+        if self._may_be_written:
+            self.check_owner()
+            self.folder.delete(MANIFEST_NAME)
+
+    def _overtaken(self, path: str) -> Fenced:
+        message = f"another attempt finished {self.uri(path)} while this one, attempt {self.held}, was at it"
+        return Fenced(message, hint="nothing is lost: its result is there")
 
     def _check_sizes(self, manifest: Manifest) -> None:
-        sizes = dict(self._folder.list())
+        sizes = dict(self.folder.list())
         wrong = [entry.path for entry in manifest.files if sizes.get(entry.path) != entry.size]
         if wrong:
             raise OutputNotWritable(f"{self.uri()} does not hold what was written: {', '.join(wrong)}", hint=_LOST_HINT)
 
     def _check_manifest(self, content: bytes) -> None:
         try:
-            stored = self._folder.get(MANIFEST_NAME)
+            stored = self.folder.get(MANIFEST_NAME)
         except OutputNotWritable as error:
             message = f"{self.uri(MANIFEST_NAME)} is gone right after it was written"
             raise OutputNotWritable(message, hint=_LOST_HINT) from error

@@ -5,8 +5,9 @@ both translate what goes wrong into failures of the catalogue. Secrets never app
 """
 
 from finetune_trainer.storage.addresses import Address, parse_address
+from finetune_trainer.storage.commits import commit
 from finetune_trainer.storage.credentials import hub_token, ignored_keys
-from finetune_trainer.storage.folder import Folder, Patience
+from finetune_trainer.storage.folder import Folder, NotCreateOnlyError, Patience
 from finetune_trainer.storage.mounted import check_present, on_disk
 from finetune_trainer.storage.opening import open_address, open_folder
 from finetune_trainer.storage.redaction import redacted
@@ -16,9 +17,11 @@ __all__ = [
     "Address",
     "Folder",
     "Mounts",
+    "NotCreateOnlyError",
     "Patience",
     "Site",
     "check_present",
+    "commit",
     "hub_token",
     "ignored_keys",
     "on_disk",

@@ -39,6 +39,7 @@ class Meaning(Enum):
     DENIED = "the credentials were refused"
     NO_CREDENTIALS = "there are no credentials"
     REFUSED = "the request was refused"
+    NOT_OFFERED = "the store can't do that"
     UNAVAILABLE = "the store did not answer"
 
 
@@ -54,6 +55,9 @@ class Answer:
         return f"{self.meaning.value} ({self.code})" if self.code else self.meaning.value
 
 
+_NO_USE = {Meaning.MISSING, Meaning.NO_BUCKET, Meaning.REFUSED, Meaning.NOT_OFFERED}
+
+
 def understand(text: str, *, not_found: bool, denied: bool) -> Answer:
     """Tell what the client's error `text` means; the flags say which exception the client chose."""
     status_found, code_found = _STATUS.search(text), _CODE.search(text)
@@ -67,6 +71,8 @@ def understand(text: str, *, not_found: bool, denied: bool) -> Answer:
         return Answer(Meaning.NO_BUCKET, code)
     if not_found or status == 404:
         return Answer(Meaning.MISSING, code)
+    if code == "NotImplemented" or status == 501:
+        return Answer(Meaning.NOT_OFFERED, code)
     if 300 <= status < 500 and status not in (408, 429):
         return Answer(Meaning.REFUSED, code)
     return Answer(Meaning.UNAVAILABLE, code)
@@ -74,14 +80,14 @@ def understand(text: str, *, not_found: bool, denied: bool) -> Answer:
 
 def reading_failure(answer: Answer, uri: str, missing: type[JobFailure]) -> JobFailure:
     """The failure for a refused read of `uri`."""
-    if answer.meaning in (Meaning.MISSING, Meaning.NO_BUCKET, Meaning.REFUSED):
+    if answer.meaning in _NO_USE:
         return missing(f"{uri} can't be read: {answer}", hint="check bucket, path, endpoint and region")
     return _common_failure(answer, uri)
 
 
 def writing_failure(answer: Answer, uri: str) -> JobFailure:
     """The failure for a refused write to `uri`."""
-    if answer.meaning in (Meaning.MISSING, Meaning.NO_BUCKET, Meaning.REFUSED):
+    if answer.meaning in _NO_USE:
         return OutputNotWritable(f"{uri} can't be written: {answer}", hint="check bucket, path, endpoint and region")
     return _common_failure(answer, uri)
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from finetune_api.failures import JobFailure, OutputNotWritable, PermissionDenied, StorageUnavailable
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Error numbers of a disk, a quota or a file that is full."""
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
@@ -36,7 +37,7 @@ def writing(path: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise OutputNotWritable(f"no room to write {path}", hint="free space, or choose another output") from error
         if error.errno in _NOT_ALLOWED:
             raise OutputNotWritable(

@@ -17,6 +17,10 @@ class Patience:
     """No further try is made after this time."""
 
 
+class NotCreateOnlyError(Exception):
+    """The store refuses writes that depend on a condition: `put_new` can't be had there."""
+
+
 class Folder(Protocol):
     """A folder in some store. Paths are relative, with forward slashes.
 
@@ -28,8 +32,12 @@ class Folder(Protocol):
     def put(self, path: str, data: bytes | Path) -> None:
         """Write `data`, or the content of the file it names, in one go: readers see the old or the new content."""
 
-    def put_new(self, path: str, data: bytes | Path) -> None:
-        """Write as `put` does, but raise `OutputExists` where there is anything already. Atomic: one of many wins."""
+    def put_new(self, path: str, data: bytes) -> None:
+        """Write as `put` does, but raise `OutputExists` where there is anything already. Atomic: one of many wins.
+
+        For small files: stores take them in one request. Raises `NotCreateOnlyError` where the store says that it
+        can't; one that ignores the condition writes over what is there.
+        """
 
     def get(self, path: str) -> bytes:
         """Read a file."""
@@ -48,6 +56,9 @@ class Folder(Protocol):
 
     def delete(self, path: str) -> None:
         """Delete a file; one that is gone already is fine."""
+
+    def delete_all(self, prefix: str) -> None:
+        """Delete everything below the folder `prefix`, unfinished writes too; nothing there is fine."""
 
     def version(self, path: str) -> str:
         """What changes whenever the content of a file does: an entity tag, or a time with the size."""

@@ -3,11 +3,13 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from secrets import token_hex
-from shutil import copyfileobj
+from shutil import copyfileobj, rmtree
+from stat import S_ISREG
 
 from finetune_api.failures import JobFailure, OutputExists, PermissionDenied
 from finetune_trainer.storage.addresses import LOCAL, Address
@@ -34,7 +36,7 @@ class LocalFolder:
         with writing(self._shown(path)), _staged(target, data) as staged:
             staged.replace(target)
 
-    def put_new(self, path: str, data: bytes | Path) -> None:
+    def put_new(self, path: str, data: bytes) -> None:
         """See `Folder.put_new`."""
         target = self._at(path)
         with writing(self._shown(path)), _staged(target, data) as staged:
@@ -66,8 +68,7 @@ class LocalFolder:
         """See `Folder.list`. Unfinished writes are left out."""
         start = self._inside(prefix.strip("/"))
         with reading(self._shown(prefix), self._missing):
-            found = [p for p in start.rglob("*") if not p.name.endswith(_UNFINISHED) and p.is_file()]
-            return sorted((p.relative_to(self._root).as_posix(), p.stat().st_size) for p in found)
+            return sorted((path.relative_to(self._root).as_posix(), size) for path, size in _files_below(start))
 
     def exists(self, path: str) -> bool:
         """See `Folder.exists`."""
@@ -78,6 +79,17 @@ class LocalFolder:
         """See `Folder.delete`."""
         with writing(self._shown(path)):
             self._at(path).unlink(missing_ok=True)
+
+    def delete_all(self, prefix: str) -> None:
+        """See `Folder.delete_all`. Folders that are empty then are removed too, up to the folder itself."""
+        target = self._at(prefix)
+        with writing(self._shown(prefix)):
+            while target.exists():
+                with suppress(FileNotFoundError):  # another deletes there too
+                    rmtree(target)
+            with suppress(OSError):  # one that is not empty ends it
+                for parent in takewhile(self._root.__ne__, target.parents):
+                    parent.rmdir()
 
     def version(self, path: str) -> str:
         """See `Folder.version`."""
@@ -108,6 +120,22 @@ class LocalFolder:
             message = f"{self._shown(path)} leads out of {self._address.bucket or self._place.inside}"
             raise PermissionDenied(message, hint="put the file itself there instead of a link to it")
         return self._root / path
+
+
+def _files_below(start: Path) -> Iterator[tuple[Path, int]]:
+    """All files with their sizes, but for those that vanish meanwhile: others may delete what is listed."""
+    for folder, _, names in os.walk(start, onerror=_pass_over):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found = Path(folder, name).stat()
+                if S_ISREG(found.st_mode) and not name.endswith(_UNFINISHED):
+                    yield Path(folder, name), found.st_size
+
+
+def _pass_over(error: OSError) -> None:
+    """Leave out folders that are gone, and those of others, such as `lost+found`."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError, PermissionError)):
+        raise error
 
 
 @contextmanager

@@ -75,12 +75,18 @@ def s3_keys(given: Given) -> dict[str, Any] | None:
     return {"access_key_id": key, "secret_access_key": secret, "token": token, "expires_at": None}
 
 
-def client_options(scheme: str, given: Given) -> dict[str, Any]:
+ANSWER_SECONDS = 60
+"""Longest wait for an answer, and for more of one."""
+UPLOAD_SECONDS = 180
+"""The same for uploads: the client counts the time that a part takes to go up."""
+
+
+def client_options(scheme: str, given: Given, answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
     """HTTP settings: plain HTTP only where the endpoint says so, and time for large files."""
     options: dict[str, Any] = {
         "allow_http": endpoint(scheme, given).startswith("http://"),
         "connect_timeout": timedelta(seconds=5),
-        "read_timeout": timedelta(seconds=60),
+        "read_timeout": timedelta(seconds=answer_seconds),
         "timeout": timedelta(hours=6),
     }
     authority = setting("AWS_CA_BUNDLE", given)

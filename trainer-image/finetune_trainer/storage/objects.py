@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -20,10 +21,19 @@ from finetune_api.failures import JobFailure, OutputExists, PermissionDenied
 from finetune_trainer.storage.addresses import Address
 from finetune_trainer.storage.answers import Answer, Meaning, reading_failure, understand, writing_failure
 from finetune_trainer.storage.disk_errors import writing
-from finetune_trainer.storage.folder import Listing, Patience, safe_path
-from finetune_trainer.storage.object_stores import Given, client_options, retry_options, s3_keys, store_config
+from finetune_trainer.storage.folder import Listing, NotCreateOnlyError, Patience, safe_path
+from finetune_trainer.storage.object_stores import (
+    ANSWER_SECONDS,
+    UPLOAD_SECONDS,
+    Given,
+    client_options,
+    retry_options,
+    s3_keys,
+    store_config,
+)
+from finetune_trainer.storage.parts import parts_of
 
-_CHUNK = 8 * 1024 * 1024
+_CHUNK = 8 << 20
 _REFUSALS = (BaseError, FileNotFoundError, PermissionError, ValueError)
 
 
@@ -34,20 +44,27 @@ class ObjectFolder:
         """Take the address, credentials by the names of environment variables, and how long to go on trying."""
         self._address = address
         self._missing = missing
-        self._store = _open(address, given, patience)
+        self._store = _open(address, given, patience, ANSWER_SECONDS)
+        self._uploads = cache(lambda: _open(address, given, patience, UPLOAD_SECONDS))
 
     def put(self, path: str, data: bytes | Path) -> None:
         """See `Folder.put`."""
         with self._writing(path):
-            obstore.put(self._store, self._key(path), data, chunk_size=_CHUNK)
+            parts = parts_of(data.stat().st_size if isinstance(data, Path) else len(data))
+            store = self._uploads() if isinstance(data, Path) else self._store
+            obstore.put(store, self._key(path), data, chunk_size=parts.size, max_concurrency=parts.at_once)
 
-    def put_new(self, path: str, data: bytes | Path) -> None:
+    def put_new(self, path: str, data: bytes) -> None:
         """See `Folder.put_new`: `If-None-Match: *` on S3, its like elsewhere."""
         try:
-            with self._writing(path, AlreadyExistsError, PreconditionError):
-                obstore.put(self._store, self._key(path), data, mode="create")
+            obstore.put(self._store, self._key(path), data, mode="create")
         except (AlreadyExistsError, PreconditionError):
             raise OutputExists(f"{self.uri(path)} exists already", hint="choose another output, or delete it") from None
+        except _REFUSALS as error:
+            answer = _understand(error)
+            if answer.meaning is Meaning.NOT_OFFERED:
+                raise NotCreateOnlyError(f"{self.uri(path)}: {answer}") from None
+            raise writing_failure(answer, self.uri(path)) from None
 
     def get(self, path: str) -> bytes:
         """See `Folder.get`."""
@@ -99,6 +116,13 @@ class ObjectFolder:
         with self._writing(path):
             obstore.delete(self._store, self._key(path))
 
+    def delete_all(self, prefix: str) -> None:
+        """See `Folder.delete_all`. Parts of an upload that was cut off are left to the rules of the bucket."""
+        keys = [self._key(path) for path, _ in self.list(safe_path(prefix))]
+        with self._writing(prefix):
+            if keys:
+                obstore.delete(self._store, keys)
+
     def version(self, path: str) -> str:
         """See `Folder.version`."""
         with self._reading(path):
@@ -142,10 +166,10 @@ def _understand(error: Exception) -> Answer:
     )
 
 
-def _open(address: Address, given: Given, patience: Patience) -> ObjectStore:
+def _open(address: Address, given: Given, patience: Patience, answer_seconds: float) -> ObjectStore:
     settings: Any = {  # the client's types are closed dictionaries, one for each store
         "config": store_config(address.scheme, given),
-        "client_options": client_options(address.scheme, given),
+        "client_options": client_options(address.scheme, given, answer_seconds),
         "retry_config": retry_options(patience),
     }
     keys: Any = s3_keys(given)

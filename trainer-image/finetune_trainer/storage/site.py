@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_api import pod
+from finetune_api.parent import Parent
 from finetune_api.run_file import Stores
 
 
@@ -43,3 +44,5 @@ class Site:
     """Where a pod has its volumes; None outside of clusters."""
     stores: Stores = field(default_factory=Stores)
     """What the administrator says about stores and the hub."""
+    parent: Parent | None = None
+    """What `finetunejob://` in `spec.model.uri` stands for."""

@@ -1,0 +1,43 @@
+"""A committed checkpoint, as its manifest describes it."""
+
+import hashlib
+from dataclasses import dataclass
+
+from finetune_api.checkpoint import CheckpointManifest
+from finetune_api.status import CheckpointInfo
+from finetune_trainer.checkpoints.layout import Place
+from finetune_trainer.checkpoints.snapshot import Snapshot
+from finetune_trainer.storage import Folder
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A checkpoint whose manifest is in the store."""
+
+    place: Place
+    manifest: CheckpointManifest
+    digest: str
+    """SHA-256 of the manifest, in hexadecimal."""
+
+    @classmethod
+    def of(cls, place: Place, manifest: CheckpointManifest, content: bytes) -> "Committed":
+        """Take the manifest and its content as it is stored."""
+        return cls(place, manifest, hashlib.sha256(content).hexdigest())
+
+    def info(self, folder: Folder) -> CheckpointInfo:
+        """What status and termination message tell of it; `folder` is the output."""
+        return CheckpointInfo(
+            step=self.place.step,
+            uri=folder.uri(self.place.folder),
+            metric=self.manifest.metric,
+            digest=f"sha256:{self.digest}",
+        )
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A checkpoint that was read back and verified: what training goes on from."""
+
+    snapshot: Snapshot
+    manifest: CheckpointManifest
+    info: CheckpointInfo

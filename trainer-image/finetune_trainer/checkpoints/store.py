@@ -1,0 +1,160 @@
+"""Checkpoints of a run: read back at its start, saved beside the training, and thinned out as newer ones come."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+from finetune_api.checkpoint import CheckpointManifest
+from finetune_api.failures import Fenced, JobFailure
+from finetune_api.manifest import Lineage
+from finetune_api.status import CheckpointInfo
+from finetune_trainer.checkpoints.committed import Committed, Resumed
+from finetune_trainer.checkpoints.delivery import Delivery
+from finetune_trainer.checkpoints.disposal import dispose, sweep
+from finetune_trainer.checkpoints.layout import Place
+from finetune_trainer.checkpoints.persistence import Persistence, persist
+from finetune_trainer.checkpoints.reading import CheckpointReader
+from finetune_trainer.checkpoints.retention import Retention
+from finetune_trainer.checkpoints.snapshot import Snapshot
+from finetune_trainer.checkpoints.staging import LocalCopy, Staging
+from finetune_trainer.checkpoints.uploader import Uploader
+from finetune_trainer.checkpoints.verification import Origin
+from finetune_trainer.observer import Upload
+from finetune_trainer.output.publish import OutputFolder
+
+
+class CheckpointStore:
+    """The checkpoints of a job whose output this run has claimed.
+
+    Call `newest` first, then `save` as often as wanted and `check` between, `finish` to be sure, and `close` always.
+    Of `save`, `check`, `wait` and `finish`, each raises `Fenced` where a newer attempt owns the output, and otherwise
+    what made saving impossible.
+    """
+
+    def __init__(
+        self,
+        output: OutputFolder,
+        scratch: Path,
+        retention: Retention,
+        warned: Callable[[str], None],
+        persistence: Persistence | None = None,
+    ) -> None:
+        """Take the claimed output, a folder on local disk, what to keep, who hears warnings, and how long to try.
+
+        Warnings come in the thread that calls the store, never beside it.
+        """
+        self._output, self._retention, self._warned = output, retention, warned
+        self._persistence = persistence or Persistence()
+        self._reader = CheckpointReader(output.folder, scratch, warned)
+        self._staging = Staging(scratch / "checkpoints")
+        self._uploader = Uploader(self._write, self._upload, self._persistence, warned)
+        self._began = 0.0
+        self.newest_upload: Upload | None = None
+        """The newest checkpoint that this attempt has committed, for metrics."""
+        self._lineage: Lineage | None = None
+        self._source: Committed | None = None
+        self._committed: tuple[Committed, ...] = ()
+        self._unsure: set[Place] = set()
+
+    @property
+    def committed(self) -> tuple[CheckpointInfo, ...]:
+        """The checkpoints that are in the store, oldest first, those of earlier attempts too."""
+        return tuple(one.info(self._output.folder) for one in self._committed)
+
+    def newest(self, lineage: Lineage) -> Resumed | None:
+        """The newest checkpoint of the same spec, data and model, verified by its hashes; None where there is none.
+
+        One that is broken, or was made from something else, is told of, and the next older is tried. Also removes what
+        earlier attempts left without committing it. Raises `StorageUnavailable` and the like as they are.
+        """
+        self._lineage, self._source, self._committed = lineage, None, ()
+        origin = Origin(self._output.uid, lineage)
+        found = self._reader.newest(origin)
+        self._sweep()
+        if found is None:
+            return None
+        self._source, snapshot = found
+        self._committed = (*self._reader.older(self._source, origin), self._source)
+        return Resumed(snapshot, self._source.manifest, self._source.info(self._output.folder))
+
+    def set_aside(self, resumed: Resumed, why: str) -> None:
+        """Leave out a checkpoint that training can't go on from, and tell why, after `it`.
+
+        `newest` then finds the next older one.
+        """
+        self._reader.set_aside(resumed.info.uri, why)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Hand a snapshot to the uploader's thread, and return; waits while another is under way.
+
+        A step that this attempt has committed already is not saved again.
+        """
+        self._uploader.wait()
+        if not any(one.place.step == snapshot.step and one.place.claim == self._output.held for one in self._committed):
+            self._uploader.hand_over(snapshot)
+
+    def wait(self) -> None:
+        """Wait until nothing is under way: a snapshot that is taken then is the only one in memory."""
+        self._uploader.wait()
+
+    def check(self) -> None:
+        """Tell what there is to warn of, and raise what went wrong. Cheap: for every step."""
+        self._uploader.check()
+
+    def finish(self, seconds: float | None = None) -> None:
+        """Wait until all that was saved is committed.
+
+        Raises `StorageUnavailable` where that takes more than `seconds`, or where the last one was missed.
+        """
+        self._uploader.finish(seconds)
+
+    def close(self) -> None:
+        """End the uploader's thread; what is under way is not committed any more."""
+        self._uploader.close()
+
+    def _write(self, snapshot: Snapshot) -> LocalCopy:
+        self._began = time.monotonic()
+        return self._staging.write(snapshot)
+
+    def _upload(self, copy: LocalCopy, closed: Event) -> None:
+        if self._lineage is None:
+            raise RuntimeError("newest() says what is saved here, and was not called")
+        manifest = CheckpointManifest(
+            job=self._output.job,
+            uid=self._output.uid,
+            attempt=self._output.attempt,
+            step=copy.step,
+            epoch=copy.epoch,
+            created_at=datetime.now(UTC),
+            files=list(copy.files),
+            lineage=self._lineage,
+            metric=copy.metric,
+            resumed_from=self._source.place.step if self._source else None,
+        )
+        delivery = Delivery(self._output, manifest, copy, self._unsure, closed)
+        committed = persist(delivery.attempt, self._persistence, closed)
+        self._committed = (*self._committed, committed)
+        self.newest_upload = Upload(copy.step, copy.size, time.monotonic() - self._began)
+        self._thin_out()
+
+    def _thin_out(self) -> None:
+        """Delete what is superseded, now that something newer is committed. Not worth a run: what stays is told."""
+        source = self._source.place if self._source else None
+        try:
+            for one in self._retention.superseded(self._committed, source):
+                self._output.check_owner()
+                dispose(self._output.folder, one.place)
+                self._committed = tuple(other for other in self._committed if other is not one)
+        except Fenced:
+            raise
+        except JobFailure as failure:
+            text = f"older checkpoints can't be deleted: {failure.problems[0].message}"
+            self._uploader.note(lambda: self._warned(text))
+
+    def _sweep(self) -> None:
+        try:
+            sweep(self._output.folder, self._output.held)
+        except JobFailure as failure:
+            self._warned(f"leftovers of earlier attempts can't be deleted: {failure.problems[0].message}")

@@ -1,0 +1,141 @@
+"""One thread that writes and uploads checkpoints while training goes on; one at a time, so memory stays bounded."""
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from threading import Condition, Event, Thread
+
+from finetune_api.failures import StorageUnavailable
+from finetune_trainer.checkpoints.persistence import ClosedError, Persistence
+from finetune_trainer.checkpoints.snapshot import Snapshot
+from finetune_trainer.checkpoints.staging import LocalCopy
+
+_CLOSING_SECONDS = 5
+Note = Callable[[], None]
+
+
+class Uploader:
+    """Takes snapshots from the thread that trains. What it has to tell is told in that thread too.
+
+    A checkpoint that the store does not take is missed, which is told; too many in a row, and any failure that another
+    try can't cure, are raised at the next call.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Snapshot], LocalCopy],
+        upload: Callable[[LocalCopy, Event], None],
+        persistence: Persistence,
+        warned: Callable[[str], None],
+    ) -> None:
+        """Take the two steps, of which the second must end soon once its event is set, and who hears warnings."""
+        self._write, self._upload = write, upload
+        self._persistence, self._warned = persistence, warned
+        self._changed = Condition()
+        self._handed: Snapshot | None = None
+        self._under_way: int | None = None
+        self._missed: list[StorageUnavailable] = []
+        self._failure: Exception | None = None
+        self._notes: deque[Note] = deque()
+        self._closed = Event()
+        self._thread: Thread | None = None
+
+    def hand_over(self, snapshot: Snapshot) -> None:
+        """Return as soon as the thread has `snapshot`; waits for the one before. Raises what went wrong so far."""
+        self.wait()
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name="checkpoints", daemon=True)
+            self._thread.start()
+        with self._changed:
+            self._handed, self._under_way = snapshot, snapshot.step
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until nothing is under way. Raises what went wrong so far."""
+        if not self._idle(self._persistence.lag_seconds):
+            self._warned(
+                f"training waits for the upload of the checkpoint at step {self._under_way}: the store is slow; "
+                "a larger spec.checkpoints.everySteps saves less often"
+            )
+            self._idle(None)
+        self.check()
+
+    def finish(self, seconds: float | None) -> None:
+        """Wait until nothing is under way, `seconds` at most; also raises where the last one was missed."""
+        if not self._idle(seconds):
+            message = f"the checkpoint at step {self._under_way} was not uploaded within {seconds:.0f} seconds"
+            raise StorageUnavailable(message, hint="the store is slow, or the checkpoint large")
+        self.check()
+        if self._missed:
+            raise self._missed[-1]
+
+    def check(self) -> None:
+        """Tell what there is to tell, and raise what can't be cured."""
+        while self._notes:
+            self._notes.popleft()()
+        if self._failure is not None:
+            raise self._failure
+
+    def note(self, note: Note) -> None:
+        """Have `note` called by the thread that trains. For the two steps."""
+        self._notes.append(note)
+
+    def close(self) -> None:
+        """Commit nothing any more, and end the thread; an upload that does not end soon ends with the process."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(_CLOSING_SECONDS)
+
+    def _idle(self, seconds: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._under_way is None, seconds)
+
+    def _work(self) -> None:
+        while self._wanted():
+            self._end(self._carry_out())
+
+    def _wanted(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._handed is not None or self._closed.is_set())
+        return not self._closed.is_set()
+
+    def _carry_out(self) -> Exception | None:
+        try:
+            copy = self._write(self._taken())
+            try:
+                self._upload(copy, self._closed)
+            finally:
+                copy.remove()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the thread that trains must hear of it
+            return error
+        return None
+
+    def _taken(self) -> Snapshot:
+        """The snapshot, of which nothing is left in memory once it is written."""
+        snapshot, self._handed = self._handed, None
+        if snapshot is None:
+            raise RuntimeError("woken without a snapshot")
+        return snapshot
+
+    def _end(self, error: Exception | None) -> None:
+        if error is not None:
+            traceback.clear_frames(error.__traceback__)  # they may hold what fills the memory
+        with self._changed:
+            step, self._under_way = self._under_way, None
+            if isinstance(error, StorageUnavailable):
+                self._miss(step, error)
+            elif not isinstance(error, ClosedError):
+                self._failure = error
+                self._missed = []
+            self._changed.notify_all()
+
+    def _miss(self, step: int | None, error: StorageUnavailable) -> None:
+        self._missed.append(error)
+        if len(self._missed) >= self._persistence.misses:
+            self._failure = error
+            return
+        reason = error.problems[0].message
+        text = f"the checkpoint at step {step} was not saved, training goes on without it: {reason}"
+        self._notes.append(lambda: self._warned(text))
