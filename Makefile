@@ -91,10 +91,19 @@ cluster-down: $(READY) ## End that cluster; what was built for it stays
 images: $(READY) ## Build both images and load them into that cluster, if it is up (one: make images ARGS=trainer)
 	@$(BIN)/python tests/cluster/images.py $(ARGS)
 
+.PHONY: chaos
+KILLS ?= 200
+SEED ?= 1
+chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: nothing may be lost (KILLS=..., SEED=...)
+	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
+
 ##@ Measure
-.PHONY: bench-trainer bench-quality bench-scale
+.PHONY: bench-trainer bench-checkpoint bench-quality bench-scale
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
+
+bench-checkpoint: $(READY) ## Compare training's wait for a checkpoint with plain, synchronous saving, side by side
+	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python benchmarks/checkpointing.py $(ARGS)
 
 bench-quality: $(READY) ## Compare the quality of results with a hand-written script, side by side
 	$(BIN)/python benchmarks/quality.py $(ARGS)

@@ -146,6 +146,7 @@ def train(tmp_path: Path) -> Callable[..., "TrainingResult"]:
     from finetune_trainer.data.batches import BatchPlan
     from finetune_trainer.training.best_weights import BestWeights
     from finetune_trainer.training.loop import Loop, TrainingPlan
+    from finetune_trainer.training.loss import RowLoss
 
     def run(
         model: "PreTrainedModel",
@@ -170,9 +171,9 @@ def train(tmp_path: Path) -> Callable[..., "TrainingResult"]:
         batches = BatchPlan(rows.lengths, batch_size, device_batch_size, token_budget, settings.seed)
         chosen = find_metric(Task.SEQUENCE_CLASSIFICATION, metric)
         assert chosen is not None
-        plan = TrainingPlan(settings, learning_rate, steps, evaluate_every, chosen, batches, objective)
-        loop = Loop(model, rows, targets, plan, Accelerator(cpu=True))
-        return loop.run(evaluate, BestWeights(tmp_path), observer or Silent())
+        plan = TrainingPlan(settings, learning_rate, steps, evaluate_every, chosen, batches)
+        loop = Loop(model, rows, RowLoss(objective, targets), plan, Accelerator(cpu=True), best=BestWeights(tmp_path))
+        return loop.run(evaluate, observer or Silent())
 
     return run
 

@@ -12,6 +12,7 @@ from finetune_api.failures import Problem
 from finetune_api.job import Spec
 from finetune_api.method import MERGEABLE
 from finetune_api.metrics import CATALOGUE, Metric, find_metric, suggest_metric
+from finetune_api.mixing_checks import mixing_problems
 from finetune_api.naming import near_names
 from finetune_api.pair_checks import pair_problems
 from finetune_api.resolved import DEFAULTS
@@ -20,13 +21,13 @@ from finetune_api.training import ClassWeights
 from finetune_api.unused import unused_fields
 
 _ROLES: dict[Task, frozenset[str]] = {
-    Task.SEQUENCE_CLASSIFICATION: frozenset({"text", "text_pair", "label", "group"}),
-    Task.TOKEN_CLASSIFICATION: frozenset({"tokens", "tags", "group"}),
-    Task.SEQ2SEQ: frozenset({"input", "context", "question", "target", "group"}),
-    Task.CAUSAL_LM: frozenset({"text", "prompt", "input", "completion", "messages", "group"}),
+    Task.SEQUENCE_CLASSIFICATION: frozenset({"text", "text_pair", "label", "group", "difficulty"}),
+    Task.TOKEN_CLASSIFICATION: frozenset({"tokens", "tags", "group", "difficulty"}),
+    Task.SEQ2SEQ: frozenset({"input", "context", "question", "target", "group", "difficulty"}),
+    Task.CAUSAL_LM: frozenset({"text", "prompt", "input", "completion", "messages", "group", "difficulty"}),
     Task.MASKED_LM: frozenset({"text", "group"}),
-    Task.PREFERENCE: frozenset({"prompt", "chosen", "rejected", "group"}),
-    Task.REWARD_MODEL: frozenset({"prompt", "chosen", "rejected", "completion", "group"}),
+    Task.PREFERENCE: frozenset({"prompt", "chosen", "rejected", "group", "difficulty"}),
+    Task.REWARD_MODEL: frozenset({"prompt", "chosen", "rejected", "completion", "group", "difficulty"}),
 }
 _LABELS_OF = {Task.TOKEN_CLASSIFICATION: "the types of entities"}
 _WITHOUT_ADAPTER = (MethodType.FULL, MethodType.FEATURE_EXTRACTION)
@@ -36,7 +37,7 @@ def semantic_problems(spec: Spec) -> list[Problem]:
     """Return one problem for each contradiction in `spec`; empty means that its fields fit together."""
     return [*_sources(spec), *_columns(spec), *_questions(spec), *_language_rows(spec), *unused_fields(spec),
             *_labels(spec), *pair_problems(spec), *_training(spec), *_method(spec), *_output(spec), *_metrics(spec),
-            *_gates(spec), *extra_problems(spec)]  # fmt: skip
+            *_gates(spec), *extra_problems(spec), *mixing_problems(spec)]  # fmt: skip
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:

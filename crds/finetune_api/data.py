@@ -30,7 +30,11 @@ class DataFormat(StrEnum):
 
 
 class RowOrder(StrEnum):
-    """In which order rows are trained on."""
+    """In which order rows are trained on.
+
+    `Shuffled` anew in each epoch. `EasyFirst`: the first epoch goes from easy to hard, later ones are shuffled.
+    `AsGiven`: one source after another in the order of their rows, all epochs of one before the next begins.
+    """
 
     SHUFFLED = "Shuffled"
     EASY_FIRST = "EasyFirst"
@@ -58,8 +62,13 @@ class DataSource(ApiModel):
     format: DataFormat = DataFormat.AUTO
     """File format; `Auto` goes by the file's ending."""
 
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1
-    """Share of this source in the training mix, relative to the others."""
+    weight: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Share of this source in the training rows of an epoch, relative to the other sources, whatever their sizes (for
+    training rows). Given for one, it must be given for all. Left out, every row is trained on once an epoch."""
+
+    prefix: Annotated[str, StringConstraints(max_length=256)] = ""
+    """Text in front of each input of this source, as it stands: which task it is, for example `summarize: ` (Seq2Seq,
+    CausalLM)."""
 
     split: ShortText = ""
     """Split of an `hf://` data set, for example `train`. Empty takes the split that fits the place it is named in."""
@@ -130,7 +139,7 @@ class Columns(ApiModel):
     target: ShortText = ""
     """Text to produce (sequence to sequence)."""
     prompt: ShortText = ""
-    """Prompt (instruction, preference and policy tasks): a text, or the messages of a chat (preference, reward model)."""
+    """Prompt (instruction, preference and policy tasks): a text, or a chat's messages (preference, reward model)."""
     completion: ShortText = ""
     """Text to learn after the prompt; answer to be scored by `predict` (reward model)."""
     messages: ShortText = ""
@@ -142,6 +151,8 @@ class Columns(ApiModel):
     """Answer that lost (preference, reward model), as `chosen`."""
     group: ShortText = ""
     """Group that a row belongs to, for metrics per group."""
+    difficulty: ShortText = ""
+    """Number that says how hard a row is, for `order: EasyFirst`. Empty means its length in tokens."""
 
 
 class Clean(ApiModel):
@@ -176,6 +187,21 @@ class Labels(ApiModel):
 class Data(ApiModel):
     """Rows to train, validate and test on."""
 
+    rules = (
+        Rule(
+            cel="self.train.all(s, has(s.weight)) || !self.train.exists(s, has(s.weight))",
+            holds=lambda d: len({s.weight is None for s in d.train}) == 1,
+            message="some sources have a weight and some have none; give one to every source, or to none",
+            field="train",
+        ),
+        Rule(
+            cel="self.columns.difficulty == '' || self.order == 'EasyFirst'",
+            holds=lambda d: not d.columns.difficulty or d.order is RowOrder.EASY_FIRST,
+            message="columns.difficulty is what EasyFirst goes by; set order: EasyFirst, or remove it",
+            field="order",
+        ),
+    )
+
     train: Annotated[list[DataSource], Field(min_length=1, max_length=16)]
     """Training rows."""
 
@@ -206,20 +232,22 @@ class Data(ApiModel):
     the data report. Default by task."""
 
     prompt_template: PromptTemplate | None = None
-    """How a prompt is put to the model (CausalLM, Preference, RewardModel); `{prompt}` stands for the cell, all else for
-    itself. Left out, a model with a chat template gets the prompt as a user's message, any other the prompt and a line
-    break."""
+    """How a prompt is put to the model (CausalLM, Preference, RewardModel); `{prompt}` stands for the cell, all
+    else for itself. Left out, a model with a chat template gets the prompt as a user's message, any other the prompt
+    and a line break."""
 
     chat_template: ChatTemplate | None = None
     """Chat template in Jinja, as in `tokenizer_config.json`, in place of the model's own (CausalLM, Preference,
     RewardModel). It is saved with the tokenizer."""
 
     max_rows: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
-    """Train on at most this many rows, drawn with `split.seed`; 0 means all."""
+    """Train on at most this many rows, drawn with `split.seed`; 0 means all. With weights, each source gives its share
+    of them, as far as it has enough."""
 
     max_bad_row_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Bad rows (unreadable, empty, without a usable label) are left out and listed by file and line. More than
     this share of them fails the job before training; 0 fails it at the first."""
 
     order: RowOrder = RowOrder.SHUFFLED
-    """`Shuffled` each epoch, `EasyFirst` (short before long) or `AsGiven`."""
+    """`Shuffled` each epoch; `EasyFirst` (the first epoch from short to long, or by `columns.difficulty`); or
+    `AsGiven` (source after source)."""

@@ -36,6 +36,9 @@ def why_not_measured(spec: Spec, name: str, path: str) -> Problem | None:
     """What keeps a metric of retention or of groups from being measured; None for all others too."""
     if not name.startswith((RETENTION, GAP)):
         return None
+    rest = name.partition(".")[2]
+    if rest.startswith((RETENTION, GAP)):
+        return Problem(f"there is no metric {name!r}", path, f"did you mean {rest}?")
     if path == "spec.evaluation.metric":
         message = f"{name} is measured before and after training only, so it can't choose the best state"
         return Problem(message, path, "use a metric of the task, and name this one in evaluation.gates")

@@ -30,6 +30,8 @@ class InferenceSettings(ApiModel):
     """Which column plays which role."""
     clean: Clean
     """Cleaning of the texts."""
+    prefix: str = ""
+    """What all training sources put in front of an input; empty where they differ."""
     prompt_template: str | None = None
     """How a prompt is put to the model; left out, by its chat template where it has one (CausalLM)."""
     generation: Generation | None = None

@@ -123,7 +123,7 @@ _PREFERENCE = (
         _INFINITE,
     ),
     Metric("likelihoodAccuracy", _HIGHER, "share of pairs whose chosen answer is likelier, by the mean token", _ANY),
-    Metric("chosenPerplexity", _LOWER, "perplexity of the chosen answers; by tokenizer", _ANY, 1, _INFINITE),
+    Metric("perplexity", _LOWER, "perplexity of the chosen answers; by tokenizer", _ANY, 1, _INFINITE),
 )
 _REWARD = (
     Metric("evalLoss", _LOWER, "mean loss of a pair, without smoothing", _ANY, high=_INFINITE),
@@ -188,7 +188,7 @@ def _retained(task: Task, name: str) -> Metric | None:
 
 def _gap(task: Task, name: str) -> Metric | None:
     plain = find_metric(task, name.removeprefix(GAP))
-    if plain is None or name.startswith((GAP + GAP, GAP + RETENTION)):
+    if plain is None:
         return None
     meaning = f"largest difference of {plain.name} between groups of rows"
     return Metric(name, _LOWER, meaning, plain.problems, 0, plain.high - plain.low)

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, SecretReference
 from finetune_api.data import DataUri
-from finetune_api.uris import CLAIM_RULE
+from finetune_api.uris import CLAIM_RULE, INPUT_RULES
 
 OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|az|pvc|file)://.+$")]
 
@@ -42,8 +42,14 @@ class Output(ApiModel):
 class Predict(ApiModel):
     """A batch prediction with the tuned model at the end of the job."""
 
+    rules = INPUT_RULES
+
     input: DataUri
-    """Rows to predict; the result is `predictions.jsonl` in the output."""
+    """Rows to predict, with the columns that the training rows have; what is to be predicted may be missing. The result
+    is `predictions.jsonl` in the output: one line a row, in their order."""
+
+    secret_ref: SecretReference | None = None
+    """Secret with the credentials of the store."""
 
 
 class Compute(ApiModel):

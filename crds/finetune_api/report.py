@@ -71,6 +71,23 @@ class Piece(ApiModel):
     """Whether the model learns to write it, or only reads it."""
 
 
+class SourceReport(ApiModel):
+    """One of several sources of training rows."""
+
+    name: str
+    """Its URI."""
+    prefix: str = ""
+    """What it puts in front of its inputs."""
+    rows_read: int = 0
+    """Rows in its files."""
+    rows: dict[str, int] = Field(default_factory=dict)
+    """Rows used, by split: `train`, and what was split from it."""
+    share: float = 0
+    """Share of the training rows of an epoch, or with order AsGiven of the whole training, that come from it."""
+    passes: float | None = None
+    """How often an epoch goes through its rows."""
+
+
 class DataReport(ApiModel):
     """What the data is like, before any training."""
 
@@ -106,6 +123,8 @@ class DataReport(ApiModel):
     """Names of the labels in the order of their numbers."""
     sample: list[Piece] = Field(default_factory=list)
     """The first training row as the model gets it, decoded from its tokens (language models)."""
+    sources: list[SourceReport] = Field(default_factory=list)
+    """The sources of the training rows, where there are several."""
     warnings: list[str] = Field(default_factory=list)
     """What a careful person would look at, in sentences."""
 
@@ -125,6 +144,8 @@ class CurvePoint(ApiModel):
     """Norm of the gradient before clipping."""
     validation: dict[str, float] = Field(default_factory=dict)
     """Metrics on the validation rows, where they were taken."""
+    sources: dict[str, float] = Field(default_factory=dict)
+    """Loss on the validation rows of each source, by its name, where rows come from several."""
 
 
 class Fit(StrEnum):
@@ -254,6 +275,8 @@ class Details(ApiModel):
     """Figures of each group, the largest groups first (100 at most)."""
     more_groups: int = 0
     """Groups beyond those; they have a part in the gaps."""
+    sources: list[GroupRow] = Field(default_factory=list)
+    """Figures of the rows of each source, where rows come from several."""
     retention: OldSkill | None = None
     """What the old skill was measured on."""
     suspects: list[Sample] = Field(default_factory=list)

@@ -16,17 +16,14 @@ if TYPE_CHECKING:
 
 # Settings that no code honours yet: the path and the only value that is accepted.
 _ONLY: dict[str, Any] = {
-    "data.order": "Shuffled",
     "method.feature_extraction.head_hidden_size": 0,
-    "training.neftune_alpha": 0,
-    "predict": None,
     "compute.nodes": 1,
 }
 
 
 def unsupported(spec: "Spec") -> list[Problem]:
     """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
-    return [*_combination(spec), *_settings(spec), *_mixtures(spec)]
+    return [*_combination(spec), *_settings(spec)]
 
 
 def _combination(spec: "Spec") -> Iterator[Problem]:
@@ -47,14 +44,6 @@ def _settings(spec: "Spec") -> Iterator[Problem]:
         if value is not _ABSENT and value != only:
             wire = "spec." + ".".join(to_camel(part) for part in path.split("."))
             yield Problem(f"{_shown(value)} is not built yet", wire, _remedy(only))
-
-
-def _mixtures(spec: "Spec") -> Iterator[Problem]:
-    for index, source in enumerate(spec.data.train):
-        if source.weight != 1:
-            yield Problem(
-                f"{source.weight:g} is not built yet", f"spec.data.train[{index}].weight", "remove it, or use 1"
-            )
 
 
 def cluster_only(spec: "Spec") -> list[Problem]:
@@ -86,6 +75,8 @@ def _addresses(spec: "Spec") -> Iterator[tuple[str, str, str]]:
             yield "data", f"spec.data.{place}[{index}].uri", source.uri
     for index, source in enumerate(spec.evaluation.retention.data):
         yield "data", f"spec.evaluation.retention.data[{index}].uri", source.uri
+    if spec.predict is not None:
+        yield "data", "spec.predict.input", spec.predict.input
     yield "output", "spec.output.uri", spec.output.uri
 
 

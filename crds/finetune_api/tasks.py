@@ -57,7 +57,7 @@ BUILT: dict[Task, frozenset[MethodType]] = {
     ),
     Task.CAUSAL_LM: frozenset({MethodType.FULL, MethodType.LORA}),
     Task.MASKED_LM: frozenset({MethodType.FULL, MethodType.LORA}),
-    Task.PREFERENCE: frozenset({MethodType.FULL, MethodType.LORA}),
-    Task.REWARD_MODEL: frozenset({MethodType.FULL, MethodType.LORA}),
+    Task.PREFERENCE: frozenset(MethodType) - {MethodType.FEATURE_EXTRACTION, MethodType.QLORA},
+    Task.REWARD_MODEL: frozenset(MethodType) - {MethodType.QLORA},
 }
 """What can run today. Everything else is refused with a message, never ignored (see `support`)."""

@@ -92,7 +92,7 @@ class Training(ApiModel):
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
     """Label smoothing (arXiv:1512.00567). With Preference and RewardModel: the share of pairs that are taken to be the
-    wrong way round (arXiv:2305.18290), below 0.5."""
+    wrong way round (conservative DPO), below 0.5."""
 
     preference: Preference | None = None
     """What is minimised over pairs of answers (Preference). Left out, it is DPO's loss with beta 0.1."""

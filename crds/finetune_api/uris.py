@@ -1,4 +1,7 @@
-"""What `pvc://`, `configmap://` and `finetunejob://` addresses name. Pure: the operator mounts by it, the trainer finds files by it."""
+"""What `pvc://`, `configmap://` and `finetunejob://` addresses name. Pure.
+
+The operator mounts by it, the trainer finds files by it.
+"""
 
 import re
 from dataclasses import dataclass
@@ -87,13 +90,14 @@ def _fits(uri: str, pattern: str) -> bool:
     return bool(re.fullmatch(pattern, uri)) and not re.search(_UPWARDS, uri)
 
 
-def _rule(scheme: str, pattern: str, message: str) -> Rule:
-    """The rule that a field `uri` of this scheme has the right shape."""
+def _rule(scheme: str, pattern: str, message: str, name: str = "uri") -> Rule:
+    """The rule that an address of this scheme in the field `name` has the right shape."""
+    field = f"self.{name}"
     shape, upwards = (text.replace("\\", "\\\\") for text in (pattern, _UPWARDS))
     return Rule(
-        cel=f"!self.uri.startsWith('{scheme}') || (self.uri.matches('{shape}') && !self.uri.matches('{upwards}'))",
-        holds=lambda holder: not holder.uri.startswith(scheme) or _fits(holder.uri, pattern),
-        field="uri",
+        cel=f"!{field}.startsWith('{scheme}') || ({field}.matches('{shape}') && !{field}.matches('{upwards}'))",
+        holds=lambda holder: not getattr(holder, name).startswith(scheme) or _fits(getattr(holder, name), pattern),
+        field=name,
         message=message,
     )
 
@@ -118,3 +122,9 @@ PARENT_RULE = _rule(
     "write finetunejob://NAME with the name of a FineTuneJob in the job's own namespace",
 )
 """For models with a field `uri` that may be another job."""
+
+INPUT_RULES = (
+    _rule(CLAIM_SCHEME, _CLAIM, "rows in a claim are named pvc://CLAIM/PATH; use a path without . and ..", "input"),
+    _rule(CONFIG_MAP_SCHEME, _CONFIG_MAP, "rows in a ConfigMap are named configmap://NAME/KEY; name both", "input"),
+)
+"""For models with a field `input` that may be either."""

@@ -1,14 +1,18 @@
 """Real servers for the tests, started once a session."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from binaries import BinaryMissingError, find
 from control_plane import ControlPlane
+from pod_process import ROWS, Pod
 from s3_server import S3Server, S3ServerMissingError, running
 from s3_server import find as find_s3_server
+
+from finetune_api import pod
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
 
@@ -57,3 +61,31 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         pytest.skip(f"no S3 server: {missing}")
     with running(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture
+def pod_files(tmp_path: Path, tiny_model: Callable[..., Path]) -> Iterator[Pod]:
+    """A pod with a model in a claim, rows in a ConfigMap and a claim for results."""
+    pod_files = Pod(
+        tmp_path / "root",
+        {
+            "model": {"uri": "pvc://models/tiny"},
+            "data": {"train": [{"uri": "configmap://tickets/train.csv"}], "clean": {"dropDuplicates": False}},
+            "method": {"type": "Full"},
+            "training": {"epochs": 2, "learningRate": 0.003, "batchSize": 16},
+            "output": {"uri": "pvc://results/team-a"},
+        },
+    )
+    rows = pod_files.at(pod.CONFIG_MAPS) / "tickets" / "train.csv"
+    folders = (pod_files.at(pod.CLAIMS) / "models", pod_files.at(pod.CLAIMS) / "results", rows.parent)
+    for folder in (*folders, *(pod_files.at(path) for path in (pod.RUN_FILE.parent, pod.WORK))):
+        folder.mkdir(parents=True)
+    (pod_files.root / "dev").mkdir()
+    rows.write_text(ROWS)
+    shutil.copytree(tiny_model("bert"), folders[0] / "tiny")
+    yield pod_files
+    for process in pod_files.started:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()

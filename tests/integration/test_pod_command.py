@@ -1,20 +1,12 @@
 """`finetune-trainer pod` as a pod's container runs it: a process of its own, its folders below one that a test owns."""
 
 import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pod_process import ROWS, Pod, asked, endless, files_of, finished, results, until
 
 from finetune_api import pod
 from finetune_api.live import Live
@@ -22,141 +14,11 @@ from finetune_api.manifest import Manifest
 from finetune_api.outcome import Outcome
 from finetune_api.report import Report
 from finetune_api.status import Phase
-from finetune_api.termination import Termination
 
 if TYPE_CHECKING:
     from s3_server import S3Server
 
 CANARY = "canary-7f3a-never-show-me"
-VERDICTS = {"was a joy": "praise", "broke on the first day": "complaint", "is fine": "neither"}
-ROWS = "text,label\n" + "".join(
-    f"{start} {thing} {verdict} {end}.,{label}\n"
-    for start, thing, end in product(("The", "Our"), ("printer", "window", "invoice"), ("at home", "in the office"))
-    for verdict, label in VERDICTS.items()
-)
-
-
-@dataclass
-class Pod:
-    """The file system of a pod."""
-
-    root: Path
-    spec: dict[str, Any]
-    stores: dict[str, Any] = field(default_factory=dict)
-    uid: str = "6f1c"
-    started: list["subprocess.Popen[str]"] = field(default_factory=list)
-
-    def at(self, place: Any) -> Path:
-        return self.root / place.relative_to("/")
-
-    def order(self, mode: str = "Train", **blocks: Any) -> None:
-        """Write the run file; blocks are merged over the spec."""
-        spec = {name: {**self.spec.get(name, {}), **blocks.get(name, {})} for name in {**self.spec, **blocks}}
-        job = {"name": "tickets", "namespace": "team-a", "uid": self.uid}
-        run = {"mode": mode, "job": job, "spec": {"task": "SequenceClassification", **spec}, "stores": self.stores}
-        self.at(pod.RUN_FILE).write_text(json.dumps(run))
-
-    def secret(self, name: str, **keys: str) -> None:
-        for key, value in keys.items():
-            file = self.at(pod.SECRETS) / name / key
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(value)
-
-    def start(self) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "finetune_trainer", "pod", "--root", str(self.root), "--port", "0"]
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
-        process = subprocess.Popen(
-            command, text=True, stderr=subprocess.PIPE, env={**kept, "OMP_NUM_THREADS": "1", "HOME": str(self.root)}
-        )
-        self.started.append(process)
-        return process
-
-    def run(self) -> "Ended":
-        return self.end(self.start())
-
-    def end(self, process: "subprocess.Popen[str]", said: str = "") -> "Ended":
-        _, log = process.communicate(timeout=240)
-        message = self.at(pod.TERMINATION_MESSAGE)
-        return Ended(
-            process.returncode, said + log, Termination.decode(message.read_text()) if message.exists() else None
-        )
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    log: str
-    message: Termination | None
-
-    @property
-    def told(self) -> Termination:
-        assert self.message is not None, self.log
-        return self.message
-
-    def failed(self, code: str, exit_code: int) -> str:
-        """Check how it failed; return the words."""
-        assert (self.code, self.told.failure and self.told.failure.code) == (exit_code, code), self.log
-        assert self.told.failure is not None
-        assert f"{code} (exit code {exit_code}" in self.log
-        return f"{self.told.failure.message}\n{self.told.failure.hint}"
-
-
-@pytest.fixture
-def pod_files(tmp_path: Path, tiny_model: Callable[..., Path]) -> Iterator[Pod]:
-    """A pod with a model in a claim, rows in a ConfigMap and a claim for results."""
-    pod_files = Pod(
-        tmp_path / "root",
-        {
-            "model": {"uri": "pvc://models/tiny"},
-            "data": {"train": [{"uri": "configmap://tickets/train.csv"}], "clean": {"dropDuplicates": False}},
-            "method": {"type": "Full"},
-            "training": {"epochs": 2, "learningRate": 0.003, "batchSize": 16},
-            "output": {"uri": "pvc://results/team-a"},
-        },
-    )
-    rows = pod_files.at(pod.CONFIG_MAPS) / "tickets" / "train.csv"
-    folders = (pod_files.at(pod.CLAIMS) / "models", pod_files.at(pod.CLAIMS) / "results", rows.parent)
-    for folder in (*folders, *(pod_files.at(path) for path in (pod.RUN_FILE.parent, pod.WORK))):
-        folder.mkdir(parents=True)
-    (pod_files.root / "dev").mkdir()
-    rows.write_text(ROWS)
-    shutil.copytree(tiny_model("bert"), folders[0] / "tiny")
-    yield pod_files
-    for process in pod_files.started:
-        process.kill()
-        process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
-
-
-def results(pod_files: Pod) -> Path:
-    return pod_files.at(pod.CLAIMS) / "results/team-a/tickets" / pod_files.uid
-
-
-def files_of(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def asked(process: "subprocess.Popen[str]", path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{process.port}{path}", timeout=5) as answer:  # type: ignore[attr-defined]
-        return str(answer.read(), "utf-8")
-
-
-def until(process: "subprocess.Popen[str]", word: str) -> str:
-    """Read the log up to a line with `word`; notes the port on the way."""
-    said = ""
-    assert process.stderr is not None
-    for line in process.stderr:
-        said += line
-        if "served on port" in line:
-            process.port = int(line.rpartition(" ")[2])  # type: ignore[attr-defined]
-        if word in line:
-            return said
-    raise AssertionError(said)
-
-
-def endless(pod_files: Pod) -> None:
-    pod_files.order(training={"epochs": 10_000, "earlyStopping": {"patience": 0}}, evaluation={"everySteps": 5})
 
 
 def test_a_run_from_volumes_to_a_volume_and_once_more(pod_files: Pod) -> None:
@@ -183,7 +45,7 @@ def test_a_run_from_volumes_to_a_volume_and_once_more(pod_files: Pod) -> None:
 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     again = pod_files.run()
-    assert (again.code, again.told) == (0, told.model_copy(update={"attempt": 0}))
+    assert (again.code, again.told) == (0, told.model_copy(update={"attempt": 0, "checkpoint": None}))
     assert "an earlier attempt has finished this job" in again.log
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -218,11 +80,13 @@ def test_progress_and_metrics_while_it_trains_and_a_stop(pod_files: Pod) -> None
     stopped = time.monotonic()
     ended = pod_files.end(process, said)
     assert time.monotonic() - stopped < 20
-    ended.failed("Interrupted", 130)
+    assert "is safe in a checkpoint" in ended.failed("Stopped", 85)
     assert (ended.told.outcome, ended.told.attempt) == (Outcome.STOPPED, 1)
     assert ended.told.steps >= 5
-    assert files_of(results(pod_files)) == {"claims/1", "report/report.json", "report/index.html"}
+    assert ended.told.checkpoint is not None
+    assert ended.told.checkpoint.step == ended.told.steps
     assert ended.told.artifacts.report
+    assert "MANIFEST.json" not in files_of(results(pod_files))
 
 
 @pytest.mark.causes("Interrupted")
@@ -245,12 +109,12 @@ def test_an_older_attempt_is_fenced(pod_files: Pod) -> None:
     older.send_signal(signal.SIGSTOP)
     newer = pod_files.run()
     assert (newer.code, newer.told.attempt) == (0, 2), newer.log
-    before = {path: path.read_bytes() for path in results(pod_files).rglob("*") if path.is_file()}
+    before = finished(pod_files)
     older.send_signal(signal.SIGCONT)
     ended = pod_files.end(older, said)
     assert "attempt 2 has taken over" in ended.failed("Fenced", 78)
     assert (ended.told.attempt, ended.told.artifacts.digest) == (1, "")
-    assert {path: path.read_bytes() for path in results(pod_files).rglob("*") if path.is_file()} == before
+    assert finished(pod_files) == before
 
 
 def test_what_a_killed_attempt_left_is_written_over(pod_files: Pod) -> None:

@@ -63,6 +63,28 @@ def test_put_replaces_the_whole_content_and_its_version(folder: Folder) -> None:
 
 
 @pytest.mark.causes("OutputExists")
+def test_all_below_a_folder_is_deleted_and_nothing_beside_it(folder: Folder) -> None:
+    beside = ["checkpoints/1/100/state.json", "checkpoints/1/1.json", "model/a"]
+    for path in [*beside, *(f"checkpoints/1/10/{n}" for n in range(12)), "checkpoints/1/10/deep/x"]:
+        folder.put(path, b"x")
+    folder.delete_all("checkpoints/1/10")
+    folder.delete_all("checkpoints/1/10/")
+    assert [path for path, _ in folder.list()] == sorted(beside)
+    folder.delete_all("nowhere")
+    for path in ("", "/", "..", "a/../.."):
+        with pytest.raises(ValueError, match="not a path inside"):
+            folder.delete_all(path)
+    assert [path for path, _ in folder.list()] == sorted(beside)
+
+
+def test_more_than_a_thousand_files_are_deleted_at_once(folder: Folder) -> None:
+    """S3 deletes a thousand in a request."""
+    for number in range(1_050):
+        folder.put(f"many/{number}", b"")
+    folder.delete_all("many")
+    assert folder.list() == []
+
+
 def test_put_new_leaves_what_is_there(folder: Folder) -> None:
     folder.put_new("MANIFEST.json", b"first")
     with pytest.raises(OutputExists, match=r"/runs(/\w+)?/MANIFEST\.json exists already"):

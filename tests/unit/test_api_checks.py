@@ -50,8 +50,16 @@ FINE: list[dict[str, Any]] = [
     {"data": {"train": [{"uri": "hf://datasets/a/b"}, {"uri": "file://x.csv", "encoding": "CP1252"}]}},
     {"training": {"batchSize": 8, "deviceBatchSize": 8}},
     {"output": {"uri": "file://out", "mergeAdapter": True}},
+    {"method": {"type": "IA3"}, "output": {"uri": "file://out", "mergeAdapter": True}},
+    {"method": {"type": "QLoRA"}, "compute": {"gpusPerNode": 1}},
     {"task": "CausalLM", "data": {"columns": {"prompt": "q"}}, "evaluation": {"metric": "perplexity"}},
-    {"evaluation": {"metric": "retention.perplexity"}},
+    {
+        "evaluation": gates(
+            {"metric": "retention.perplexity", "maxRegression": 0.1}, {"metric": "gap.recall.a", "max": 1}
+        )
+        | {"retention": {"data": [{"uri": "file://old.csv"}], "task": "MaskedLM"}, "groupColumn": "team"}
+    },
+    {"task": "CausalLM", "evaluation": {"retention": {"data": [{"uri": "file://old.csv"}]}}},
 ]
 
 
@@ -61,8 +69,48 @@ def test_what_fits_together_passes(parts: dict[str, Any]) -> None:
 
 
 REGRESSION = {"labels": {"problemType": "Regression"}}
+OLD = {"data": [{"uri": "file://old.csv"}]}
 AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
+    ({"evaluation": {"metric": "retention.accuracy", "retention": OLD}}, "evaluation.metric", "can't choose the best"),
+    ({"evaluation": gates({"metric": "retention.f1Macro", "min": 0})}, "evaluation.gates[0].metric", "there are none"),
+    (
+        {"evaluation": gates({"metric": "retention.rouge", "min": 0}) | {"retention": OLD}},
+        "evaluation.gates[0].metric",
+        "has no metric 'rouge'",
+    ),
+    ({"evaluation": gates({"metric": "gap.accuracy", "max": 0.1})}, "evaluation.gates[0].metric", "groups of rows"),
+    (
+        {"evaluation": gates({"metric": "gap.gap.accuracy", "max": 0.1}) | {"groupColumn": "g"}},
+        "evaluation.gates[0].metric",
+        "no metric 'gap.gap.accuracy'",
+    ),
+    ({"evaluation": {"retention": {"task": "MaskedLM"}}}, "evaluation.retention", "no rows of an old skill"),
+    ({"evaluation": {"retention": OLD | {"task": "Seq2Seq"}}}, "evaluation.retention.task", "has no head for it"),
+    (
+        {"task": "CausalLM", "evaluation": {"retention": OLD | {"task": "SequenceClassification"}}},
+        "evaluation.retention.task",
+        "skills that can be measured: CausalLM",
+    ),
+    (
+        {"method": {"type": "FeatureExtraction"}, "evaluation": {"retention": OLD | {"task": "MaskedLM"}}},
+        "evaluation.retention.task",
+        "forgets nothing",
+    ),
+    ({"task": "Preference", "evaluation": {"retention": OLD}}, "evaluation.retention", "Preference can't be asked"),
+    ({"task": "MaskedLM", "evaluation": {"groupColumn": "g"}}, "evaluation.groupColumn", "stretches of text"),
+    (
+        {"data": {"columns": {"group": "a"}}, "evaluation": {"groupColumn": "b"}},
+        "evaluation.groupColumn",
+        "name the column of the groups once",
+    ),
+    ({"evaluation": {"retention": {"data": [{"uri": "hf://a/b"}]}}}, "evaluation.retention.data[0].uri", "hf://datasets/a/b"),
     ({"model": {"uri": "hf://datasets/a/b"}}, "model.uri", "is a data set"),
+    (
+        {"task": "CausalLM", "data": {"columns": {"text": "t", "completion": "c"}}},
+        "data.columns.prompt",
+        "one of the three",
+    ),
+    ({"training": {"lossOn": "All"}}, "training.lossOn", "it is for CausalLM"),
     ({"data": {"train": [{"uri": "hf://a/b"}]}}, "data.train[0].uri", "did you mean hf://datasets/a/b?"),
     ({"data": {"test": [{"uri": "file://t", "encoding": "hex"}]}}, "data.test[0].encoding", "'hex' is not a text"),
     ({"data": {"train": [{"uri": "file://t", "encoding": "a\0"}]}}, "data.train[0].encoding", "not a text encoding"),
@@ -75,6 +123,11 @@ AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
     ({"data": REGRESSION, "training": {"labelSmoothing": 0.1}}, "training.labelSmoothing", "no labels to smooth"),
     ({"method": {"type": "FeatureExtraction"}, "output": {"uri": "file://o", "mergeAdapter": True}},
      "output.mergeAdapter", "FeatureExtraction has no adapter"),
+    ({"method": {"type": "PTuning"}, "output": {"uri": "file://o", "mergeAdapter": True}},
+     "output.mergeAdapter", "PTuning is no change of weights"),
+    ({"method": {"type": "QLoRA"}}, "compute.gpusPerNode", "QLoRA needs a GPU"),
+    ({"method": {"type": "PrefixTuning"}, "training": {"activationCheckpointing": True}},
+     "training.activationCheckpointing", "can't be recomputed"),
     ({"evaluation": {"metric": "f1"}}, "evaluation.metric", "did you mean f1Macro?"),
     ({"evaluation": {"metric": "support.a"}}, "evaluation.metric", "metrics of one class"),
     ({"evaluation": {"metric": "recall.a"}, "data": REGRESSION}, "evaluation.metric", "does not apply to Regression"),

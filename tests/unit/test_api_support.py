@@ -15,20 +15,7 @@ from finetune_api.support import _ONLY, cluster_only, unsupported
 from finetune_api.tasks import BUILT, MethodType, Task
 
 OTHER_VALUES: dict[str, Any] = {
-    "data.columns.group": "team",
-    "data.order": "EasyFirst",
-    "method.full.trainable_layers": 2,
-    "method.full.layerwise_decay": 0.9,
     "method.feature_extraction.head_hidden_size": 64,
-    "training.neftune_alpha": 5,
-    "evaluation.retention.data": [{"uri": "file://old.csv"}],
-    "evaluation.retention.task": "MaskedLM",
-    "evaluation.group_column": "team",
-    "evaluation.generation": {"numBeams": 4},
-    "checkpoints.every_steps": 100,
-    "checkpoints.keep_best": 3,
-    "checkpoints.keep_last": 2,
-    "predict": {"input": "file://new.csv"},
     "compute.nodes": 2,
 }
 MINIMAL: dict[str, Any] = {
@@ -93,28 +80,6 @@ def test_a_setting_that_nothing_honours_is_refused(path: str, value: Any) -> Non
     assert "None" not in problems[0].hint
 
 
-@pytest.mark.causes("NotBuiltYet")
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("data.train.0.weight", 2),
-        ("data.train.0.format", "CoNLL"),
-        ("model.uri", "finetunejob://other"),
-        ("evaluation.metric", "retention.perplexity"),
-    ],
-)
-def test_what_stores_formats_and_mixtures_can_not_do_yet(path: str, value: Any) -> None:
-    problems = unsupported(spec_with(path, value))
-    assert [problem.where for problem in problems] == ["spec." + path.replace(".0", "[0]")]
-    assert "is not built yet" in problems[0].message
-
-
-def test_files_for_validation_and_test_are_looked_at_too() -> None:
-    for place in ("validation", "test"):
-        problems = unsupported(spec_with(f"data.{place}", [{"uri": "file://x.txt", "format": "CoNLL"}]))
-        assert [problem.where for problem in problems] == [f"spec.data.{place}[0].format"]
-
-
 @pytest.mark.parametrize(
     ("path", "uri"),
     [
@@ -134,6 +99,10 @@ def test_volumes_are_of_clusters_only(path: str, uri: str) -> None:
     assert cluster_only(Spec.model_validate(MINIMAL)) == []
 
 
-def test_gates_on_old_skills_are_refused() -> None:
-    problems = unsupported(spec_with("evaluation.gates", [{"metric": "retention.perplexity", "maxRegression": 0.1}]))
-    assert [problem.where for problem in problems] == ["spec.evaluation.gates[0].metric"]
+def test_the_result_of_a_job_is_found_in_its_cluster_only() -> None:
+    spec = spec_with("model.uri", "finetunejob://other")
+    assert unsupported(spec) == []
+    (problem,) = cluster_only(spec)
+    assert problem.where == "spec.model.uri"
+    assert "finetunejob://other is a job of a cluster" in problem.message
+    assert "model.uri=file://OUTPUT" in problem.hint

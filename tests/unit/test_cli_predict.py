@@ -126,8 +126,9 @@ def test_what_is_no_model(folder: Path, cli: Cli, tmp_path: Path, tiny_model: Ca
     (folder / "kept").rename(folder / "MANIFEST.json")
     ended = cli("predict", tmp_path / "out", "-", stdin=b"a")
     assert f"tiny/{folder.name}" in ended.err
-    (folder / "model/finetune.json").write_text('{"task": "Dancing"}')
-    ended = cli("predict", folder, "-", stdin=b"a")
+    copy = shutil.copytree(folder / "model", tmp_path / "copied")  # without a manifest, which would tell
+    (copy / "finetune.json").write_text('{"task": "Dancing"}')
+    ended = cli("predict", copy, "-", stdin=b"a")
     assert (ended.code, "ModelUnsuitable" in ended.err, "finetune.json" in ended.err) == (64, True, True)
 
 

@@ -28,7 +28,10 @@ def test_plain_lines(job: Job, cli: Cli, tmp_path: Path) -> None:
     phases = [line for line in lines if line.startswith("[")]
     assert phases == ["[Validating]", "[Starting]", "[Evaluating]", "[Training]", "[Evaluating]", "[Exporting]"]
     assert "\x1b" not in ended.err
-    known = r"\[|reading|looking|data: |warning: |model: |training: |validation at step|step \d+/6|GateFailed: |  "
+    known = (
+        r"\[|checkpoint step \d+ \(|reading|looking|data: |warning: |model: |training: |validation at step|step \d+/6"
+        r"|GateFailed: |  "
+    )
     assert [line for line in lines if not re.match(known, line)] == [], "every line is ours"
     (folder,) = (tmp_path / "out/tiny").iterdir()
     summary = lines[[line.startswith("GateFailed: the gate on matthews was missed") for line in lines].index(True) :]

@@ -1,19 +1,25 @@
 import pytest
 
-from finetune_api.data import Columns
+from finetune_api.data import Data
 from finetune_api.failures import ColumnMissing
-from finetune_trainer.data.columns import check_columns, roles, suggest
+from finetune_trainer.data.columns import check_columns, suggest
+from finetune_trainer.data.shapes.labelled_text import LabelledText
+
+
+def roles(columns: dict[str, str], group_column: str = "") -> dict[str, str]:
+    data = Data.model_validate({"train": [{"uri": "file://./rows.csv"}], "columns": columns})
+    return LabelledText(data, group_column).roles
 
 
 def test_a_role_takes_the_column_of_its_name_unless_told_otherwise() -> None:
-    assert roles(Columns()) == {"text": "text", "label": "label"}
-    assert roles(Columns(text="review", text_pair="title", group="lang")) == {
+    assert roles({}) == {"text": "text", "label": "label"}
+    assert roles({"text": "review", "text_pair": "title", "group": "lang"}) == {
         "text": "review",
         "label": "label",
         "text_pair": "title",
         "group": "lang",
     }
-    assert roles(Columns(group="lang"), group_column="country")["group"] == "country"
+    assert roles({"group": "lang"}, group_column="country")["group"] == "country"
 
 
 @pytest.mark.parametrize(

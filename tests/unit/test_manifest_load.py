@@ -178,14 +178,14 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
 def test_contradictions_and_gaps_are_told_together(tmp_path: Path) -> None:
     text = (
         MANIFEST.replace("metric: accuracy", "metric: acc")
-        .replace("type: LoRA", "type: DoRA")
-        .replace("lora:", "dora:")
+        .replace("type: LoRA", "type: FeatureExtraction")
+        .replace("lora: {rank: 4}", "featureExtraction: {headHiddenSize: 64}")
     )
     with pytest.raises(SpecInvalid) as raised:
         load_job(written(tmp_path, text))
     assert [problem.where.partition(" ")[2] for problem in raised.value.problems] == [
         "spec.evaluation.gates[0].metric",
-        "spec.method.type",
+        "spec.method.featureExtraction.headHiddenSize",
     ]
 
 

@@ -11,8 +11,10 @@ from finetune_api.data import Clean, Columns
 from finetune_api.failures import ModelNotFound, ModelUnsuitable, UnsafeModel
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.method import Method
+from finetune_api.model import ModelSource
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_trainer.methods import METHODS, Adapted
+from finetune_trainer.models.files import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
 from finetune_trainer.training.dropout import ByteDropout, fast_dropout
@@ -85,7 +87,7 @@ def test_adapters_and_head_are_trained_saved_loaded_and_merged(
         *{"adapter_config.json", "adapter_model.safetensors", "config.json", INFERENCE_NAME},
         *{"tokenizer.json", "tokenizer_config.json"},
     }
-    loaded = load_tuned(folder, folder.as_uri(), Site(tmp_path))
+    loaded = load_tuned(fetch_model(ModelSource(uri=folder.as_uri()), Site(tmp_path)))
     assert np.allclose(predict_logits(loaded.model, rows), tuned, atol=1e-5)
     assert loaded.model.config.id2label == dict(enumerate(NAMES))
 
@@ -179,7 +181,7 @@ def test_an_adapter_without_its_base(tiny_classifier: Make, tmp_path: Path) -> N
     config["base_model_name_or_path"] = str(tmp_path / "gone")
     (folder / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(ModelNotFound, match="gone"):
-        load_tuned(folder, folder.as_uri(), Site(tmp_path))
+        load_tuned(fetch_model(ModelSource(uri=folder.as_uri()), Site(tmp_path)))
 
 
 @pytest.mark.causes("UnsafeModel")
@@ -189,7 +191,7 @@ def test_a_pickled_adapter_is_never_read(tiny_classifier: Make, tmp_path: Path) 
     (folder / "adapter_model.safetensors").unlink()
     torch.save({}, folder / "adapter_model.bin")
     with pytest.raises(UnsafeModel, match="pickled"):
-        load_tuned(folder, folder.as_uri(), Site(tmp_path))
+        load_tuned(fetch_model(ModelSource(uri=folder.as_uri()), Site(tmp_path)))
 
 
 @pytest.mark.causes("ModelUnsuitable")
@@ -198,7 +200,7 @@ def test_broken_settings_of_a_tuned_model(tiny_classifier: Make, tmp_path: Path)
     folder = save(adapt(files, model), tokenizer, tmp_path / "model")
     (folder / INFERENCE_NAME).write_text('{"task": "Magic"}')
     with pytest.raises(ModelUnsuitable, match=INFERENCE_NAME):
-        load_tuned(folder, folder.as_uri(), Site(tmp_path))
+        load_tuned(fetch_model(ModelSource(uri=folder.as_uri()), Site(tmp_path)))
     (folder / INFERENCE_NAME).unlink()
     with pytest.raises(ModelNotFound, match="no tuned model"):
-        load_tuned(folder, folder.as_uri(), Site(tmp_path))
+        load_tuned(fetch_model(ModelSource(uri=folder.as_uri()), Site(tmp_path)))

@@ -69,7 +69,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (changed("spec.model.uri", "pvc://a/../b"), SpecInvalid, "spec.model.uri"),
         (changed("stores.settings", {"PATH": "/evil"}), SpecInvalid, "stores.settings"),
         (changed("spec.evaluation", {"metric": "nope"}), SpecInvalid, "spec.evaluation.metric"),
-        (changed("spec.model.uri", "finetunejob://other"), NotBuiltYet, "spec.model.uri"),
+        (changed("spec.compute", {"nodes": 2}), NotBuiltYet, "spec.compute.nodes"),
     ],
 )
 def test_a_broken_order_says_where(

@@ -3,10 +3,19 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from finetune_trainer.signals import check_stop, stop_signals
+from finetune_trainer.signals import (
+    check_stop,
+    checkpoint_signal,
+    checkpoints_asked,
+    finishing_steps,
+    stop_asked,
+    stop_forced,
+    stop_signals,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +62,51 @@ def test_handlers_are_given_back() -> None:
     with stop_signals():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def stopped_once() -> None:
+    with stop_signals(), finishing_steps():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop_asked()
+        assert not stop_forced()
+        check_stop()
+
+
+def stopped_twice() -> None:
+    with stop_signals(), finishing_steps():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop_forced()
+
+
+def unnoticed(done: list[str]) -> None:
+    with stop_signals():
+        with finishing_steps():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("the step")
+        done.append("more")
+
+
+def test_the_first_signal_waits_for_the_end_of_a_step_and_the_second_does_not() -> None:
+    for stop in (stopped_once, stopped_twice):
+        with pytest.raises(KeyboardInterrupt):
+            stop()
+
+
+def test_a_stop_that_nobody_looked_for_is_not_lost_after_the_steps() -> None:
+    done = list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        unnoticed(done)
+    assert done == ["the step"]
+
+
+def test_each_sigusr1_asks_for_a_checkpoint() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    with checkpoint_signal():
+        first = checkpoints_asked()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        second = checkpoints_asked()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert len({first, second, checkpoints_asked()}) == 3
+    assert signal.getsignal(signal.SIGUSR1) == before

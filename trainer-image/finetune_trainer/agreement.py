@@ -4,15 +4,22 @@ from finetune_api.checks import semantic_problems
 from finetune_api.failures import SpecInvalid
 from finetune_api.job import Spec
 from finetune_api.report import DataReport
-from finetune_api.tasks import ProblemType
+from finetune_api.tasks import ProblemType, Task
 
 
 def check_agreement(spec: Spec, data: DataReport) -> None:
     """Check the spec again with the problem type and the labels that the data turned out to have.
 
-    Raises `SpecInvalid`, for example for a gate on `accuracy` where the labels are numbers to predict.
+    Raises `SpecInvalid`, for example for a gate on `accuracy` where the labels are numbers to predict, or for
+    groups of rows that are joined to blocks of text.
     """
-    found = {"problem_type": ProblemType(data.problem_type), "names": data.label_names}
+    if spec.task is Task.CAUSAL_LM and {"text", "group"} <= data.columns.keys():
+        message, hint = "raw text is cut into blocks, which have no group", "remove it, or give prompts and completions"
+        raise SpecInvalid(message, where="spec.evaluation.groupColumn", hint=hint)
+    if not data.label_names and not data.problem_type:
+        return
+    problem = ProblemType(data.problem_type) if data.problem_type else spec.data.labels.problem_type
+    found = {"problem_type": problem, "names": data.label_names}
     labels = spec.data.labels.model_copy(update=found)
     known = spec.model_copy(update={"data": spec.data.model_copy(update={"labels": labels})})
     problems = semantic_problems(known)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from finetune_api.failures import JobFailure
+from finetune_api.failures import FailureClass, JobFailure
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
 from finetune_api.report import CurvePoint, DataReport, Details, Parameters, Report, Verdict
 from finetune_api.resolved import Resolved
+from finetune_api.status import CheckpointInfo
 from finetune_trainer.output.lineage import library_versions
 
 _LONGEST_MESSAGE = 1024
@@ -36,6 +37,10 @@ class Notes:
         self.hardware: dict[str, str] = {}
         self.lineage: Lineage | None = None
         self.artifacts = Artifacts()
+        self.attempt = 0
+        self.resumed_from: int | None = None
+        self.step = 0
+        self.checkpoint: CheckpointInfo | None = None
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -50,7 +55,7 @@ class Notes:
     def outcome(self) -> Outcome:
         """How the run ends, as far as it is known."""
         if self.failure is not None:
-            return Outcome.STOPPED if self.failure.code == "Interrupted" else Outcome.FAILED
+            return Outcome.STOPPED if self.failure.failure_class is FailureClass.STOPPED else Outcome.FAILED
         passed = all(gate.passed for gate in self.evaluation.gates)
         return Outcome.SUCCEEDED if passed else Outcome.GATE_FAILED
 
@@ -59,6 +64,8 @@ class Notes:
         return Report(
             job=self.job.metadata.name,
             uid=self.uid,
+            attempt=self.attempt,
+            resumed_from=self.resumed_from,
             outcome=self.outcome,
             started_at=self.started_at,
             finished_at=datetime.now(UTC),

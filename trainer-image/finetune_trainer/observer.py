@@ -8,6 +8,7 @@ from typing import Protocol
 from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
+from finetune_api.status import CheckpointInfo
 
 Advance = Callable[[int], None]
 
@@ -22,6 +23,30 @@ class Tally:
     """Their tokens, padding not counted."""
     gradient_norm: float = 0.0
     """Norm of the last step's gradient, before clipping."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A checkpoint that was just committed."""
+
+    step: int
+    """Optimiser step."""
+    size: int
+    """Bytes of all its files."""
+    seconds: float
+    """Time from its being handed over until its manifest was there."""
+
+
+@dataclass(frozen=True)
+class Safe:
+    """What is safe by now."""
+
+    checkpoints: tuple[CheckpointInfo, ...] = ()
+    """Committed checkpoints that are still there, oldest first."""
+    upload: Upload | None = None
+    """The newest one of this attempt."""
+    answered: str = ""
+    """The newest request for a checkpoint that was carried out."""
 
 
 class RunObserver(Protocol):
@@ -47,6 +72,12 @@ class RunObserver(Protocol):
 
     def claimed(self, attempt: int) -> None:
         """The output is this run's, under that number."""
+
+    def resumed(self, step: int, attempt: int) -> None:
+        """Training goes on from a checkpoint that `attempt` saved after `step`."""
+
+    def checkpointed(self, safe: Safe) -> None:
+        """A checkpoint was committed, a request carried out, or an older one deleted."""
 
     def trained(self, progress: Progress, tally: Tally) -> None:
         """An optimiser step is done."""

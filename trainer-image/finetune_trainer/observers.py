@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
-from finetune_trainer.observer import Advance, RunObserver, Tally
+from finetune_trainer.observer import Advance, RunObserver, Safe, Tally
 
 
 class Observers:
@@ -56,6 +56,16 @@ class Observers:
         """See `RunObserver.model_ready`."""
         for observer in self._all:
             observer.model_ready(parameters, resolved, hardware)
+
+    def resumed(self, step: int, attempt: int) -> None:
+        """See `RunObserver.resumed`."""
+        for observer in self._all:
+            observer.resumed(step, attempt)
+
+    def checkpointed(self, safe: Safe) -> None:
+        """See `RunObserver.checkpointed`."""
+        for observer in self._all:
+            observer.checkpointed(safe)
 
     def trained(self, progress: Progress, tally: Tally) -> None:
         """See `RunObserver.trained`."""

@@ -2,30 +2,65 @@
 
 import tempfile
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from finetune_api.failures import Interrupted, JobFailure
+from finetune_api.failures import JobFailure
 from finetune_api.job import FineTuneJob
-from finetune_api.manifest import Manifest
+from finetune_api.manifest import Lineage, Manifest
+from finetune_api.metrics import metric_named
 from finetune_api.outcome import Artifacts
 from finetune_api.report import Report
 from finetune_trainer.agreement import check_agreement
-from finetune_trainer.data import prepare
+from finetune_trainer.checkpoints.disposal import discard_checkpoints
+from finetune_trainer.checkpoints.retention import Retention
+from finetune_trainer.checkpoints.store import CheckpointStore
+from finetune_trainer.data.old_skill import prepare_job
+from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import FinishedRun
 from finetune_trainer.output.lineage import build_lineage, spec_digest
 from finetune_trainer.output.publish import OutputFolder, list_files
 from finetune_trainer.run_result import RunResult
-from finetune_trainer.stages import evaluate, export, prepare_model, publish_report, score_baseline, train
+from finetune_trainer.stages import (
+    Ready,
+    evaluate,
+    export,
+    predict,
+    prepare_model,
+    publish_report,
+    score_baseline,
+    train,
+)
+from finetune_trainer.stopping import RUN_AGAIN, stop_of
 from finetune_trainer.storage import Site, redacted
-from finetune_trainer.tasks.sequence_classification import SequenceClassification
+from finetune_trainer.tasks import TASKS
+from finetune_trainer.tasks.task import Task
+from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.training.keeping import Keeping, Known
 from finetune_trainer.unexpected import as_failure
 
 
-def run_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) -> RunResult:
+def _nobody_asks() -> str:
+    return ""
+
+
+def run_job(
+    job: FineTuneJob,
+    site: Site,
+    uid: str,
+    observer: RunObserver,
+    *,
+    requested: Callable[[], str] = _nobody_asks,
+    go_on: str = RUN_AGAIN,
+) -> RunResult:
     """Run the job and publish its output to `<output.uri>/<name>/<uid>/`.
+
+    Goes on from the newest checkpoint that an earlier attempt with the same `uid` has saved there. `requested` gives a
+    text that changes whenever someone asks for a checkpoint; `go_on` tells who stops the run how to go on.
 
     A run that fails publishes its report alone: what happened, as far as it came. What an earlier attempt with the
     same `uid` and spec has finished already is the result. Failures are returned, see `RunResult.failure`; only an
@@ -35,13 +70,16 @@ def run_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) -> Ru
     output = OutputFolder(job.spec.output, site, job.metadata.name, uid)
     try:
         earlier = _earlier_result(job, output, observer)
+        notes.attempt = output.attempt
         if earlier is not None:
             return RunResult(earlier.report, earlier.artifacts)
         with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-            _run(site, Path(scratch), output, notes, observer)
+            _run(_Run(site, Path(scratch), output, requested, notes, observer))
+        discard_checkpoints(output.folder, observer.warned)
+        notes.checkpoint = None
     except KeyboardInterrupt:
         if not output.committed:
-            notes.failure = Interrupted("stopped on request before the run was finished", hint=_STOPPED_HINT)
+            notes.failure = stop_of(notes.step, notes.checkpoint, go_on)
     except Exception as error:  # noqa: BLE001 -- the last line of defence: an unknown end is told as one
         notes.failure = redacted(as_failure(error), site)
         traceback.clear_frames(error.__traceback__)  # their tensors may be what the memory is full of
@@ -49,7 +87,7 @@ def run_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) -> Ru
     if notes.failure is not None:
         notes.artifacts = _publish_failure(report, output, observer)
     observer.finished(report, output.uri())
-    return RunResult(report, notes.artifacts, notes.failure, output.attempt)
+    return RunResult(report, notes.artifacts, notes.failure, output.attempt, notes.checkpoint)
 
 
 def _earlier_result(job: FineTuneJob, output: OutputFolder, observer: RunObserver) -> FinishedRun | None:
@@ -57,59 +95,100 @@ def _earlier_result(job: FineTuneJob, output: OutputFolder, observer: RunObserve
     digest = spec_digest(job.spec)
     earlier = output.finished(digest)
     if earlier is None:
-        output.claim()
+        output.claim(observer.warned)
         observer.claimed(output.attempt)
         earlier = output.finished(digest)  # the one before may have come to its end just now
     if earlier is not None:
         observer.said("an earlier attempt has finished this job; its result stands")
+        discard_checkpoints(output.folder, observer.warned)  # where that attempt did not get to it
         observer.finished(earlier.report, output.uri())
     return earlier
 
 
-def _run(site: Site, scratch: Path, output: OutputFolder, notes: Notes, observer: RunObserver) -> None:
-    job = notes.job
-    spec = job.spec
-    staged = scratch / "output"
+@dataclass(frozen=True)
+class _Run:
+    """What all parts of a run have at hand."""
 
+    site: Site
+    scratch: Path
+    output: OutputFolder
+    requested: Callable[[], str]
+    notes: Notes
+    observer: RunObserver
+
+
+def _run(run: _Run) -> None:
+    """From the spec to a model that can be trained, and on from there or from where an earlier attempt got to."""
+    spec, notes, observer = run.notes.job.spec, run.notes, run.observer
     observer.phase("Validating")
     with notes.timed("data"):
-        data = prepare(spec.data, site=site, progress=observer.said)
+        data = prepare_job(spec, run.site, observer.said)
         notes.data = data.report
         check_agreement(spec, data.report)
-        task = SequenceClassification(spec, data)
+        task = TASKS[spec.task](spec, data)
+        to_predict = check_rows(spec, data.report.columns, run.site)
 
     observer.phase("Starting")
     with notes.timed("model"):
-        ready = prepare_model(task, site, notes, observer)
+        ready = prepare_model(task, run.site, notes, observer)
+    with notes.timed("lineage"):
+        lineage = notes.lineage = build_lineage(spec, ready.files, data.digest)
 
-    observer.phase("Evaluating")
-    with notes.timed("baseline"):
-        baseline = score_baseline(task, ready, observer) if spec.evaluation.baseline else None
+    keeping = Keeping(_open_store(run), BestWeights(run.scratch), run.requested, observer)
+    try:
+        with keeping.settled():
+            with notes.timed("resume"):
+                keeping.look_back(lineage)
+            _carry_out(run, task, ready, keeping, lineage, to_predict=to_predict)
+    finally:
+        notes.checkpoint = keeping.newest
+
+
+def _carry_out(run: _Run, task: Task, ready: Ready, keeping: Keeping, lineage: Lineage, *, to_predict: int) -> None:
+    """From a model that can be trained to its published result."""
+    notes, observer = run.notes, run.observer
+    if task.spec.evaluation.baseline and keeping.known.baseline is None:
+        observer.phase("Evaluating")
+        with notes.timed("baseline"):
+            keeping.known = Known(score_baseline(task, ready, observer))
 
     observer.phase("Training")
     with notes.timed("training"):
-        train(task, ready, scratch, notes, observer)
+        train(task, ready, keeping, notes, observer)
 
     observer.phase("Evaluating")
     with notes.timed("evaluation"):
-        evaluate(task, ready, baseline, notes, observer)
+        evaluate(task, ready, keeping.known.baseline, notes, observer)
 
     observer.phase("Exporting")
-    with notes.timed("lineage"):
-        lineage = notes.lineage = build_lineage(spec, ready.files, data.digest)
+    staged = run.scratch / "output"
     export(task, ready, staged, lineage, notes)
+    if to_predict:
+        predict(task, ready, staged, run.site, rows=to_predict, observer=observer)
     with notes.timed("publish"):
-        manifest = Manifest(
-            job=job.metadata.name,
-            uid=notes.uid,
-            outcome=notes.outcome,
-            created_at=datetime.now(UTC),
-            files=list_files(staged),
-            lineage=lineage,
-            metrics=notes.evaluation.metrics,
-        )
-        with observer.working("publishing", sum(entry.size for entry in manifest.files)) as advance:
-            notes.artifacts = output.publish(staged, manifest, advance)
+        keeping.finish()
+        _publish(run, staged, lineage)
+
+
+def _open_store(run: _Run) -> CheckpointStore:
+    spec = run.notes.job.spec
+    retention = Retention(spec.checkpoints, metric_named(spec.task, spec.evaluation.metric))
+    return CheckpointStore(run.output, run.scratch / "kept", retention, run.observer.warned)
+
+
+def _publish(run: _Run, staged: Path, lineage: Lineage) -> None:
+    notes = run.notes
+    manifest = Manifest(
+        job=notes.job.metadata.name,
+        uid=notes.uid,
+        outcome=notes.outcome,
+        created_at=datetime.now(UTC),
+        files=list_files(staged),
+        lineage=lineage,
+        metrics=notes.evaluation.metrics,
+    )
+    with run.observer.working("publishing", sum(entry.size for entry in manifest.files)) as advance:
+        notes.artifacts = run.output.publish(staged, manifest, advance)
 
 
 def _publish_failure(report: Report, output: OutputFolder, observer: RunObserver) -> Artifacts:
@@ -120,10 +199,9 @@ def _publish_failure(report: Report, output: OutputFolder, observer: RunObserver
         output.withdraw()
         output.check_owner()
         publish_report(report, output)
+    except KeyboardInterrupt:  # asked to stop once more: the report is not worth the time
+        return Artifacts()
     except JobFailure as second:
         observer.warned(f"the report of the failure could not be written: {second}")
         return Artifacts()
     return Artifacts(report=output.uri("report/index.html"))
-
-
-_STOPPED_HINT = "nothing was kept; run the job again"

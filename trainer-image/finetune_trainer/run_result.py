@@ -6,6 +6,7 @@ from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import JobFailure
 from finetune_api.outcome import Artifacts, Outcome
 from finetune_api.report import Report
+from finetune_api.status import CheckpointInfo
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class RunResult:
     failure: JobFailure | None = None
     attempt: int = 0
     """Number of the claim that the run wrote under; 0 where it got none."""
+    checkpoint: CheckpointInfo | None = None
+    """The newest checkpoint that is committed."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -1,13 +1,22 @@
-"""Signals that ask a run to stop."""
+"""Signals that ask a run to stop, or to save a checkpoint."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_asked = threading.Event()
+
+
+class _Asked:
+    """What signals have asked for. Only the main thread's handlers write it."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.patient = False
+        self.checkpoints = 0
+
+
+_asked = _Asked()
 
 
 @contextmanager
@@ -17,19 +26,44 @@ def stop_signals() -> Iterator[None]:
     What is ignored already stays so (`nohup`).
     """
 
-    def stop(_number: int, _frame: object) -> NoReturn:
-        _asked.set()
-        raise KeyboardInterrupt
+    def stop(_number: int, _frame: object) -> None:
+        _asked.stops += 1
+        if not (_asked.patient and _asked.stops == 1):
+            raise KeyboardInterrupt
 
-    _asked.clear()
+    _asked.stops = 0
     watched = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, stop) for number in watched}
     try:
         yield
     finally:
-        _asked.clear()
+        _asked.stops = 0
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def finishing_steps() -> Iterator[None]:
+    """Let the first signal that asks to stop wait for `stop_asked` or `check_stop` inside the block.
+
+    A second one raises `KeyboardInterrupt` wherever the run is.
+    """
+    _asked.patient = True
+    try:
+        yield
+    finally:
+        _asked.patient = False
+    check_stop()
+
+
+def stop_asked() -> bool:
+    """Whether a signal has asked to stop."""
+    return _asked.stops > 0
+
+
+def stop_forced() -> bool:
+    """Whether it was asked for again, so that there is no time to save anything."""
+    return _asked.stops > 1
 
 
 def check_stop() -> None:
@@ -38,7 +72,7 @@ def check_stop() -> None:
     What a signal's handler raises is lost when it comes during a destructor or a callback of a library, which can't
     raise. So long loops ask here at each turn.
     """
-    if _asked.is_set():
+    if stop_asked():
         raise KeyboardInterrupt
 
 
@@ -46,3 +80,22 @@ def ignore_stop_signals() -> None:
     """From now on end undisturbed: there is nothing left to stop."""
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def checkpoint_signal() -> Iterator[None]:
+    """Count SIGUSR1 inside the block: each asks for a checkpoint."""
+
+    def ask(_number: int, _frame: object) -> None:
+        _asked.checkpoints += 1
+
+    previous = signal.signal(signal.SIGUSR1, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+
+
+def checkpoints_asked() -> str:
+    """A text that changes with each SIGUSR1; empty before the first."""
+    return f"SIGUSR1 {_asked.checkpoints}" if _asked.checkpoints else ""

@@ -1,7 +1,9 @@
 """The stages of a run, each a function of what the stages before it made."""
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,26 +19,35 @@ from finetune_api.resolved import Resolved
 from finetune_api.training import Precision
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.batches import BatchPlan
-from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.collate import RowSource, SeveralTexts
+from finetune_trainer.data.learned import sample_line
 from finetune_trainer.data.tokens import Tokens, describe_lengths
+from finetune_trainer.drift.reference import save_reference
 from finetune_trainer.evaluation.gates import check_gates
 from finetune_trainer.evaluation.verdict import judge
 from finetune_trainer.methods import METHODS, Adapted
-from finetune_trainer.models.classifier import load_tokenizer, position_limit
+from finetune_trainer.models.classifier import head_note, load_tokenizer, position_limit
 from finetune_trainer.models.files import ModelFiles, fetch_model
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
+from finetune_trainer.output.finished import PREDICTIONS
 from finetune_trainer.output.lineage import describe_hardware
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.plan import plan_steps, resolve_values
+from finetune_trainer.prediction.batch import write_predictions
 from finetune_trainer.storage import Site
-from finetune_trainer.tasks.sequence_classification import Logits, SequenceClassification
-from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.tasks.beside import measure_all
+from finetune_trainer.tasks.mixed import Validation, course_of, tokenise_sources
+from finetune_trainer.tasks.retention import Skill, skill_of
+from finetune_trainer.tasks.task import Anchored, Task
 from finetune_trainer.training.dropout import fast_dropout
 from finetune_trainer.training.fast_lora import fast_lora
-from finetune_trainer.training.inference import predict_logits
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.keeping import Keeping
 from finetune_trainer.training.loop import Loop, TrainingPlan
+from finetune_trainer.training.noise import noisy_inputs
 from finetune_trainer.training.precision import choose_precision, use_allotted_cpus
+from finetune_trainer.training.state_random import seed_everything
 from finetune_trainer.training.vocabulary import only_used_rows, used_token_ids
 
 if TYPE_CHECKING:
@@ -58,9 +69,10 @@ class Ready:
     rows: dict[str, RowSource]
     resolved: Resolved
     accelerator: Accelerator
+    skill: Skill | None = None
 
 
-def prepare_model(task: SequenceClassification, site: Site, notes: Notes, observer: RunObserver) -> Ready:
+def prepare_model(task: Task, site: Site, notes: Notes, observer: RunObserver) -> Ready:
     """Fetch and load the model, tokenise the rows, apply the method.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
@@ -73,78 +85,136 @@ def prepare_model(task: SequenceClassification, site: Site, notes: Notes, observ
     resolved = resolve_values(spec, position_limit(files, tokenizer))
     tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
+    seed_everything(spec.training.seed)  # new heads and adapters start at random
     model = task.load(files, tokenizer).to(accelerator.device)
     _check_vocabulary(model, tokens, files.uri)
+    note = head_note(files, model)
+    if note:
+        observer.said(note)
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
     adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
     rows = _rows(adapted, tokens, notes, observer)
     notes.resolved, notes.parameters = resolved, _count(adapted)
     observer.model_ready(notes.parameters, resolved, notes.hardware)
-    return Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator)
+    skill = skill_of(task, files, tokenizer, adapted, resolved.max_length)
+    ready = Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill)
+    _look_at_base(task, ready, notes, observer)
+    return ready
 
 
-def score_baseline(task: SequenceClassification, ready: Ready, observer: RunObserver) -> Logits:
-    """Logits of the untouched model on the rows of the final evaluation."""
-    rows = ready.rows[evaluation_split(task)]
-    with observer.working("baseline", len(rows.lengths)) as advance:
-        return predict_logits(ready.adapted.model, rows, advance)
+def _look_at_base(task: Task, ready: Ready, notes: Notes, observer: RunObserver) -> None:
+    """Let a task that compares with it see the model as it came, in the precision that it will be trained in."""
+    if not (isinstance(task, Anchored) and task.needs_base):
+        return
+    weights = f"{ready.files.digest()} {ready.accelerator.device.type} {ready.accelerator.mixed_precision}"
+    total = sum(len(part.lengths) for part in ready.rows.values())
+    with (
+        notes.timed("reference"),
+        ready.adapted.untouched(),
+        ready.accelerator.autocast(),
+        observer.working("reference", total) as advance,
+    ):
+        task.remember_base(ready.adapted.model, ready.rows, weights, cache_folder("references"), advance)
 
 
-def train(task: SequenceClassification, ready: Ready, scratch: Path, notes: Notes, observer: RunObserver) -> None:
-    """Train, and leave the best state in the model."""
-    spec, model = task.spec, ready.adapted.model
+def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
+    """Outputs of the untouched model on the rows of the final evaluation."""
+    with ready.adapted.untouched():
+        return _look(task, ready, "baseline", observer)
+
+
+def _look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
+    """What the model says now of the rows of the final evaluation, and of those of the old skill."""
+    rows, skill = ready.rows[evaluation_split(task)], ready.skill
+    total = len(rows.lengths) + (len(skill.rows.lengths) if skill else 0)
+    with observer.working(what, total) as advance:
+        outputs = task.infer(ready.adapted.model, rows, ready.tokenizer, advance, thorough=True)
+        return outputs | (skill.infer(advance) if skill else {})
+
+
+def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
+    """Train, and leave the best state in the model. Goes on from what `keeping` has found, and keeps what comes."""
     plan = _plan(task, ready)
-    torch.manual_seed(spec.training.seed)
-    with ExitStack() as swapped:
-        if ready.accelerator.device.type == "cpu":
-            swapped.enter_context(fast_dropout(model))
-            if ready.accelerator.mixed_precision == "no":
-                swapped.enter_context(fast_lora(model))
-        ids = [tokens.ids for tokens in ready.tokens.values()]
-        swapped.enter_context(only_used_rows(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
-        loop = Loop(model, ready.rows["train"], task.target_tensor("train"), plan, ready.accelerator)
-
-        def measure() -> dict[str, float]:
-            return task.measure("validation", predict_logits(model, ready.rows["validation"]))
-
-        evaluate_on_validation = None
-        if "validation" in ready.rows:
+    seed_everything(task.spec.training.seed)
+    with _swapped_for_training(task, ready):
+        loss = task.loss(ready.tokens["train"])
+        validation = _validation(task, ready)
+        measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
+        loop = Loop(
+            ready.adapted.model, ready.rows["train"], loss, plan, ready.accelerator, best=keeping.best, losses=losses
+        )
+        if measure is not None and keeping.known.start is None:
             start = measure()
             _check_measured(plan.metric, start)
-            notes.curves = [CurvePoint(step=0, epoch=0, validation=start)]
-            evaluate_on_validation = measure
-        result = loop.run(evaluate_on_validation, BestWeights(scratch), observer)
+            point = CurvePoint(step=0, epoch=0, validation=start, sources=losses())
+            keeping.known = replace(keeping.known, start=point)
+        _go_on(loop, keeping, notes, observer)
+        keeping.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
+        try:
+            result = loop.run(measure, observer, keeping)
+        finally:
+            notes.step = loop.step
+    keeping.training_is_over()
     ready.accelerator.free_memory()
-    notes.curves = [*notes.curves, *result.curves]
+    notes.curves = [*filter(None, [keeping.known.start]), *result.curves]
     notes.throughput = result.throughput
     notes.evaluation = notes.evaluation.model_copy(update={"best": result.best})
     prior = task.prior_loss("validation") if "validation" in ready.rows else None
     notes.verdict = judge(notes.curves, prior, result.best)
 
 
-def evaluate(
-    task: SequenceClassification, ready: Ready, baseline: Logits | None, notes: Notes, observer: RunObserver
-) -> None:
+@contextmanager
+def _swapped_for_training(task: Task, ready: Ready) -> Iterator[None]:
+    """Put modules that do the same with less work in the model's place, inside the block."""
+    model = ready.adapted.model
+    with ExitStack() as swapped:
+        if ready.accelerator.device.type == "cpu":
+            swapped.enter_context(fast_dropout(model))
+            if ready.accelerator.mixed_precision == "no":
+                swapped.enter_context(fast_lora(model))
+        if task.sees_only_its_rows:
+            ids = [tokens.ids for tokens in ready.tokens.values()]
+            swapped.enter_context(only_used_rows(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
+        if task.spec.training.neftune_alpha:
+            swapped.enter_context(noisy_inputs(model, task.spec.training.neftune_alpha))
+        yield
+
+
+def _validation(task: Task, ready: Ready) -> Validation | None:
+    """What measures the validation rows; None where there are none."""
+    if "validation" not in ready.rows:
+        return None
+    model, rows = ready.adapted.model, ready.rows["validation"]
+    look = partial(task.infer, model, rows, ready.tokenizer, _untold, thorough=False)
+    return Validation(task, ready.tokens["validation"], look)
+
+
+def _go_on(loop: Loop, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
+    resumed = keeping.resume(loop)
+    if resumed is not None:
+        notes.resumed_from = notes.step = loop.step
+        observer.resumed(loop.step, resumed.manifest.attempt)
+
+
+def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, observer: RunObserver) -> None:
     """Measure the tuned model on the held-out rows and check the gates."""
     split = evaluation_split(task)
-    rows = ready.rows[split]
-    with observer.working("evaluating", len(rows.lengths)) as advance:
-        logits = predict_logits(ready.adapted.model, rows, advance)
-    metrics = task.measure(split, logits)
-    before = task.measure(split, baseline) if baseline is not None else {}
+    outputs = _look(task, ready, "evaluating", observer)
+    measured = measure_all(task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline)
+    metrics, before = measured.metrics, measured.baseline
     notes.evaluated_on = split
     notes.evaluation = EvaluationResult(
         metrics=metrics,
         baseline=before,
-        gates=check_gates(task.spec.evaluation.gates, metrics, before),
+        gates=check_gates(task.spec.evaluation.gates, metrics, before, task.spec.task),
         best=notes.evaluation.best,
     )
-    notes.details = task.details(split, logits, baseline)
+    notes.details = measured.details
     observer.measured(notes.evaluation, split)
 
 
-def export(task: SequenceClassification, ready: Ready, staged: Path, lineage: Lineage, notes: Notes) -> None:
+def export(task: Task, ready: Ready, staged: Path, lineage: Lineage, notes: Notes) -> None:
     """Write model, tokenizer, settings, model card and report into the staging folder."""
     from finetune_trainer.reporting.card import render_card
 
@@ -155,11 +225,25 @@ def export(task: SequenceClassification, ready: Ready, staged: Path, lineage: Li
         (merge or ready.adapted.save)(model_folder)
         ready.tokenizer.save_pretrained(model_folder)
         task.save_settings(model_folder, ready.resolved.max_length)
+        save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
     report = notes.report()
     for path, text in _report_files(report).items():
         (staged / path).parent.mkdir(exist_ok=True)
         (staged / path).write_text(text, encoding="utf-8")
     (staged / "README.md").write_text(render_card(report, lineage), encoding="utf-8")
+
+
+def predict(task: Task, ready: Ready, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:
+    """Write what the exported model says of the rows that the job asks about; nothing trains after this.
+
+    Raises the failures of reading them.
+    """
+    wanted = task.spec.predict
+    if wanted is None:
+        return
+    ready.adapted.model.to("cpu")  # the exported one takes its place
+    with observer.working("predicting", rows) as advance:
+        write_predictions(staged / "model", ready.files, wanted, site, target=staged / PREDICTIONS, advance=advance)
 
 
 def publish_report(report: Report, output: OutputFolder) -> None:
@@ -177,13 +261,17 @@ def _report_files(report: Report) -> dict[str, str]:
     }
 
 
-def evaluation_split(task: SequenceClassification) -> str:
+def _untold(_rows: int) -> None:
+    """Validation is quick, and training's own bar goes on."""
+
+
+def evaluation_split(task: Task) -> str:
     """The split that the final figures come from: test, else validation, else the training rows."""
     return next(split for split in ("test", "validation", "train") if split in task.data.splits)
 
 
 def _tokenise(
-    task: SequenceClassification,
+    task: Task,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     notes: Notes,
@@ -193,18 +281,21 @@ def _tokenise(
     total = sum(len(examples.texts) for examples in task.data.splits.values())
     with observer.working("tokenising", total) as advance:
         for split in task.data.splits:
-            tokens[split] = task.tokenise(split, tokenizer, max_length, cache, advance)
+            tokens[split] = tokenise_sources(task, split, tokenizer, max_length, cache=cache, advance=advance)
     splits = {
         name: report.model_copy(update={"lengths": describe_lengths(tokens[name], max_length)})
         for name, report in task.data.report.splits.items()
     }
-    notes.data = task.data.report.model_copy(update={"splits": splits})
+    notes.data = task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer)
     observer.data_ready(notes.data)
+    if notes.data.sample:
+        observer.said(sample_line(notes.data.sample))
     return tokens
 
 
 def _check_vocabulary(model: "PreTrainedModel", tokens: dict[str, Tokens], uri: str) -> None:
-    highest = max(int(part.ids.max()) for part in tokens.values())
+    whole = [*tokens.values(), *(part.outputs for part in tokens.values() if part.outputs is not None)]
+    highest = max(int(part.ids.max()) for part in whole)
     size = model.config.vocab_size
     if highest >= size:
         message = f"{uri}: the tokenizer makes token {highest}, but the model knows {size} tokens only"
@@ -217,7 +308,8 @@ def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: R
     with observer.working("preparing rows", sum(len(part) for part in tokens.values())) as advance:
         for split, part in tokens.items():
             with notes.timed(f"rows.{split}"):
-                rows[split] = adapted.rows(part, advance)
+                source = adapted.rows(part, advance)
+                rows[split] = source if part.texts_a_row == 1 else SeveralTexts(source, part.texts_a_row)
     return rows
 
 
@@ -226,8 +318,9 @@ def _count(adapted: Adapted) -> Parameters:
     return Parameters(total=adapted.total_parameters, trainable=trainable)
 
 
-def _plan(task: SequenceClassification, ready: Ready) -> TrainingPlan:
+def _plan(task: Task, ready: Ready) -> TrainingPlan:
     training, rows = task.spec.training, ready.rows["train"]
+    steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))
     batches = BatchPlan(
         lengths=rows.lengths,
         batch_size=ready.resolved.batch_size,
@@ -235,12 +328,11 @@ def _plan(task: SequenceClassification, ready: Ready) -> TrainingPlan:
         token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
         pass_cost=_PASS_COST[ready.accelerator.device.type],
         seed=training.seed,
+        course=course_of(task, ready.tokens["train"], rows.lengths, steps.rows(ready.resolved.batch_size)),
     )
-    steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))
     metric = metric_named(task.spec.task, task.spec.evaluation.metric)
-    return TrainingPlan(
-        training, ready.resolved.learning_rate, steps.total, steps.evaluate_every, metric, batches, task.objective()
-    )
+    rate, factor = ready.resolved.learning_rate, ready.adapted.rate_factor
+    return TrainingPlan(training, rate, steps.total, steps.evaluate_every, metric, batches, factor)
 
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:

@@ -6,7 +6,8 @@ from finetune_api.failures import Interrupted
 from finetune_api.job import FineTuneJob
 from finetune_api.outcome import Artifacts
 from finetune_trainer.agreement import check_agreement
-from finetune_trainer.data import prepare
+from finetune_trainer.data.old_skill import prepare_job
+from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.models.classifier import check_architecture, load_tokenizer, position_limit
 from finetune_trainer.models.files import fetch_model
 from finetune_trainer.notes import Notes
@@ -38,10 +39,11 @@ def _validate(job: FineTuneJob, site: Site, notes: Notes, observer: RunObserver)
     OutputFolder(spec.output, site, job.metadata.name, notes.uid).finished(spec_digest(spec))
     with notes.timed("model"):
         files = fetch_model(spec.model, site, weights=False)
-        check_architecture(files)
+        check_architecture(files, spec.task)
         notes.resolved = resolve_values(spec, position_limit(files, load_tokenizer(files)))
     observer.said("model: config and tokenizer are fine")
     with notes.timed("data"):
-        notes.data = prepare(spec.data, site=site, progress=observer.said).report
+        notes.data = prepare_job(spec, site, observer.said).report
     check_agreement(spec, notes.data)
+    check_rows(spec, notes.data.columns, site)
     observer.data_ready(notes.data)

@@ -9,7 +9,8 @@ from finetune_api.uris import is_claim, is_config_map, mounted_claim, mounted_co
 def secrets(spec: Spec, parent: Parent | None = None) -> list[str]:
     """Names of the Secrets, sorted."""
     model = spec.model.secret_ref or (parent.secret_ref if parent is not None else None)
-    references = [model, *(source.secret_ref for source in _data_sources(spec)), spec.output.secret_ref]
+    predicted = spec.predict.secret_ref if spec.predict is not None else None
+    references = [model, *(source.secret_ref for source in _data_sources(spec)), predicted, spec.output.secret_ref]
     return sorted({reference.name for reference in references if reference is not None})
 
 

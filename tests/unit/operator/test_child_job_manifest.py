@@ -19,6 +19,7 @@ from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.manifests.job import child_job
 from finetune_operator.manifests.names import child_name
 from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
+from finetune_operator.manifests.sources import secrets
 from finetune_operator.plan import CreateJob
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import CacheClaim, Profile, Settings, TrainerImage
@@ -182,3 +183,8 @@ def test_a_spec_that_is_too_long_is_refused_with_its_size() -> None:
     assert f"at most {ANNOTATION_BYTES // 1024} fit" in plan.status.failure.message
     assert "data.labels.names" in plan.status.failure.hint
     assert len(run_text(Order(Spec.model_validate(long), JOB, Mode.TRAIN, Profile(), SETTINGS)).encode()) > 256 * 1024
+
+
+def test_the_secret_of_rows_to_predict_is_mounted_too() -> None:
+    asked = spec(predict={"input": "s3://x/new.csv", "secretRef": {"name": "reader-of-new-rows"}})
+    assert "reader-of-new-rows" in secrets(Spec.model_validate(asked))

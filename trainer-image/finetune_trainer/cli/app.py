@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Fine-tune, evaluate and report on Hugging Face models from a FineTuneJob.",
     no_args_is_help=True,
     epilog="Exit codes: 0 done, 2 wrong arguments, 64 bad spec, 65 bad data, 66 not found, 86 a gate was missed, "
-    "130 stopped; the others are in docs/reference/failures.md.",
+    "85 stopped with a checkpoint, 130 stopped without; the others are in docs/reference/failures.md.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -53,19 +53,27 @@ def _options(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917 -- typer calls it by name
     job: Job,
     overrides: Overrides = [],  # noqa: B006 -- typer copies it
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FOLDER|URI", help="Where results go, instead of spec.output.uri.")
     ] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an unfinished run of this very job: the newest, or UID.")
+    ] = False,
+    uid: Annotated[
+        str,
+        typer.Option("--uid", metavar="UID", help="Name of the run, its folder in the output; by default the time."),
+    ] = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Run the whole job: check, train, evaluate, export, report."""
-    from finetune_trainer.cli.running import run_command
+    from finetune_trainer.cli.running import Wanted, run_command
 
-    raise typer.Exit(run_command(job, overrides, output, as_json=as_json, debug=debug))
+    wanted = Wanted(job, overrides, output, resume, uid)
+    raise typer.Exit(run_command(wanted, as_json=as_json, debug=debug))
 
 
 @app.command()
@@ -109,14 +117,42 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
     text_pair: Annotated[
         str, typer.Option("--text-pair", metavar="COLUMN", help="The same for the second text of pairs.")
     ] = "",
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="ROLE=COLUMN", help="The same for any role, such as tokens; can be repeated."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Predict with a tuned model: a label and scores for each row."""
-    from finetune_trainer.cli.predicting import predict_command
+    """Predict with a tuned model: what it says of each row."""
+    from finetune_trainer.cli.predicting import columns_by_role, predict_command
 
-    columns = {"text": text, "text_pair": text_pair}
     with _debugging(debug):
+        columns = {"text": text, "text_pair": text_pair} | columns_by_role(column or [])
         predict_command(model, rows, columns, output_format, Path(output) if output else None)
+
+
+@app.command()
+def drift(  # noqa: PLR0917 -- typer calls it by name
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Output folder of a run (or its model/), path or URI.")],
+    rows: Annotated[str, typer.Argument(metavar="NEWDATA", help="Rows as for predict; - reads standard input.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="ROLE=COLUMN", help="A column, if named otherwise than in training."),
+    ] = None,
+    fail_above: Annotated[
+        float | None,
+        typer.Option("--fail-above", metavar="BITS", help="End with code 87 if a divergence is above, beyond chance."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Compare new rows with those that a model was trained on."""
+    from finetune_trainer.cli.drifting import drift_command
+    from finetune_trainer.cli.predicting import columns_by_role
+
+    with _debugging(debug):
+        columns = columns_by_role(column or [])
+        raise typer.Exit(int(drift_command(model, rows, columns, fail_above=fail_above, as_json=as_json)))
 
 
 @app.command()

@@ -62,7 +62,7 @@ def _figure(split: SplitReport, name: str) -> str:
 
 def _data(report: DataReport) -> str:
     files = f"{len(report.files)} file{'s' if len(report.files) > 1 else ''}"
-    parts = [report.problem_type, files, f"{report.rows_read:,} rows read"]
+    parts = [*filter(None, [report.problem_type]), files, f"{report.rows_read:,} rows read"]
     counts = ((report.bad_rows, "left out"), (report.duplicates_dropped, "duplicates dropped"))
     return ", ".join([*parts, *(f"{count:,} {what}" for count, what in counts if count)])
 

@@ -13,7 +13,7 @@ from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
-from finetune_trainer.observer import Advance, Tally
+from finetune_trainer.observer import Advance, Safe, Tally, Upload
 
 
 class JsonObserver:
@@ -21,6 +21,7 @@ class JsonObserver:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._lines = Lines(stream or sys.stdout)
+        self._upload: Upload | None = None
 
     def phase(self, name: str) -> None:
         """`{"event": "phase", "name": ...}`."""
@@ -52,6 +53,17 @@ class JsonObserver:
     def claimed(self, attempt: int) -> None:
         """`{"event": "claim", "attempt": ...}`."""
         self._write("claim", attempt=attempt)
+
+    def resumed(self, step: int, attempt: int) -> None:
+        """`{"event": "resume", "step": ..., "attempt": ...}`."""
+        self._write("resume", step=step, attempt=attempt)
+
+    def checkpointed(self, safe: Safe) -> None:
+        """`{"event": "checkpoint", "step": ..., "bytes": ..., "seconds": ..., "uri": ...}`."""
+        if safe.upload is not None and safe.upload != self._upload:
+            upload = self._upload = safe.upload
+            uri = next((info.uri for info in safe.checkpoints if info.step == upload.step), "")
+            self._write("checkpoint", step=upload.step, bytes=upload.size, seconds=upload.seconds, uri=uri)
 
     def trained(self, progress: Progress, _tally: Tally) -> None:
         """`{"event": "progress", ...}` with the fields of `status.progress`."""

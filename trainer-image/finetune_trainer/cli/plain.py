@@ -11,14 +11,16 @@ from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
 from finetune_trainer.cli.words import (
+    checkpoint_line,
     data_line,
     duration,
     evaluation_line,
     model_line,
     progress_line,
+    resumed_line,
     summary_lines,
 )
-from finetune_trainer.observer import Advance, Tally
+from finetune_trainer.observer import Advance, Safe, Tally, Upload
 
 _SECONDS_BETWEEN = 5.0
 
@@ -30,6 +32,7 @@ class PlainObserver:
         self._lines = Lines(stream or sys.stderr)
         self._seconds_between = seconds_between
         self._last = time.monotonic()
+        self._upload: Upload | None = None
 
     def phase(self, name: str) -> None:
         """Announce a phase."""
@@ -74,6 +77,16 @@ class PlainObserver:
         """Say so if there were attempts before."""
         if attempt > 1:
             self.said(f"attempt {attempt} at this output")
+
+    def resumed(self, step: int, attempt: int) -> None:
+        """Say where training goes on."""
+        self._write(resumed_line(step, attempt))
+
+    def checkpointed(self, safe: Safe) -> None:
+        """Say what is safe."""
+        if safe.upload is not None and safe.upload != self._upload:
+            self._upload = safe.upload
+            self._write(checkpoint_line(safe.upload))
 
     def trained(self, progress: Progress, _tally: Tally) -> None:
         """Write how training goes, every few seconds and at the end."""

@@ -1,12 +1,11 @@
 """`finetune-trainer pod`: what a pod's container runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from finetune_api import pod
 from finetune_api.failures import Interrupted, JobFailure
-from finetune_api.job import FineTuneJob
 from finetune_api.run_file import Mode, RunFile
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.plain import PlainObserver
@@ -17,6 +16,7 @@ from finetune_trainer.pod.board import Board
 from finetune_trainer.pod.ending import ending_of, ending_without_run, write_ending
 from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
 from finetune_trainer.pod.order import job_of, named_secrets, read_order, uid_in
+from finetune_trainer.pod.request import CheckpointRequest
 from finetune_trainer.pod.server import Page, serving
 from finetune_trainer.pod.surroundings import below, site_of, use_hub_settings, use_work_folder
 from finetune_trainer.run_result import RunResult
@@ -62,21 +62,22 @@ def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, Board]
             ignored = ignored_keys(secret, site)
             if ignored:
                 observer.warned(f"{', '.join(ignored)} of the Secret {secret.name}: {_IGNORED}")
-        return _run_of(order.mode)(job_of(order), site, order.job.uid, observer), board
+        return _run(order, site, observer, below(root, pod.CHECKPOINT_REQUEST)), board
 
 
 _IGNORED = "ignored, since the platform team has not allowed Secrets to name endpoints (stores.endpointsFromSecrets)"
 
 
-def _run_of(mode: Mode) -> Callable[[FineTuneJob, Site, str, RunObserver], RunResult]:
-    """What a mode does; imported here, so that a broken order is told within a second."""
-    if mode is Mode.VALIDATE:
+def _run(order: RunFile, site: Site, observer: RunObserver, request: Path) -> RunResult:
+    """Do what the order says; what it takes is imported here, so that a broken one is told within a second."""
+    job, uid = job_of(order), order.job.uid
+    if order.mode is Mode.VALIDATE:
         from finetune_trainer.validation import validate_job
 
-        return validate_job
+        return validate_job(job, site, uid, observer)
     from finetune_trainer.run import run_job
 
-    return run_job
+    return run_job(job, site, uid, observer, requested=CheckpointRequest(request))
 
 
 @contextmanager
@@ -99,5 +100,7 @@ def _served(order: RunFile, board: Board, port: int, log: PlainObserver) -> Iter
 
 def _failure_of(error: BaseException, order: RunFile | None, root: Path) -> JobFailure:
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted("stopped on request before the run was under way", hint="nothing was kept")
+        return Interrupted(
+            "stopped on request before the run was under way; nothing was lost", hint="run the job again"
+        )
     return redacted(as_failure(error), site_of(order, root))

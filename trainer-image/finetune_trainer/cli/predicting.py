@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from finetune_api.data import Columns
 from finetune_api.failures import OutputNotWritable, Problem, SpecInvalid
 from finetune_trainer.cli.quiet import quiet_libraries
 from finetune_trainer.cli.running import as_uri
@@ -27,12 +28,25 @@ def predict_command(model: str, rows: str, columns: dict[str, str], form: str, o
     if rows == _STDIN and sys.stdin.isatty():
         sys.stderr.write("reading texts from the terminal, one a line; Ctrl-D ends\n")
     quiet_libraries()
-    from finetune_trainer.prediction import predict_rows
+    from finetune_trainer.prediction.rows import predict_rows
     from finetune_trainer.storage import Site
 
     predictions = predict_rows(as_uri(model), rows if rows == _STDIN else as_uri(rows), Site(Path.cwd()), columns)
     with _target(output, predictions) as (stream, found):
         WRITERS[kind](found, stream)
+
+
+def columns_by_role(given: list[str]) -> dict[str, str]:
+    """The columns of `ROLE=COLUMN`. Raises `SpecInvalid` for anything else."""
+    by_alias = {str(field.alias): role for role, field in Columns.model_fields.items()}
+    columns = {}
+    for assignment in given:
+        role, equals, column = assignment.partition("=")
+        if not (equals and column and role in {**by_alias, **Columns.model_fields}):
+            message, hint = f"{assignment!r} is not ROLE=COLUMN", f"roles: {', '.join(by_alias)}"
+            raise SpecInvalid(Problem(message, "--column", hint))
+        columns[by_alias.get(role, role)] = column
+    return columns
 
 
 def _format(form: str, output: Path | None) -> str:

@@ -14,6 +14,7 @@ from finetune_api.outcome import EvaluationResult, Outcome, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.words import (
+    checkpoint_line,
     data_line,
     evaluation_line,
     headline_rows,
@@ -22,8 +23,9 @@ from finetune_trainer.cli.words import (
     outcome_line,
     place,
     predict_command_line,
+    resumed_line,
 )
-from finetune_trainer.observer import Advance, Tally
+from finetune_trainer.observer import Advance, Safe, Tally, Upload
 
 _STYLE = {
     Outcome.SUCCEEDED: "bold green",
@@ -41,6 +43,7 @@ class TerminalObserver:
         self._console = console
         self._bars: Bars | None = None
         self._training: TaskID | None = None
+        self._upload: Upload | None = None
 
     def phase(self, name: str) -> None:
         """Announce a phase."""
@@ -77,6 +80,16 @@ class TerminalObserver:
         """Say so if there were attempts before."""
         if attempt > 1:
             self.said(f"attempt {attempt} at this output")
+
+    def resumed(self, step: int, attempt: int) -> None:
+        """Say where training goes on."""
+        self._print(resumed_line(step, attempt))
+
+    def checkpointed(self, safe: Safe) -> None:
+        """Say what is safe."""
+        if safe.upload is not None and safe.upload != self._upload:
+            self._upload = safe.upload
+            self._print(checkpoint_line(safe.upload), "dim")
 
     def trained(self, progress: Progress, _tally: Tally) -> None:
         """Move the training bar."""

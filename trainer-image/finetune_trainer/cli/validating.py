@@ -41,15 +41,18 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
 def _check_data(loaded: LoadedJob) -> "DataReport":
     quiet_libraries()
     from finetune_trainer.agreement import check_agreement
-    from finetune_trainer.data import prepare
+    from finetune_trainer.data.old_skill import prepare_job
+    from finetune_trainer.data.rows_to_predict import check_rows
     from finetune_trainer.storage import Site
 
     def tell(text: str) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(f"{text}\n")
 
-    report = prepare(loaded.job.spec.data, site=Site(loaded.base), progress=tell).report
-    check_agreement(loaded.job.spec, report)
+    spec, site = loaded.job.spec, Site(loaded.base)
+    report = prepare_job(spec, site, tell).report
+    check_agreement(spec, report)
+    check_rows(spec, report.columns, site)
     return report
 
 
@@ -58,7 +61,7 @@ def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
     facts: dict[str, Any] = {
         "valid": True,
         "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "resolved": resolve(spec).model_dump(mode="json", by_alias=True),
+        "resolved": resolve(spec).model_dump(mode="json", by_alias=True, exclude_none=True),
         "data": report.model_dump(mode="json", by_alias=True) if report else None,
         "plan": None,
         "warnings": [*local_notes(loaded.job), *(report.warnings if report else [])],

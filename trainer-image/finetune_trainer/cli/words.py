@@ -6,11 +6,13 @@ from urllib.parse import unquote
 from finetune_api.outcome import EvaluationResult, GateResult, Outcome, Progress
 from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
+from finetune_trainer.observer import Upload
 
 HEADLINE = {
     "SingleLabel": ("accuracy", "f1Macro", "evalLoss", "calibrationError"),
     "MultiLabel": ("f1Micro", "f1Macro", "accuracy", "evalLoss"),
     "Regression": ("rootMeanSquaredError", "meanAbsoluteError", "r2", "spearman"),
+    "": ("evalLoss", "perplexity", "f1", "precision", "recall", "exactMatch", "rougeL", "tokenAccuracy", "bitsPerByte"),
 }
 """The few metrics that a terminal shows; the report has all."""
 
@@ -57,6 +59,24 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
         f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.2g} %)",
         f"{values}; {device}, {hardware.get('precision')}",
     ]
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: `980 bytes`, `12 MB`, `1.3 GB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.{1 if count < 10 * factor else 0}f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def resumed_line(step: int, attempt: int) -> str:
+    """Where training goes on."""
+    return f"going on from step {step} of attempt {attempt}"
+
+
+def checkpoint_line(upload: Upload) -> str:
+    """A checkpoint that is safe."""
+    return f"checkpoint step {upload.step} ({size(upload.size)}) committed"
 
 
 def progress_line(progress: Progress) -> str:

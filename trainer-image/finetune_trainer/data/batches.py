@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from finetune_trainer.data.course import Course, Rows
+
 _MEGABATCH = 50
 
 
@@ -28,6 +29,8 @@ class BatchPlan:
     seed: int
     pass_cost: int = 128
     """What a further forward and backward pass costs beside its tokens, in tokens."""
+    course: Course | None = None
+    """Which rows an epoch takes; None for every row once, shuffled."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -35,12 +38,14 @@ class BatchPlan:
         return -(-len(self.lengths) // self.batch_size)
 
     def epoch(self, number: int) -> list[Rows]:
-        """Batches of row indices of epoch `number` (from 0): every row once, the same at each call."""
+        """Batches of row indices of epoch `number` (from 0), the same at each call; every row once without a course."""
         rng = np.random.default_rng((self.seed, number))
-        order = rng.permutation(len(self.lengths))
+        rows = np.arange(len(self.lengths)) if self.course is None else self.course.rows(number)
+        if self.course is not None and self.course.is_ordered(number):
+            return self._cut(rows)
         batches = [
             batch
-            for mega in self._megabatches(order)
+            for mega in self._megabatches(rng.permutation(rows))
             for batch in self._cut(mega[np.argsort(-self.lengths[mega], kind="stable")])
         ]
         return [batches[index] for index in rng.permutation(len(batches))]

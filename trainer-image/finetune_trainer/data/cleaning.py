@@ -18,7 +18,7 @@ def clean_text(text: str, clean: Clean) -> str:
     """Apply the steps of `clean` in their order: HTML, white space, case."""
     if clean.strip_html and ("<" in text or "&" in text):
         text = strip_html(text)
-    if clean.collapse_whitespace:
+    if clean.collapse_whitespace is not False:
         text = _SPACES.sub(" ", text).strip()
     return text.lower() if clean.lowercase else text
 

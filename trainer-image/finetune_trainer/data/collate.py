@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finetune_trainer.data.batches import Rows
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokens import NOT_COUNTED, Tokens
 
 
 class RowSource(Protocol):
@@ -23,31 +23,71 @@ class RowSource(Protocol):
 
 
 class TokenRows:
-    """Tokenised texts, padded only to the longest of the batch, on the right."""
+    """Tokenised texts, padded only to the longest of the batch, on the right.
 
-    def __init__(self, tokens: Tokens, pad_id: int) -> None:
-        self._tokens, self._pad_id, self._lengths = tokens, pad_id, tokens.lengths
+    Texts to be written follow a decoder's first token, `start_id`; it may be None where there are none.
+    """
+
+    def __init__(self, tokens: Tokens, pad_id: int, start_id: int | None = None) -> None:
+        self._tokens, self._pad_id, self._start_id = tokens, pad_id, start_id
+        self._lengths = tokens.lengths if tokens.outputs is None else tokens.lengths + tokens.outputs.lengths
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Length of each row in tokens, [n]."""
+        """Length of each row in tokens, that of the text to be written included, [n]."""
         return self._lengths
 
     def collate(self, rows: Rows) -> dict[str, Tensor]:
-        """`input_ids` and `attention_mask` (and `token_type_ids` for pairs), each [rows, longest]."""
-        lengths = self._lengths[rows]
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        batch = {"input_ids": self._padded(self._tokens.ids, rows, mask, self._pad_id)}
+        """`input_ids`, `attention_mask`; `token_type_ids` and `labels` where there are some; each [rows, longest].
+
+        With texts to be written, `labels` are their tokens and `decoder_input_ids` the ones before, [rows, longest].
+        """
+        tokens = self._tokens
+        mask = _mask(tokens, rows)
+        batch = {"input_ids": _padded(tokens, tokens.ids, rows, mask, self._pad_id)}
         batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
-        if self._tokens.types is not None:
-            batch["token_type_ids"] = self._padded(self._tokens.types, rows, mask, 0)
+        if tokens.types is not None:
+            batch["token_type_ids"] = _padded(tokens, tokens.types, rows, mask, 0)
+        if tokens.labels is not None:
+            batch["labels"] = _padded(tokens, tokens.labels, rows, mask, NOT_COUNTED)
+        if tokens.outputs is not None:
+            batch |= self._outputs(tokens.outputs, rows)
         return batch
 
-    def _padded(self, values: NDArray[np.int32], rows: Rows, mask: NDArray[np.bool_], fill: int) -> Tensor:
-        padded = np.full(mask.shape, fill, np.int64)
-        starts, ends = self._tokens.offsets[rows], self._tokens.offsets[rows + 1]
-        padded[mask] = np.concatenate([values[start:end] for start, end in zip(starts, ends, strict=True)])
-        return torch.from_numpy(padded)
+    def _outputs(self, outputs: Tokens, rows: Rows) -> dict[str, Tensor]:
+        mask = _mask(outputs, rows)
+        before = _padded(outputs, outputs.ids, rows, mask, self._pad_id).roll(1, dims=1)
+        before[:, 0] = self._pad_id if self._start_id is None else self._start_id
+        return {"labels": _padded(outputs, outputs.ids, rows, mask, NOT_COUNTED), "decoder_input_ids": before}
+
+
+def _mask(tokens: Tokens, rows: Rows) -> NDArray[np.bool_]:
+    lengths = tokens.lengths[rows]
+    return np.arange(lengths.max()) < lengths[:, None]
+
+
+def _padded(tokens: Tokens, values: NDArray[np.int32], rows: Rows, mask: NDArray[np.bool_], fill: int) -> Tensor:
+    padded = np.full(mask.shape, fill, np.int64)
+    starts, ends = tokens.offsets[rows], tokens.offsets[rows + 1]
+    padded[mask] = np.concatenate([values[start:end] for start, end in zip(starts, ends, strict=True)])
+    return torch.from_numpy(padded)
+
+
+class SeveralTexts:
+    """Rows of so many texts each, which `texts` has one after the other."""
+
+    def __init__(self, texts: RowSource, a_row: int) -> None:
+        self._texts, self._a_row = texts, a_row
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """What a row takes in a batch of its own: the length of its longest text for each, [n]."""
+        longest: NDArray[np.int64] = self._texts.lengths.reshape(-1, self._a_row).max(axis=1)
+        return longest * self._a_row
+
+    def collate(self, rows: Rows) -> dict[str, Tensor]:
+        """The first texts of all rows, then the second ones, and so on: [texts a row * rows, ...]."""
+        return self._texts.collate(np.concatenate([rows * self._a_row + place for place in range(self._a_row)]))
 
 
 class FeatureRows:

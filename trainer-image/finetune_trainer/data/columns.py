@@ -5,7 +5,6 @@ from difflib import get_close_matches
 
 from pydantic.alias_generators import to_camel
 
-from finetune_api.data import Columns
 from finetune_api.failures import ColumnMissing, Problem
 from finetune_trainer.data.rows import shown
 
@@ -20,20 +19,24 @@ _SYNONYMS = {
         "label", "labels", "sentiment", "target", "class", "category", "categories", "intent", "topic", "y", "score",
         "rating", "stars", "tag", "tags", "type", "emotion", "polarity", "output", "toxic", "spam", "label_text",
     ),
+    "tokens": ("tokens", "words", "token", "word", "text", "sentence"),
+    "tags": ("tags", "ner_tags", "pos_tags", "chunk_tags", "labels", "label", "ner", "upos", "tag"),
+    "prompt": ("prompt", "instruction", "question", "query", "problem", "input", "text"),
+    "chosen": ("chosen", "preferred", "better", "best", "winner", "accepted", "positive", "response_chosen"),
+    "rejected": ("rejected", "dispreferred", "worse", "worst", "loser", "refused", "negative", "response_rejected"),
+    "completion": ("completion", "output", "response", "answer", "target", "solution"),
+    "messages": ("messages", "conversation", "conversations", "chat", "dialogue", "dialog", "turns"),
+    "input": ("input", "source", "document", "article", "text", "src", "source_text", "passage", "dialogue", "mr"),
+    "target": (
+        "target", "output", "answer", "summary", "response", "translation", "completion", "tgt", "target_text", "label",
+        "highlights", "ref", "title", "answers", "text",
+    ),
+    "question": ("question", "query", "prompt", "questions"),
+    "context": ("context", "passage", "paragraph", "document", "article", "text", "evidence", "background"),
     "group": ("group", "identity", "segment", "source", "language", "country"),
+    "difficulty": ("difficulty", "level", "grade", "hardness", "length", "rank"),
 }  # fmt: skip
 _CLOSE = 0.75
-
-
-def roles(columns: Columns, group_column: str = "") -> dict[str, str]:
-    """Column by role for sequence classification: text and label always, pair and group where they are named."""
-    wanted = {"text": columns.text or "text", "label": columns.label or "label"}
-    if columns.text_pair:
-        wanted["text_pair"] = columns.text_pair
-    group = group_column or columns.group
-    if group:
-        wanted["group"] = group
-    return wanted
 
 
 def check_columns(wanted: Mapping[str, str], found: Iterable[str], file: str) -> None:
@@ -43,7 +46,7 @@ def check_columns(wanted: Mapping[str, str], found: Iterable[str], file: str) ->
     if not missing:
         return
     free = [name for name in names if name not in wanted.values()]
-    better = {role: guess for role in missing if (guess := suggest(role, wanted[role], free))}
+    better = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
     hint = _yaml(better) if better else _no_guess(names)
     listed = ", ".join(shown(name, 30) for name in names[:20]) or "none"
     raise ColumnMissing(
@@ -56,6 +59,22 @@ def check_columns(wanted: Mapping[str, str], found: Iterable[str], file: str) ->
             for role in missing
         )
     )
+
+
+def _guesses(missing: list[str], wanted: Mapping[str, str], free: list[str]) -> dict[str, str]:
+    return {role: guess for role in missing if (guess := suggest(role, wanted[role], free))}
+
+
+def _parts_of_a_question(missing: list[str], wanted: Mapping[str, str], names: list[str]) -> dict[str, str]:
+    """Columns by role for a file that has a question and its context where an input was looked for."""
+    parts = {"question": "question", "context": "context"}
+    if "input" not in missing or not parts.keys() <= set(names):
+        return {}
+    free = [name for name in names if name not in parts]
+    return {
+        **parts,
+        **({"target": wanted["target"]} if "target" not in missing else _guesses(["target"], wanted, free)),
+    }
 
 
 def suggest(role: str, wanted: str, found: list[str]) -> str:

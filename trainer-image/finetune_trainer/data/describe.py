@@ -2,25 +2,27 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 from pydantic.alias_generators import to_camel
 
-from finetune_api.report import BadRow, DataReport, Place, SplitReport
+from finetune_api.report import BadRow, DataReport, Place, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.loading import Loaded
 from finetune_trainer.data.rows import Bad, at, shown
 from finetune_trainer.data.splits import SPLITS, TRAIN
+from finetune_trainer.data.tags import entity_counts, tag_warnings
 
 _EXAMPLES = 20
 _IMBALANCED = 10
 _FEW_ROWS = 8
 _FEW_HELD_OUT = 30
 _NAMED = 5
+_OFTEN = 4
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Findings:
     near_duplicates: int
     leaks: list[tuple[Place, Place]]
     conflicts: int
+    mixed: list[SourceReport] = field(default_factory=list)
 
     @property
     def bad(self) -> list[Bad]:
@@ -58,10 +61,11 @@ def describe(found: Findings) -> DataReport:
         leak_examples=found.leaks[:_EXAMPLES],
         conflicting_labels=found.conflicts,
         splits=splits,
-        imbalance=_imbalance(splits[TRAIN].labels),
+        imbalance=_imbalance(entity_counts(splits[TRAIN].labels) if found.space.has_tags else splits[TRAIN].labels),
         columns={to_camel(role): column for role, column in found.roles.items()},
-        problem_type=found.space.problem_type.value,
+        problem_type="" if found.space.problem_type is ProblemType.AUTO else found.space.problem_type.value,
         label_names=list(found.space.names),
+        sources=found.mixed,
         warnings=list(_warnings(found, splits)),
     )
 
@@ -71,7 +75,8 @@ def _split_report(rows: Labelled, space: LabelSpace) -> SplitReport:
         values = np.asarray(rows.labels, dtype=np.float64)
         numbers = {name: float(getattr(values, name)()) for name in ("mean", "std", "min", "max")}
         return SplitReport(rows=len(rows), numbers=numbers)
-    counts = Counter(name for names in rows.classes for name in names)
+    sets = rows.labels if space.has_tags else rows.classes
+    counts = Counter(name for names in sets if not isinstance(names, str | float) for name in names)
     return SplitReport(rows=len(rows), labels={name: counts[name] for name in space.names})
 
 
@@ -82,16 +87,28 @@ def _imbalance(labels: Mapping[str, int]) -> float | None:
 
 def _warnings(found: Findings, splits: Mapping[str, SplitReport]) -> Iterator[str]:
     yield from _about_rows(found)
-    yield from _about_labels(splits[TRAIN].labels)
+    yield from (tag_warnings if found.space.has_tags else _about_labels)(splits[TRAIN].labels)
+    yield from _about_sources(found.mixed)
     yield from _about_held_out(splits)
 
 
+def _about_sources(mixed: list[SourceReport]) -> Iterator[str]:
+    for source in mixed:
+        if not source.rows.get(TRAIN):
+            yield f"No training row comes from {source.name}: all were dropped, or are held out."
+        elif source.passes is not None and source.passes > _OFTEN:
+            times = f"{source.passes:.0f} times"
+            yield f"An epoch goes through the rows of {source.name} {times}: they may be learned by heart."
+
+
 def _about_rows(found: Findings) -> Iterator[str]:
+    writes = not {"label", "tags"} & found.roles.keys()
     if found.bad:
         kinds = ", ".join(f"{kind} ({n:,})" for kind, n in Counter(b.kind for b in found.bad).most_common(4))
         yield f"{_rows(len(found.bad))} left out: {kinds}."
     if found.dropped:
-        yield f"{_rows(found.dropped)} dropped from training because an earlier row has the same text and label."
+        same = "input and target" if writes else "text and label"
+        yield f"{_rows(found.dropped)} dropped from training because an earlier row has the same {same}."
     if found.leaks:
         place, source = found.leaks[0]
         yield (
@@ -100,7 +117,7 @@ def _about_rows(found: Findings) -> Iterator[str]:
         )
     if found.conflicts:
         texts = "text occurs" if found.conflicts == 1 else "texts occur"
-        yield f"{found.conflicts:,} {texts} with different labels."
+        yield f"{found.conflicts:,} {texts} with different {'targets' if writes else 'labels'}."
     unlabelled = sum(label == () for rows in found.splits.values() for label in rows.labels)
     if unlabelled:
         yield f"{_rows(unlabelled, verb='is')} without any label; they teach that none of the classes applies."

@@ -14,6 +14,9 @@ _ENDINGS = {
     ".json": DataFormat.JSON,
     ".parquet": DataFormat.PARQUET,
     ".pq": DataFormat.PARQUET,
+    ".conll": DataFormat.CONLL,
+    ".bio": DataFormat.CONLL,
+    ".iob2": DataFormat.CONLL,
 }
 _PACKED = (".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
 _SHEETS = (".xlsx", ".xls", ".ods")
@@ -54,4 +57,4 @@ def _advice(name: str, field: str) -> str:
         return "unpack it first, or pack it as .gz"
     if name.lower().endswith(_SHEETS):
         return "save the sheet as CSV (UTF-8)"
-    return f"set {field}.format: CSV, JSONL, JSON or Parquet"
+    return f"set {field}.format: CSV, JSONL, JSON, Parquet or CoNLL"

@@ -20,6 +20,12 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MOSTLY = 0.9
 
 
+class Passage(str):
+    """Text to be produced: a target that is of no class."""
+
+    __slots__ = ()
+
+
 @dataclass
 class UnusableLabel(ValueError):  # noqa: N818 -- a finding about a row, not a defect
     """A label that makes its row a bad row; `kind` groups findings of one sort."""

@@ -1,7 +1,7 @@
 """Records with their labels, and what can be found out by comparing them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.report import Place
-from finetune_trainer.data.label_cells import Label, UnusableLabel
-from finetune_trainer.data.labels import LabelReader, LabelSpace, targets
+from finetune_trainer.data.answers import Answers
+from finetune_trainer.data.label_cells import Label, Passage, UnusableLabel
+from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.near_duplicates import SIMILAR, near_duplicate_groups, piece_hashes, similarity
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.data.records import Record
+from finetune_trainer.data.records import Record, prefixed
 from finetune_trainer.data.rows import Bad
+from finetune_trainer.data.shapes import TargetReader
 from finetune_trainer.data.splits import draw_keys
 
 _COMPARED = 50
@@ -45,20 +47,29 @@ class Labelled:
     @property
     def identities(self) -> list[str]:
         """Content and label of each row: what makes it the row it is."""
-        return [dumps([content, label]) for content, label in zip(self.contents, self.labels, strict=True)]
+        rows = zip(self.records, self.labels, strict=True)
+        return [dumps([record.content, label, *_prefix(record)]) for record, label in rows]
 
     @property
     def classes(self) -> list[frozenset[str]]:
         """Classes of each row; none for numbers."""
-        return [
-            frozenset(label) if isinstance(label, tuple) else frozenset({label} if isinstance(label, str) else ())
-            for label in self.labels
-        ]
+        return [_classes(label) for label in self.labels]
 
     @property
     def places(self) -> list[Place]:
         """Where each row came from."""
         return [record.place for record in self.records]
+
+
+def _prefix(record: Record) -> list[str]:
+    """The prefix where there is one, so that rows without any are what they always were."""
+    return [record.prefix] if record.prefix else []
+
+
+def _classes(label: Label) -> frozenset[str]:
+    if isinstance(label, tuple):
+        return frozenset(label)
+    return frozenset({label} if isinstance(label, str) and not isinstance(label, Passage) else ())
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ class Grouped:
         return Grouped(self.rows.pick(rows), self.groups[rows])
 
 
-def with_labels(records: Sequence[Record], reader: LabelReader) -> tuple[Labelled, list[Bad]]:
+def with_labels(records: Sequence[Record], reader: TargetReader) -> tuple[Labelled, list[Bad]]:
     """Read the label of each record; those without a usable one come out as bad rows."""
     kept, labels, bad = [], [], []
     for record in records:
@@ -89,19 +100,25 @@ def with_labels(records: Sequence[Record], reader: LabelReader) -> tuple[Labelle
 
 def first_of_each(rows: Labelled) -> list[int]:
     """Indices of the rows whose text and label no earlier row has."""
-    first: dict[tuple[str, str | None, Label], int] = {}
+    first: dict[tuple[str, str, str | None, Label], int] = {}
     for index, (record, label) in enumerate(zip(rows.records, rows.labels, strict=True)):
-        first.setdefault((record.text, record.pair, label), index)
+        first.setdefault((record.prefix, record.text, record.pair, label), index)
     return list(first.values())
 
 
 def conflicts(parts: Iterable[Labelled]) -> int:
-    """How many texts occur with more than one label."""
-    labels: dict[str, set[Label]] = defaultdict(set)
+    """How many texts occur with more than one label; of two answers, how many pairs both ways round."""
+    labels: dict[str, set[Hashable]] = defaultdict(set)
     for rows in parts:
-        for content, label in zip(rows.contents, rows.labels, strict=True):
-            labels[content].add(frozenset(label) if isinstance(label, tuple) else label)  # type: ignore[arg-type]  # only compared
+        for record, label in zip(rows.records, rows.labels, strict=True):
+            asked = _asked(record.prefix + record.content, label)
+            labels[asked].add(frozenset(label) if isinstance(label, tuple) else label)
     return sum(len(found) > 1 for found in labels.values())
+
+
+def _asked(content: str, label: Label) -> str:
+    """What a label is the answer to: the text, and for two answers also which these are."""
+    return dumps([content, *label.both]) if isinstance(label, Answers) else content
 
 
 def grouped(parts: dict[str, Labelled]) -> dict[str, Grouped]:
@@ -143,7 +160,18 @@ def examples(rows: Labelled, space: LabelSpace) -> Examples:
     records = rows.records
     pairs = [record.pair or "" for record in records] if records and records[0].pair is not None else None
     groups = [record.group or "" for record in records] if records and records[0].group is not None else None
-    return Examples([r.text for r in records], pairs, targets(space, rows.labels), rows.places, groups)
+    return Examples(
+        texts=[record.prefix + record.text for record in records],
+        pairs=pairs,
+        labels=rows.labels,
+        space=space,
+        places=rows.places,
+        groups=groups,
+        words=[record.words for record in records],
+        turns=[prefixed(record.turns, record.prefix) for record in records],
+        sources=[record.source for record in records],
+        difficulties=[record.difficulty for record in records],
+    )
 
 
 def digest(splits: dict[str, Labelled]) -> str:
@@ -151,6 +179,6 @@ def digest(splits: dict[str, Labelled]) -> str:
     summed = sha256()
     for name, rows in splits.items():
         for record, label in zip(rows.records, rows.labels, strict=True):
-            summed.update(dumps([name, record.text, record.pair, label]).encode())
+            summed.update(dumps([name, record.text, record.pair, label, *_prefix(record)]).encode())
             summed.update(b"\n")
     return summed.hexdigest()

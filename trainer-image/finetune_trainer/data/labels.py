@@ -41,6 +41,15 @@ class LabelSpace:
         """Outputs of the model: one a class, or one for a number."""
         return len(self.names) if self.names else 1
 
+    @property
+    def has_tags(self) -> bool:
+        """Whether the names are tags of words, so that each row has as many as words."""
+        return bool(self.names) and self.problem_type is ProblemType.AUTO
+
+
+NO_LABELS = LabelSpace(ProblemType.AUTO)
+"""Where text is learned from or produced: there is nothing to tell apart."""
+
 
 class LabelReader:
     """Reads label cells of one problem type, with the names that the spec may give."""

@@ -1,13 +1,16 @@
 """Reads all sources of one place (train, validation or test) into records, and keeps count of what can't be used."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
-from finetune_api.data import Clean, DataSource
+from finetune_api.data import DataSource
 from finetune_trainer.data.columns import check_columns
-from finetune_trainer.data.records import Record, to_record
-from finetune_trainer.data.rows import Bad
+from finetune_trainer.data.difficulty import rated
+from finetune_trainer.data.records import Record
+from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.shapes import Shape
 from finetune_trainer.data.sources import read_rows
+from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, sources_path
 from finetune_trainer.storage import Site
 
 Progress = Callable[[str], None]
@@ -26,6 +29,8 @@ class Loaded:
     files: dict[str, dict[str, None]] = field(default_factory=dict)
     """File names in the order of reading, each with the columns seen in it, also in order."""
     rows_read: int = 0
+    read_of: list[int] = field(default_factory=list)
+    """Rows read of each source."""
 
     def note_bad(self, rows: Sequence[Bad]) -> None:
         """Add rows that turned out to be bad later, and keep all in the order of files and lines."""
@@ -38,9 +43,19 @@ class Reading:
     """What reading needs to know, the same for all places."""
 
     site: Site
-    roles: Mapping[str, str]
-    clean: Clean
+    shape: Shape
     progress: Progress = lambda _: None
+    difficulty: str = ""
+    """Column that says how hard a training row is; empty for none."""
+
+    def column_of_difficulty(self, place: str) -> str:
+        """The same for the rows of a place."""
+        return self.difficulty if place == TRAIN else ""
+
+    def wanted(self, place: str) -> dict[str, str]:
+        """Column by role, for the columns that every row must have; known once the shape has seen a row."""
+        column = self.column_of_difficulty(place)
+        return {**self.shape.roles, **({"difficulty": column} if column else {})}
 
 
 def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
@@ -48,14 +63,17 @@ def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
     loaded = Loaded(place, sources)
     for number, source in enumerate(sources):
         how.progress(f"reading {source.uri}")
-        _load_source(loaded, source, f"spec.data.{place}[{number}]", how)
+        before = loaded.rows_read
+        _load_source(loaded, number, f"{sources_path(place)}[{number}]", how)
+        loaded.read_of.append(loaded.rows_read - before)
     return loaded
 
 
-def _load_source(loaded: Loaded, source: DataSource, path: str, how: Reading) -> None:
-    rows = read_rows(source, how.site, place=loaded.place, field=path)
+def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
+    source, column = loaded.sources[number], how.column_of_difficulty(loaded.place)
+    split = TEST if loaded.place == OLD_SKILL else loaded.place
     names: list[str] = []
-    for row in rows:
+    for row in read_rows(source, how.site, place=split, field=path):
         loaded.rows_read += 1
         if row.place.file not in loaded.files:
             names.append(row.place.file)
@@ -65,12 +83,25 @@ def _load_source(loaded: Loaded, source: DataSource, path: str, how: Reading) ->
             continue
         if not row.values.keys() <= columns.keys():
             columns.update(dict.fromkeys(row.values))
-        result = to_record(row, how.roles, how.clean)
-        (loaded.bad if isinstance(result, Bad) else loaded.records).append(result)  # type: ignore[arg-type]  # each to its list
+        result = _record(row, how.shape, column)
+        if isinstance(result, Bad):
+            loaded.bad.append(result)
+        else:
+            loaded.records.append(_marked(result, number, source))
         if loaded.rows_read == _ENOUGH:
-            check_columns(how.roles, columns, row.place.file)
+            check_columns(how.wanted(loaded.place), columns, row.place.file)
         if loaded.rows_read % _TELL_EVERY == 0:
             how.progress(f"{loaded.rows_read:,} rows read")
     for name in names:
         if loaded.files[name]:
-            check_columns(how.roles, loaded.files[name], name)
+            check_columns(how.wanted(loaded.place), loaded.files[name], name)
+
+
+def _record(row: Row, shape: Shape, difficulty: str) -> Record | Bad:
+    record = shape.record(row)
+    return rated(record, row, difficulty) if difficulty and not isinstance(record, Bad) else record
+
+
+def _marked(record: Record, number: int, source: DataSource) -> Record:
+    """The record with what it has from its source."""
+    return replace(record, source=number, prefix=source.prefix) if number or source.prefix else record

@@ -1,33 +1,59 @@
 """What `prepare` hands on: rows ready for the tokenizer."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.report import DataReport, Place
-from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.label_cells import Label
+from finetune_trainer.data.labels import LabelSpace, targets
+from finetune_trainer.data.records import Turn
 
 Targets = NDArray[np.int64] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of one split, in the order of their files.
-
-    `targets` are class numbers (int64 [n], SingleLabel), zeros and ones (float32 [n, k], MultiLabel) or numbers
-    (float32 [n], Regression). `pairs` and `groups` are None where the job names no such column.
-    """
+    """The rows of one split, in the order of their files. `pairs` and `groups` are None without such a column."""
 
     texts: list[str]
     pairs: list[str] | None
-    targets: Targets
+    labels: list[Label]
+    """What is to be learned from each row: classes, a number, tags of words, or a text."""
+    space: LabelSpace
     places: list[Place]
     groups: list[str] | None = None
+    words: Sequence[tuple[str, ...]] = ()
+    """The input as words (token classification), else empty tuples."""
+    turns: Sequence[tuple[Turn, ...]] = ()
+    """The input as a chat, else empty tuples."""
+    sources: Sequence[int] = ()
+    """Number of each row's source among those of its place."""
+    difficulties: Sequence[float] = ()
+    """How hard each row is; zeros where the job names no column for it."""
+
+    @cached_property
+    def targets(self) -> Targets:
+        """Class numbers (int64 [n], SingleLabel), zeros and ones (float32 [n, k], MultiLabel) or numbers (float32 [n]).
+
+        Only where there are labels of rows.
+        """
+        return targets(self.space, self.labels)
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.texts)
+
+    def pick(self, rows: Iterable[int]) -> "Examples":
+        """The rows at these indices, in this order."""
+        chosen = list(rows)
+        columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "space"}
+        picked: dict[str, Any] = {name: [cells[row] for row in chosen] for name, cells in columns.items() if cells}
+        return replace(self, **picked)
 
 
 @dataclass(frozen=True)
@@ -38,3 +64,9 @@ class Prepared:
     labels: LabelSpace
     report: DataReport
     digest: str
+    old_skill: "Prepared | None" = None
+    """Rows of a skill that must not be forgotten, as the split `retention`."""
+
+    def part(self, split: str, rows: Iterable[int]) -> "Prepared":
+        """The same with only these rows of a split."""
+        return replace(self, splits={**self.splits, split: self.splits[split].pick(rows)})

@@ -1,6 +1,5 @@
-"""From raw rows to records: the cells of the roles, cleaned, or a reason why not."""
+"""What every row becomes, whatever the task: its content, what is to be learned from it, and where it is."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finetune_api.data import Clean
@@ -9,16 +8,30 @@ from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import is_absent
 from finetune_trainer.data.rows import Bad, Row, shown
 
+Turn = tuple[str, str]
+"""A turn of a chat: role and content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """A row by its roles. `label` is the raw cell; `pair` and `group` are None where the job names no such column."""
 
     text: str
+    """What is compared to find duplicates: the input as one text."""
     pair: str | None
     label: object
     group: str | None
     place: Place
+    words: tuple[str, ...] = ()
+    """The input as words (token classification)."""
+    turns: tuple[Turn, ...] = ()
+    """The input as a chat (causal language models)."""
+    source: int = 0
+    """Number of the source among those of its place."""
+    prefix: str = ""
+    """What the source puts in front of the input. Left out of comparisons for likeness, which it would only blur."""
+    difficulty: float = 0.0
+    """How hard the row is, where the job names a column for it."""
 
     @property
     def content(self) -> str:
@@ -26,22 +39,7 @@ class Record:
         return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
 
-def to_record(row: Row, roles: Mapping[str, str], clean: Clean) -> Record | Bad:
-    """Pick the cells of `roles` from a row and clean its texts."""
-    texts: dict[str, str] = {}
-    for role in ("text", "text_pair"):
-        if role in roles:
-            text = cell_text(row, roles[role], clean)
-            if isinstance(text, Bad):
-                return text
-            texts[role] = text
-    if roles["label"] not in row.values:
-        return Bad(row.place, "no label")
-    group = str(row.values.get(roles["group"], "")) if "group" in roles else None
-    return Record(texts["text"], texts.get("text_pair"), row.values[roles["label"]], group, row.place)
-
-
-def cell_text(row: Row, column: str, clean: Clean) -> str | Bad:
+def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False) -> str | Bad:
     """The cleaned text of one cell, or why there is none. Prediction reads its input with this too."""
     cell = row.values.get(column)
     if isinstance(cell, (dict, list, tuple, bytes)):
@@ -51,10 +49,23 @@ def cell_text(row: Row, column: str, clean: Clean) -> str | Bad:
     if "\0" in cell:
         return Bad(row.place, f"{column} holds a NUL character")
     text = clean_text(cell, clean)
-    if not text.strip():
+    if not text.strip() and not may_be_empty:
         return Bad(row.place, f"{column} is empty")
     try:
         text.encode()
     except UnicodeEncodeError:
         return Bad(row.place, f"{column} holds broken Unicode", "half of a surrogate pair")
     return text
+
+
+def group_of(row: Row, roles: dict[str, str]) -> str | None:
+    """The group of a row; None where the job names no such column."""
+    return str(row.values.get(roles["group"], "")) if "group" in roles else None
+
+
+def prefixed(turns: tuple[Turn, ...], prefix: str) -> tuple[Turn, ...]:
+    """A chat with the prefix in front of the first thing that the user says, or of its very beginning."""
+    if not prefix or not turns:
+        return turns
+    first = next((number for number, (role, _) in enumerate(turns) if role == "user"), 0)
+    return (*turns[:first], (turns[first][0], prefix + turns[first][1]), *turns[first + 1 :])

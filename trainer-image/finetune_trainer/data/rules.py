@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from finetune_api.failures import DataEmpty, Problem, TooManyBadRows
 from finetune_trainer.data.rows import Bad, at
-from finetune_trainer.data.splits import TRAIN
+from finetune_trainer.data.splits import TRAIN, sources_path
 
 _LISTED = 20
 _ADVICE = {  # by the kind of the most frequent bad rows
@@ -28,7 +28,7 @@ def check_bad_rows(place: str, bad: Sequence[Bad], rows_read: int, allowed: floa
     advice = _ADVICE.get(frequent[0][0], "correct them")
     summary = Problem(
         f"{len(bad):,} of {rows_read:,} rows can't be used ({len(bad) / rows_read:.1%}): {kinds}",
-        f"spec.data.{place}",
+        sources_path(place),
         f"{advice}; or raise spec.data.maxBadRowRatio above {allowed:g}; the first of them follow",
     )
     raise TooManyBadRows(summary, *(Problem(b.reason, at(b.place)) for b in bad[:_LISTED]))
@@ -36,7 +36,7 @@ def check_bad_rows(place: str, bad: Sequence[Bad], rows_read: int, allowed: floa
 
 def check_not_empty(place: str, rows: int, rows_read: int, uris: Sequence[str]) -> None:
     """Raise `DataEmpty` for a place without a usable row, and for a single row to train on."""
-    where = uris[0] if len(uris) == 1 else f"spec.data.{place}"
+    where = uris[0] if len(uris) == 1 else sources_path(place)
     if rows_read == 0:
         raise DataEmpty("there are no rows", where=where, hint="the file is empty, or has a header line and no rows")
     if rows == 0:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from finetune_api.data import DataFormat, DataSource
 from finetune_api.failures import DataNotFound
+from finetune_trainer.data.conll_rows import read_conll
 from finetune_trainer.data.csv_rows import read_csv
 from finetune_trainer.data.files import DataFile, data_file, known_format
 from finetune_trainer.data.json_rows import read_json, read_jsonl
@@ -35,6 +36,7 @@ _READERS: dict[DataFormat, Callable[[DataFile], Iterator[Row | Bad]]] = {
     DataFormat.JSONL: read_jsonl,
     DataFormat.JSON: read_json,
     DataFormat.PARQUET: read_parquet,
+    DataFormat.CONLL: read_conll,
 }
 
 
@@ -101,7 +103,7 @@ def _known_files(folder: Folder, source: DataSource) -> list[str]:
         raise DataNotFound(
             f"no data file below {folder.uri()}",
             where=source.uri,
-            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet, also with .gz",
+            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .bio .iob2, also with .gz",
         )
     return known
 

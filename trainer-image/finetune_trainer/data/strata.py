@@ -16,10 +16,11 @@ _ROWS_A_BIN = 20
 def strata(problem_type: ProblemType, labels: Sequence[Label], *, stratify: bool) -> NDArray[np.int64]:
     """Give each row the number of its stratum [n].
 
-    That is its class; for numbers, the tenth of all rows it falls in (wider bins for few rows); for label sets, the
-    set's rarest label, since the split of the frequent ones follows by itself.
+    That is its class; for numbers, the tenth of all rows it falls in (wider bins for few rows); for label sets and tags
+    of words, the row's rarest one, since the split of the frequent ones follows by itself.
     """
-    if not stratify:
+    are_sets = any(isinstance(label, tuple) for label in labels)
+    if not stratify or (problem_type is ProblemType.AUTO and not are_sets):
         return np.zeros(len(labels), dtype=np.int64)
     if problem_type is ProblemType.REGRESSION:
         return _quantiles(np.asarray(labels, dtype=np.float64))

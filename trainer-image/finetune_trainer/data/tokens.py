@@ -1,11 +1,11 @@
 """Tokenised texts as two flat arrays, cached by content so that no restart tokenises twice."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,7 +17,9 @@ from finetune_trainer.cache import keep
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_LAYOUT = "tokens/v1"
+NOT_COUNTED = -100
+"""Label of a token that no loss looks at, as in PyTorch and transformers."""
+_LAYOUT = "tokens/v2"
 _CHUNK = 2_000
 
 
@@ -25,18 +27,31 @@ _CHUNK = 2_000
 class Tokens:
     """Token ids of n texts, ragged: text i is `ids[offsets[i]:offsets[i + 1]]`.
 
-    `types` holds the segment ids in the same layout where the tokenizer makes them for pairs, else None;
-    `full_lengths` [n] are the lengths before truncation.
+    `full_lengths` [n] are the lengths before truncation. In the layout of `ids`, `types` holds the segment ids where
+    the tokenizer makes them for pairs, and `labels` what each token is to be, `NOT_COUNTED` where nothing.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     full_lengths: NDArray[np.int32]
     types: NDArray[np.int32] | None = None
+    labels: NDArray[np.int32] | None = None
+    outputs: "Tokens | None" = None
+    """The text to be produced for each text (sequence to sequence)."""
+    texts_a_row: int = 1
+    """How many texts, one after the other, make a row of the data: two where answers are compared."""
+    sources: NDArray[np.int64] | None = None
+    """Number of each row's source, where that is known; not stored."""
 
     def __len__(self) -> int:
         """Number of texts."""
         return len(self.offsets) - 1
+
+    @property
+    def counted(self) -> NDArray[np.int64]:
+        """Number of tokens of each text that have a label, [n]."""
+        labels = np.zeros(len(self.ids), np.int64) if self.labels is None else (self.labels != NOT_COUNTED)
+        return np.diff(np.concatenate([[0], np.cumsum(labels)])[self.offsets])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -58,14 +73,39 @@ def tokenise(
     Equal content, tokenizer and length give the same file below `cache`, written once. `advance` is told the
     number of rows done.
     """
-    file = cache / f"{_key(texts, pairs, tokenizer, max_length)}.npz" if cache else None
-    if file and (stored := _read(file)):
-        advance(len(texts))
+    key = content_key(tokenizer, (max_length,), texts, pairs or ())
+    return cached(key, cache, len(texts), advance, lambda: _tokenise(texts, pairs, tokenizer, max_length, advance))
+
+
+def cached(
+    key: str, cache: Path | None, rows: int, advance: Callable[[int], None], make: Callable[[], Tokens]
+) -> Tokens:
+    """The tokens that are stored under `key` below `cache`, else what `make` makes, which is stored then.
+
+    `make` tells `advance` by itself how many of the `rows` are done.
+    """
+    if cache is None:
+        return make()
+    file = cache / f"{key}.npz"
+    stored = _read(file)
+    if stored is not None:
+        advance(rows)
         return stored
-    tokens = _tokenise(texts, pairs, tokenizer, max_length, advance)
-    if file:
-        keep(file, partial(_write, tokens))
+    tokens = make()
+    keep(file, partial(_write, tokens))
     return tokens
+
+
+def join(parts: Sequence[Tokens]) -> Tokens:
+    """Texts of several parts, which have the same columns, one part after the other."""
+    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts[:-1], strict=True)]
+    columns = {name: [getattr(part, name) for part in parts] for name in ("ids", "full_lengths", "types", "labels")}
+    joined: dict[str, Any] = {name: np.concatenate(arrays) for name, arrays in columns.items() if arrays[0] is not None}
+    outputs = [part.outputs for part in parts if part.outputs is not None]
+    return replace(
+        parts[0], **joined, offsets=np.concatenate([*offsets, starts[-1:]]), outputs=join(outputs) if outputs else None
+    )
 
 
 def describe_lengths(tokens: Tokens, limit: int) -> Lengths:
@@ -130,14 +170,13 @@ def _full_lengths(
     return lengths
 
 
-def _key(
-    texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: "PreTrainedTokenizerBase", max_length: int
-) -> str:
+def content_key(tokenizer: "PreTrainedTokenizerBase", settings: tuple[object, ...], *columns: Sequence[str]) -> str:
+    """Digest of what tokens depend on: the tokenizer, how it is used (`settings`), and the texts of all columns."""
     # The padding state changes with use and says nothing of the ids, so it stays out of the key.
-    settings = (_LAYOUT, max_length, tokenizer.truncation_side, type(tokenizer).__name__, tokenizer.model_input_names)
-    digest = hashlib.sha256(repr((*settings, tokenizer.pad_token_id)).encode())
+    used = (_LAYOUT, *settings, tokenizer.truncation_side, type(tokenizer).__name__, tokenizer.model_input_names)
+    digest = hashlib.sha256(repr((*used, tokenizer.pad_token_id)).encode())
     digest.update(_tokenizer_state(tokenizer))
-    for column in (texts, pairs or ()):
+    for column in columns:
         digest.update(len(column).to_bytes(8, "little"))
         for text in column:
             encoded = text.encode()
@@ -160,13 +199,28 @@ def _read(file: Path) -> Tokens | None:
     """Read tokens from the cache; None where they are not there or broken."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            types = stored["types"]
-            return Tokens(stored["ids"], stored["offsets"], stored["full_lengths"], types if len(types) else None)
+            return _unpacked(stored, "")
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
 
 
 def _write(tokens: Tokens, file: Path) -> None:
-    types = tokens.types if tokens.types is not None else np.zeros(0, np.int32)
     with file.open("wb") as stream:
-        np.savez(stream, ids=tokens.ids, offsets=tokens.offsets, full_lengths=tokens.full_lengths, types=types)
+        np.savez(stream, **_packed(tokens, ""))
+
+
+_OUTPUTS = "outputs."
+
+
+def _packed(tokens: Tokens, prefix: str) -> dict[str, Any]:
+    arrays = {name: getattr(tokens, name) for name in ("ids", "offsets", "full_lengths", "types", "labels")}
+    packed = {f"{prefix}{name}": array for name, array in arrays.items() if array is not None}
+    return packed if tokens.outputs is None else packed | _packed(tokens.outputs, _OUTPUTS)
+
+
+def _unpacked(stored: Mapping[str, Any], prefix: str) -> Tokens:
+    ids, offsets, lengths = (stored[f"{prefix}{name}"] for name in ("ids", "offsets", "full_lengths"))
+    types, labels = (stored.get(f"{prefix}{name}") for name in ("types", "labels"))
+    has_outputs = not prefix and f"{_OUTPUTS}ids" in stored
+    outputs = _unpacked(stored, _OUTPUTS) if has_outputs else None
+    return Tokens(ids, offsets, lengths, types, labels, outputs)

@@ -10,9 +10,10 @@ from finetune_api.report import Details, Place, Sample
 from finetune_api.tasks import ProblemType
 from finetune_trainer.evaluation.calibration import decisions, reliability
 from finetune_trainer.evaluation.classification import class_rows
+from finetune_trainer.evaluation.label_noise import suspect_rows
 from finetune_trainer.evaluation.scores import Array, Scored, predictions
 
-WORST, SAMPLES, SCATTER = 20, 20, 500
+WORST, SAMPLES, SCATTER, SUSPECTS = 20, 20, 500, 50
 TEXT_LENGTH = 400
 
 
@@ -25,7 +26,9 @@ class Inputs:
     places: Sequence[Place] = ()
 
 
-def describe(scored: Scored, inputs: Inputs, baseline_logits: Array | None = None, seed: int = 0) -> Details:
+def describe(
+    scored: Scored, inputs: Inputs, baseline_logits: Array | None = None, seed: int = 0, *, held_out: bool = True
+) -> Details:
     """Build the details of one model on one split.
 
     Args:
@@ -33,6 +36,7 @@ def describe(scored: Scored, inputs: Inputs, baseline_logits: Array | None = Non
         inputs: The rows behind them, in the same order.
         baseline_logits: The untouched model's logits for the same rows, or None.
         seed: Decides which rows are drawn as samples.
+        held_out: Whether the model has not learned these rows, so that its doubts about their labels say something.
     """
     random = np.random.default_rng(seed)
     build = _SampleBuilder(scored, inputs, baseline_logits)
@@ -45,7 +49,10 @@ def describe(scored: Scored, inputs: Inputs, baseline_logits: Array | None = Non
         rows = np.sort(drawn[:SCATTER])
         points = zip(scored.truth[rows], scored.predictions[rows], strict=True)
         return details.model_copy(update={"scatter": [(float(true), float(guess)) for true, guess in points]})
+    suspects = suspect_rows(scored) if held_out else np.empty(0, np.int64)
     figures = {
+        "suspects": [build(row) for row in suspects[:SUSPECTS]],
+        "suspect_rows": len(suspects),
         "confusion": _confusion(scored),
         "classes": class_rows(scored),
         "reliability": reliability(*decisions(scored)),

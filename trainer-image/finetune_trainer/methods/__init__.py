@@ -1,11 +1,11 @@
-"""How the weights change: one module a method, each of which turns a model into something the loop can train."""
+"""How the weights change: one function a method, each of which turns a model into something the loop can train."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_api.tasks import MethodType
-from finetune_trainer.methods import feature_extraction, full, lora
+from finetune_trainer.methods import bottleneck, feature_extraction, full, ia3, lora, prompts, qlora
 from finetune_trainer.methods.adapted import Adapted
 
 if TYPE_CHECKING:
@@ -18,9 +18,16 @@ Adapt = Callable[["PreTrainedModel", "ModelFiles", "Method", Path], Adapted]
 
 METHODS: dict[MethodType, Adapt] = {
     MethodType.FULL: full.adapt,
-    MethodType.LORA: lora.adapt,
     MethodType.FEATURE_EXTRACTION: feature_extraction.adapt,
+    MethodType.LORA: lora.adapt,
+    MethodType.QLORA: qlora.adapt,
+    MethodType.DORA: lora.adapt_dora,
+    MethodType.IA3: ia3.adapt,
+    MethodType.PREFIX_TUNING: prompts.adapt_prefix,
+    MethodType.PROMPT_TUNING: prompts.adapt_prompt,
+    MethodType.P_TUNING: prompts.adapt_p_tuning,
+    MethodType.BOTTLENECK_ADAPTER: bottleneck.adapt,
 }
-"""The methods that are built; the keys agree with `finetune_api.tasks.BUILT`."""
+"""All methods; which of them a task can use says `finetune_api.tasks.BUILT`."""
 
 __all__ = ["METHODS", "Adapted"]

@@ -1,14 +1,24 @@
 """What every method makes of a model."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from finetune_trainer.data.collate import RowSource, TokenRows
 from finetune_trainer.data.tokens import Tokens
 from finetune_trainer.observer import Advance
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+def everywhere_alike(_name: str) -> float:
+    """The factor on the learning rate of every parameter, unless the method has another."""
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -28,15 +38,22 @@ class Adapted:
     """Writes the trained weights into a folder, in the layout of transformers or PEFT."""
 
     merge: Callable[[Path], None] | None = None
-    """Writes base and adapter as one model; None where there is no adapter."""
+    """Writes base and adapter as one model; None where there is no adapter, or none that can be merged."""
+
+    untouched: Callable[[], AbstractContextManager[object]] = nullcontext
+    """A block in which `model` is the base as it came, before training."""
+
+    rate_factor: Callable[[str], float] = everywhere_alike
+    """Factor on the learning rate of a parameter, by its name."""
 
 
-def token_rows(pad_id: int) -> Callable[[Tokens, Advance], RowSource]:
-    """Rows for methods that run the whole model in every step."""
+def token_rows(config: "PretrainedConfig") -> Callable[[Tokens, Advance], RowSource]:
+    """Rows for methods that run the whole model in every step; `config` is the model's."""
+    pad_id, start_id = config.pad_token_id, getattr(config, "decoder_start_token_id", None)
 
     def rows(tokens: Tokens, advance: Advance) -> RowSource:
         advance(len(tokens))
-        return TokenRows(tokens, pad_id)
+        return TokenRows(tokens, pad_id, start_id)
 
     return rows
 

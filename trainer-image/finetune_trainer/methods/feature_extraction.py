@@ -17,10 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from finetune_api.failures import ModelUnsuitable
+from finetune_api.inference import INFERENCE_NAME
 from finetune_api.method import FeatureExtraction, Pooling
 from finetune_trainer.cache import keep
-from finetune_trainer.data.batches import Rows, cut_by_tokens
+from finetune_trainer.data.batches import cut_by_tokens
 from finetune_trainer.data.collate import FeatureRows, TokenRows
+from finetune_trainer.data.course import Rows
 from finetune_trainer.data.tokens import Tokens
 from finetune_trainer.methods.adapted import Adapted, count_parameters
 from finetune_trainer.methods.head_only import HeadOnly, find_position
@@ -106,7 +108,7 @@ def _read(file: Path) -> Tensor | None:
 
 def _pool(model: "PreTrainedModel", files: "ModelFiles", wanted: Pooling) -> Pooling:
     """Add mean pooling where it is wanted, or can be had and is not ruled out; returns `HEAD` or `MEAN`."""
-    if wanted is Pooling.HEAD or (wanted is Pooling.AUTO and declares_first_token(files.folder)):
+    if wanted is Pooling.HEAD or (wanted is Pooling.AUTO and _keeps_position(files)):
         return Pooling.HEAD
     if can_pool_mean(model):
         add_mean_pooling(model)
@@ -115,6 +117,11 @@ def _pool(model: "PreTrainedModel", files: "ModelFiles", wanted: Pooling) -> Poo
         return Pooling.HEAD
     message = f"mean pooling can't be built for models of type {model.config.model_type}"
     raise ModelUnsuitable(message, where="spec.method.featureExtraction.pooling", hint="use Auto or Head")
+
+
+def _keeps_position(files: "ModelFiles") -> bool:
+    """Whether the first token stands for the text already: so the model says, or so it was tuned before."""
+    return declares_first_token(files.folder) or (files.folder / INFERENCE_NAME).is_file()
 
 
 def _save(head: HeadOnly, folder: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune_api.failures import ModelUnsuitable
-from finetune_trainer.models.anatomy import pooler
+from finetune_trainer.models.anatomy import outspoken, pooler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -92,11 +92,12 @@ def find_position(head: HeadOnly) -> Callable[[Tensor, int], Tensor]:
     hidden = torch.randn(*mask.shape, width, generator=torch.Generator().manual_seed(0)).to(device)
     head.eval()
     try:
-        expected = head.after(hidden, ids, mask.long()).logits
-        for look in (_first, _last):
-            features = hidden[torch.arange(len(ids), device=device), look(ids, pad_id)]
-            if torch.allclose(head(features=features).logits, expected, atol=1e-4, rtol=1e-3):
-                return look
+        with outspoken(head):
+            expected = head.after(hidden, ids, mask.long()).logits
+            for look in (_first, _last):
+                features = hidden[torch.arange(len(ids), device=device), look(ids, pad_id)]
+                if torch.allclose(head(features=features).logits, expected, atol=1e-4, rtol=1e-3):
+                    return look
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise _unsuitable(head, f"can't be fed by stored vectors ({type(error).__name__}: {error})") from error
     raise _unsuitable(head, "looks at more than one position")

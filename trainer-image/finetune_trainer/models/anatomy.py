@@ -1,13 +1,19 @@
 """What is what in a classification model of transformers: the body, its linear modules, the head."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import nn
+
+from finetune_api.failures import ModelUnsuitable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _POOLER = "pooler"
+_LANGUAGE_HEAD = "lm_head"
 
 
 def body_linears(model: "PreTrainedModel") -> list[str]:
@@ -30,11 +36,18 @@ def stores_weights_transposed(model: "PreTrainedModel") -> bool:
 
 def is_in_body(model: "PreTrainedModel", name: str) -> bool:
     """Whether a module or weight belongs to the pretrained body, without its pooler."""
+    if not hasattr(model, model.base_model_prefix):  # T5 has its stacks at the top
+        return name.partition(".")[0] != _LANGUAGE_HEAD
     return name.startswith(f"{model.base_model_prefix}.") and _POOLER not in name.split(".")
 
 
 def head_modules(model: "PreTrainedModel") -> list[str]:
-    """Names of the modules that turn the body's output into logits: all outside of it, and its pooler."""
+    """Names of the modules that turn the body's output into logits: all outside of it, and its pooler.
+
+    None for language models: theirs were trained with the body.
+    """
+    if model.get_output_embeddings() is not None:
+        return []
     prefix = model.base_model_prefix
     outside = [
         name for name, child in model.named_children() if name != prefix and any(True for _ in child.parameters())
@@ -46,3 +59,52 @@ def pooler(model: "PreTrainedModel") -> nn.Module | None:
     """The pooler that some bodies (BERT's) have, as part of the head: it is rarely pretrained to any use."""
     found = getattr(getattr(model, model.base_model_prefix), _POOLER, None)
     return found if isinstance(found, nn.Module) else None
+
+
+def output_size(model: "PreTrainedModel") -> int:
+    """Number of logits."""
+    return _output_layer(model)[2].out_features
+
+
+def renew_output_layer(model: "PreTrainedModel", outputs: int) -> None:
+    """Put a new linear module for `outputs` logits in place of the model's, as the model itself would make it."""
+    parent, name, old = _output_layer(model)
+    new = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
+    model._init_weights(new)  # noqa: SLF001 -- the architecture's own rule, which has no public name
+    setattr(parent, name, new.to(old.weight))
+    model.num_labels = outputs
+
+
+def silence_output_layer(model: "PreTrainedModel") -> None:
+    """Have the model give 0 for every text, until it learns."""
+    layer = _output_layer(model)[2]
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+@contextmanager
+def outspoken(model: nn.Module) -> Iterator[None]:
+    """Inside the block, linear modules that are all zeros have weights: what goes in shows in what comes out."""
+    silent = [module.weight for module in model.modules() if isinstance(module, nn.Linear) and not module.weight.any()]
+    with torch.no_grad():
+        for weight in silent:
+            weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight in silent:
+                weight.zero_()
+
+
+def _output_layer(model: "PreTrainedModel") -> tuple[nn.Module, str, nn.Linear]:
+    """The linear module that gives the logits: the module that it is in, its name there, itself."""
+    prefix = f"{model.base_model_prefix}."
+    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    outside = [name for name in linears if not name.startswith(prefix)]
+    if not outside:
+        message, hint = f"the head of {type(model).__name__} has no linear layer", "use a model whose head has one"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint)
+    parent, _, name = outside[-1].rpartition(".")
+    return model.get_submodule(parent), name, cast("nn.Linear", model.get_submodule(outside[-1]))

@@ -1,14 +1,14 @@
-"""Builds `AutoModelForSequenceClassification` and its tokenizer for a label space."""
+"""Builds models that tell labels apart, of texts or of words, and their tokenizers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from errno import ENOENT
 from typing import TYPE_CHECKING, Any
 
-from finetune_api.failures import ModelUnsuitable, UnsafeModel
-from finetune_api.tasks import ProblemType
-from finetune_trainer.models.anatomy import is_in_body
+from finetune_api.failures import ModelUnsuitable
+from finetune_api.tasks import ProblemType, Task
+from finetune_trainer.models.anatomy import output_size, renew_output_layer
+from finetune_trainer.models.assembly import assemble_merged, load_whole
+from finetune_trainer.models.auto_classes import check_class
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.loading import TOKENIZER_HINT, loading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,7 +33,7 @@ def load_tokenizer(files: ModelFiles) -> "PreTrainedTokenizerBase":
     with loading(files.uri, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes an empty one where it finds no files
-        raise ModelUnsuitable(f"{files.uri} has no tokenizer", where="spec.model.uri", hint=_TOKENIZER_HINT)
+        raise ModelUnsuitable(f"{files.uri} has no tokenizer", where="spec.model.uri", hint=TOKENIZER_HINT)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
             message = f"{files.uri}: the tokenizer has neither a padding nor an end-of-text token"
@@ -48,23 +48,20 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
     Models of the RoBERTa family count positions from their padding index, which costs them some.
     """
     config = _config(files)
+    if config.model_type in _RELATIVE_POSITIONS:
+        return _NO_LIMIT
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if positions and config.model_type in _POSITIONS_AFTER_PADDING:
         positions -= (config.pad_token_id or 0) + 1
     return min(int(limit) for limit in (positions, tokenizer.model_max_length) if limit and limit > 0)
 
 
-def check_architecture(files: ModelFiles) -> None:
-    """Make sure, from the config alone, that transformers can classify with this architecture.
+def check_architecture(files: ModelFiles, task: Task) -> None:
+    """Make sure, from the config alone, that transformers has a model for the task with this architecture.
 
     Raises `ModelUnsuitable`, also for a broken config, and `UnsafeModel` for a model that brings its own code.
     """
-    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
-
-    config = _config(files)
-    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        message = f"{files.uri}: transformers has no sequence classification for {config.model_type} models"
-        raise ModelUnsuitable(message, where="spec.model.uri", hint=_BROKEN_HINT)
+    check_class(_config(files), task, files.uri)
 
 
 def _config(files: ModelFiles) -> Any:
@@ -74,6 +71,9 @@ def _config(files: ModelFiles) -> Any:
         return AutoConfig.from_pretrained(files.folder, trust_remote_code=False)
 
 
+_RELATIVE_POSITIONS = {"t5", "mt5", "umt5", "longt5", "switch_transformers"}
+"""Their tokenizers name the length of their pretraining, which is no limit."""
+_NO_LIMIT = 1_048_576
 _POSITIONS_AFTER_PADDING = {
     "roberta",
     "xlm-roberta",
@@ -88,88 +88,72 @@ _POSITIONS_AFTER_PADDING = {
 def load_classifier(
     files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", problem: ProblemType, names: tuple[str, ...], seed: int
 ) -> "PreTrainedModel":
-    """Load the model with a head for these labels, in FP32; a head that is new starts from `seed`.
+    """Load the model with a head for these labels of texts, in FP32; adapters are merged.
+
+    A head that was trained for the same labels in the same order is kept; a new one starts from `seed`.
 
     Raises:
         ModelUnsuitable: transformers has no sequence classification for this architecture, or the weights are broken,
-            incomplete or of another shape than the config says.
+            incomplete or of another shape than the config says; or an adapter can't be merged.
         UnsafeModel: the model brings its own code.
     """
+    return _load(files, tokenizer, Task.SEQUENCE_CLASSIFICATION, _labels(problem, names), seed)
+
+
+def load_tagger(
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", tags: tuple[str, ...], seed: int
+) -> "PreTrainedModel":
+    """The same with a head for these tags of words."""
+    return _load(files, tokenizer, Task.TOKEN_CLASSIFICATION, _named(tags), seed)
+
+
+def _load(
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", task: Task, labels: dict[str, Any], seed: int
+) -> "PreTrainedModel":
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     torch.manual_seed(seed)
     with loading(files.uri, "model"):
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
-            files.folder,
-            dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
-            use_safetensors=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,  # a head for other labels is replaced
-            output_loading_info=True,
-            **_head(problem, names),
-        )
-    _check_body(model, loaded, files.uri)
+        had = _config(files)
+        model = load_whole(files, task, **labels) if files.base is None else assemble_merged(files, task)
+    if output_size(model) != labels["num_labels"] or _means_other_labels(had, labels):
+        renew_output_layer(model, labels["num_labels"])
+    model.config.update(labels)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
-def _check_body(model: "PreTrainedModel", loaded: dict[str, Any], uri: str) -> None:
-    """Refuse a body with weights that were made up at random, which transformers merely warns about."""
-    names = sorted({*loaded["missing_keys"], *(name for name, *_shapes in loaded["mismatched_keys"])})
-    made_up = [name for name in names if is_in_body(model, name)]
-    if made_up:
-        shown = f"{', '.join(made_up[:3])}{' ...' if len(made_up) > 3 else ''}"
-        message = f"{uri}: {len(made_up)} weights are missing or of another shape than config.json says: {shown}"
-        raise ModelUnsuitable(message, where="spec.model.uri", hint=_BROKEN_HINT)
+def head_note(files: ModelFiles, model: "PreTrainedModel") -> str:
+    """What became of the head of a model that was tuned before; empty where there was none, or it writes texts."""
+    had, have = _names(_config(files)), _names(model.config)
+    if not had or model.get_output_embeddings() is not None:
+        return ""
+    if had == have:
+        return f"the head of {files.uri} is for these labels: training goes on from it"
+    return f"the head of {files.uri} is for other labels ({', '.join(had[:5])}): a new one is trained"
 
 
-def _head(problem: ProblemType, names: tuple[str, ...]) -> dict[str, Any]:
+def _means_other_labels(config: Any, labels: dict[str, Any]) -> bool:
+    """Whether a head of the right size is for other labels, or the same in another order, by their names."""
+    names = _names(config)
+    return len(names) == labels["num_labels"] and names != list(labels.get("id2label", {}).values())
+
+
+def _names(config: Any) -> list[str]:
+    """Names of the labels of a head; empty where they are only numbered, as they are without a head."""
+    names = [str(config.id2label[index]) for index in sorted(config.id2label or {})]
+    return [] if names == [f"LABEL_{index}" for index in range(len(names))] else names
+
+
+def _labels(problem: ProblemType, names: tuple[str, ...]) -> dict[str, Any]:
     if problem is ProblemType.REGRESSION:
         return {"num_labels": 1, "problem_type": _PROBLEM[problem]}
+    return _named(names) | {"problem_type": _PROBLEM[problem]}
+
+
+def _named(names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "num_labels": len(names),
-        "problem_type": _PROBLEM[problem],
         "id2label": dict(enumerate(names)),
         "label2id": {name: index for index, name in enumerate(names)},
     }
-
-
-@contextmanager
-def loading(uri: str, what: str) -> Iterator[None]:
-    """Load a part of a model in silence; raise `UnsafeModel` or `ModelUnsuitable` where transformers can't."""
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    try:
-        with quiet():
-            yield
-    except (OSError, ValueError, TypeError, LookupError, SafetensorError, StrictDataclassError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, ENOENT):
-            raise  # of the disk or the memory, not of the model
-        if "trust_remote_code" in str(error) or "custom code" in str(error):
-            message = f"{uri} brings its own Python code, which is never run"
-            hint = "use a model that transformers supports itself"
-            raise UnsafeModel(message, where="spec.model.uri", hint=hint) from error
-        words = " ".join(str(error).split())[:300]
-        hint = _TOKENIZER_HINT if what == "tokenizer" else _BROKEN_HINT
-        message = f"{uri}: the {what} can't be loaded: {words}"
-        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint) from error
-
-
-_TOKENIZER_HINT = "add tokenizer.json and tokenizer_config.json to the model's folder"
-_BROKEN_HINT = "check that the files are complete and of one model, and that transformers can classify with it"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars and load reports off the terminal; we say what matters ourselves."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)

@@ -13,6 +13,7 @@ from finetune_trainer.storage import Folder
 
 REPORT_DATA = "report/report.json"
 REPORT_PAGE = "report/index.html"
+PREDICTIONS = "predictions.jsonl"
 _WHERE = "spec.output.uri"
 
 
@@ -39,12 +40,18 @@ def find_finished(folder: Folder, uid: str, spec_digest: str) -> FinishedRun | N
     if (manifest.uid, manifest.lineage.spec_digest) != (uid, spec_digest):
         raise _exists(folder, "a finished run of another job or spec")
     _check_sizes(folder, manifest)
-    return FinishedRun(_report(folder, manifest), artifacts_of(folder, hashlib.sha256(content).hexdigest()))
+    return FinishedRun(_report(folder, manifest), artifacts_of(folder, manifest, hashlib.sha256(content).hexdigest()))
 
 
-def artifacts_of(folder: Folder, digest: str) -> Artifacts:
+def artifacts_of(folder: Folder, manifest: Manifest, digest: str) -> Artifacts:
     """Where the results in a folder are; `digest` is of its manifest."""
-    return Artifacts(model=folder.uri("model"), report=folder.uri(REPORT_PAGE), digest=f"sha256:{digest}")
+    has_predictions = any(entry.path == PREDICTIONS for entry in manifest.files)
+    return Artifacts(
+        model=folder.uri("model"),
+        report=folder.uri(REPORT_PAGE),
+        predictions=folder.uri(PREDICTIONS) if has_predictions else "",
+        digest=f"sha256:{digest}",
+    )
 
 
 def _check_sizes(folder: Folder, manifest: Manifest) -> None:

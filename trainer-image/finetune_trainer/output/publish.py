@@ -106,7 +106,7 @@ class OutputFolder:
         self._may_be_written = True
         self._check_manifest(content)
         self.committed = True
-        return artifacts_of(self.folder, hashlib.sha256(content).hexdigest())
+        return artifacts_of(self.folder, manifest, hashlib.sha256(content).hexdigest())
 
     def withdraw(self) -> None:
         """Take back a manifest that this run wrote: an output that turned out wrong must not look finished.

@@ -10,11 +10,12 @@ from finetune_api.report import DataReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
-from finetune_trainer.observer import Advance, Tally
+from finetune_trainer.observer import Advance, Safe, Tally
 
 _MOST_WARNINGS = 16
 _LONGEST = 1024
 _MOST_METRICS = 64
+_MOST_CHECKPOINTS = 16
 _PHASES = {phase.value: phase for phase in Phase}
 
 
@@ -29,6 +30,7 @@ class Board:
         self._metric = order.spec.evaluation.metric
         self.live = Live(uid=order.job.uid)
         self.tally = Tally()
+        self.safe = Safe()
         self.measured_on: tuple[str, EvaluationResult] | None = None
         """Split and figures of the final evaluation, once it is done."""
 
@@ -73,6 +75,15 @@ class Board:
     def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:  # noqa: ARG002 -- as all observers
         """Note the values in force."""
         self._set(resolved=resolved)
+
+    def resumed(self, step: int, attempt: int) -> None:  # noqa: ARG002 -- as all observers
+        """Note where training goes on."""
+        self._set(resumed_from=step)
+
+    def checkpointed(self, safe: Safe) -> None:
+        """Note the newest checkpoints."""
+        self.safe = safe
+        self._set(checkpoints=list(safe.checkpoints[-_MOST_CHECKPOINTS:]), checkpoint_request=safe.answered)
 
     def trained(self, progress: Progress, tally: Tally) -> None:
         """Note how far training is."""

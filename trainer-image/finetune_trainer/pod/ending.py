@@ -24,6 +24,8 @@ def ending_of(result: RunResult, live: Live) -> Termination:
         outcome=report.outcome,
         failure=failure_info(result.failure) if result.failure else None,
         steps=_steps(report, live),
+        resumed_from=report.resumed_from,
+        checkpoint=result.checkpoint,
         evaluation=measured,
         artifacts=result.artifacts,
         resolved=report.resolved,

@@ -41,6 +41,7 @@ class Exposition(Collector):
         yield from self._training()
         yield from self._counters()
         yield self._evaluation()
+        yield from self._checkpoints()
         memory = gpu_memory()
         if memory is not None:
             yield self._gauge("finetune_gpu_memory_bytes", "GPU memory in use by tensors, in bytes.", memory)
@@ -101,6 +102,16 @@ class Exposition(Collector):
         for (split, name), value in found.items():
             family.add_metric((job.namespace, job.name, name, split), value)
         return family
+
+    def _checkpoints(self) -> Iterator[Metric]:
+        safe = self.board.safe
+        if safe.checkpoints:
+            text = "Optimiser step of the newest checkpoint that is committed."
+            yield self._gauge("finetune_checkpoint_committed_step", text, safe.checkpoints[-1].step)
+        if safe.upload is not None:
+            text = "Time that the newest upload of a checkpoint took, from the copy in memory to its manifest."
+            yield self._gauge("finetune_checkpoint_upload_seconds", text, safe.upload.seconds)
+            yield self._gauge("finetune_checkpoint_bytes", "Size of the newest checkpoint.", safe.upload.size)
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:
         family = GaugeMetricFamily(name, text, labels=_JOB)

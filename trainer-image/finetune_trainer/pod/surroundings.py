@@ -17,8 +17,10 @@ def below(root: Path, path: PurePosixPath) -> Path:
 
 def site_of(order: RunFile | None, root: Path) -> Site:
     """What addresses and Secrets mean in this pod; without an order only that it is one."""
-    namespace, stores = (order.job.namespace, order.stores) if order else ("", Stores())
-    return Site(base=below(root, pod.WORK), mounts=Mounts.below(root, namespace), stores=stores)
+    base = below(root, pod.WORK)
+    if order is None:
+        return Site(base, Mounts.below(root, ""), Stores())
+    return Site(base, Mounts.below(root, order.job.namespace), order.stores, order.parent)
 
 
 def use_work_folder(root: Path) -> None:

@@ -1,18 +1,20 @@
 """`README.md`: the model card, as the Hugging Face hub reads it: YAML front matter, then Markdown."""
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from finetune_api.evaluation import Generation
 from finetune_api.manifest import Lineage
 from finetune_api.report import Report
-from finetune_api.tasks import MethodType
+from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_trainer.reporting import numbers
 from finetune_trainer.reporting.distribution import split_names
-from finetune_trainer.reporting.headline import compare_metrics, problem_of, summarise
+from finetune_trainer.reporting.headline import WITH_NEW_HEAD, compare_metrics, problem_of, summarise, task_of
 from finetune_trainer.reporting.limitations import find_limitations
 
 HUB_METRICS = {
@@ -26,8 +28,35 @@ HUB_METRICS = {
     "meanAbsoluteError": "mae",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
+    "exactMatch": "exact_match",
+    "f1": "f1",
+    "precision": "precision",
+    "recall": "recall",
+    "rougeL": "rouge",
+    "chrF": "chrf",
+    "perplexity": "perplexity",
 }
 """Names of our metrics on the hub, where it has one."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How the hub and people call models of a task, and the template of the lines that show how to use one."""
+
+    tag: str
+    words: str
+    usage: str
+
+
+_KINDS = {
+    Task.SEQUENCE_CLASSIFICATION: _Kind("text-classification", "text classification", "use_classifier.md.j2"),
+    Task.TOKEN_CLASSIFICATION: _Kind("token-classification", "token classification", "use_tagger.md.j2"),
+    Task.SEQ2SEQ: _Kind("text2text-generation", "text to text", "use_text_to_text.md.j2"),
+    Task.CAUSAL_LM: _Kind("text-generation", "writing on", "use_causal.md.j2"),
+    Task.MASKED_LM: _Kind("fill-mask", "filling in words", "use_masked.md.j2"),
+    Task.PREFERENCE: _Kind("text-generation", "preferred answers", "use_causal.md.j2"),
+    Task.REWARD_MODEL: _Kind("text-classification", "scoring answers", "use_reward.md.j2"),
+}
 
 
 def render_card(report: Report, lineage: Lineage | None = None) -> str:
@@ -40,12 +69,54 @@ def render_card(report: Report, lineage: Lineage | None = None) -> str:
         front=front,
         adapter=is_adapter(report),
         base=base_model(report),
-        problem=problem_of(report).value,
+        problem=_problem(report),
+        kind=_KINDS[task_of(report)].words,
+        usage=_KINDS[task_of(report)].usage,
+        has_new_head=task_of(report) in WITH_NEW_HEAD,
+        asks=_asks(report),
+        prompt=_prompt(report),
+        prefix=_prefix(report),
+        prompted=report.data is not None and "prompt" in report.data.columns,
+        writing=_writing(report),
         summary=summarise(report),
         comparisons=compare_metrics(report),
         split_names=split_names(report.data) if report.data else [],
         limitations=find_limitations(report),
     )
+
+
+def _problem(report: Report) -> str:
+    problem = problem_of(report)
+    return "" if problem is ProblemType.AUTO else problem.value
+
+
+def _asks(report: Report) -> bool:
+    """Whether the input is a question about a passage."""
+    columns = (report.spec.get("data") or {}).get("columns") or {}
+    return bool(columns.get("question") or columns.get("context"))
+
+
+def _prompt(report: Report) -> str:
+    """What a causal language model may be given as it stands; empty where that is up to its chat template."""
+    columns = report.data.columns if report.data else {}
+    template = (report.spec.get("data") or {}).get("promptTemplate")
+    if template and "prompt" in columns:
+        return str(template).replace("{prompt}", f"{_prefix(report)}A question")
+    return "" if columns.keys() & {"prompt", "messages", "chosen"} else f"{_prefix(report)}The beginning of a text"
+
+
+def _prefix(report: Report) -> str:
+    """What the first source puts in front of an input."""
+    sources = (report.spec.get("data") or {}).get("train") or [{}]
+    return str(sources[0].get("prefix") or "")
+
+
+def _writing(report: Report) -> str:
+    """Arguments of `generate` that the job sets."""
+    given = Generation.model_validate((report.spec.get("evaluation") or {}).get("generation") or {})
+    beams = f", num_beams={given.num_beams}" if given.num_beams > 1 else ""
+    repeats = f", no_repeat_ngram_size={given.no_repeat_ngram_size}" if given.no_repeat_ngram_size else ""
+    return f", max_new_tokens={given.max_new_tokens}{beams}{repeats}"
 
 
 @cache
@@ -84,15 +155,15 @@ def base_model(report: Report) -> str:
 
 def front_matter(report: Report) -> dict[str, Any]:
     """The part that the hub reads. The licence is unknown and so left out."""
-    adapter = is_adapter(report)
+    adapter, kind = is_adapter(report), _KINDS[task_of(report)]
     hub = str(report.spec["model"]["uri"]).startswith("hf://")
     found = {ours: value for ours, value in report.evaluation.metrics.items() if ours in HUB_METRICS}
     return {
         "library_name": "peft" if adapter else "transformers",
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": kind.tag,
         **({"base_model": base_model(report)} if hub else {}),
         **({"base_model_relation": "adapter" if adapter else "finetune"} if hub else {}),
-        "tags": ["text-classification", report.spec["method"]["type"].lower(), "finetune-trainer"],
+        "tags": [kind.tag, report.spec["method"]["type"].lower(), "finetune-trainer"],
         "metrics": [HUB_METRICS[name] for name in found],
         **({"model-index": [_index(report, found)]} if found else {}),
     }
@@ -101,8 +172,9 @@ def front_matter(report: Report) -> dict[str, Any]:
 def _index(report: Report, found: dict[str, float]) -> dict[str, Any]:
     """See https://github.com/huggingface/hub-docs/blob/main/modelcard.md."""
     files = ", ".join(map(numbers.file_name, report.data.files)) if report.data and report.data.files else report.job
+    kind = _KINDS[task_of(report)]
     measured = {
-        "task": {"type": "text-classification", "name": "Text classification"},
+        "task": {"type": kind.tag, "name": kind.words.capitalize()},
         "dataset": {"name": files, "type": "custom", "split": report.evaluated_on},
         "metrics": [{"type": HUB_METRICS[n], "name": n, "value": round(value, 6)} for n, value in found.items()],
     }

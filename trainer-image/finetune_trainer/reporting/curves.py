@@ -6,7 +6,8 @@ from finetune_api.metrics import CATALOGUE
 from finetune_api.report import CurvePoint, Report
 from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.reporting.charts import LineChart, Marker, Series
-from finetune_trainer.reporting.headline import METRIC_TITLES, problem_of
+from finetune_trainer.reporting.headline import METRIC_TITLES, problem_of, task_of
+from finetune_trainer.reporting.numbers import file_name
 from finetune_trainer.reporting.scales import Point
 
 METRICS_DRAWN = {
@@ -14,8 +15,17 @@ METRICS_DRAWN = {
     ProblemType.MULTI_LABEL: ("f1Micro", "f1Macro", "averagePrecision"),
     ProblemType.REGRESSION: ("pearson", "spearman", "r2"),
 }
+DRAWN_OF_TASK = {
+    Task.TOKEN_CLASSIFICATION: ("f1", "precision", "recall"),
+    Task.SEQ2SEQ: ("rougeL", "chrF", "exactMatch"),
+    Task.CAUSAL_LM: ("tokenAccuracy", "rougeL", "exactMatch"),
+    Task.MASKED_LM: ("tokenAccuracy",),
+    Task.PREFERENCE: ("rewardAccuracy", "likelihoodAccuracy"),
+    Task.REWARD_MODEL: ("accuracy",),
+}
+"""Those of the tasks that have no kinds of problems."""
 MOST_METRICS, SMALL = 3, 170
-_UNBOUNDED = {metric.name for metric in CATALOGUE[Task.SEQUENCE_CLASSIFICATION].values() if metric.high > 1}
+_UNBOUNDED = {metric.name for metrics in CATALOGUE.values() for metric in metrics.values() if metric.high > 1}
 
 
 def draw_curves(report: Report) -> list[LineChart]:
@@ -26,12 +36,14 @@ def draw_curves(report: Report) -> list[LineChart]:
     notes = {float(point.step): f"epoch {point.epoch:.3g}" for point in curves}
     best = report.evaluation.best
     marker = Marker(best.step, f"kept: step {best.step}") if best else None
-    metrics = _metrics(curves, (best.metric if best else "", *METRICS_DRAWN[problem_of(report)]))
+    usual = DRAWN_OF_TASK.get(task_of(report)) or METRICS_DRAWN[problem_of(report)]
+    metrics = _metrics(curves, (best.metric if best else "", *usual))
     rate = _series("learning rate", "rate", curves, "learning_rate")
     norm = _series("gradient norm", "norm", curves, "gradient_norm")
     charts = [
         LineChart("Loss", _losses(curves), marker=marker, notes=notes),
         LineChart("Metrics on validation rows", metrics, marker=marker, notes=notes),
+        LineChart("Validation loss by source", _by_source(curves), marker=marker, notes=notes),
         LineChart("Learning rate", [rate], SMALL, notes=notes, from_zero=True),
         LineChart("Gradient norm before clipping", [norm], SMALL, notes=notes, from_zero=True),
     ]
@@ -62,6 +74,17 @@ def _metrics(curves: Sequence[CurvePoint], names: Sequence[str]) -> list[Series]
     return [
         _validation(name, METRIC_TITLES.get(name, name), f"metric-{number}", curves)
         for number, name in enumerate(wanted[:MOST_METRICS])
+    ]
+
+
+def _by_source(curves: Sequence[CurvePoint]) -> list[Series]:
+    """The first sources; the table of the report has all of them."""
+    names = list(dict.fromkeys(name for point in curves for name in point.sources))
+    short = [file_name(name) for name in names]
+    titles = short if len(set(short)) == len(names) else names
+    return [
+        Series(titles[number], f"metric-{number}", [(p.step, p.sources[name]) for p in curves if name in p.sources])
+        for number, name in enumerate(names[:MOST_METRICS])
     ]
 
 

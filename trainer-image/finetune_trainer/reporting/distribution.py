@@ -30,6 +30,7 @@ def label_rows(data: DataReport) -> list[LabelRow]:
     if not rows:
         return []
     longest = max(counts[0] for counts in rows.values()) or 1
-    total = splits[0].rows or 1
+    of_words = not data.problem_type  # tags: each row has as many as words
+    total = (sum(splits[0].labels.values()) if of_words else splits[0].rows) or 1
     ordered = sorted(rows.items(), key=lambda item: -item[1][0])
     return [LabelRow(label, counts, counts[0] / total, 100 * counts[0] / longest) for label, counts in ordered]

@@ -30,13 +30,46 @@ METRIC_TITLES = {
     "r2": "Variance explained, R²",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "perplexity": "Perplexity",
+    "tokenAccuracy": "Token accuracy",
+    "bitsPerByte": "Bits per byte",
+    "exactMatch": "Exact match",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "rouge1": "ROUGE-1",
+    "rougeL": "ROUGE-L",
+    "chrF": "chrF",
+    "rewardAccuracy": "Reward accuracy",
+    "rewardMargin": "Reward margin",
+    "likelihoodAccuracy": "Likelihood accuracy",
+    "margin": "Margin",
 }
 LEADING = {
     ProblemType.SINGLE_LABEL: ("accuracy", "f1Macro", "evalLoss", "calibrationError"),
     ProblemType.MULTI_LABEL: ("f1Micro", "f1Macro", "averagePrecision", "evalLoss"),
     ProblemType.REGRESSION: ("rootMeanSquaredError", "meanAbsoluteError", "pearson", "r2"),
 }
-_IN_A_SENTENCE = {"f1Micro": "a micro F1", "rootMeanSquaredError": "a root mean squared error"}
+WITH_NEW_HEAD = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.REWARD_MODEL})
+"""Tasks whose models get a head that the base does not have."""
+LEADING_OF_TASK = {
+    Task.TOKEN_CLASSIFICATION: ("f1", "precision", "recall", "evalLoss"),
+    Task.SEQ2SEQ: ("rougeL", "chrF", "exactMatch", "evalLoss"),
+    Task.CAUSAL_LM: ("perplexity", "bitsPerByte", "exactMatch", "rougeL", "tokenAccuracy", "evalLoss"),
+    Task.MASKED_LM: ("perplexity", "tokenAccuracy", "evalLoss"),
+    Task.PREFERENCE: ("rewardAccuracy", "likelihoodAccuracy", "perplexity", "evalLoss"),
+    Task.REWARD_MODEL: ("accuracy", "margin", "evalLoss"),
+}
+"""Those of the tasks that have no kinds of problems."""
+_LEADING_OF_ANSWERS = ("f1", "exactMatch", "rougeL", "evalLoss")
+_IN_A_SENTENCE = {
+    "f1Micro": "a micro F1",
+    "rootMeanSquaredError": "a root mean squared error",
+    "f1": "an F1",
+    "rougeL": "a ROUGE-L",
+    "perplexity": "a perplexity",
+    "rewardAccuracy": "a reward accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -75,8 +108,24 @@ class Comparison:
         return max(0.0, min(100.0, 100 * value / top)) if top > 0 else 0.0
 
 
+def task_of(report: Report) -> Task:
+    """The task of the run; classification where the spec of a run that failed names none."""
+    name = report.spec.get("task")
+    return Task(name) if name in set(Task) else Task.SEQUENCE_CLASSIFICATION
+
+
+def leading_names(report: Report) -> tuple[str, ...]:
+    """Names of the metrics that say most about the run's task, the first one above all."""
+    columns = (report.spec.get("data") or {}).get("columns") or {}
+    if task_of(report) is Task.SEQ2SEQ and (columns.get("question") or columns.get("context")):
+        return _LEADING_OF_ANSWERS
+    return LEADING_OF_TASK.get(task_of(report)) or LEADING[problem_of(report)]
+
+
 def problem_of(report: Report) -> ProblemType:
-    """The kind of classification, from the data or else from the metrics."""
+    """The kind of classification, from the data or else from the metrics; `AUTO` for tasks without such kinds."""
+    if task_of(report) is not Task.SEQUENCE_CLASSIFICATION:
+        return ProblemType.AUTO
     if report.data and report.data.problem_type:
         return ProblemType(report.data.problem_type)
     metrics = report.evaluation.metrics
@@ -88,7 +137,7 @@ def problem_of(report: Report) -> ProblemType:
 def compare_metrics(report: Report) -> list[Comparison]:
     """All metrics on the test rows, in the order they were computed."""
     evaluation = report.evaluation
-    found = [(find_metric(Task.SEQUENCE_CLASSIFICATION, name), value) for name, value in evaluation.metrics.items()]
+    found = [(find_metric(task_of(report), name), value) for name, value in evaluation.metrics.items()]
     return [
         Comparison(
             metric, value, evaluation.baseline.get(metric.name), _interval(metric.name, value, evaluated_rows(report))
@@ -102,7 +151,7 @@ def leading_metrics(report: Report) -> list[Comparison]:
     """Four at most: the one that decided comes first where it is not among the usual ones."""
     by_name = {comparison.metric.name: comparison for comparison in compare_metrics(report)}
     chosen = report.evaluation.best.metric if report.evaluation.best else ""
-    usual = LEADING[problem_of(report)]
+    usual = leading_names(report)
     order: Sequence[str] = usual if chosen in usual else (chosen, *usual)
     return [by_name[name] for name in order if name in by_name][:4]
 
@@ -132,7 +181,7 @@ def summarise(report: Report) -> str:
     rows = evaluated_rows(report)
     on = f" on {rows:,} {report.evaluated_on} rows" if rows else ""
     metrics, baseline = report.evaluation.metrics, report.evaluation.baseline
-    name = LEADING[problem_of(report)][0]
+    name = leading_names(report)[0]
     if name not in metrics:
         return ""
     if name == "accuracy":

@@ -55,9 +55,9 @@ def _of_data(data: DataReport) -> Iterator[str]:
         yield f"{count(data.leaks)} held-out rows are nearly the same as training rows: the figures flatter the model."
     if data.imbalance is not None and data.imbalance >= IMBALANCED:
         yield f"The training rows are uneven: {data.imbalance:.3g} of the most frequent label for each of the rarest."
-    if data.conflicting_labels:
+    if data.conflicting_labels and data.problem_type:
         yield f"Some texts occur with different labels, which nothing can learn: {count(data.conflicting_labels)}."
     cut = [split.lengths for split in data.splits.values() if split.lengths and split.lengths.truncated]
     if cut:
         rows = sum(lengths.truncated for lengths in cut)
-        yield f"It reads the first {count(cut[0].limit)} tokens of a text; {count(rows)} rows of the data were longer."
+        yield f"It reads {count(cut[0].limit)} tokens of a text at most; {count(rows)} rows of the data were longer."

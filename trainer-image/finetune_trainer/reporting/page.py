@@ -15,13 +15,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from finetune_api.report import Report, Sample
-from finetune_api.tasks import ProblemType
+from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.reporting import numbers
 from finetune_trainer.reporting.confusion import READABLE, matrix_cells, worst_mixups
 from finetune_trainer.reporting.curves import draw_curves
 from finetune_trainer.reporting.diagrams import reliability_diagram, scatter_diagram
 from finetune_trainer.reporting.distribution import label_rows, split_names
-from finetune_trainer.reporting.headline import compare_metrics, evaluated_rows, leading_metrics, problem_of, summarise
+from finetune_trainer.reporting.group_table import group_table, split_comparisons
+from finetune_trainer.reporting.headline import (
+    WITH_NEW_HEAD,
+    evaluated_rows,
+    leading_metrics,
+    problem_of,
+    summarise,
+    task_of,
+)
 
 OUTCOME_WORDS = {
     "Succeeded": "Succeeded",
@@ -29,6 +37,18 @@ OUTCOME_WORDS = {
     "Failed": "Failed",
     "Stopped": "Stopped",
 }
+_HIGHEST_LOSS = "The rows with the highest loss."
+_SUREST_FIRST = "Wrong predictions, the surest first."
+_WORST_LEADS = {
+    Task.TOKEN_CLASSIFICATION: "Texts with a wrong entity, those with the highest loss first.",
+    Task.SEQ2SEQ: "Texts that are not what was expected, the least like it first.",
+    Task.CAUSAL_LM: "Answers that are not what was expected, the least like it first.",
+    Task.PREFERENCE: "Pairs with the rejected answer ahead, the furthest first.",
+    Task.REWARD_MODEL: "Pairs with the rejected answer ahead, the furthest first.",
+}
+_UNITS = {Task.TOKEN_CLASSIFICATION: ("Type", "Entities")}
+"""What the rows of the table of classes are, and what they count."""
+_WRITES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE})
 
 
 def render_page(report: Report) -> str:
@@ -65,10 +85,14 @@ def _view(report: Report) -> dict[str, Any]:
         "script": Markup(script),  # noqa: S704 -- as above
         "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
         "outcome": OUTCOME_WORDS[report.outcome.value],
-        "problem": problem_of(report).value,
+        "ungraded": is_ungraded(report),
+        "worst_lead": _WORST_LEADS.get(task_of(report)) or (_HIGHEST_LOSS if is_ungraded(report) else _SUREST_FIRST),
+        "units": _UNITS.get(task_of(report), ("Class", "Rows")),
+        "has_new_head": task_of(report) in WITH_NEW_HEAD,
         "summary": summarise(report),
         "leading": leading_metrics(report),
-        "comparisons": compare_metrics(report),
+        **split_comparisons(report),
+        "groups": group_table(report),
         "evaluated_rows": evaluated_rows(report),
         "charts": draw_curves(report),
         "matrix": _matrix(report),
@@ -106,9 +130,14 @@ def _classes(report: Report) -> list[Any]:
 
 
 def _worst(report: Report) -> list[Sample]:
-    """Those of the rows with the highest loss that are errors; with regression there is no right and wrong."""
+    """Those of the rows with the highest loss that are errors; numbers and texts are not right or wrong."""
     rows = report.details.worst if report.details else []
-    return [row for row in rows if problem_of(report) is ProblemType.REGRESSION or is_wrong(row)]
+    return [row for row in rows if is_ungraded(report) or is_wrong(row)]
+
+
+def is_ungraded(report: Report) -> bool:
+    """Whether a prediction is near or far rather than right or wrong: a number, or a text."""
+    return problem_of(report) is ProblemType.REGRESSION or task_of(report) in _WRITES
 
 
 def is_wrong(sample: Sample) -> bool:

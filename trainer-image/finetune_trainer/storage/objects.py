@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from secrets import token_hex
+from time import sleep
 from typing import Any
 
 import obstore
@@ -34,6 +35,9 @@ from finetune_trainer.storage.object_stores import (
 from finetune_trainer.storage.parts import parts_of
 
 _CHUNK = 8 << 20
+_BROKEN_OFF = "Error getting list response body"
+_BROKEN_ANSWERS = 4
+_FIRST_WAIT = 0.2
 _REFUSALS = (BaseError, FileNotFoundError, PermissionError, ValueError)
 
 
@@ -93,8 +97,19 @@ class ObjectFolder:
         start = self._key(prefix.strip("/")) if prefix.strip("/") else self._address.path
         skip = len(self._address.path) + 1 if self._address.path else 0
         with self._reading(prefix):
-            found = obstore.list(self._store, prefix=start or None).collect()
+            found = self._listed(start)
         return sorted((item["path"][skip:], item["size"]) for item in found if len(item["path"]) > skip)
+
+    def _listed(self, start: str) -> Any:
+        """All objects below the key `start`. The client asks again without an answer, but not where one breaks off."""
+        for number in range(_BROKEN_ANSWERS):
+            try:
+                return obstore.list(self._store, prefix=start or None).collect()
+            except BaseError as error:
+                if _BROKEN_OFF not in str(error):
+                    raise
+            sleep(_FIRST_WAIT * 2**number)
+        return obstore.list(self._store, prefix=start or None).collect()
 
     def exists(self, path: str) -> bool:
         """See `Folder.exists`. A HEAD request gets no reason with its 404, so a GET asks what is missing."""

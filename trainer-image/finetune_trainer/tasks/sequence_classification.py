@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.metrics import CATALOGUE
-from finetune_api.report import Details
+from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.splits import TRAIN
 from finetune_trainer.data.tokens import Tokens, tokenise
 from finetune_trainer.evaluation.details import Inputs, describe
 from finetune_trainer.evaluation.metrics import compute_metrics, metric_value
@@ -22,12 +24,14 @@ from finetune_trainer.evaluation.scores import Scored, prior_loss
 from finetune_trainer.models.classifier import load_classifier
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
-from finetune_trainer.training.objective import Objective, build_objective
+from finetune_trainer.training.inference import Outputs, predict_logits
+from finetune_trainer.training.loss import RowLoss
+from finetune_trainer.training.objective import build_objective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Logits = NDArray[np.float32]
+_LOGITS = "logits"
 
 
 @dataclass(frozen=True)
@@ -53,22 +57,42 @@ class SequenceClassification:
         examples = self.data.splits[split]
         return tokenise(examples.texts, examples.pairs, tokenizer, max_length, cache=cache, advance=advance)
 
-    def objective(self) -> Objective:
-        """The loss, with class weights from the training rows where asked for."""
-        labels = max(1, len(self.data.labels.names))
-        return build_objective(self.problem, self.targets("train"), labels, self.spec.training)
+    def describe_tokens(
+        self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """See `Task.describe_tokens`: lengths say it all."""
+        return report
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """See `Task.sees_only_its_rows`."""
+        return True
+
+    def loss(self, _tokens: Tokens) -> RowLoss:
+        """The loss over the training rows, with class weights from them where asked for."""
+        labels, targets = max(1, len(self.data.labels.names)), self.targets("train")
+        objective = build_objective(self.problem, targets, labels, self.spec.training)
+        return RowLoss(objective, torch.from_numpy(np.asarray(targets)))
 
     def targets(self, split: str) -> NDArray[np.generic]:
         """Targets of one split, [n] or [n, labels]."""
         return self._examples(split).targets
 
-    def target_tensor(self, split: str) -> Tensor:
-        """The same for the loop."""
-        return torch.from_numpy(np.asarray(self.targets(split)))
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        _tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,  # noqa: ARG002 -- one pass says it all
+    ) -> Outputs:
+        """See `Task.infer`: `logits` [n, labels]."""
+        return {_LOGITS: predict_logits(model, rows, advance)}
 
-    def measure(self, split: str, logits: Logits) -> dict[str, float]:
+    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """All metrics that apply, and those of single classes that gates or the choice of the best state name."""
-        targets, names = self.targets(split), self.data.labels.names
+        logits, targets, names = outputs[_LOGITS], self.targets(split), self.data.labels.names
         metrics = compute_metrics(logits, targets, self.problem, names)
         for name in self._named_metrics() - set(metrics):
             value = metric_value(name, logits, targets, self.problem, names)
@@ -76,12 +100,13 @@ class SequenceClassification:
                 metrics[name] = value
         return metrics
 
-    def details(self, split: str, logits: Logits, baseline: Logits | None) -> Details:
+    def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """Confusion, classes, calibration, worst errors and samples."""
-        scored = Scored(logits, self.targets(split), self.problem, self.data.labels.names)
+        scored = Scored(outputs[_LOGITS], self.targets(split), self.problem, self.data.labels.names)
         rows = self._examples(split)
         inputs = Inputs(rows.texts, rows.pairs or (), rows.places)
-        return describe(scored, inputs, baseline, self.spec.training.seed)
+        before, seed = baseline[_LOGITS] if baseline else None, self.spec.training.seed
+        return describe(scored, inputs, before, seed, held_out=split != TRAIN)
 
     def prior_loss(self, split: str) -> float:
         """Loss of the best answer that ignores the text."""

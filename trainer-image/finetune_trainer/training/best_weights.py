@@ -1,10 +1,12 @@
 """Keeps the trained weights of the best evaluation on local disk until the end of the run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+
+from finetune_trainer.training.state_tensors import Tensors, load_weights, trainable
 
 
 class BestWeights:
@@ -15,21 +17,20 @@ class BestWeights:
 
     def save(self, model: nn.Module) -> None:
         """Write the trainable parameters beside the last ones, then put them in their place."""
-        weights = {
-            name: parameter.detach().cpu().contiguous()
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
+        self.put({name: parameter.detach().cpu().contiguous() for name, parameter in trainable(model).items()})
+
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Write weights that are not in the model."""
         part = self._file.with_suffix(".part")
-        save_file(weights, part)
+        save_file(dict(weights), part)
         part.replace(self._file)
+
+    def saved(self) -> Tensors:
+        """What was saved last, by name; empty where nothing was. A later save does not change it."""
+        return load_file(self._file) if self._file.is_file() else {}
 
     def restore(self, model: nn.Module) -> bool:
         """Load them back into the model; False where nothing was saved."""
-        if not self._file.is_file():
-            return False
-        parameters = dict(model.named_parameters())
-        with torch.no_grad():
-            for name, value in load_file(self._file).items():
-                parameters[name].copy_(value)
-        return True
+        weights = self.saved()
+        load_weights(model, weights)
+        return bool(weights)

@@ -1,15 +1,20 @@
 """Logits of many rows, in the order of the rows whatever order they are computed in."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from finetune_trainer.data.batches import cut_by_tokens
 from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.course import Rows
 from finetune_trainer.signals import check_stop
+
+Outputs = dict[str, NDArray[Any]]
+"""What a model said of n rows, by name; each array is [n, ...]. Can be stored as it is."""
 
 _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
@@ -17,23 +22,51 @@ _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 def predict_logits(
     model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None
 ) -> NDArray[np.float32]:
-    """Run all rows through the model in evaluation mode; returns [n, labels] in FP32.
+    """Run all rows through the model in evaluation mode; returns [n, labels] in FP32."""
 
-    Rows of like length go together; `advance` is told the number of rows done.
+    def logits(batch: dict[str, Tensor]) -> Outputs:
+        return {"logits": model(**batch).logits.float().cpu().numpy()}
+
+    return run_rows(model, rows, logits, advance)["logits"]
+
+
+def run_rows(
+    model: nn.Module,
+    rows: RowSource,
+    look: Callable[[dict[str, Tensor]], Outputs],
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> Outputs:
+    """Hand all rows to `look`, batch by batch, with the model in evaluation mode; returns what it returned, in order.
+
+    Rows of like length go together. `look` gets a collated batch on the model's device and returns arrays of one
+    entry a row; arrays of different width are filled up with -1. `advance` is told the number of rows done.
     """
     device = next(model.parameters()).device
-    lengths, collected, order = rows.lengths, [], []
+    lengths, collected, order = rows.lengths, list[Outputs](), list[Rows]()
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
-        for part in cut_by_tokens(np.arange(len(lengths)), lengths, _TOKENS.get(device.type, 65_536)):
-            check_stop()
-            batch = {name: tensor.to(device) for name, tensor in rows.collate(part).items()}
-            collected.append(model(**batch).logits.float().cpu().numpy())
-            order.append(part)
-            advance(len(part))
-    model.train(was_training)
-    logits = np.concatenate(collected)
-    restored = np.empty_like(logits)
-    restored[np.concatenate(order)] = logits
+    try:
+        with torch.inference_mode():
+            for part in cut_by_tokens(np.arange(len(lengths)), lengths, _TOKENS.get(device.type, 65_536)):
+                check_stop()
+                collected.append(look({name: tensor.to(device) for name, tensor in rows.collate(part).items()}))
+                order.append(part)
+                advance(len(part))
+    finally:
+        model.train(was_training)
+    places = np.concatenate(order)
+    return {name: _in_order([part[name] for part in collected], places) for name in collected[0]}
+
+
+def _in_order(parts: list[NDArray[Any]], places: Rows) -> NDArray[Any]:
+    """The parts as one array, each row at its place."""
+    width = max(part.shape[1] for part in parts) if parts[0].ndim > 1 else 0
+    even = [_filled(part, width) if part.ndim == 2 else part for part in parts]
+    joined = np.concatenate(even)
+    restored = np.empty_like(joined)
+    restored[places] = joined
     return restored
+
+
+def _filled(part: NDArray[Any], width: int) -> NDArray[Any]:
+    return np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=-1)

@@ -3,29 +3,35 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from finetune_api.failures import LossDiverged
 from finetune_api.metrics import Metric
 from finetune_api.outcome import Best, Progress
 from finetune_api.report import CurvePoint
 from finetune_api.training import Training
-from finetune_trainer.data.batches import BatchPlan, Rows
+from finetune_trainer.checkpoints.snapshot import Snapshot
+from finetune_trainer.data.batches import BatchPlan
 from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.course import Rows
+from finetune_trainer.methods.adapted import everywhere_alike
 from finetune_trainer.observer import Tally
-from finetune_trainer.signals import check_stop
+from finetune_trainer.signals import finishing_steps, stop_asked, stop_forced
 from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.training.curve import Curve
 from finetune_trainer.training.early_stopping import Choice
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.loss import Loss
+from finetune_trainer.training.moving_parts import MovingParts
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
 from finetune_trainer.training.rate import Rate
+from finetune_trainer.training.state import TRAINING, TrainingState, plan_of, state_of
+from finetune_trainer.training.state_tensors import StateUnfit, trainable
 
-_CURVE_POINTS = 200
 _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
 
 
@@ -37,6 +43,33 @@ class TrainingObserver(Protocol):
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
         """Called after each evaluation on the validation rows."""
+
+
+class Keeper(Protocol):
+    """Who keeps states of training."""
+
+    def check(self) -> None:
+        """Called after each step. Raises what has gone wrong with keeping."""
+
+    def is_due(self, step: int) -> bool:
+        """Whether the state after `step` is to be kept."""
+
+    def keep(self, take: Callable[[], Snapshot]) -> None:
+        """Keep the state that `take` copies."""
+
+
+class KeepsNothing:
+    """A keeper for training that nobody goes on from."""
+
+    def check(self) -> None:
+        """Nothing can go wrong."""
+
+    def is_due(self, _step: int) -> bool:
+        """Never."""
+        return False
+
+    def keep(self, _take: Callable[[], Snapshot]) -> None:
+        """Nothing is copied."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +84,8 @@ class TrainingPlan:
     metric: Metric
     """What best means."""
     batches: BatchPlan
-    objective: Objective
+    rate_factor: Callable[[str], float] = everywhere_alike
+    """Factor on the learning rate of a parameter, by its name."""
 
 
 @dataclass
@@ -69,75 +103,175 @@ Evaluate = Callable[[], dict[str, float]]
 
 
 class Loop:
-    """One training run over `rows` ([n]) with `targets` ([n] or [n, labels]).
+    """One training run over `rows` that minimises `loss`.
 
-    `evaluate` measures the model on the validation rows; None trains without choosing a best state.
-    After `run` the model holds the best state (the last one without `evaluate`).
+    It can be taken down as a `Snapshot` after any step, and goes on from one as if it had never stopped.
     """
 
     def __init__(
         self,
         model: nn.Module,
         rows: RowSource,
-        targets: Tensor,
+        loss: Loss,
         plan: TrainingPlan,
         accelerator: Accelerator,
+        *,
+        best: BestWeights,
+        losses: Callable[[], dict[str, float]] = dict,
     ) -> None:
-        self._plan, self._rows, self._targets, self._accelerator = plan, rows, targets, accelerator
-        self._objective = plan.objective.to(accelerator.device)
-        optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay)
+        """Take what is trained and how; `losses` gives the validation loss by source after an evaluation."""
+        self._losses = losses
+        self._plan, self._rows, self._accelerator, self._best = plan, rows, accelerator, best
+        self._loss = loss.to(accelerator.device)
+        optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay, plan.rate_factor)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         self._schedule = build_schedule(optimizer, plan.training, plan.total_steps)
-        self._trainable = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
-        self._curve = _Curve(max(1, plan.total_steps // _CURVE_POINTS), plan.batches.steps_per_epoch)
+        self._moving = MovingParts(self._model, optimizer, self._schedule, accelerator.scaler, best)
+        self._trainable = list(trainable(self._model).values())
+        self._curve = Curve(plan.total_steps, plan.batches.steps_per_epoch)
+        self._rate, self._choice = Rate(plan.total_steps), Choice()
+        self._step = self._evaluated = self._kept = 0
+        self._metric: float | None = None
+        self._finished = False
 
-    def run(self, evaluate: Evaluate | None, best: BestWeights, observer: TrainingObserver) -> TrainingResult:
-        """Train until the last step or until early stopping.
+    @property
+    def step(self) -> int:
+        """Optimiser steps that are done."""
+        return self._step
 
-        Raises `LossDiverged` when the loss is no longer a number.
+    def run(
+        self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: Keeper | None = None
+    ) -> TrainingResult:
+        """Train until the last step or until early stopping; the model then holds the best state.
+
+        `evaluate` measures the model on the validation rows; without it no best state is chosen, and the last one
+        stays. A stop that is asked for ends the step, has the state kept and raises `KeyboardInterrupt`.
+
+        Raises `LossDiverged` when the loss is no longer a number, and what `keeper` raises.
         """
-        plan, result, choice, rate = self._plan, TrainingResult(), Choice(), Rate(self._plan.total_steps)
+        keeper = keeper or KeepsNothing()
         self._model.train()
-        for step, batch in enumerate(self._batches(), start=1):
-            check_stop()
-            learning_rate = float(self._schedule.get_last_lr()[0])
-            parts = list(plan.batches.micro_batches(batch))
-            loss, norm = self._step(batch, parts)
-            self._check(loss, norm, step)
-            rate.add(parts, plan.batches.lengths)
-            self._curve.add(step, loss, learning_rate, norm)
-            progress = rate.progress(step, step / plan.batches.steps_per_epoch, loss, learning_rate)
-            observer.trained(progress, rate.tally(norm))
-            result.steps = step
-            if evaluate is not None and (step % plan.evaluate_every == 0 or step == plan.total_steps):
-                with rate.paused():
-                    metrics = evaluate()
-                choice = self._chosen(choice, step, metrics, best, observer)
-                if choice.should_stop(plan.training.early_stopping):
-                    result.stopped_early = step < plan.total_steps
-                    break
-        best.restore(self._model)
-        result.best, result.curves, result.throughput = choice.best, self._curve.points, rate.totals()
-        return result
+        self._rate.start()
+        with finishing_steps():
+            self._settle(evaluate, observer, keeper)
+            for batch in self._batches():
+                self._make_step(batch, observer)
+                self._settle(evaluate, observer, keeper)
+        return TrainingResult(
+            steps=self._step,
+            best=self._choice.best,
+            curves=self._curve.points,
+            throughput=self._rate.totals(),
+            stopped_early=self._step < self._plan.total_steps,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Copy all that the next steps depend on; once training is over, the best weights alone."""
+        is_best = self._choice.is_best(self._step)
+        parts, values = self._moving.capture(finished=self._finished, is_best=is_best)
+        state = TrainingState(
+            plan=plan_of(self._plan.total_steps, self._plan.batches),
+            step=self._step,
+            evaluated=self._evaluated,
+            metric=self._metric,
+            best=self._choice.best,
+            reference=self._choice.reference,
+            waited=self._choice.waited,
+            finished=self._finished,
+            curve=self._curve.state(),
+            work=self._rate.state(),
+            **values,
+        )
+        return Snapshot(
+            step=self._step,
+            epoch=self._step / self._plan.batches.steps_per_epoch,
+            parts=parts,
+            values={TRAINING: state.model_dump(mode="json")},
+            metric=self._metric,
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot. Raises `StateUnfit` where that can't be, before anything is changed."""
+        state = state_of(snapshot)
+        if state.plan != plan_of(self._plan.total_steps, self._plan.batches):
+            raise StateUnfit("its rows or its number of steps are others")
+        self._moving.check(snapshot.parts, state)
+        self._moving.restore(snapshot.parts, state)
+        self._step = self._kept = state.step
+        self._evaluated, self._metric, self._choice = state.evaluated, state.metric, state.choice
+        self._curve.go_on_from(state.curve)
+        self._rate.go_on_from(state.work)
+        self._finished = state.finished
 
     def _batches(self) -> Iterator[Rows]:
-        done = 0
-        for epoch in range(10**9):
-            for batch in self._plan.batches.epoch(epoch):
-                if done == self._plan.total_steps:
+        """The batches of the steps to come, until training is over."""
+        a_pass = self._plan.batches.steps_per_epoch
+        for epoch in count(self._step // a_pass):
+            for batch in self._plan.batches.epoch(epoch)[self._step % a_pass :]:
+                if self._finished:
                     return
-                done += 1
                 yield batch
 
-    def _step(self, batch: Rows, parts: list[Rows]) -> tuple[float, float]:
+    def _make_step(self, batch: Rows, observer: TrainingObserver) -> None:
+        learning_rate = float(self._schedule.get_last_lr()[0])
+        parts = list(self._plan.batches.micro_batches(batch))
+        loss, norm = self._optimise(batch, parts)
+        step = self._step = self._step + 1
+        self._check_numbers(loss, norm, step)
+        self._rate.add(parts, self._plan.batches.lengths)
+        self._curve.add(step, loss, learning_rate, norm)
+        epoch = step / self._plan.batches.steps_per_epoch
+        observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm))
+
+    def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: Keeper) -> None:
+        """Do what is due between two steps: keep the state and end if asked to, evaluate, keep the state."""
+        if self._finished:
+            return
+        keeper.check()
+        if stop_asked():
+            self._keep_and_end(keeper)
+        if evaluate is not None and self._evaluation_is_due():
+            try:
+                with self._rate.paused():
+                    metrics = evaluate()
+            except KeyboardInterrupt:
+                self._keep_and_end(keeper)
+                raise
+            self._choose(metrics, observer)
+        self._finished = self._is_over()
+        if self._finished:
+            self._best.restore(self._model)
+        if self._finished or (keeper.is_due(self._step) and self._kept != self._step):
+            self._keep(keeper)
+        if stop_asked():  # since, for example while waiting for an upload
+            self._keep_and_end(keeper)
+
+    def _keep_and_end(self, keeper: Keeper) -> None:
+        """Keep what is not kept yet, unless there is no time for it, and raise `KeyboardInterrupt`."""
+        if self._kept != self._step and not stop_forced():
+            self._keep(keeper)
+        raise KeyboardInterrupt
+
+    def _keep(self, keeper: Keeper) -> None:
+        keeper.keep(self.snapshot)
+        self._kept = self._step
+
+    def _evaluation_is_due(self) -> bool:
+        step, plan = self._step, self._plan
+        return step > self._evaluated and (step % plan.evaluate_every == 0 or step == plan.total_steps)
+
+    def _is_over(self) -> bool:
+        early = self._choice.should_stop(self._plan.training.early_stopping)
+        return self._step >= self._plan.total_steps or early
+
+    def _optimise(self, batch: Rows, parts: list[Rows]) -> tuple[float, float]:
         """One optimiser step over `batch`, cut into `parts`; returns the mean loss and the gradient's norm."""
         device = self._accelerator.device
-        weight = self._objective.weight(self._targets[torch.from_numpy(batch)].to(device))
+        weight = self._loss.weight(batch)
         total = torch.zeros((), device=device)
         for rows in parts:
             inputs = {name: tensor.to(device) for name, tensor in self._rows.collate(rows).items()}
-            targets = self._targets[torch.from_numpy(rows)].to(device)
-            loss = self._objective.loss_sum(self._model(**inputs).logits, targets) / weight
+            loss = self._loss.total(self._model, inputs, rows) / weight
             self._accelerator.backward(loss)
             total += loss.detach()
         limit = self._plan.training.max_grad_norm or math.inf
@@ -147,50 +281,20 @@ class Loop:
         self._optimizer.zero_grad()
         return float(total.item()), float(norm or 0.0)
 
-    def _check(self, loss: float, norm: float, step: int) -> None:
+    def _check_numbers(self, loss: float, norm: float, step: int) -> None:
         if not math.isfinite(loss):
             raise LossDiverged(f"the training loss became {loss} at step {step}", hint=_DIVERGED_HINT)
         if not math.isfinite(norm) and self._accelerator.scaler is None:  # a scaler skips such a step by itself
             raise LossDiverged(f"the gradient's norm became {norm} at step {step}", hint=_DIVERGED_HINT)
 
-    def _chosen(
-        self, choice: Choice, step: int, metrics: dict[str, float], best: BestWeights, observer: TrainingObserver
-    ) -> Choice:
+    def _choose(self, metrics: dict[str, float], observer: TrainingObserver) -> None:
+        """Take an evaluation into account."""
+        step, metric = self._step, self._plan.metric
         if not metrics:  # there are some wherever the outputs are numbers
             raise LossDiverged(f"the model's outputs are no longer numbers at step {step}", hint=_DIVERGED_HINT)
-        metric = self._plan.metric
-        choice = choice.seen(step, metrics.get(metric.name), metric, self._plan.training.early_stopping)
-        if choice.is_best(step):
-            best.save(self._model)
-        self._curve.evaluated(step, metrics)
-        observer.evaluated(step, metrics, choice.is_best(step))
-        return choice
-
-
-class _Curve:
-    """Collects points of the curves, few enough to draw and to store."""
-
-    def __init__(self, every: int, steps_per_epoch: int) -> None:
-        self.points: list[CurvePoint] = []
-        self._every, self._steps_per_epoch, self._losses = every, steps_per_epoch, list[float]()
-
-    def add(self, step: int, loss: float, learning_rate: float, norm: float) -> None:
-        self._losses.append(loss)
-        if step % self._every == 0 or step == 1:
-            self._point(
-                step,
-                loss=float(np.mean(self._losses)),
-                learning_rate=learning_rate,
-                gradient_norm=norm if math.isfinite(norm) else None,
-            )
-            self._losses.clear()
-
-    def evaluated(self, step: int, metrics: dict[str, float]) -> None:
-        if self.points and self.points[-1].step == step:
-            self.points[-1] = self.points[-1].model_copy(update={"validation": metrics})
-        else:
-            self._point(step, validation=metrics)
-
-    def _point(self, step: int, **values: object) -> None:
-        fields = {"step": step, "epoch": step / self._steps_per_epoch, **values}
-        self.points.append(CurvePoint.model_validate(fields))
+        self._metric, self._evaluated = metrics.get(metric.name), step
+        self._choice = self._choice.seen(step, self._metric, metric, self._plan.training.early_stopping)
+        if self._choice.is_best(step):
+            self._best.save(self._model)
+        self._curve.evaluated(step, metrics, self._losses())
+        observer.evaluated(step, metrics, self._choice.is_best(step))

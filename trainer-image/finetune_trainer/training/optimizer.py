@@ -7,16 +7,30 @@ import torch
 from torch import nn
 
 from finetune_api.training import Scheduler, Training
+from finetune_trainer.methods.adapted import everywhere_alike
 
 
-def build_optimizer(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; biases, norms and other vectors are not decayed."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
+def build_optimizer(
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    rate_factor: Callable[[str], float] = everywhere_alike,
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters; biases, norms and other vectors are not decayed.
+
+    `rate_factor` gives the share of the learning rate that a parameter has, by its name. The group with the largest
+    comes first, so that the rate of the first group is the one to show.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            kind = (-rate_factor(name), -weight_decay if parameter.ndim > 1 else 0.0)
+            groups.setdefault(kind, []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": groups[kind], "lr": -kind[0] * learning_rate, "weight_decay": -kind[1]} for kind in sorted(groups)],
+        lr=learning_rate,
+        fused=True,
+    )
 
 
 def build_schedule(

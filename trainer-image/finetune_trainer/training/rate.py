@@ -7,20 +7,59 @@ from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from finetune_api.outcome import Progress
-from finetune_trainer.data.batches import Rows, padding_ratio
+from finetune_trainer.data.batches import padding_ratio
+from finetune_trainer.data.course import Rows
 from finetune_trainer.observer import Tally
 
 
+class Work(BaseModel):
+    """Work that is done and the time it took, as a value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: float = 0
+    tokens: float = 0
+    """Tokens of the rows, padding not counted."""
+    padded: float = 0
+    """Tokens that went through the model, padding counted."""
+    seconds: float = 0
+    """Time from the first step on, all attempts together."""
+    paused: float = 0
+    """Seconds of it that went into evaluations."""
+
+
 class Rate:
-    """Counts the work that is done and the time it takes; evaluations are left out of the rates."""
+    """Counts the work that is done and the time it takes; evaluations are left out of the rates.
+
+    What earlier attempts did counts like this one's own, so rates stay true.
+    """
 
     def __init__(self, total_steps: int) -> None:
         self._total_steps = total_steps
+        self._before, self._started = 0.0, time.monotonic()
+        self._pause = self._rows = self._tokens = self._padded = 0.0
+
+    def start(self) -> None:
+        """Let the clock of this attempt run from now on."""
         self._started = time.monotonic()
-        self._pause = 0.0
-        self._rows = self._tokens = self._padded = 0.0
+
+    def state(self) -> Work:
+        """All work so far."""
+        return Work(
+            rows=self._rows,
+            tokens=self._tokens,
+            padded=self._padded,
+            seconds=self._elapsed(),
+            paused=self._pause,
+        )
+
+    def go_on_from(self, work: Work) -> None:
+        """Count work that was done before."""
+        self._rows, self._tokens, self._padded = work.rows, work.tokens, work.padded
+        self._before, self._pause = work.seconds, work.paused
 
     def add(self, parts: list[Rows], lengths: NDArray[np.int64]) -> None:
         """Count one step's rows, in the parts that went through the model; `lengths` are those of all rows, [n]."""
@@ -40,13 +79,12 @@ class Rate:
 
     def progress(self, step: int, epoch: float, loss: float, learning_rate: float) -> Progress:
         """What can be said after `step`."""
-        elapsed = time.monotonic() - self._started
         return Progress(
             step=step,
             total_steps=self._total_steps,
             epoch=epoch,
             percent=100 * step / self._total_steps,
-            eta_seconds=elapsed / step * (self._total_steps - step),
+            eta_seconds=self._elapsed() / step * (self._total_steps - step),
             loss=loss,
             learning_rate=learning_rate,
             tokens_per_second=self._tokens / self._working(),
@@ -67,4 +105,7 @@ class Rate:
         }
 
     def _working(self) -> float:
-        return max(1e-9, time.monotonic() - self._started - self._pause)
+        return max(1e-9, self._elapsed() - self._pause)
+
+    def _elapsed(self) -> float:
+        return self._before + time.monotonic() - self._started

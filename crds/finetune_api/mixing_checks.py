@@ -1,0 +1,31 @@
+"""What weights, prefixes and noise on the input ask of the rest of a job."""
+
+from collections.abc import Iterator
+
+from finetune_api.data import DataSource
+from finetune_api.failures import Problem
+from finetune_api.job import Spec
+from finetune_api.tasks import MethodType, Task
+
+_PREFIXED = (Task.SEQ2SEQ, Task.CAUSAL_LM)
+
+
+def mixing_problems(spec: Spec) -> Iterator[Problem]:
+    """Yield a problem for each weight, prefix or noise that would have no effect, or a bad one."""
+    for path, source in _sources(spec):
+        if source.weight is not None and not path.startswith("spec.data.train"):
+            yield Problem("weights are for training rows only", f"{path}.weight", "remove it")
+        if source.prefix and spec.task not in _PREFIXED:
+            message = f"{spec.task} has no use for a prefix"
+            yield Problem(message, f"{path}.prefix", f"remove it; it is for {', '.join(_PREFIXED)}")
+    if spec.training.neftune_alpha and spec.method.type is MethodType.FEATURE_EXTRACTION:
+        message = "the base is frozen and runs once a row, so noise on its input would only spoil it"
+        yield Problem(message, "spec.training.neftuneAlpha", "remove it, or use method LoRA or Full")
+
+
+def _sources(spec: Spec) -> Iterator[tuple[str, DataSource]]:
+    for place in ("train", "validation", "test"):
+        for index, source in enumerate(getattr(spec.data, place)):
+            yield f"spec.data.{place}[{index}]", source
+    for index, source in enumerate(spec.evaluation.retention.data):
+        yield f"spec.evaluation.retention.data[{index}]", source

@@ -1,0 +1,70 @@
+"""What causal models write: the same alone and in a batch, and no further than their end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from finetune_api.evaluation import Generation
+from finetune_trainer.data.frames import frame_of
+from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt
+
+STORIES = Path(__file__).parents[2] / "models" / "stories260k"
+
+
+def prompts(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.ndarray]:
+    return [np.asarray(tokenizer(text)["input_ids"], np.int64) for text in texts]
+
+
+def test_a_pretrained_model_tells_its_story(stories: PreTrainedTokenizerBase) -> None:
+    model = AutoModelForCausalLM.from_pretrained(STORIES).train()
+    manner = Manner(stories, Generation(max_new_tokens=30), [2])
+    (text,) = continue_prompts(model, prompts(["Once upon a time"], stories), manner)
+    assert text.startswith(", there was a little girl named Lily. She loved to play outside")
+    assert model.training
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_padding_does_not_change_what_is_written(
+    with_head: Callable[[str], Path], sentences: list[str], kind: str, beams: int
+) -> None:
+    folder = with_head(kind)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer.pad_token = tokenizer.eos_token
+    given = prompts([sentences[0], "The", "Our invoice broke", sentences[7]], tokenizer)
+    manner = Manner(tokenizer, Generation(max_new_tokens=12, num_beams=beams), [tokenizer.eos_token_id])
+    done: list[int] = []
+    together = continue_prompts(model, given, manner, done.append)
+    assert together == [continue_prompts(model, [one], manner)[0] for one in given]
+    assert sum(done) == len(given)
+
+
+def test_writing_ends_at_any_of_the_stops(stories: PreTrainedTokenizerBase) -> None:
+    model = AutoModelForCausalLM.from_pretrained(STORIES)
+    (comma,) = stories(",", add_special_tokens=False)["input_ids"][-1:]
+    manner = Manner(stories, Generation(max_new_tokens=30), [2, comma])
+    assert continue_prompts(model, prompts(["Once upon a time"], stories), manner) == [","]
+
+
+def test_writing_never_goes_beyond_the_positions_of_the_model(with_head: Callable[[str], Path]) -> None:
+    folder = with_head("gpt2")  # 64 absolute positions
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer.pad_token = tokenizer.eos_token
+    long = np.arange(20, 80)
+    (text,) = continue_prompts(model, [long], Manner(tokenizer, Generation(max_new_tokens=50), []))
+    assert len(tokenizer(text)["input_ids"]) <= 8
+
+
+def test_the_prompt_is_what_stands_in_front_of_the_last_answer() -> None:
+    ids, labels = np.arange(10), np.array([-100, -100, 2, 3, -100, -100, 6, 7, -100, -100])
+    assert last_prompt(ids, labels).tolist() == [0, 1, 2, 3, 4, 5]
+    assert last_prompt(ids[:5], labels[:5]).tolist() == [0, 1]
+    assert last_prompt(ids, np.full(10, -100)).tolist() == ids.tolist()
+
+
+def test_the_frame_of_a_decoder_is_what_it_puts_in_front(stories: PreTrainedTokenizerBase) -> None:
+    assert frame_of(stories).opening == (1,)
+    assert frame_of(stories).closing == ()

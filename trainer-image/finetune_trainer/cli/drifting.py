@@ -1,0 +1,55 @@
+"""`finetune-trainer drift`: are these rows like those that the model was trained on?"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune_api.drift import Drift
+from finetune_api.exit_codes import ExitCode
+from finetune_trainer.cli.quiet import quiet_libraries
+from finetune_trainer.cli.running import as_uri
+
+if TYPE_CHECKING:
+    from finetune_api.drift import DriftReport, Shift
+
+_STDIN = "-"
+_STYLES = {Drift.NONE: "green", Drift.SOME: "yellow", Drift.STRONG: "bold red"}
+
+
+def drift_command(
+    model: str, rows: str, columns: dict[str, str], *, fail_above: float | None, as_json: bool
+) -> ExitCode:
+    """Compare and show; returns `DRIFTED` where a divergence is more than `fail_above` beyond chance.
+
+    Raises what reading the model and the rows raises.
+    """
+    quiet_libraries()
+    from finetune_trainer.drift.inputs import measure_drift
+    from finetune_trainer.storage import Site
+
+    report = measure_drift(as_uri(model), rows if rows == _STDIN else as_uri(rows), Site(Path.cwd()), columns)
+    if as_json:
+        sys.stdout.write(report.model_dump_json(by_alias=True) + "\n")
+    else:
+        _show(report)
+    worst = max(shift.beyond_chance for shift in report.shifts)
+    return ExitCode.DRIFTED if fail_above is not None and worst > fail_above else ExitCode.DONE
+
+
+def _show(report: "DriftReport") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{report.rows:,} rows against {report.reference_rows:,} of the training: drift {report.drift}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("statistic", "divergence", "by chance", "drift", "training", "now"):
+        table.add_column(name, justify="right" if name in ("divergence", "by chance") else "left")
+    for shift in report.shifts:
+        cells = (shift.name, f"{shift.divergence:.4f}", f"{shift.chance:.4f}")
+        table.add_row(*cells, Text(shift.drift, style=_STYLES[shift.drift]), *_sides(shift))
+    Console(file=sys.stdout).print(table)
+
+
+def _sides(shift: "Shift") -> tuple[str, str]:
+    return shift.before.replace("[", "\\["), shift.now.replace("[", "\\[")

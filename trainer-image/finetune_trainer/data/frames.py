@@ -1,0 +1,43 @@
+"""The special tokens that a tokenizer puts around a text: BERT's `[CLS]` and `[SEP]`, Llama's `<s>`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_PROBE = "a"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Ids in front of a text and behind it; mostly one or none."""
+
+    opening: tuple[int, ...]
+    closing: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of tokens that are not the text's."""
+        return len(self.opening) + len(self.closing)
+
+
+def frame_of(tokenizer: "PreTrainedTokenizerBase") -> Frame:
+    """The frame that a tokenizer gives a single text."""
+    bare = encode([_PROBE], tokenizer)[0]
+    framed = list(tokenizer(_PROBE, verbose=False)["input_ids"])
+    start = next((at for at in range(len(framed)) if framed[at : at + len(bare)] == bare), 0)
+    return Frame(tuple(framed[:start]), tuple(framed[start + len(bare) :]))
+
+
+def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
+    """The texts as ids, whole and without special tokens but those that they spell out."""
+    if not texts:
+        return []
+    return [list(row) for row in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
+
+
+def end_of_text(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The id that ends a text, as a list; empty where the tokenizer has none."""
+    return [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]

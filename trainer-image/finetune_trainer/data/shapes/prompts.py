@@ -1,0 +1,55 @@
+"""`CausalLM` on prompts with their completions."""
+
+from collections.abc import Sequence
+
+from finetune_api.data import Clean, Data
+from finetune_trainer.data.label_cells import Label
+from finetune_trainer.data.labels import NO_LABELS, LabelSpace
+from finetune_trainer.data.records import Record, cell_text, group_of
+from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.shapes.shape import with_group
+from finetune_trainer.data.shapes.text_to_text import Written
+from finetune_trainer.data.shapes.white_space import keeping_white_space
+
+
+class Prompts:
+    """A prompt and its completion; text that belongs to the prompt where there is such a column."""
+
+    def __init__(self, data: Data, group_column: str, *, has_input: bool) -> None:
+        """Take the columns from `spec.data`; `has_input` tells whether the rows have a column of further input."""
+        columns = data.columns
+        roles = {"prompt": columns.prompt or "prompt", "completion": columns.completion or "completion"}
+        if has_input:
+            roles["input"] = columns.input or "input"
+        self.roles = with_group(roles, columns, group_column)
+        self._clean = keeping_white_space(data.clean)
+
+    def record(self, row: Row) -> Record | Bad:
+        """See `Shape.record`: the turns are the prompt and the completion."""
+        prompt = read_prompt(row, self.roles, self._clean)
+        if isinstance(prompt, Bad):
+            return prompt
+        completion = cell_text(row, self.roles["completion"], self._clean)
+        if isinstance(completion, Bad):
+            return completion
+        turns = (("user", prompt), ("assistant", completion))
+        return Record(prompt, None, completion, group_of(row, self.roles), row.place, turns=turns)
+
+    def reader(self, _cells: Sequence[object]) -> Written:
+        """See `Shape.reader`."""
+        return Written()
+
+    def space(self, _labels: Sequence[Label]) -> LabelSpace:
+        """See `Shape.space`: there is nothing to tell apart."""
+        return NO_LABELS
+
+
+def read_prompt(row: Row, roles: dict[str, str], clean: Clean) -> str | Bad:
+    """The prompt of a row, followed on a new line by its input where there is one. Prediction reads with this too."""
+    prompt = cell_text(row, roles["prompt"], clean)
+    if isinstance(prompt, Bad) or "input" not in roles:
+        return prompt
+    further = cell_text(row, roles["input"], clean, may_be_empty=True)
+    if isinstance(further, Bad):
+        return further
+    return f"{prompt}\n{further}" if further.strip() else prompt

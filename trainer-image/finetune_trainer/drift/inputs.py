@@ -1,0 +1,90 @@
+"""New rows of a file, and what the model says of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from finetune_api.data import Labels
+from finetune_api.drift import DRIFT_NAME, DriftReference, DriftReport
+from finetune_api.failures import DataEmpty, ModelNotFound
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data.cleaning import clean_text
+from finetune_trainer.data.inputs import input_name
+from finetune_trainer.data.label_cells import UnusableLabel, is_absent
+from finetune_trainer.data.labels import LabelReader
+from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.running_text import running_text
+from finetune_trainer.data.sources import read_rows
+from finetune_trainer.drift.compare import NewRows, compare
+from finetune_trainer.drift.reference import ENOUGH
+from finetune_trainer.drift.sketch import sketch
+from finetune_trainer.models.tuned import TunedModel, load_tuned
+from finetune_trainer.prediction import Predictor
+from finetune_trainer.prediction.rows import predictor_of, tuned_files, with_columns
+from finetune_trainer.storage import Site
+
+_ASKED = 1_000
+"""Rows that the model is asked about at most."""
+
+
+def measure_drift(model_uri: str, rows_uri: str, site: Site, columns: Mapping[str, str]) -> DriftReport:
+    """Compare the rows of a file with what a tuned model was trained on; rows that can't be read are left out.
+
+    Raises `ModelNotFound` where the model has no statistics, `DataEmpty` where no row can be used, and what loading
+    the model and reading the rows raise.
+    """
+    files = tuned_files(model_uri, site)
+    statistics = files.folder / DRIFT_NAME
+    if not statistics.is_file():
+        hint = "train it again with this version: each run saves them"
+        raise ModelNotFound(f"{model_uri} has no statistics of its training inputs ({DRIFT_NAME})", hint=hint)
+    reference = DriftReference.model_validate_json(statistics.read_text())
+    tuned = with_columns(load_tuned(files), columns)
+    predictor = predictor_of(tuned)
+    rows = list(islice(_readable(rows_uri, site, predictor), ENOUGH))
+    if not rows:
+        hint = "check that its columns are those of the training rows, or name them with --column ROLE=COLUMN"
+        raise DataEmpty("no row can be used", where=input_name(rows_uri), hint=hint)
+    return compare(reference, _new_rows(tuned, predictor, rows))
+
+
+def _readable(uri: str, site: Site, predictor: Predictor[Any]) -> Iterator[Row]:
+    for row in read_rows(uri, site, text_column=predictor.line_column):
+        if isinstance(row, Row) and not isinstance(predictor.read(row), Bad):
+            yield row
+
+
+def _new_rows(tuned: TunedModel, predictor: Predictor[Any], rows: Sequence[Row]) -> NewRows:
+    roles = predictor.roles(list(rows[0].values))
+    found = sketch([_text(row, roles.values(), tuned) for row in rows], tuned.tokenizer)
+    if tuned.settings.problem_type is not ProblemType.SINGLE_LABEL:
+        return NewRows(found)
+    column = tuned.settings.columns.label or "label"
+    labels = [
+        _label(row.values[column], tuned.settings.labels) for row in rows if not is_absent(row.values.get(column))
+    ]
+    asked = rows[:: -(-len(rows) // _ASKED)]
+    said = [answer.as_dict() for answer in predictor.predict([predictor.read(row) for row in asked])]
+    return NewRows(found, labels, [answer["label"] for answer in said], [answer["score"] for answer in said])
+
+
+def _label(cell: object, names: list[str]) -> str:
+    """The name of a label, as it was in training where it is known."""
+    try:
+        return str(LabelReader(ProblemType.SINGLE_LABEL, Labels(names=names)).read(cell))
+    except UnusableLabel:
+        return str(cell)
+
+
+def _text(row: Row, columns: Any, tuned: TunedModel) -> str:
+    """The input of a row as one text, cleaned as in training."""
+    parts = [_plain(row.values.get(column)) for column in dict.fromkeys(columns)]
+    return "\n".join(clean_text(part, tuned.settings.clean) for part in parts if part)
+
+
+def _plain(cell: object) -> str:
+    """The text of a cell: words as running text, messages as their contents."""
+    if isinstance(cell, list | tuple):
+        turns = [str(item.get("content", "")) if isinstance(item, dict) else str(item) for item in cell]
+        return "\n".join(turns) if any(isinstance(item, dict) for item in cell) else running_text(tuple(turns))
+    return "" if cell is None else str(cell)

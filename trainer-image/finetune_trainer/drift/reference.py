@@ -1,0 +1,101 @@
+"""Statistics of the training inputs, saved with the model."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finetune_api.drift import DRIFT_NAME, Answers, Distribution, DriftReference, Mass
+from finetune_api.report import Details
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data import Examples
+from finetune_trainer.data.splits import TRAIN
+from finetune_trainer.drift.divergence import Floats, divergence
+from finetune_trainer.drift.sketch import sketch
+from finetune_trainer.notes import Notes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ENOUGH = 10_000
+"""Rows that statistics are taken of at most."""
+_BINS, _DIGITS = 10, 6
+
+
+def save_reference(folder: Path, rows: Examples, tokenizer: "PreTrainedTokenizerBase", notes: Notes) -> None:
+    """Write the statistics of the training rows beside the weights."""
+    held_out = notes.details if notes.evaluated_on != TRAIN else None
+    reference = refer_to(rows, tokenizer, held_out, notes.job.spec.data.split.seed)
+    (folder / DRIFT_NAME).write_text(reference.model_dump_json(by_alias=True, exclude_none=True) + "\n")
+
+
+def refer_to(
+    rows: Examples, tokenizer: "PreTrainedTokenizerBase", held_out: Details | None, seed: int
+) -> DriftReference:
+    """The statistics of training rows; `held_out` is what the tuned model said of others, or None."""
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:ENOUGH]).tolist()
+    part = rows.pick(drawn)
+    found = sketch(input_texts(part), tokenizer)
+    single = rows.space.problem_type is ProblemType.SINGLE_LABEL
+    return DriftReference(
+        rows=len(part),
+        characters=distribution(found.characters),
+        tokens=distribution(found.tokens),
+        unknown=distribution(found.unknown),
+        scripts=_mass(found.scripts, seed),
+        vocabulary=_mass(found.vocabulary, seed),
+        labels=shares([str(label) for label in part.labels]) if single else {},
+        answers=_answers(held_out, rows.space.names) if held_out is not None and single else None,
+    )
+
+
+def input_texts(rows: Examples) -> list[str]:
+    """The input of each row as one text."""
+    pairs = rows.pairs or [""] * len(rows)
+    return [f"{text}\n{pair}" if pair else text for text, pair in zip(rows.texts, pairs, strict=True)]
+
+
+def distribution(values: Floats) -> Distribution:
+    """Bins of about equal mass of the values [n]; fewer where many are equal."""
+    cuts = np.unique(np.quantile(values, np.arange(1, _BINS) / _BINS, method="inverted_cdf"))
+    edges = [float(cut) for cut in cuts if cut < values.max()] or [float(values.max())]
+    return Distribution(edges=edges, shares=_rounded(binned(values, edges)))
+
+
+def binned(values: Floats, edges: list[float]) -> Floats:
+    """Share of the values in each bin."""
+    counts = np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+    return np.asarray(counts / max(1, len(values)), np.float64)
+
+
+def shares(labels: list[str]) -> dict[str, float]:
+    """Share of each label, the most frequent first."""
+    counts = Counter(labels)
+    return {label: round(count / len(labels), _DIGITS) for label, count in counts.most_common()}
+
+
+def _mass(counts: Floats, seed: int) -> Mass:
+    order = np.random.default_rng(seed).permutation(len(counts))
+    half = len(order) // 2
+    halves = divergence(counts[order[:half]].sum(axis=0), counts[order[half:]].sum(axis=0))
+    return Mass(shares=_rounded(counts.sum(axis=0) / max(1.0, counts.sum())), halves=round(halves, _DIGITS + 2))
+
+
+def _answers(details: Details, names: tuple[str, ...]) -> Answers | None:
+    """From the confusion matrix and the curve of calibration, which hold all that is needed."""
+    if not details.confusion or not details.reliability:
+        return None
+    counts, bins = np.asarray(details.confusion).sum(axis=0), details.reliability
+    rows = int(counts.sum())
+    middles = [(one.confidence + other.confidence) / 2 for one, other in pairwise(bins)]
+    return Answers(
+        rows=rows,
+        labels={name: round(count / rows, _DIGITS) for name, count in zip(names, counts.tolist(), strict=True)},
+        confidence=Distribution(edges=middles, shares=_rounded(np.asarray([one.rows / rows for one in bins]))),
+    )
+
+
+def _rounded(values: Floats) -> list[float]:
+    return [round(float(value), _DIGITS) for value in values]

@@ -1,0 +1,71 @@
+"""Pairs of answers for people: those of which the model prefers the wrong one, and rows to read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_api.report import Sample
+from finetune_trainer.data.answers import Answers
+from finetune_trainer.data.prepared import Examples
+from finetune_trainer.evaluation.details import SAMPLES, TEXT_LENGTH, WORST, shorten
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """What a model thinks of the pairs of one split."""
+
+    rows: Examples
+    ahead: NDArray[np.float64]
+    """By how much each chosen answer is ahead of the rejected one, [n]."""
+    losses: NDArray[np.float64]
+    """Loss of each pair, [n]."""
+
+    def worst(self) -> list[Sample]:
+        """Pairs with the wrong answer ahead, the furthest first."""
+        order = np.argsort(self.ahead, kind="stable")
+        return self.samples(int(row) for row in order[:WORST] if self.ahead[row] < 0)
+
+    def samples(self, rows: Iterable[int]) -> list[Sample]:
+        """Prompt, chosen answer, and the answer that the model prefers."""
+        return [self._sample(row) for row in rows]
+
+    def _sample(self, row: int) -> Sample:
+        chosen, rejected = told_apart(Answers(self.rows.labels[row]))
+        return Sample(
+            text=shorten(self.rows.texts[row]),
+            expected=chosen,
+            predicted=chosen if self.ahead[row] >= 0 else rejected,
+            loss=float(self.losses[row]),
+            place=self.rows.places[row],
+        )
+
+
+def told_apart(answers: Answers) -> tuple[str, str]:
+    """Both answers, shortened; a long beginning that they share is left out."""
+    alike = (first == second for first, second in zip(answers.chosen, answers.rejected, strict=False))
+    common = sum(takewhile(bool, alike))
+    start = common - TEXT_LENGTH // 4 if common > TEXT_LENGTH // 2 else 0
+    lead = "... " if start else ""
+    return shorten(lead + answers.chosen[start:]), shorten(lead + answers.rejected[start:])
+
+
+def drawn(rows: int, seed: int) -> list[int]:
+    """Numbers of the rows that are shown as samples, drawn with `seed`."""
+    return [int(row) for row in np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLES])]
+
+
+def written_samples(rows: Examples, places: Sequence[int], texts: Sequence[str], before: Sequence[str]) -> list[Sample]:
+    """Rows with what the model writes for them; `texts`, and `before` of the untouched model, are of all rows."""
+    return [
+        Sample(
+            text=shorten(rows.texts[row]),
+            expected=shorten(Answers(rows.labels[row]).chosen),
+            predicted=shorten(texts[row]),
+            baseline=shorten(before[row]) if before else "",
+            place=rows.places[row],
+        )
+        for row in places
+    ]

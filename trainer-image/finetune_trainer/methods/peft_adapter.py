@@ -1,0 +1,89 @@
+"""What all methods by PEFT share: the adapter over its base, saved beside the config, merged where it can be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
+from finetune_trainer.models.merging import merge_adapter
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+    from transformers import PreTrainedModel
+
+    from finetune_trainer.models.files import ModelFiles
+
+_HEAD = "modules_to_save"  # PEFT's name in the path of what is trained in full
+_KINDS = (
+    ("ForSequenceClassification", "SEQ_CLS"),
+    ("ForTokenClassification", "TOKEN_CLS"),
+    ("ForConditionalGeneration", "SEQ_2_SEQ_LM"),
+    ("ForCausalLM", "CAUSAL_LM"),
+    ("LMHeadModel", "CAUSAL_LM"),
+)
+
+
+def task_type(model: "PreTrainedModel") -> str | None:
+    """PEFT's name of what a model's class does; None where it has none."""
+    seq2seq = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else None
+    return next((kind for end, kind in _KINDS if type(model).__name__.endswith(end)), seq2seq)
+
+
+def adapted_by(
+    config: "PeftConfig", model: "PreTrainedModel", files: "ModelFiles", *, merges: bool = True, head_rate: float = 1
+) -> Adapted:
+    """Freeze the model and put the adapter that `config` describes on it; the adapter names its base as `files` do.
+
+    With `merges` the adapter is a change of weights. The head learns at the share `head_rate` of the learning rate:
+    scales and virtual tokens want steps that are too long for it.
+    """
+    from peft import get_peft_model
+
+    adapted = get_peft_model(model, config)
+    settings = adapted.peft_config["default"]
+    settings.base_model_name_or_path, settings.revision = files.name, files.revision or None
+    return Adapted(
+        model=adapted,
+        rows=token_rows(model.config),
+        total_parameters=count_parameters(adapted),
+        save=partial(save_adapter, adapted),
+        merge=partial(_merge, adapted) if merges else None,
+        untouched=partial(_untouched, adapted),
+        rate_factor=partial(_rate_factor, head_rate),
+    )
+
+
+def _rate_factor(head_rate: float, name: str) -> float:
+    return head_rate if f".{_HEAD}." in name else 1.0
+
+
+def save_adapter(model: "PeftModel", folder: Path) -> None:
+    """Write adapter and config; the model is left as it is."""
+    model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT asks the hub whether they changed
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; ours is one level up
+    model.get_base_model().config.save_pretrained(folder)  # the label names, which an adapter alone lacks
+
+
+def _merge(model: "PeftModel", folder: Path) -> None:
+    merge_adapter(model).save_pretrained(folder)
+
+
+@contextmanager
+def _untouched(model: "PeftModel") -> Iterator[None]:
+    """The base alone; most adapters change nothing before they are trained, but virtual tokens do."""
+    if not model.active_peft_config.is_prompt_learning:
+        yield
+        return
+    base = model.get_base_model()
+    shortcuts = {"forward": base.__call__}  # PEFT's disable_adapter() wants a model that writes texts
+    if hasattr(base, "generate"):
+        shortcuts["generate"] = base.generate
+    for name, method in shortcuts.items():
+        setattr(model, name, method)
+    try:
+        yield
+    finally:
+        for name in shortcuts:
+            delattr(model, name)

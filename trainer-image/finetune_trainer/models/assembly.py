@@ -1,0 +1,135 @@
+"""Puts a model together: a whole one as it is, an adapter over its base, over that one's base, and so on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from finetune_api.failures import ModelUnsuitable
+from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.tasks import Task
+from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights
+from finetune_trainer.models.anatomy import is_in_body, output_size, renew_output_layer
+from finetune_trainer.models.auto_classes import auto_class
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.last_token import show_last_token
+from finetune_trainer.models.loading import BROKEN_HINT
+from finetune_trainer.models.merging import merge_adapter
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_WRITERS = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
+"""Tasks of models that write: their heads are as large as a body can be, and nothing without pretraining."""
+_CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.REWARD_MODEL})
+_CONTINUE_HINT = "give that job method LoRA, DoRA, IA3 or Full, whose results can be gone on from"
+
+
+def assemble(files: ModelFiles, task: Task) -> Any:
+    """The model in FP32 in the class of its task, its own adapter beside its base's weights; others are merged."""
+    from peft import PeftModel
+
+    if files.base is None:
+        return load_whole(files, task)
+    check_weights(files.folder, files.uri)
+    kind = adapter_kind(files.folder, files.uri)
+    if kind == "BOTTLENECK":
+        from finetune_trainer.models.bottleneck import register_bottleneck
+
+        register_bottleneck()
+    base = _base_of(files, task)
+    if kind in VIRTUAL_TOKENS:
+        show_last_token(base)
+    return PeftModel.from_pretrained(base, files.folder)
+
+
+def merged_with(base: ModelFiles, adapter: Path, task: Task) -> "PreTrainedModel":
+    """A fresh base in FP32 with the adapter in the folder `adapter` merged into it."""
+    files = ModelFiles(str(adapter), adapter, "", str(adapter), base)
+    return merge_adapter(assemble(files, task))
+
+
+def assemble_merged(files: ModelFiles, task: Task) -> "PreTrainedModel":
+    """The model in FP32 with all its adapters merged: what another method, or another task, can start from.
+
+    Raises `ModelUnsuitable` for adapters that are no change of weights and so can't be merged.
+    """
+    if files.base is None:
+        return load_whole(files, task)
+    kind = adapter_kind(files.folder, files.uri)
+    if kind not in MERGEABLE:
+        message = f"{files.uri} is an adapter of the kind {kind}, which can't be merged into its base"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=_CONTINUE_HINT)
+    own = _tuned_for(files) or task
+    merged = merge_adapter(assemble(files, own))
+    if auto_class(own) is not auto_class(task):
+        merged = _with_new_head(task, merged, files.uri)
+    return merged.requires_grad_(requires_grad=True)
+
+
+def load_whole(files: ModelFiles, task: Task, **settings: Any) -> "PreTrainedModel":
+    """A whole model in FP32; `settings` go into its config, and a head of another size than they say is new.
+
+    Raises `ModelUnsuitable` where weights of the body are missing or of another shape, or those of a head that is no
+    use unless it is pretrained.
+    """
+    return load_with_gaps(files, task, **settings)[0]
+
+
+def load_with_gaps(files: ModelFiles, task: Task, **settings: Any) -> tuple["PreTrainedModel", list[str]]:
+    """As `load_whole`, with the names of the weights that were not there and are new."""
+    model, loaded = auto_class(task).from_pretrained(
+        files.folder,
+        dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **settings,
+    )
+    new = sorted({*loaded["missing_keys"], *(name for name, *_shapes in loaded["mismatched_keys"])})
+    _check_weights([name for name in new if task in _WRITERS or is_in_body(model, name)], files.uri)
+    return model, new
+
+
+def _check_weights(made_up: list[str], uri: str) -> None:
+    """Refuse weights that were made up at random, which transformers merely warns about."""
+    if made_up:
+        shown = f"{', '.join(made_up[:3])}{' ...' if len(made_up) > 3 else ''}"
+        message = f"{uri}: {len(made_up)} weights are missing or of another shape than config.json says: {shown}"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=BROKEN_HINT)
+
+
+def _tuned_for(files: ModelFiles) -> Task | None:
+    """The task that a job of this project tuned a model for; None for models from elsewhere."""
+    try:
+        return InferenceSettings.model_validate_json((files.folder / INFERENCE_NAME).read_text()).task
+    except (OSError, ValueError):
+        return None
+
+
+def _with_new_head(task: Task, tuned: "PreTrainedModel", uri: str) -> "PreTrainedModel":
+    """A model for another task with the body of a tuned one."""
+    model: PreTrainedModel = auto_class(task).from_config(tuned.config)
+    body, trained = (getattr(whole, whole.base_model_prefix, None) for whole in (model, tuned))
+    if body is None or trained is None:
+        message = f"{uri}: the body of {type(tuned).__name__} can't be taken over into {type(model).__name__}"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint="give that job method Full, whose result can be")
+    body.load_state_dict(trained.state_dict(), strict=False)  # one of the two may have a pooler
+    return model
+
+
+def _base_of(files: ModelFiles, task: Task) -> Any:
+    """The base with a head of the adapter's shape; the adapter brings the weights of the head."""
+    from transformers import AutoConfig
+
+    config, base = AutoConfig.from_pretrained(files.folder, trust_remote_code=False), files.base
+    if base is None:
+        raise ValueError(files)
+    if base.base is None:
+        return load_whole(base, task, config=config)
+    model = assemble_merged(base, task)
+    if task in _CLASSIFIERS and output_size(model) != config.num_labels:
+        renew_output_layer(model, config.num_labels)
+    model.config = config
+    return model

@@ -1,0 +1,49 @@
+"""Copies of a store's files in the cache of this machine, each as new as the store's."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from finetune_trainer.cache import cache_folder, keep
+from finetune_trainer.storage import Folder
+
+_VERSIONS = ".versions"
+
+
+def copy_files(store: Folder, paths: Iterable[str], listed: Iterable[str]) -> Path:
+    """Copy the files at `paths` of a store, those that have changed since the last time; returns their folder.
+
+    Copies of what is not `listed` in the store any more are removed.
+    """
+    target = cache_folder("models") / hashlib.sha256(store.uri().encode()).hexdigest()[:32]
+    known = _read_versions(target / _VERSIONS)
+    for path in paths:
+        version = store.version(path)
+        if known.get(path) == version and (target / path).is_file():
+            continue
+        store.download(path, target / path)
+        known[path] = version
+        keep(target / _VERSIONS, partial(_write_versions, known))
+    for path in known.keys() - set(listed):
+        (target / path).unlink(missing_ok=True)
+    return target
+
+
+def forget_copies(folder: Path, paths: Iterable[str]) -> None:
+    """Remove copies that turned out to be damaged, so that the next call fetches them again."""
+    for path in paths:
+        (folder / path).unlink(missing_ok=True)
+
+
+def _read_versions(file: Path) -> dict[str, str]:
+    """Version of each file of a copy; empty where nothing is known of it."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_versions(versions: dict[str, str], file: Path) -> None:
+    file.write_text(json.dumps(versions))

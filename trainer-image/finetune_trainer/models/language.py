@@ -1,0 +1,55 @@
+"""Builds causal and masked language models."""
+
+from typing import TYPE_CHECKING
+
+from finetune_api.failures import ModelUnsuitable
+from finetune_api.tasks import MethodType, Task
+from finetune_trainer.models.assembly import assemble_merged, load_with_gaps
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.loading import loading
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_WHERE = "spec.model.uri"
+_NO_HEAD = "has no head for masked language modelling; a new one has to be trained with the whole model"
+
+
+def load_causal(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    """Load a model that continues text, in FP32, adapters merged.
+
+    Raises:
+        ModelUnsuitable: transformers has no such class for this architecture, or weights are missing or broken, the
+            output layer's included; or an adapter can't be merged.
+        UnsafeModel: the model brings its own code.
+    """
+    with loading(files.uri, "model"):
+        model = assemble_merged(files, Task.CAUSAL_LM)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def load_masked(
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", method: MethodType, seed: int
+) -> "PreTrainedModel":
+    """Load a model that fills in hidden tokens, in FP32, adapters merged; a head that is not there starts from `seed`.
+
+    Raises:
+        ModelUnsuitable: as `load_causal`, also where the tokenizer has no mask token, and where the head is new and
+            the method would leave the rest as it is.
+        UnsafeModel: the model brings its own code.
+    """
+    import torch
+
+    if tokenizer.mask_token_id is None:
+        message, hint = f"{files.uri}: the tokenizer has no mask token", "use an encoder such as BERT, or task CausalLM"
+        raise ModelUnsuitable(message, where=_WHERE, hint=hint)
+    torch.manual_seed(seed)
+    with loading(files.uri, "model"):
+        merged = files.base is not None
+        model, new = (assemble_merged(files, Task.MASKED_LM), []) if merged else load_with_gaps(files, Task.MASKED_LM)
+    if new and method is not MethodType.FULL:
+        hint = "use method Full, or a model that has this head"
+        raise ModelUnsuitable(f"{files.uri} {_NO_HEAD}", where="spec.method.type", hint=hint)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model

@@ -1,0 +1,96 @@
+"""Builds `AutoModelForSeq2SeqLM`, and says how it writes."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from finetune_api.evaluation import Generation
+from finetune_api.failures import ModelUnsuitable
+from finetune_api.tasks import Task
+from finetune_trainer.models.assembly import assemble_merged
+from finetune_trainer.models.auto_classes import auto_class
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.loading import BROKEN_HINT, loading
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+_TOKENS = ("decoder_start_token_id", "eos_token_id", "bos_token_id", "forced_bos_token_id", "forced_eos_token_id")
+_WHERE = "spec.model.uri"
+
+
+def load_text_to_text(
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", generation: Generation
+) -> "PreTrainedModel":
+    """Load the model in FP32, adapters merged; by default it then writes as `generation` says.
+
+    Raises:
+        ModelUnsuitable: transformers has no such class for this architecture, weights are missing or broken, or the
+            model does not say how its decoder starts; or an adapter can't be merged.
+        UnsafeModel: the model brings its own code.
+    """
+    with loading(files.uri, "model"):
+        model = _load_whole(files) if files.base is None else assemble_merged(files, Task.SEQ2SEQ)
+    start = model.generation_config.decoder_start_token_id
+    start = getattr(model.config, "decoder_start_token_id", None) if start is None else start
+    if start is None:
+        hint = "set decoder_start_token_id in its config.json (T5: that of the padding, BART: that of the end of text)"
+        raise ModelUnsuitable(f"{files.uri} does not say which token its decoder starts with", where=_WHERE, hint=hint)
+    model.config.decoder_start_token_id = start
+    model.config.pad_token_id = tokenizer.pad_token_id
+    set_writing(model, tokenizer, generation)
+    return model
+
+
+def set_writing(model: Any, tokenizer: "PreTrainedTokenizerBase", generation: Generation) -> None:
+    """Make a model, or one with an adapter, write as `generation` says."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base.generation_config = _writing(base, tokenizer, generation)
+
+
+def _writing(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", generation: Generation
+) -> "GenerationConfig":
+    """How the model writes: the job's settings, and of the model's own nothing but its special tokens.
+
+    Its other defaults are for the task that it was made for: a summariser's least length, say.
+    """
+    from transformers import GenerationConfig
+
+    tokens = {name: getattr(model.generation_config, name, None) for name in _TOKENS}
+    if tokens["decoder_start_token_id"] is None:
+        tokens["decoder_start_token_id"] = model.config.decoder_start_token_id
+    if tokens["eos_token_id"] is None:
+        tokens["eos_token_id"] = tokenizer.eos_token_id or tokenizer.sep_token_id
+    beams = {"early_stopping": generation.early_stopping} if generation.num_beams > 1 else {}
+    return GenerationConfig(
+        **tokens,
+        **beams,
+        pad_token_id=tokenizer.pad_token_id,
+        max_new_tokens=min(generation.max_new_tokens, _positions(model.config) - 1),
+        num_beams=generation.num_beams,
+        no_repeat_ngram_size=generation.no_repeat_ngram_size,
+        do_sample=False,
+    )
+
+
+def _positions(config: "PretrainedConfig") -> int:
+    """Most tokens that the decoder can have; positions that are relative set no limit."""
+    text = config.get_text_config(decoder=True)
+    return int(getattr(text, "max_position_embeddings", None) or 1 << 30)
+
+
+def _load_whole(files: ModelFiles) -> "PreTrainedModel":
+    model, loaded = auto_class(Task.SEQ2SEQ).from_pretrained(
+        files.folder,
+        dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    missing = sorted(loaded["missing_keys"])
+    if missing:
+        message = f"{files.uri}: {len(missing)} weights are missing: {', '.join(missing[:3])}"
+        raise ModelUnsuitable(message, where=_WHERE, hint=BROKEN_HINT)
+    whole: PreTrainedModel = model
+    return whole

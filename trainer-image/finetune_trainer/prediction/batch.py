@@ -1,0 +1,28 @@
+"""`spec.predict`: rows predicted at the end of a job, with the model that it exports."""
+
+import json
+from pathlib import Path
+
+from finetune_api.output import Predict
+from finetune_trainer.data.rows_to_predict import source_of
+from finetune_trainer.models.adapters import is_adapter
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.tuned import load_tuned
+from finetune_trainer.observer import Advance
+from finetune_trainer.prediction.rows import predict_file, predictor_of
+from finetune_trainer.storage import Site
+
+
+def write_predictions(
+    folder: Path, trained_from: ModelFiles, wanted: Predict, site: Site, *, target: Path, advance: Advance
+) -> None:
+    """Predict with the model in `folder` and write a line of JSON a row to `target`.
+
+    `trained_from` is the base that an adapter in the folder belongs to. Raises the failures of reading the rows.
+    """
+    base = trained_from if is_adapter(folder) else None
+    predictor = predictor_of(load_tuned(ModelFiles(str(folder), folder, "", str(folder), base)))
+    with target.open("w", encoding="utf-8") as stream:
+        for prediction in predict_file(predictor, source_of(wanted), site):
+            stream.write(json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n")
+            advance(1)

@@ -1,0 +1,126 @@
+"""`CausalLM`: what a model writes behind a text, a prompt or the messages of a chat."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from finetune_api.evaluation import Generation
+from finetune_trainer.data.frames import encode, frame_of
+from finetune_trainer.data.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.prompt_tokens import encode_openings
+from finetune_trainer.data.records import Turn, cell_text, prefixed
+from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.shapes.chats import as_text, read_turns
+from finetune_trainer.data.shapes.prompts import read_prompt
+from finetune_trainer.training.continuing import Manner, continue_prompts, stop_ids
+
+if TYPE_CHECKING:
+    from finetune_trainer.models.tuned import TunedModel
+
+_ROLES = ("messages", "prompt", "text")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is to be continued or answered."""
+
+    role: str
+    """Which column it came from: `text`, `prompt` or `messages`."""
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True)
+class ContinuedText:
+    """What the model wrote for one row."""
+
+    given: Given
+    written: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """See `Prediction.as_dict`."""
+        role, turns = self.given.role, self.given.turns
+        messages = [{"role": speaker, "content": content} for speaker, content in turns]
+        given = {role: messages if role == "messages" else turns[0][1]}
+        return {**given, "continuation" if role == "text" else "completion": self.written}
+
+    def as_flat(self) -> dict[str, Any]:
+        """See `Prediction.as_flat`: messages as JSON."""
+        flat = self.as_dict()
+        return {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in flat.items()
+        }
+
+    def as_cells(self) -> dict[str, str]:
+        """See `Prediction.as_cells`."""
+        role, turns = self.given.role, self.given.turns
+        return {**self.as_dict(), role: as_text(turns) if role == "messages" else turns[0][1]}
+
+
+class TextContinuer:
+    """A tuned causal language model."""
+
+    def __init__(self, tuned: "TunedModel") -> None:
+        self._tuned, settings = tuned, tuned.settings
+        self._role = next((role for role in _ROLES if getattr(settings.columns, role)), "text")
+        self._generation = settings.generation or Generation()
+        self._form: PromptFormat | None = None
+        if self._role != "text":
+            is_chat = self._role == "messages"
+            self._form = prompt_format(tuned.tokenizer, settings.prompt_template, is_chat=is_chat, every_answer=False)
+
+    @property
+    def line_column(self) -> str:
+        """See `Predictor.line_column`: a bare line is what a user says."""
+        return "prompt" if self._role == "messages" else self._column(self._role)
+
+    def roles(self, found: Sequence[str]) -> dict[str, str]:
+        """See `Predictor.roles`: models of chats take single prompts as well."""
+        if self._role == "messages" and self._column("messages") not in found and self.line_column in found:
+            return {"prompt": self.line_column}
+        return {self._role: self._column(self._role)}
+
+    def read(self, row: Row) -> Given | Bad:
+        """See `Predictor.read`."""
+        clean, further = self._tuned.settings.clean, self._tuned.settings.columns.input
+        roles = self.roles(list(row.values))
+        if "messages" in roles:
+            return _unanswered(read_turns(row, roles["messages"], clean), row)
+        if further and further in row.values:
+            roles["input"] = further
+        role = "prompt" if "prompt" in roles else "text"
+        text = read_prompt(row, roles, clean) if role == "prompt" else cell_text(row, roles["text"], clean)
+        return text if isinstance(text, Bad) else Given(role, (("user", text),))
+
+    def predict(self, rows: Sequence[Given]) -> Iterator[ContinuedText]:
+        """See `Predictor.predict`."""
+        model, tokenizer = self._tuned.model, self._tuned.tokenizer
+        manner = Manner(tokenizer, self._generation, stop_ids(model, tokenizer, self._form))
+        prompts = [np.asarray(ids, np.int64) for ids in self._openings([row.turns for row in rows])]
+        for given, text in zip(rows, continue_prompts(model, prompts, manner), strict=True):
+            yield ContinuedText(given, text if given.role == "text" else text.strip())
+
+    def _openings(self, rows: Sequence[tuple[Turn, ...]]) -> list[list[int]]:
+        """The tokens that are to be continued, with room left for what is written."""
+        longest, prefix = self._tuned.settings.max_length, self._tuned.settings.prefix
+        rows = [prefixed(turns, prefix) for turns in rows]
+        limit = longest - min(self._generation.max_new_tokens, longest // 2)
+        if self._form is not None:
+            return encode_openings(rows, self._form, self._tuned.tokenizer, limit)
+        opening = list(frame_of(self._tuned.tokenizer).opening)
+        texts = encode([turns[0][1] for turns in rows], self._tuned.tokenizer)
+        return [[*opening, *ids[-(limit - len(opening)) :]] for ids in texts]
+
+    def _column(self, role: str) -> str:
+        return getattr(self._tuned.settings.columns, role) or role
+
+
+def _unanswered(turns: tuple[Turn, ...] | Bad, row: Row) -> Given | Bad:
+    if isinstance(turns, Bad):
+        return turns
+    if turns[-1][0] == "assistant":
+        return Bad(row.place, "the last message is the assistant's: there is nothing to answer")
+    return Given("messages", turns)

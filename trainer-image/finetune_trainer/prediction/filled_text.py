@@ -1,0 +1,114 @@
+"""`MaskedLM`: what may stand in place of each mask in a text."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune_trainer.data.collate import TokenRows
+from finetune_trainer.data.frames import encode, frame_of
+from finetune_trainer.data.records import cell_text
+from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.training.inference import Outputs, run_rows
+
+if TYPE_CHECKING:
+    from finetune_trainer.models.tuned import TunedModel
+
+_SPELLINGS = ("[MASK]", "<mask>")
+_CANDIDATES = 5
+_IDS, _SCORES = "ids", "scores"
+
+
+@dataclass(frozen=True)
+class FilledText:
+    """What may stand in place of the masks of one text."""
+
+    text: str
+    filled: str
+    """The text with the likeliest token in each place."""
+    candidates: tuple[tuple[tuple[str, float], ...], ...]
+    """For each mask, tokens and their probabilities, the likeliest first."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """See `Prediction.as_dict`."""
+        shown = [[{"token": token, "score": score} for token, score in mask] for mask in self.candidates]
+        return {"text": self.text, "filled": self.filled, "candidates": shown}
+
+    def as_flat(self) -> dict[str, Any]:
+        """See `Prediction.as_flat`: the candidates of a mask by bars, those of several masks by semicolons."""
+        candidates = ";".join("|".join(token for token, _ in mask) for mask in self.candidates)
+        return {"text": self.text, "filled": self.filled, "candidates": candidates}
+
+    def as_cells(self) -> dict[str, str]:
+        """See `Prediction.as_cells`."""
+        shown = "; ".join(", ".join(f"{token} {score:.2f}" for token, score in mask[:3]) for mask in self.candidates)
+        return {"text": self.text, "filled": self.filled, "candidates": shown}
+
+
+class TextFiller:
+    """A tuned masked language model."""
+
+    def __init__(self, tuned: "TunedModel") -> None:
+        self._tuned, self._column = tuned, tuned.settings.columns.text or "text"
+        self._mask = str(tuned.tokenizer.mask_token)
+
+    @property
+    def line_column(self) -> str:
+        """See `Predictor.line_column`."""
+        return self._column
+
+    def roles(self, _found: Sequence[str]) -> dict[str, str]:
+        """See `Predictor.roles`."""
+        return {"text": self._column}
+
+    def read(self, row: Row) -> str | Bad:
+        """See `Predictor.read`: the text with the model's own mask token."""
+        text = cell_text(row, self._column, self._tuned.settings.clean)
+        if isinstance(text, Bad):
+            return text
+        for spelling in _SPELLINGS:
+            text = text.replace(spelling, self._mask)
+        return text if self._mask in text else Bad(row.place, f"there is no {self._mask} to fill in")
+
+    def predict(self, rows: Sequence[str]) -> Iterator[FilledText]:
+        """See `Predictor.predict`. Of a text that is too long only what is around the first mask is looked at."""
+        tokenizer, mask_id = self._tuned.tokenizer, int(self._tuned.tokenizer.mask_token_id)
+        tokens = self._tokens(rows)
+        outputs = run_rows(self._tuned.model, TokenRows(tokens, tokenizer.pad_token_id), self._look)
+        for row, text in enumerate(rows):
+            ids = tokens.ids[tokens.offsets[row] : tokens.offsets[row + 1]]
+            count = int((ids == mask_id).sum()) * _CANDIDATES
+            names = [tokenizer.decode([int(token)]).strip() for token in outputs[_IDS][row][:count]]
+            scores = [round(float(score), 6) for score in outputs[_SCORES][row][:count]]
+            pairs = list(zip(names, scores, strict=True))
+            masks = tuple(tuple(pairs[at : at + _CANDIDATES]) for at in range(0, count, _CANDIDATES))
+            filled = text
+            for mask in masks:
+                filled = filled.replace(self._mask, mask[0][0], 1)
+            yield FilledText(text, filled, masks)
+
+    def _look(self, batch: dict[str, Tensor]) -> Outputs:
+        """The likeliest ids of each mask and their probabilities, [rows, masks * candidates]."""
+        masked = batch["input_ids"] == self._tuned.tokenizer.mask_token_id
+        logits = self._tuned.model(**batch).logits[:, -masked.shape[1] :]
+        width = int(masked.sum(dim=1).max()) * _CANDIDATES
+        ids, scores = torch.full((len(masked), width), -1), torch.full((len(masked), width), -1.0)
+        for row in range(len(masked)):
+            best = logits[row][masked[row]].float().softmax(dim=-1).topk(_CANDIDATES)
+            found = best.indices.flatten()
+            ids[row, : len(found)], scores[row, : len(found)] = found.cpu(), best.values.flatten().cpu()
+        return {_IDS: ids.numpy(), _SCORES: scores.numpy()}
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        frame, mask_id = frame_of(self._tuned.tokenizer), int(self._tuned.tokenizer.mask_token_id)
+        room, rows = self._tuned.settings.max_length - frame.size, list[list[int]]()
+        for ids in encode(texts, self._tuned.tokenizer):
+            start = max(0, min(ids.index(mask_id) - room // 2, len(ids) - room))
+            rows.append([*frame.opening, *ids[start : start + room], *frame.closing])
+        lengths = np.asarray([len(row) for row in rows], np.int32)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Tokens(np.asarray([token for row in rows for token in row], np.int32), offsets, lengths)

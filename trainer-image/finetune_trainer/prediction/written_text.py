@@ -1,0 +1,94 @@
+"""`Seq2Seq`: a text for each text, or for each question about a passage."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from finetune_api.evaluation import Generation
+from finetune_api.report import Place
+from finetune_trainer.data.collate import TokenRows
+from finetune_trainer.data.output_tokens import tokenise_sources
+from finetune_trainer.data.records import cell_text
+from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.models.text_to_text import set_writing
+from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.writing import as_texts, write
+
+if TYPE_CHECKING:
+    from finetune_trainer.models.tuned import TunedModel
+
+
+@dataclass(frozen=True)
+class WrittenText:
+    """What the model wrote for one row."""
+
+    inputs: dict[str, str]
+    """Text by role: `input`, or `question` and `context`."""
+    output: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """See `Prediction.as_dict`."""
+        return {**self.inputs, "output": self.output}
+
+    def as_flat(self) -> dict[str, Any]:
+        """See `Prediction.as_flat`."""
+        return self.as_dict()
+
+    def as_cells(self) -> dict[str, str]:
+        """See `Prediction.as_cells`."""
+        return {**self.inputs, "output": self.output}
+
+
+@dataclass(frozen=True)
+class TextToWriteFor:
+    """One input: its texts by role, and where it is."""
+
+    texts: dict[str, str]
+    place: Place
+
+
+class TextWriter:
+    """A tuned encoder-decoder."""
+
+    def __init__(self, tuned: "TunedModel") -> None:
+        self._tuned, columns = tuned, tuned.settings.columns
+        asks = bool(columns.question or columns.context)
+        sources = ("question", "context") if asks else ("input",)
+        self._roles = {role: getattr(columns, role) or role for role in sources}
+        set_writing(tuned.model, tuned.tokenizer, tuned.settings.generation or Generation())
+
+    @property
+    def line_column(self) -> str:
+        """See `Predictor.line_column`."""
+        return next(iter(self._roles.values()))
+
+    def roles(self, _found: Sequence[str]) -> dict[str, str]:
+        """See `Predictor.roles`."""
+        return self._roles
+
+    def read(self, row: Row) -> TextToWriteFor | Bad:
+        """See `Predictor.read`."""
+        texts: dict[str, str] = {}
+        for role, column in self._roles.items():
+            text = cell_text(row, column, self._tuned.settings.clean)
+            if isinstance(text, Bad):
+                return text
+            texts[role] = text
+        return TextToWriteFor(texts, row.place)
+
+    def predict(self, rows: Sequence[TextToWriteFor]) -> Iterator[WrittenText]:
+        """See `Predictor.predict`. Raises `DataUnreadable` for a question that leaves no room for its passage."""
+        model, tokenizer = self._tuned.model, self._tuned.tokenizer
+        first, *others = ([row.texts[role] for row in rows] for role in self._roles)
+        first = [self._tuned.settings.prefix + text for text in first]
+        contexts, places = (others[0] if others else None), [row.place for row in rows]
+        tokens = tokenise_sources(first, contexts, places, tokenizer, self._tuned.settings.max_length)
+
+        def look(batch: dict[str, Tensor]) -> Outputs:
+            return {"text": write(model, batch, tokenizer)}
+
+        texts = as_texts(run_rows(model, TokenRows(tokens, tokenizer.pad_token_id), look)["text"])
+        for row, text in zip(rows, texts, strict=True):
+            yield WrittenText(row.texts, text)

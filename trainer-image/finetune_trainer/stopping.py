@@ -1,0 +1,19 @@
+"""What a run that was stopped on request amounts to: what is safe, and how to go on. Pure."""
+
+from finetune_api.failures import Interrupted, JobFailure, Stopped
+from finetune_api.status import CheckpointInfo
+
+RUN_AGAIN = "run the job again: it goes on from there"
+"""How to go on, where whoever runs the job knows nothing better."""
+
+
+def stop_of(step: int, safe: CheckpointInfo | None, go_on: str) -> JobFailure:
+    """The end of a run that had done `step` optimiser steps, with `safe` as its newest committed checkpoint."""
+    if safe is not None and safe.step >= step:
+        return Stopped(f"stopped on request; step {safe.step} is safe in a checkpoint", hint=go_on)
+    if safe is not None:
+        lost = f"step {step} was not saved in time, step {safe.step} is safe in a checkpoint"
+        return Interrupted(f"stopped on request; {lost}", hint=go_on)
+    if step:
+        return Interrupted(f"stopped on request; step {step} was not saved in time", hint="run the job again")
+    return Interrupted("stopped on request before training went on; nothing was lost", hint="run the job again")

@@ -1,0 +1,181 @@
+"""`CausalLM`: raw text, prompts with completions, or chats, learned token by token."""
+
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import nn
+
+from finetune_api.data import Columns
+from finetune_api.failures import DataEmpty, SpecInvalid
+from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.job import Spec
+from finetune_api.metrics import WRITTEN
+from finetune_api.report import DataReport, Details
+from finetune_api.training import LossOn
+from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.learned import describe_learned
+from finetune_trainer.data.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.prompt_tokens import tokenise_prompts
+from finetune_trainer.data.raw_tokens import tokenise_stream
+from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.shares import common_prefix
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.evaluation.written import Written, all_references, describe_written, likeness
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.language import load_causal
+from finetune_trainer.observer import Advance
+from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
+from finetune_trainer.training.foretelling import LOSS, TOKENS, foretell, token_metrics
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.loss import TokenLoss
+from finetune_trainer.training.raw_samples import read_samples, write_samples
+from finetune_trainer.training.writing import as_bytes, as_texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TEXT = "text"
+_LOSS_ON = "spec.training.lossOn"
+
+
+@dataclass(frozen=True)
+class CausalLM:
+    """The task on one data set."""
+
+    spec: Spec
+    data: Prepared
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """See `Task.sees_only_its_rows`."""
+        return False
+
+    @property
+    def answers(self) -> bool:
+        """Whether rows are prompts or chats, which end with an answer, not raw text."""
+        return "text" not in self.data.report.columns
+
+    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+        """Load the base model."""
+        return load_causal(files, tokenizer)
+
+    def tokenise(
+        self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
+    ) -> Tokens:
+        """Tokenise one split: raw text as blocks, answers with labels on what is learned.
+
+        Validation and test rows have labels on answers alone, whatever is learned. Raises `SpecInvalid` for a
+        `lossOn` that asks for answers of raw text and for templates that don't fit, `DataEmpty` where nothing is left
+        to learn.
+        """
+        rows = self.data.splits[split]
+        if not self.answers:
+            if self.spec.training.loss_on not in (None, LossOn.ALL):
+                message, hint = (
+                    "raw text has no answers to learn",
+                    "remove lossOn, or name data.columns.prompt and completion",
+                )
+                raise SpecInvalid(message, where=_LOSS_ON, hint=hint)
+            return tokenise_stream(rows.texts, tokenizer, max_length, cache=cache, advance=advance)
+        if self.spec.data.chat_template:
+            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
+        everything = split == "train" and self.spec.training.loss_on is LossOn.ALL
+        form = self._form(tokenizer)
+        tokens = tokenise_prompts(
+            rows.turns, form, tokenizer, max_length, everything=everything, cache=cache, advance=advance
+        )
+        if not tokens.counted.any():
+            message, hint = f"no {split} row has a token to learn", "check data.chatTemplate, and raise data.maxLength"
+            raise DataEmpty(message, where=f"spec.data.{split}", hint=hint)
+        return tokens
+
+    def describe_tokens(
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """See `Task.describe_tokens`: what was cut, and the first row with what is learned of it."""
+        return describe_learned(report, tokens, tokenizer, answers=self.answers)
+
+    def loss(self, tokens: Tokens) -> TokenLoss:
+        """Cross entropy over the tokens with labels, each foretold from those before it."""
+        return TokenLoss(tokens.counted, shift=True, label_smoothing=self.spec.training.label_smoothing)
+
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,
+    ) -> Outputs:
+        """See `Task.infer`: `loss`, `tokens` and `hits` of each row or block [n].
+
+        Where rows have answers, also what the model answers, as `text` [n, bytes]; of raw text, `write_samples`.
+        """
+        if not thorough and not (self.answers and self.spec.evaluation.metric in WRITTEN):
+            return foretell(model, rows, advance, shift=True)
+        settings = self.spec.evaluation.generation
+        if not self.answers:
+            manner = Manner(tokenizer, settings, stop_ids(model, tokenizer, None))
+            return foretell(model, rows, advance, shift=True) | write_samples(model, rows, manner)
+        outputs = foretell(model, rows, lambda _rows: None, shift=True)
+        one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
+        prompts = [last_prompt(batch["input_ids"][0].numpy(), batch["labels"][0].numpy()) for batch in one]
+        manner = Manner(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
+        return {**outputs, _TEXT: as_bytes(continue_prompts(model, prompts, manner, advance))}
+
+    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
+        """Loss and its kin; for raw text bits a byte, for answers their likeness to what was expected."""
+        metrics, rows = token_metrics(outputs), self._rows(split)
+        if metrics and not self.answers:
+            bits = float(outputs[LOSS].sum()) / log(2)
+            return metrics | {"bitsPerByte": bits / sum(len(text.encode()) for text in rows.texts)}
+        if not metrics or _TEXT not in outputs:
+            return metrics
+        after = self.spec.evaluation.generation.answer_after
+        return metrics | likeness(as_texts(outputs[_TEXT]), all_references(rows), after)
+
+    def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
+        """The least fitting answers, and some drawn at random; of raw text, how a few stretches go on."""
+        if not self.answers:
+            return Details(samples=read_samples(outputs, baseline))
+        written = Written(
+            rows=self._rows(split),
+            texts=as_texts(outputs[_TEXT]),
+            losses=(outputs[LOSS] / np.maximum(1, outputs[TOKENS])).tolist(),
+            baseline=as_texts(baseline[_TEXT]) if baseline else [],
+        )
+        return describe_written(written, self.spec.training.seed)
+
+    def prior_loss(self, _split: str) -> float | None:
+        """See `Task.prior_loss`: what ignores the text before says nothing here."""
+        return None
+
+    def save_settings(self, folder: Path, max_length: int) -> None:
+        """Write what prediction needs beside the weights."""
+        columns = self.data.report.columns
+        settings = InferenceSettings(
+            task=self.spec.task,
+            method=self.spec.method.type,
+            problem_type=self.data.labels.problem_type,
+            max_length=max_length,
+            columns=Columns.model_validate(columns),
+            clean=keeping_white_space(self.spec.data.clean),
+            prompt_template=self.spec.data.prompt_template,
+            prefix=common_prefix(self.spec.data.train),
+            generation=self.spec.evaluation.generation,
+        )
+        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+
+    def _rows(self, split: str) -> Examples:
+        return self.data.splits[split]
+
+    def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
+        """How prompts are put to the model."""
+        is_chat = "messages" in self.data.report.columns
+        every = self.spec.training.loss_on in (None, LossOn.ASSISTANT)
+        return prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=is_chat, every_answer=every)

@@ -1,0 +1,29 @@
+"""A task on other rows than the job's: a group of them, or those of an old skill."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+from finetune_api.evaluation import Gate
+from finetune_api.job import Spec
+from finetune_trainer.data import Prepared
+from finetune_trainer.tasks.task import Task
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
+def elsewhere(task: AnyTask, data: Prepared, also: Iterable[str]) -> AnyTask:
+    """The task on other rows, where it measures the metrics `also`, such as those of one class, beside the usual."""
+    return replace(task, data=data, spec=asking_for(task.spec, also))
+
+
+def asking_for(spec: Spec, also: Iterable[str]) -> Spec:
+    """The spec with these metrics in place of those that its gates name."""
+    gates = [Gate(metric=name, min=0) for name in dict.fromkeys(also)]
+    return spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"gates": gates})})
+
+
+def named_in_gates(spec: Spec, prefix: str) -> list[str]:
+    """Names of metrics that gates ask for, those with this prefix and without it."""
+    names = [gate.metric for gate in spec.evaluation.gates]
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

@@ -1,0 +1,206 @@
+"""`Preference`: of two answers to a prompt, a causal model learns to write rather the one (DPO and its kin)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from math import exp, isfinite, log
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from finetune_api.data import Columns
+from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.job import Spec
+from finetune_api.preference import Preference as Settings
+from finetune_api.preference import PreferenceLoss
+from finetune_api.report import DataReport, Details
+from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data.answer_findings import describe_pairs
+from finetune_trainer.data.answer_tokens import tokenise_pairs
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.evaluation.preferred import Preferred, drawn, written_samples
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.language import load_causal
+from finetune_trainer.models.without_dropout import without_dropout
+from finetune_trainer.observer import Advance
+from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.preferring import (
+    LOG_PROBABILITIES,
+    PairLoss,
+    Pairs,
+    pair_losses,
+    pairs_from,
+    rewards,
+    share_ahead,
+    weigh,
+)
+from finetune_trainer.training.reference import kept, reference_key
+from finetune_trainer.training.writing import as_bytes, as_texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_TEXT = "text"
+_HIGHEST_EXPONENT = 80
+
+
+@dataclass(frozen=True)
+class Preference:
+    """The task on one data set."""
+
+    spec: Spec
+    data: Prepared
+    _tokens: dict[str, Tokens] = field(default_factory=dict)
+    _reference: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Log-probabilities that the model gave as it came, [n, 2], by split."""
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """See `Task.sees_only_its_rows`."""
+        return False
+
+    @property
+    def settings(self) -> Settings:
+        """The loss, with its defaults."""
+        return self.spec.training.preference or Settings()
+
+    @property
+    def needs_base(self) -> bool:
+        """See `Anchored.needs_base`."""
+        return self.settings.has_reference
+
+    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+        """Load the base model, without its dropout: against a reference it would be noise and nothing else."""
+        return without_dropout(load_causal(files, tokenizer))
+
+    def tokenise(
+        self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
+    ) -> Tokens:
+        """Tokenise one split, with labels on the answers. Raises what `prompt_format` and its templates raise."""
+        if self.spec.data.chat_template:
+            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
+        form = self._form(tokenizer)
+        rows = self._rows(split)
+        tokens = tokenise_pairs(rows, form, tokenizer, max_length, cache=cache, advance=advance)
+        self._tokens[split] = tokens
+        return tokens
+
+    def describe_tokens(
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """See `Task.describe_tokens`: what was cut, what length tells, and the first chosen answer."""
+        return describe_pairs(report, tokens["train"], tokenizer)
+
+    def remember_base(
+        self, model: nn.Module, rows: Mapping[str, RowSource], weights: str, cache: Path, advance: Advance
+    ) -> None:
+        """See `Anchored.remember_base`: its log-probabilities of all answers."""
+        for split, source in rows.items():
+            key = reference_key(weights, self._tokens[split])
+            make = partial(_log_probabilities, model, source, advance)
+            self._reference[split] = kept(key, cache, len(source.lengths), make, advance)
+
+    def loss(self, _tokens: Tokens) -> PairLoss:
+        """The loss over the training pairs."""
+        reference = self._reference.get("train")
+        tensor = None if reference is None else torch.from_numpy(reference).float()
+        return PairLoss(self.settings, self.spec.training.label_smoothing, tensor)
+
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,
+    ) -> Outputs:
+        """See `Task.infer`: see `weigh`; in a thorough look also what the model answers to some prompts, `text`."""
+        outputs = weigh(model, rows, advance)
+        if not thorough:
+            return outputs
+        texts, places = [""] * len(rows.lengths), drawn(len(rows.lengths), self.spec.training.seed)
+        one = (rows.collate(np.asarray([row])) for row in places)
+        prompts = [last_prompt(pair["input_ids"][0].numpy(), pair["labels"][0].numpy()) for pair in one]
+        manner = Manner(tokenizer, self.spec.evaluation.generation, stop_ids(model, tokenizer, self._form(tokenizer)))
+        for row, text in zip(places, continue_prompts(model, prompts, manner), strict=True):
+            texts[row] = text
+        return {**outputs, _TEXT: as_bytes(texts)}
+
+    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
+        """Loss, and how often and by how much the chosen answers are ahead."""
+        pairs = self._pairs(split, outputs)
+        loss = float(pair_losses(pairs, self.settings).mean())
+        if not isfinite(loss):
+            return {}
+        scores = rewards(pairs, self.settings)
+        chosen_loss = -float(pairs.log_probabilities[:, 0].sum() / pairs.tokens[:, 0].sum())
+        return {
+            "evalLoss": loss,
+            "rewardAccuracy": share_ahead(scores),
+            "rewardMargin": float((scores[:, 0] - scores[:, 1]).mean()),
+            "likelihoodAccuracy": share_ahead(pairs.by_token),
+            "perplexity": exp(min(chosen_loss, _HIGHEST_EXPONENT)),
+        }
+
+    def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
+        """Pairs with the wrong answer ahead, and what the model writes, now and before."""
+        pairs, rows = self._pairs(split, outputs), self._rows(split)
+        scores = rewards(pairs, self.settings)
+        losses = pair_losses(pairs, self.settings)
+        preferred = Preferred(rows, (scores[:, 0] - scores[:, 1]).numpy(), losses.numpy())
+        before = as_texts(baseline[_TEXT]) if baseline else []
+        places = drawn(len(rows), self.spec.training.seed)
+        return Details(worst=preferred.worst(), samples=written_samples(rows, places, as_texts(outputs[_TEXT]), before))
+
+    def prior_loss(self, _split: str) -> float | None:
+        """Loss where both answers have the same reward; None where the loss has a term for the answer alone."""
+        settings = self.settings
+        if settings.answer_weight or settings.loss is PreferenceLoss.ORPO:
+            return None
+        if settings.loss is PreferenceLoss.SIGMOID:
+            return log(2)
+        none = torch.zeros(1, 2)
+        return float(pair_losses(Pairs(none, none + 1, none if settings.has_reference else None), settings))
+
+    def save_settings(self, folder: Path, max_length: int) -> None:
+        """Write what prediction needs beside the weights."""
+        columns = self.data.report.columns
+        role = "messages" if self._is_chat else "prompt"
+        settings = InferenceSettings(
+            task=self.spec.task,
+            method=self.spec.method.type,
+            problem_type=self.data.labels.problem_type,
+            max_length=max_length,
+            columns=Columns.model_validate({role: columns.get(role, role)}),
+            clean=keeping_white_space(self.spec.data.clean),
+            prompt_template=self.spec.data.prompt_template,
+            generation=self.spec.evaluation.generation,
+        )
+        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+
+    @property
+    def _is_chat(self) -> bool:
+        return "prompt" not in self.data.report.columns
+
+    def _rows(self, split: str) -> Examples:
+        return self.data.splits[split]
+
+    def _pairs(self, split: str, outputs: Outputs) -> Pairs:
+        return pairs_from(outputs, self._reference.get(split))
+
+    def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
+        return prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=self._is_chat, every_answer=False)
+
+
+def _log_probabilities(model: nn.Module, rows: RowSource, advance: Advance) -> NDArray[np.float64]:
+    found = weigh(model, rows, advance)[LOG_PROBABILITIES]
+    return np.ascontiguousarray(found, np.float64)

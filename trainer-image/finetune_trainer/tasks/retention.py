@@ -1,0 +1,124 @@
+"""An old skill, measured on the same model before and after training: what has it forgotten?"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from finetune_api import tasks
+from finetune_api.failures import ModelUnsuitable
+from finetune_api.job import Spec
+from finetune_api.metrics import CATALOGUE, RETENTION
+from finetune_api.report import OldSkill
+from finetune_api.tasks import MethodType
+from finetune_trainer.cache import cache_folder
+from finetune_trainer.data import Prepared
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.methods.adapted import Adapted, token_rows
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.causal_lm import CausalLM
+from finetune_trainer.tasks.elsewhere import asking_for, elsewhere, named_in_gates
+from finetune_trainer.tasks.masked_lm import MaskedLM
+from finetune_trainer.tasks.task import Task
+from finetune_trainer.training.inference import Outputs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_LANGUAGE: dict[tasks.Task, type[CausalLM] | type[MaskedLM]] = {
+    tasks.Task.CAUSAL_LM: CausalLM,
+    tasks.Task.MASKED_LM: MaskedLM,
+}
+_WHERE = "spec.evaluation.retention.task"
+
+
+@dataclass(frozen=True)
+class Skill:
+    """A skill that can be measured at any time: its task on its rows, and the model that shows it."""
+
+    task: Task
+    model: nn.Module
+    rows: RowSource
+    tokenizer: "PreTrainedTokenizerBase"
+
+    def infer(self, advance: Advance) -> Outputs:
+        """What the model says now, under names that go beside those of the job's own task; see `outputs_of_skill`."""
+        outputs = self.task.infer(self.model, self.rows, self.tokenizer, advance, thorough=True)
+        return {f"{RETENTION}{name}": values for name, values in outputs.items()}
+
+    def measure(self, outputs: Outputs) -> dict[str, float]:
+        """Metrics of the skill, as `retention.<name>`, from what `infer` gave beside other outputs."""
+        own = {name.removeprefix(RETENTION): values for name, values in outputs.items() if name.startswith(RETENTION)}
+        metrics = self.task.measure(OLD_SKILL, own) if own else {}
+        named = {*CATALOGUE[self.task.spec.task], *(gate.metric for gate in self.task.spec.evaluation.gates)}
+        return {f"{RETENTION}{name}": value for name, value in metrics.items() if name in named}
+
+    @property
+    def described(self) -> OldSkill:
+        """What it is measured on."""
+        data = self.task.data.report
+        rows = data.splits[OLD_SKILL].rows
+        return OldSkill(task=self.task.spec.task, files=data.files, rows=rows, bad_rows=data.bad_rows)
+
+
+def without_skill(outputs: Outputs) -> Outputs:
+    """The outputs of the job's own task."""
+    return {name: values for name, values in outputs.items() if not name.startswith(RETENTION)}
+
+
+def skill_of(
+    task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, max_length: int
+) -> Skill | None:
+    """The old skill of a job, or None where it names none.
+
+    Raises what loading and tokenising raise; `ModelUnsuitable` where the base has no head for the skill.
+    """
+    data = task.data.old_skill
+    if data is None:
+        return None
+    wanted = task.spec.evaluation.retention.task or task.spec.task
+    also = named_in_gates(task.spec, RETENTION)
+    if wanted is task.spec.task:
+        skill, model, make_rows = elsewhere(task, data, also), adapted.model, adapted.rows
+    else:
+        skill, model = _of_language(_language_spec(task.spec, wanted, also), data, files, tokenizer, adapted)
+        make_rows = token_rows(model.config)
+    tokens = skill.tokenise(OLD_SKILL, tokenizer, max_length, cache_folder("tokens"), _untold)
+    return Skill(skill, model, make_rows(tokens, _untold), tokenizer)
+
+
+def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
+    """The spec of a job of language modelling, with a method that needs the head to be there."""
+    method = spec.method.model_copy(update={"type": MethodType.LORA})
+    return asking_for(spec, also).model_copy(update={"task": wanted, "method": method})
+
+
+def _of_language(
+    spec: Spec, data: Prepared, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted
+) -> tuple[Task, Any]:
+    """A language model of the base's head and the body that is trained: what the body learns changes it too."""
+    task = _LANGUAGE[spec.task](spec, data)
+    try:
+        model = task.load(files, tokenizer)
+    except ModelUnsuitable as error:
+        hint = "use a base that was made for this task, or remove evaluation.retention"
+        raise ModelUnsuitable(error.problems[0].message, where=_WHERE, hint=hint) from error
+    trained, name = _inner(adapted.model), model.base_model_prefix
+    body = getattr(trained, name, None)
+    if type(body) is not type(getattr(model, name)):
+        message = f"{files.uri}: the head for {spec.task} does not fit on the body that is trained"
+        raise ModelUnsuitable(message, where=_WHERE, hint="remove evaluation.retention.task")
+    model.to(trained.device)
+    setattr(model, name, body)
+    return task, model
+
+
+def _inner(model: Any) -> Any:
+    """The transformers model inside an adapter's."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _untold(_rows: int) -> None:
+    """The old skill is few rows."""

@@ -1,0 +1,122 @@
+"""`RewardModel`: scores answers to prompts, learned from pairs of which one answer is preferred."""
+
+from dataclasses import dataclass
+from math import isfinite, log
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from finetune_api.data import Columns
+from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.job import Spec
+from finetune_api.report import DataReport, Details
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data.answer_findings import describe_pairs
+from finetune_trainer.data.answer_tokens import tokenise_pairs
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.prompt_formats import prompt_format
+from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.evaluation.preferred import Preferred, drawn
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.reward import load_reward_model
+from finetune_trainer.observer import Advance
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.preferring import ranking_losses, share_ahead
+from finetune_trainer.training.rewarding import SCORES, RankingLoss, score_pairs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """The task on one data set."""
+
+    spec: Spec
+    data: Prepared
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """See `Task.sees_only_its_rows`."""
+        return True
+
+    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+        """Load the base model with one output."""
+        return load_reward_model(files, tokenizer, self.spec.training.seed)
+
+    def tokenise(
+        self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
+    ) -> Tokens:
+        """Tokenise one split. Raises what `prompt_format` and its templates raise."""
+        if self.spec.data.chat_template:
+            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
+        is_chat, rows = "prompt" not in self.data.report.columns, self._rows(split)
+        form = prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=is_chat, every_answer=False)
+        return tokenise_pairs(rows, form, tokenizer, max_length, labelled=False, cache=cache, advance=advance)
+
+    def describe_tokens(
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """See `Task.describe_tokens`: what was cut, and what length tells."""
+        return describe_pairs(report, tokens["train"], tokenizer)
+
+    def loss(self, _tokens: Tokens) -> RankingLoss:
+        """The loss over the training pairs."""
+        return RankingLoss(self.spec.training.label_smoothing)
+
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        _tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,  # noqa: ARG002 -- one pass says it all
+    ) -> Outputs:
+        """See `Task.infer` and `score_pairs`."""
+        return score_pairs(model, rows, advance)
+
+    def measure(self, _split: str, outputs: Outputs) -> dict[str, float]:
+        """Loss, and how often and by how much the chosen answers are ahead."""
+        scores = torch.from_numpy(np.ascontiguousarray(outputs[SCORES], np.float64))
+        ahead = scores[:, 0] - scores[:, 1]
+        loss = float(ranking_losses(ahead).mean())
+        if not isfinite(loss):
+            return {}
+        return {"evalLoss": loss, "accuracy": share_ahead(scores), "margin": float(ahead.mean())}
+
+    def details(self, split: str, outputs: Outputs, _baseline: Outputs | None) -> Details:
+        """Pairs with the wrong answer ahead, and some drawn at random."""
+        rows, scores = self._rows(split), outputs[SCORES].astype(np.float64)
+        ahead = scores[:, 0] - scores[:, 1]
+        preferred = Preferred(rows, ahead, ranking_losses(torch.from_numpy(ahead)).numpy())
+        samples = preferred.samples(drawn(len(rows), self.spec.training.seed))
+        return Details(worst=preferred.worst(), samples=samples)
+
+    def prior_loss(self, _split: str) -> float | None:
+        """Loss of a model that gives every answer the same score."""
+        return log(2)
+
+    def save_settings(self, folder: Path, max_length: int) -> None:
+        """Write what prediction needs beside the weights."""
+        columns = self.data.report.columns
+        role = "prompt" if "prompt" in columns else "messages"
+        completion = self.spec.data.columns.completion or "completion"
+        settings = InferenceSettings(
+            task=self.spec.task,
+            method=self.spec.method.type,
+            problem_type=ProblemType.REGRESSION,
+            max_length=max_length,
+            columns=Columns.model_validate({role: columns.get(role, role), "completion": completion}),
+            clean=keeping_white_space(self.spec.data.clean),
+            prompt_template=self.spec.data.prompt_template,
+        )
+        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+
+    def _rows(self, split: str) -> Examples:
+        return self.data.splits[split]

@@ -1,0 +1,140 @@
+"""`Seq2Seq`: a text for a text, or an answer to a question about a passage."""
+
+from dataclasses import dataclass
+from math import exp, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.job import Spec
+from finetune_api.metrics import WRITTEN
+from finetune_api.report import DataReport, Details
+from finetune_api.resolved import resolve
+from finetune_trainer.data import Prepared
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.output_tokens import Limits, tokenise_both
+from finetune_trainer.data.shares import common_prefix
+from finetune_trainer.data.tokens import NOT_COUNTED, Tokens, describe_lengths
+from finetune_trainer.evaluation.written import Written, all_references, describe_written, likeness
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.text_to_text import load_text_to_text
+from finetune_trainer.observer import Advance
+from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.loss import TokenLoss, token_losses
+from finetune_trainer.training.writing import as_texts, write
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_LOSS, _TOKENS, _TEXT = "loss", "tokens", "text"
+_HIGHEST_EXPONENT = 80  # e to the power of more is no figure that anybody reads
+_CUT = (
+    "{} texts to be written are longer than {} tokens (data.maxTargetLength) and lose their end: the model learns to"
+    " stop there."
+)
+
+
+@dataclass(frozen=True)
+class Seq2Seq:
+    """The task on one data set."""
+
+    spec: Spec
+    data: Prepared
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """See `Task.sees_only_its_rows`."""
+        return False
+
+    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+        """Load the base model, to write as the job says."""
+        return load_text_to_text(files, tokenizer, self.spec.evaluation.generation)
+
+    def tokenise(
+        self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
+    ) -> Tokens:
+        """Tokenise inputs and texts to be written. Raises `DataUnreadable` for questions that fill the limit."""
+        limits = Limits(max_length, resolve(self.spec).max_target_length or max_length)
+        return tokenise_both(self.data.splits[split], tokenizer, limits, cache=cache, advance=advance)
+
+    def describe_tokens(
+        self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """See `Task.describe_tokens`: lengths of the texts to be written, and a warning where they are cut."""
+        limit = resolve(self.spec).max_target_length or 0
+        splits = {
+            name: split.model_copy(update={"target_lengths": describe_lengths(outputs, limit)})
+            for name, split in report.splits.items()
+            if (outputs := tokens[name].outputs) is not None
+        }
+        cut = sum(split.target_lengths.truncated for split in splits.values() if split.target_lengths)
+        warnings = [*report.warnings, *([_CUT.format(cut, limit)] if cut else [])]
+        return report.model_copy(update={"splits": {**report.splits, **splits}, "warnings": warnings})
+
+    def loss(self, tokens: Tokens) -> TokenLoss:
+        """Cross entropy over the tokens of the texts to be written, their end included."""
+        if tokens.outputs is None:
+            raise ValueError(tokens)
+        return TokenLoss(tokens.outputs.lengths, shift=False, label_smoothing=self.spec.training.label_smoothing)
+
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,
+    ) -> Outputs:
+        """See `Task.infer`: `loss` and `tokens` of each row [n]; what the model writes, as `text` [n, bytes]."""
+        writes = thorough or self.spec.evaluation.metric in WRITTEN
+
+        def look(batch: dict[str, Tensor]) -> Outputs:
+            losses = token_losses(model, batch, shift=False)
+            counted = (batch["labels"] != NOT_COUNTED).sum(dim=1)
+            outputs = {_LOSS: losses.sum(dim=1).cpu().numpy(), _TOKENS: counted.cpu().numpy()}
+            return outputs | ({_TEXT: write(model, batch, tokenizer)} if writes else {})
+
+        return run_rows(model, rows, look, advance)
+
+    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
+        """Loss and perplexity; the likeness of what was written to what was expected, where it was written."""
+        loss = float(outputs[_LOSS].sum(dtype="float64") / outputs[_TOKENS].sum())
+        if not isfinite(loss):
+            return {}
+        metrics = {"evalLoss": loss, "perplexity": exp(min(loss, _HIGHEST_EXPONENT))}
+        return metrics | (self._likeness(split, outputs) if _TEXT in outputs else {})
+
+    def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
+        """The least fitting texts, and some drawn at random."""
+        written = Written(
+            rows=self.data.splits[split],
+            texts=as_texts(outputs[_TEXT]),
+            losses=(outputs[_LOSS] / outputs[_TOKENS]).tolist(),
+            baseline=as_texts(baseline[_TEXT]) if baseline else [],
+        )
+        return describe_written(written, self.spec.training.seed)
+
+    def prior_loss(self, _split: str) -> float | None:
+        """See `Task.prior_loss`: no single text is an answer that ignores the input."""
+        return None
+
+    def save_settings(self, folder: Path, max_length: int) -> None:
+        """Write what prediction needs beside the weights."""
+        settings = InferenceSettings(
+            task=self.spec.task,
+            method=self.spec.method.type,
+            problem_type=self.data.labels.problem_type,
+            max_length=max_length,
+            columns=self.spec.data.columns,
+            clean=self.spec.data.clean,
+            prefix=common_prefix(self.spec.data.train),
+            generation=self.spec.evaluation.generation,
+        )
+        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+
+    def _likeness(self, split: str, outputs: Outputs) -> dict[str, float]:
+        written, references = as_texts(outputs[_TEXT]), all_references(self.data.splits[split])
+        return likeness(written, references, self.spec.evaluation.generation.answer_after)

@@ -1,0 +1,101 @@
+"""The interface of all tasks: what is special about one, between its rows and its figures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from torch import nn
+
+from finetune_api.job import Spec
+from finetune_api.report import DataReport, Details
+from finetune_trainer.data import Prepared
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.observer import Advance
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.loss import Loss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class Task(Protocol):
+    """One task on one data set, as a dataclass. A split is `train`, `validation` or `test`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def spec(self) -> Spec:
+        """What the job asks for."""
+
+    @property
+    def data(self) -> Prepared:
+        """The rows."""
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """Whether the model never meets tokens that are not in the rows, as it does when it writes text."""
+
+    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+        """Load the base model in the class that fits the task, in FP32.
+
+        Raises `ModelUnsuitable` where that can't be, `UnsafeModel` for code of its own.
+        """
+
+    def tokenise(
+        self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
+    ) -> Tokens:
+        """Tokenise one split, with labels of tokens where the task has them."""
+
+    def describe_tokens(
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """The data report with what only the tokens of all splits tell: what was cut, a sample, more warnings."""
+
+    def loss(self, tokens: Tokens) -> Loss:
+        """The loss over the training rows, whose tokens these are."""
+
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,
+    ) -> Outputs:
+        """What the model says of rows, in their order; leaves the model in the mode that it was in.
+
+        Only a `thorough` look may take long, as writing texts does: it is taken before and after training. What
+        `evaluation.metric` needs is there in any case.
+        """
+
+    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
+        """All metrics that follow from the outputs, by the names of the catalogue; those that don't are left out."""
+
+    def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
+        """What goes beyond single figures, from thorough outputs."""
+
+    def prior_loss(self, split: str) -> float | None:
+        """Loss of the best answer that ignores the input; None where that says nothing."""
+
+    def save_settings(self, folder: Path, max_length: int) -> None:
+        """Write `finetune.json`, which prediction needs beside the weights."""
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A task that compares the model with what it was before training."""
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether this job asks for that."""
+
+    def remember_base(
+        self, model: nn.Module, rows: Mapping[str, RowSource], weights: str, cache: Path, advance: Advance
+    ) -> None:
+        """Take from the model as it came what is needed of it later; called before it is trained or restored.
+
+        `weights` says what it computes with; what follows from that and the rows alone may be kept below `cache`.
+        """

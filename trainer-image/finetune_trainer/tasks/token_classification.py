@@ -1,0 +1,137 @@
+"""`TokenClassification`: a tag for each word, as for named entities and parts of speech."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.job import Spec
+from finetune_api.report import DataReport, Details
+from finetune_api.tasks import ProblemType
+from finetune_trainer.data import Prepared
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.word_tokens import seen_words, tokenise_words, word_tokenizer
+from finetune_trainer.evaluation.scores import prior_loss
+from finetune_trainer.evaluation.tagged import Tagged, Tags, describe_tagged, predicted_tags
+from finetune_trainer.models.classifier import load_tagger
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.observer import Advance
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.loss import TokenLoss
+from finetune_trainer.training.tagging import COUNTED, LOSS, TAGS, predict_tags
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TokenClassification:
+    """The task on one data set."""
+
+    spec: Spec
+    data: Prepared
+    _seen: dict[tuple[str, ...], NDArray[np.int64]] = field(default_factory=dict)
+    """For rows of which the model does not see all words: which it sees."""
+
+    @property
+    def sees_only_its_rows(self) -> bool:
+        """See `Task.sees_only_its_rows`."""
+        return True
+
+    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+        """Load the base model with a head for these tags."""
+        return load_tagger(files, tokenizer, self.data.labels.names, self.spec.training.seed)
+
+    def tokenise(
+        self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
+    ) -> Tokens:
+        """Tokenise one split; the first token of each word has the number of its tag."""
+        rows, number = self.data.splits[split], {name: at for at, name in enumerate(self.data.labels.names)}
+        tags = [[number[tag] for tag in label] for label in rows.labels if isinstance(label, tuple)]
+        words = word_tokenizer(tokenizer, max_length)
+        tokens = tokenise_words(rows.words, tags, words, cache=cache, advance=advance)
+        self._seen.update({rows.words[row]: seen for row, seen in seen_words(tokens, rows.words, words).items()})
+        return tokens
+
+    def describe_tokens(
+        self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
+    ) -> DataReport:
+        """See `Task.describe_tokens`: how many words the model never sees."""
+        splits = {
+            name: split.model_copy(update={"unseen_words": self._unseen(name)}) for name, split in report.splits.items()
+        }
+        unseen = {name: split.unseen_words for name, split in splits.items() if split.unseen_words}
+        warnings = list(report.warnings)
+        if unseen:
+            counts = ", ".join(f"{count:,} in {name}" for name, count in unseen.items())
+            warnings.append(
+                f"Some words are never seen by the model: {counts}. They are beyond data.maxLength, or the tokenizer"
+                " knows nothing in them; in the figures they count as words without an entity."
+            )
+        return report.model_copy(update={"splits": splits, "warnings": warnings})
+
+    def loss(self, tokens: Tokens) -> TokenLoss:
+        """Cross entropy over the first tokens of words."""
+        return TokenLoss(tokens.counted, shift=False, label_smoothing=self.spec.training.label_smoothing)
+
+    def infer(
+        self,
+        model: nn.Module,
+        rows: RowSource,
+        _tokenizer: "PreTrainedTokenizerBase",
+        advance: Advance,
+        *,
+        thorough: bool,  # noqa: ARG002 -- one pass says it all
+    ) -> Outputs:
+        """See `Task.infer` and `predict_tags`."""
+        return predict_tags(model, rows, advance)
+
+    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
+        """Loss, figures of words and entities, and those of single types that gates or the choice of the best name."""
+        loss = float(outputs[LOSS].sum(dtype=np.float64) / max(1, outputs[COUNTED].sum()))
+        if not isfinite(loss):
+            return {}
+        named = [self.spec.evaluation.metric, *(gate.metric for gate in self.spec.evaluation.gates)]
+        return {"evalLoss": loss} | self._tagged(split, outputs).metrics(named)
+
+    def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
+        """Figures of each type, the worst sentences, and samples, with the entities marked in the text."""
+        before: Sequence[Tags] = self._tagged(split, baseline).predicted if baseline else []
+        tagged, names = self._tagged(split, outputs), self.data.labels.names
+        return describe_tagged(tagged, outputs[LOSS].astype(np.float64), before, names, self.spec.training.seed)
+
+    def prior_loss(self, split: str) -> float | None:
+        """Loss of the best answer that ignores the words: the share of each tag."""
+        number = {name: at for at, name in enumerate(self.data.labels.names)}
+        labels = self.data.splits[split].labels
+        targets = [number[tag] for label in labels if isinstance(label, tuple) for tag in label]
+        return prior_loss(np.asarray(targets), ProblemType.SINGLE_LABEL)
+
+    def save_settings(self, folder: Path, max_length: int) -> None:
+        """Write what prediction needs beside the weights."""
+        settings = InferenceSettings(
+            task=self.spec.task,
+            method=self.spec.method.type,
+            problem_type=self.data.labels.problem_type,
+            labels=list(self.data.labels.names),
+            max_length=max_length,
+            columns=self.spec.data.columns,
+            clean=self.spec.data.clean,
+        )
+        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+
+    def _tagged(self, split: str, outputs: Outputs) -> Tagged:
+        rows = self.data.splits[split]
+        seen = {row: self._seen[words] for row, words in enumerate(rows.words) if words in self._seen}
+        return Tagged(rows, predicted_tags(outputs[TAGS], rows, seen, self.data.labels.names))
+
+    def _unseen(self, split: str) -> int:
+        rows = self.data.splits[split].words
+        return sum(len(words) - len(self._seen[words]) for words in rows if words in self._seen)

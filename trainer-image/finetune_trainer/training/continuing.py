@@ -1,0 +1,127 @@
+"""Text that a causal model writes behind prompts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from finetune_api.evaluation import Generation
+from finetune_trainer.data.batches import cut_by_tokens
+from finetune_trainer.data.frames import encode, end_of_text
+from finetune_trainer.data.prompt_formats import ChatPrompt, PromptFormat
+from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.training.writing import looks_for_a_stop
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
+
+_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a model is to continue prompts."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    settings: Generation
+    stops: Sequence[int]
+    """Ids that end a text."""
+
+    def config(self, room: int) -> "GenerationConfig":
+        """As the job says, within `room` tokens; the model's own defaults, to sample for example, have no say."""
+        from transformers import GenerationConfig
+
+        settings = self.settings
+        beams = {"early_stopping": settings.early_stopping} if settings.num_beams > 1 else {}
+        return GenerationConfig(
+            **beams,
+            max_new_tokens=max(1, min(settings.max_new_tokens, room)),
+            num_beams=settings.num_beams,
+            no_repeat_ngram_size=settings.no_repeat_ngram_size,
+            do_sample=False,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=list(self.stops) or None,
+        )
+
+
+def stop_ids(model: nn.Module, tokenizer: "PreTrainedTokenizerBase", form: PromptFormat | None) -> list[int]:
+    """Ids that end a text: the tokenizer's and the model's ends of text, and what a chat template puts behind answers.
+
+    `form` is None for raw text.
+    """
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ends = [*end_of_text(tokenizer), *(own if isinstance(own, list) else [] if own is None else [own])]
+    if isinstance(form, ChatPrompt):
+        answer = form.segments((("user", "?"), ("assistant", "!")))[-1].text
+        ends += [token for token in encode([answer], tokenizer)[0] if token in tokenizer.all_special_ids]
+    return list(dict.fromkeys(ends))
+
+
+def last_prompt(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ids in front of the last stretch of a row that has labels; ids and labels [length]."""
+    counted = np.flatnonzero(labels != NOT_COUNTED)
+    if not len(counted):
+        return ids
+    gaps = np.flatnonzero(np.diff(counted) > 1)
+    return ids[: counted[gaps[-1] + 1] if len(gaps) else counted[0]]
+
+
+def continue_prompts(
+    model: nn.Module,
+    prompts: Sequence[NDArray[np.int64]],
+    manner: Manner,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> list[str]:
+    """What the model writes behind each prompt, decoded without special tokens.
+
+    Prompts of like length go together, padded on the left; the model is left in the mode that it was in.
+    """
+    device = next(model.parameters()).device
+    lengths, texts = np.asarray([len(prompt) for prompt in prompts], np.int64), [""] * len(prompts)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for part in cut_by_tokens(np.arange(len(prompts)), lengths, _TOKENS.get(device.type, 65_536)):
+                written = _write(model, [prompts[row] for row in part], manner, device)
+                for row, text in zip(part, written, strict=True):
+                    texts[row] = text
+                advance(len(part))
+    finally:
+        model.train(was_training)
+    return texts
+
+
+def _write(model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, device: torch.device) -> list[str]:
+    from transformers import StoppingCriteriaList
+
+    width = max(map(len, prompts))
+    ids, mask = _padded_left(prompts, width, int(manner.tokenizer.pad_token_id))
+    written = model.generate(
+        input_ids=ids.to(device),
+        attention_mask=mask.to(device),
+        generation_config=manner.config(positions(model.config) - width),
+        stopping_criteria=StoppingCriteriaList([looks_for_a_stop]),
+    )
+    return list(
+        manner.tokenizer.batch_decode(written[:, width:], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    )
+
+
+def _padded_left(prompts: Sequence[NDArray[np.int64]], width: int, pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids and attention mask, [rows, width]."""
+    ids, mask = np.full((len(prompts), width), pad_id, np.int64), np.zeros((len(prompts), width), np.int64)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = prompt
+        mask[row, width - len(prompt) :] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def positions(config: "PretrainedConfig") -> int:
+    """Most tokens that the model can take."""
+    text = config.get_text_config(decoder=True)
+    return int(getattr(text, "max_position_embeddings", None) or 1 << 30)

@@ -1,0 +1,65 @@
+"""The curves of a training, few enough points to draw and to store."""
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from finetune_api.report import CurvePoint
+
+_POINTS = 200
+
+
+class CurveState(BaseModel):
+    """A curve as a value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    points: tuple[CurvePoint, ...] = ()
+    """What there is so far."""
+    losses: tuple[float, ...] = ()
+    """Losses of the steps since the last point."""
+
+
+class Curve:
+    """Collects losses, and metrics on the validation rows."""
+
+    def __init__(self, total_steps: int, steps_per_epoch: int) -> None:
+        self._every, self._steps_per_epoch = max(1, total_steps // _POINTS), steps_per_epoch
+        self._points, self._losses = list[CurvePoint](), list[float]()
+
+    @property
+    def points(self) -> list[CurvePoint]:
+        """The curve so far."""
+        return list(self._points)
+
+    def add(self, step: int, loss: float, learning_rate: float, norm: float) -> None:
+        """Note a step; a point holds the mean loss since the point before."""
+        self._losses.append(loss)
+        if step % self._every == 0 or step == 1:
+            self._point(
+                step,
+                loss=float(np.mean(self._losses)),
+                learning_rate=learning_rate,
+                gradient_norm=norm if math.isfinite(norm) else None,
+            )
+            self._losses.clear()
+
+    def evaluated(self, step: int, metrics: dict[str, float], losses: dict[str, float]) -> None:
+        """Note an evaluation, and its loss by source."""
+        if self._points and self._points[-1].step == step:
+            self._points[-1] = self._points[-1].model_copy(update={"validation": metrics, "sources": losses})
+        else:
+            self._point(step, validation=metrics, sources=losses)
+
+    def state(self) -> CurveState:
+        """The curve as of now."""
+        return CurveState(points=tuple(self._points), losses=tuple(self._losses))
+
+    def go_on_from(self, state: CurveState) -> None:
+        """Take a state over."""
+        self._points, self._losses = list(state.points), list(state.losses)
+
+    def _point(self, step: int, **values: object) -> None:
+        fields = {"step": step, "epoch": step / self._steps_per_epoch, **values}
+        self._points.append(CurvePoint.model_validate(fields))

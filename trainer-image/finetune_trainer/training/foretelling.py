@@ -1,0 +1,70 @@
+"""How well a model foretells the tokens that have a label: loss and hits of each row."""
+
+from collections.abc import Callable
+from math import exp, isfinite
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.training.inference import Outputs, run_rows
+
+LOSS, TOKENS, HITS = "loss", "tokens", "hits"
+_HIGHEST_EXPONENT = 80  # e to the power of more is no figure that anybody reads
+
+
+def foretell(
+    model: nn.Module,
+    rows: RowSource,
+    advance: Callable[[int], None],
+    *,
+    shift: bool,
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda batch: batch,
+) -> Outputs:
+    """Sum of the losses, number of labels, and how many of them had the highest logit, each [n].
+
+    With `shift` the logits of a position are of the next token. `change` is given each batch before the model sees it.
+    """
+
+    def look(batch: dict[str, Tensor]) -> Outputs:
+        return foretold(model, change(batch), shift=shift)
+
+    return run_rows(model, rows, look, advance)
+
+
+def foretold(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
+    """The same for one collated batch."""
+    inputs = dict(batch)
+    labels = inputs.pop("labels")
+    logits = model(**inputs).logits[:, -labels.shape[1] :]  # soft prompts put positions of their own in front
+    if shift:
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    # Row by row, and only where there is a label: all logits in FP32 at once would be gigabytes.
+    seen = [_row(*one) for one in zip(logits, labels, strict=True)]
+    return {
+        LOSS: torch.stack([loss for loss, _ in seen]).double().cpu().numpy(),
+        TOKENS: (labels != NOT_COUNTED).sum(dim=1).cpu().numpy(),
+        HITS: torch.stack([hits for _, hits in seen]).cpu().numpy(),
+    }
+
+
+def _row(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the losses and number of hits of one row; logits [length, vocabulary], labels [length]."""
+    counted = labels != NOT_COUNTED
+    chosen, wanted = logits[counted].float(), labels[counted]
+    return functional.cross_entropy(chosen, wanted, reduction="sum"), (chosen.argmax(dim=-1) == wanted).sum()
+
+
+def token_metrics(outputs: Outputs) -> dict[str, float]:
+    """`evalLoss`, `perplexity` and `tokenAccuracy` over all tokens of what `foretell` made; none for a broken loss."""
+    tokens = max(1, int(outputs[TOKENS].sum()))
+    loss = float(outputs[LOSS].sum()) / tokens
+    if not isfinite(loss):
+        return {}
+    return {
+        "evalLoss": loss,
+        "perplexity": exp(min(loss, _HIGHEST_EXPONENT)),
+        "tokenAccuracy": float(outputs[HITS].sum()) / tokens,
+    }

@@ -1,0 +1,183 @@
+"""When training is saved, and what travels along: between the loop, which makes states, and the store."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from finetune_api.failures import Fenced, JobFailure, StorageUnavailable
+from finetune_api.manifest import Lineage
+from finetune_api.report import CurvePoint
+from finetune_api.status import CheckpointInfo
+from finetune_trainer.checkpoints.committed import Resumed
+from finetune_trainer.checkpoints.snapshot import Snapshot
+from finetune_trainer.checkpoints.store import CheckpointStore
+from finetune_trainer.observer import RunObserver, Safe
+from finetune_trainer.signals import stop_forced
+from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.loop import Loop
+from finetune_trainer.training.state_tensors import StateUnfit
+
+_BASELINE, _START = "baseline", "start"
+_SECONDS_AFTER_A_FAILURE = 60.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was computed before training and need not be computed again."""
+
+    baseline: Outputs | None = None
+    """Outputs of the untouched model on the rows of the final evaluation."""
+    start: CurvePoint | None = None
+    """Its metrics on the validation rows: the first point of the curves."""
+
+    def added_to(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with all of it; outputs that are no numbers are left out."""
+        parts, values = dict(snapshot.parts), dict(snapshot.values)
+        tensors = _tensors(self.baseline or {})
+        if tensors:
+            parts[_BASELINE] = tensors
+        if self.start is not None:
+            values[_START] = self.start.model_dump(mode="json")
+        return replace(snapshot, parts=parts, values=values)
+
+
+def known_of(snapshot: Snapshot) -> Known:
+    """What a snapshot brings along; nothing where it is of another version."""
+    start, baseline = snapshot.values.get(_START), snapshot.parts.get(_BASELINE)
+    with suppress(ValidationError):
+        return Known(
+            {name: tensor.numpy() for name, tensor in baseline.items()} if baseline else None,
+            CurvePoint.model_validate(start) if start is not None else None,
+        )
+    return Known()
+
+
+def _tensors(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    try:
+        return {name: torch.from_numpy(array) for name, array in outputs.items()}
+    except TypeError:  # texts, which are no tensors
+        return {}
+
+
+class Keeping:
+    """Keeps states of one run: every so many steps, and whenever someone asks. A `training.loop.Keeper`."""
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        best: BestWeights,
+        requested: Callable[[], str],
+        observer: RunObserver,
+    ) -> None:
+        """Take the store, where the best weights go, what tells of requests, and who is told what is safe.
+
+        `requested` gives a text that changes whenever someone asks for a checkpoint, empty before.
+        """
+        self._store, self._requested, self._observer = store, requested, observer
+        self.best = best
+        """The best weights, on local disk."""
+        self._every = 1
+        self._safe = Safe()
+        self._last, self._asked, self._over = -1, "", False
+        self.found: Resumed | None = None
+        """What training goes on from, until it does."""
+        self.known = Known()
+        """What is known beside the state of training."""
+
+    @property
+    def newest(self) -> CheckpointInfo | None:
+        """The newest checkpoint that is committed."""
+        return self._safe.checkpoints[-1] if self._safe.checkpoints else None
+
+    def look_back(self, lineage: Lineage) -> None:
+        """Find what an earlier attempt has saved. Raises what the store raises."""
+        self._lineage = lineage
+        self.found = self._store.newest(lineage)
+        if self.found is not None:
+            self.known = known_of(self.found.snapshot)
+        self.tell()
+
+    def resume(self, loop: Loop) -> Resumed | None:
+        """Have `loop` go on from the newest checkpoint that fits it; None where there is none."""
+        while self.found is not None:
+            found, self.found = self.found, None
+            try:
+                loop.restore(found.snapshot)
+            except StateUnfit as why:
+                self._store.set_aside(found, f"it does not fit this version of the trainer: {why}")
+                self.found = self._store.newest(self._lineage)
+                continue
+            self._last = found.snapshot.step
+            return found
+        return None
+
+    def begin(self, every: int) -> None:
+        """From now on keep a state every `every` steps."""
+        self._every = every
+
+    def training_is_over(self) -> None:
+        """From now on whoever asks for a checkpoint has it already: the state does not change any more."""
+        self._over = True
+        self.tell()
+
+    def check(self) -> None:
+        """Tell what is safe by now. Raises what has gone wrong with saving."""
+        self._store.check()
+        self.tell()
+
+    def is_due(self, step: int) -> bool:
+        """Every so many steps, or when someone has asked."""
+        return step % self._every == 0 or self._requested() not in {"", self._asked}
+
+    def keep(self, take: Callable[[], Snapshot]) -> None:
+        """Hand a state to the store, once it has written the one before: no more than one copy is in memory."""
+        self._store.wait()
+        self._asked = self._requested()
+        snapshot = take()
+        self._last = snapshot.step
+        self._store.save(self.known.added_to(snapshot))
+
+    def finish(self, seconds: float | None = None) -> None:
+        """Wait until the newest state is safe, or cannot be saved, which is told. Raises `Fenced` and the like."""
+        try:
+            self._store.finish(seconds)
+        except StorageUnavailable as failure:
+            self._observer.warned(f"the newest checkpoint could not be saved: {failure.problems[0].message}")
+        self.tell()
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """However the block ends, what was handed over is safe or given up after it.
+
+        A stop waits for what is under way, unless it is asked for twice; a failure waits for a minute.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not stop_forced():
+                self.finish()
+            raise
+        except Exception as error:
+            if not isinstance(error, Fenced):
+                with suppress(JobFailure):
+                    self.finish(_SECONDS_AFTER_A_FAILURE)
+            raise
+        finally:
+            self._store.close()
+
+    def tell(self) -> None:
+        """Tell what is safe, if that has changed."""
+        committed = self._store.committed
+        all_safe = bool(committed) and committed[-1].step >= self._last
+        if self._over:
+            self._asked = self._requested()
+        safe = Safe(committed, self._store.newest_upload, self._asked if all_safe else self._safe.answered)
+        if safe != self._safe:
+            self._safe = safe
+            self._observer.checkpointed(safe)

@@ -1,0 +1,92 @@
+"""What a step minimises: sums over rows and what they are divided by, whatever the task."""
+
+from typing import Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.training.objective import Objective
+
+
+class Loss(Protocol):
+    """The loss of one task over its training rows.
+
+    The loss of a step is `sum(total of its parts) / weight(all its rows)`. So it is the same however a step is cut
+    up; a mean of each part would not be (transformers#47688).
+    """
+
+    def to(self, device: torch.device) -> Self:
+        """The same with its tensors on `device`."""
+
+    def weight(self, rows: Rows) -> float:
+        """What the sum over a whole step is divided by: rows, or tokens that count."""
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
+        """Run the model on the collated `inputs` of `rows` and return the sum of the losses, a scalar."""
+
+
+class RowLoss:
+    """A loss with one target a row, apart from the inputs; `targets` is [n] or [n, labels]."""
+
+    def __init__(self, objective: Objective, targets: Tensor) -> None:
+        self._objective, self._targets = objective, targets
+
+    def to(self, device: torch.device) -> "RowLoss":
+        """See `Loss.to`."""
+        return RowLoss(self._objective.to(device), self._targets.to(device))
+
+    def weight(self, rows: Rows) -> float:
+        """See `Loss.weight`."""
+        return self._objective.weight(self._of(rows))
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
+        """See `Loss.total`."""
+        return self._objective.loss_sum(model(**inputs).logits, self._of(rows))
+
+    def _of(self, rows: Rows) -> Tensor:
+        return self._targets[torch.from_numpy(rows).to(self._targets.device)]
+
+
+class TokenLoss:
+    """Cross entropy over the tokens that have a label; labels ride with the inputs as `labels`, [rows, length].
+
+    `counted` [n] says how many tokens of each row have one. With `shift` the logits of a position are of the next
+    token, so that the first label of a row never counts.
+    """
+
+    def __init__(self, counted: NDArray[np.int64], *, shift: bool, label_smoothing: float = 0.0) -> None:
+        self._counted, self._shift, self._smoothing = counted, shift, label_smoothing
+
+    def to(self, _device: torch.device) -> "TokenLoss":
+        """See `Loss.to`."""
+        return self
+
+    def weight(self, rows: Rows) -> float:
+        """See `Loss.weight`."""
+        return float(max(1, self._counted[rows].sum()))
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
+        """See `Loss.total`."""
+        return token_losses(model, inputs, shift=self._shift, label_smoothing=self._smoothing).sum()
+
+
+def token_losses(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool, label_smoothing: float = 0.0) -> Tensor:
+    """Loss of each token, 0 where it has no label, [rows, length] (one less with `shift`)."""
+    inputs = dict(inputs)
+    labels = inputs.pop("labels")
+    logits = model(**inputs).logits[:, -labels.shape[1] :]  # soft prompts put positions of their own in front
+    if shift:
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    losses = functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        labels.flatten(),
+        ignore_index=NOT_COUNTED,
+        label_smoothing=label_smoothing,
+        reduction="none",
+    )
+    return losses.view(labels.shape)

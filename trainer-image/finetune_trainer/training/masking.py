@@ -1,0 +1,62 @@
+"""Masked language modelling: which tokens are hidden, and the loss on them (arXiv:1810.04805)."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.training.loss import token_losses
+
+SHARE = 0.15
+"""Share of the tokens that are to be foretold."""
+_HIDDEN, _CHANGED = 0.8, 0.9
+"""Of these, eight in ten are hidden by the mask token, one is changed to any other, one is left as it is."""
+
+
+def chosen_tokens(counted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many tokens of each row are to be foretold, of those that have a label; at least one where any has, [n]."""
+    wanted: NDArray[np.int64] = np.maximum(1, np.rint(SHARE * counted)).astype(np.int64)
+    return np.minimum(counted, wanted)
+
+
+def hide(
+    batch: dict[str, Tensor], mask_id: int, vocabulary: int, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """The batch with tokens hidden, and with labels on these alone; `labels` are the ids that may be chosen.
+
+    Random numbers come from `generator`, by default torch's own.
+    """
+    labels, ids = batch["labels"], batch["input_ids"]
+    free = (labels != NOT_COUNTED).cpu()
+    dice = torch.rand(free.shape, generator=generator).masked_fill(~free, 2.0)
+    wanted = torch.from_numpy(chosen_tokens(free.sum(dim=1).numpy()))
+    chosen = dice.argsort(dim=1).argsort(dim=1) < wanted[:, None]
+    fate = torch.rand(free.shape, generator=generator)
+    others = torch.randint(vocabulary, free.shape, generator=generator).to(ids.device)
+    chosen, fate = chosen.to(ids.device), fate.to(ids.device)
+    hidden = torch.where(chosen & (fate < _HIDDEN), mask_id, ids)
+    hidden = torch.where(chosen & (fate >= _HIDDEN) & (fate < _CHANGED), others, hidden)
+    return {**batch, "input_ids": hidden, "labels": torch.where(chosen, labels, NOT_COUNTED)}
+
+
+class MaskedLoss:
+    """Cross entropy over tokens that are hidden anew in every step, by torch's default random numbers."""
+
+    def __init__(self, tokens: Tokens, mask_id: int, vocabulary: int, label_smoothing: float = 0.0) -> None:
+        self._chosen, self._mask_id, self._vocabulary = chosen_tokens(tokens.counted), mask_id, vocabulary
+        self._smoothing = label_smoothing
+
+    def to(self, _device: torch.device) -> "MaskedLoss":
+        """See `Loss.to`."""
+        return self
+
+    def weight(self, rows: Rows) -> float:
+        """See `Loss.weight`: the number of tokens that are hidden, whichever they will be."""
+        return float(max(1, self._chosen[rows].sum()))
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
+        """See `Loss.total`."""
+        hidden = hide(inputs, self._mask_id, self._vocabulary)
+        return token_losses(model, hidden, shift=False, label_smoothing=self._smoothing).sum()

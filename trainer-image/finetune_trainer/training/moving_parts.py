@@ -1,0 +1,84 @@
+"""All that changes while a model is trained, beside the counts: copied into a snapshot, and put back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.training.state import TrainingState
+from finetune_trainer.training.state_optimizer import check_optimizer, load_optimizer, optimizer_state
+from finetune_trainer.training.state_random import check_random, random_state, set_random_state
+from finetune_trainer.training.state_tensors import (
+    StateUnfit,
+    Tensors,
+    arrived,
+    check_weights,
+    copied,
+    load_weights,
+    trainable,
+)
+
+Parts = Mapping[str, Mapping[str, Tensor]]
+
+
+class MovingParts:
+    """Trainable weights, optimiser, schedule, gradient scaler, random generators and the best weights so far."""
+
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, scaler: Any, best: BestWeights
+    ) -> None:
+        """Take them; `scaler` is None where gradients are not scaled."""
+        self._model, self._optimizer, self._schedule = model, optimizer, schedule
+        self._scaler, self._best = scaler, best
+
+    def capture(self, *, finished: bool, is_best: bool) -> tuple[dict[str, Tensors], dict[str, Any]]:
+        """Copy them: tensors by part, and fields of `TrainingState`.
+
+        Once training has `finished`, nobody needs the optimiser; weights that are the best (`is_best`) are there once.
+        """
+        random, random_values = random_state()
+        parts = {"weights": {name: copied(p) for name, p in trainable(self._model).items()}, "random": random}
+        values: dict[str, Any] = {"random": random_values, "schedule": self._schedule.state_dict()}
+        if self._scaler is not None:
+            values["scaler"] = self._scaler.state_dict()
+        if not finished:
+            parts["optimizer"], values["optimizer"] = optimizer_state(self._optimizer, self._model)
+            if not is_best:
+                parts["best"] = self._best.saved()
+        arrived()
+        return {name: part for name, part in parts.items() if part}, values
+
+    def check(self, parts: Parts, state: TrainingState) -> None:
+        """Raise `StateUnfit` where something can't be put back; nothing is changed."""
+        check_weights(self._model, parts.get("weights", {}))
+        if not state.finished:
+            try:
+                self._check_rest(parts, state)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise StateUnfit(f"{error!r} in its values") from error
+
+    def restore(self, parts: Parts, state: TrainingState) -> None:
+        """Put back what `check` accepts."""
+        load_weights(self._model, parts["weights"])
+        if state.finished:
+            return
+        load_optimizer(self._optimizer, self._model, dict(parts.get("optimizer", {})), state.optimizer)
+        self._schedule.load_state_dict(dict(state.schedule))
+        if self._scaler is not None and state.scaler:
+            self._scaler.load_state_dict(dict(state.scaler))
+        if state.choice.is_best(state.step):
+            self._best.save(self._model)
+        elif state.best is not None:
+            self._best.put(parts["best"])
+        set_random_state(dict(parts["random"]), state.random)
+
+    def _check_rest(self, parts: Parts, state: TrainingState) -> None:
+        check_optimizer(self._optimizer, self._model, dict(parts.get("optimizer", {})), state.optimizer)
+        check_random(dict(parts.get("random", {})), state.random)
+        if state.schedule.keys() != self._schedule.state_dict().keys():
+            raise StateUnfit("its schedule is of another kind")
+        if state.best is not None and not state.choice.is_best(state.step):
+            check_weights(self._model, parts.get("best", {}))

@@ -1,0 +1,158 @@
+"""Losses over pairs of answers, of which one is preferred, from the log-probabilities that a model gives them.
+
+The formulas are those of the papers named in `finetune_api.preference`, as trl has them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finetune_api.preference import Preference, PreferenceLoss
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.training.foretelling import LOSS, TOKENS, foretold
+from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.loss import token_losses
+
+LOG_PROBABILITIES = "logProbabilities"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What a model says of pairs of answers; each tensor is [pairs, 2], the chosen answer first."""
+
+    log_probabilities: Tensor
+    """Of whole answers: the sum over their tokens."""
+    tokens: Tensor
+    """Number of tokens of each answer."""
+    reference: Tensor | None = None
+    """The log-probabilities that the model gave as it came, where the loss looks at them."""
+
+    @property
+    def by_token(self) -> Tensor:
+        """Mean log-probability of a token."""
+        return self.log_probabilities / self.tokens.clamp(min=1)
+
+
+def rewards(pairs: Pairs, settings: Preference) -> Tensor:
+    """The reward of each answer that the loss is about, [pairs, 2].
+
+    Against a reference it is `beta` times how much likelier the answer has become (by the mean token for IPO, so that
+    long answers don't rule), else `beta` times the mean log-probability of its tokens.
+    """
+    if pairs.reference is None:
+        return settings.scale * pairs.by_token
+    gained = pairs.log_probabilities - pairs.reference
+    return settings.scale * (gained / pairs.tokens.clamp(min=1) if settings.loss is PreferenceLoss.IPO else gained)
+
+
+def pair_losses(pairs: Pairs, settings: Preference, smoothing: float = 0.0) -> Tensor:
+    """Loss of each pair, [pairs]; `smoothing` is the share of pairs that are taken to be the wrong way round."""
+    scores = rewards(pairs, settings)
+    losses = _LOSSES[settings.loss](pairs, settings, scores[:, 0] - scores[:, 1], smoothing)
+    return losses - settings.answer_weight * pairs.by_token[:, 0] if settings.answer_weight else losses
+
+
+def _sigmoid(_pairs: Pairs, _settings: Preference, margin: Tensor, smoothing: float) -> Tensor:
+    return ranking_losses(margin, smoothing)
+
+
+def ranking_losses(margin: Tensor, smoothing: float = 0.0) -> Tensor:
+    """-log sigmoid of by how much the chosen answer is ahead (Bradley and Terry 1952), [pairs]."""
+    losses = -functional.logsigmoid(margin)
+    return losses if not smoothing else (1 - smoothing) * losses - smoothing * functional.logsigmoid(-margin)
+
+
+def _hinge(_pairs: Pairs, _settings: Preference, margin: Tensor, _smoothing: float) -> Tensor:
+    return functional.relu(1 - margin)
+
+
+def _ipo(_pairs: Pairs, settings: Preference, margin: Tensor, _smoothing: float) -> Tensor:
+    return (margin / settings.scale - 1 / (2 * settings.scale)) ** 2
+
+
+def _simpo(_pairs: Pairs, settings: Preference, margin: Tensor, smoothing: float) -> Tensor:
+    return ranking_losses(margin - settings.target_margin, smoothing)
+
+
+def _orpo(pairs: Pairs, settings: Preference, _margin: Tensor, _smoothing: float) -> Tensor:
+    by_token = pairs.by_token
+    odds = by_token - torch.log1p(-by_token.exp().clamp(max=1 - 1e-7))
+    return settings.scale * ranking_losses(odds[:, 0] - odds[:, 1]) - by_token[:, 0]
+
+
+_LOSSES: dict[PreferenceLoss, Callable[[Pairs, Preference, Tensor, float], Tensor]] = {
+    PreferenceLoss.SIGMOID: _sigmoid,
+    PreferenceLoss.HINGE: _hinge,
+    PreferenceLoss.IPO: _ipo,
+    PreferenceLoss.SIMPO: _simpo,
+    PreferenceLoss.ORPO: _orpo,
+}
+
+
+class PairLoss:
+    """The loss over pairs of texts that are collated side by side; `reference` is [n, 2]."""
+
+    def __init__(self, settings: Preference, smoothing: float, reference: Tensor | None) -> None:
+        self._settings, self._smoothing, self._reference = settings, smoothing, reference
+
+    def to(self, device: torch.device) -> "PairLoss":
+        """See `Loss.to`."""
+        return PairLoss(
+            self._settings, self._smoothing, None if self._reference is None else self._reference.to(device)
+        )
+
+    def weight(self, rows: Rows) -> float:
+        """See `Loss.weight`: the number of pairs."""
+        return float(len(rows))
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
+        """See `Loss.total`: one pass for both answers."""
+        counted = (inputs["labels"][:, 1:] != NOT_COUNTED).sum(dim=1)
+        log_probabilities = -token_losses(model, inputs, shift=True).sum(dim=1)
+        reference = None
+        if self._reference is not None:
+            reference = self._reference[torch.from_numpy(rows).to(self._reference.device)]
+        pairs = Pairs(side_by_side(log_probabilities), side_by_side(counted), reference)
+        return pair_losses(pairs, self._settings, self._smoothing).sum()
+
+
+def side_by_side(values: Tensor) -> Tensor:
+    """Values of texts, those of the chosen answers in the first half, as [pairs, 2]."""
+    return values.view(2, -1).T
+
+
+def weigh(model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None) -> Outputs:
+    """`logProbabilities` and `tokens` of the answers of each pair, [n, 2], the chosen one first."""
+
+    def look(batch: dict[str, Tensor]) -> Outputs:
+        seen = foretold(model, batch, shift=True)
+        return {LOG_PROBABILITIES: _pairs_of(-seen[LOSS]), TOKENS: _pairs_of(seen[TOKENS])}
+
+    return run_rows(model, rows, look, advance)
+
+
+def _pairs_of(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(2, -1).T
+
+
+def pairs_from(outputs: Outputs, reference: NDArray[np.float64] | None) -> Pairs:
+    """What `weigh` said, beside the log-probabilities [n, 2] of the reference where the loss has one."""
+    return Pairs(
+        torch.from_numpy(np.ascontiguousarray(outputs[LOG_PROBABILITIES], np.float64)),
+        torch.from_numpy(np.ascontiguousarray(outputs[TOKENS])),
+        None if reference is None else torch.from_numpy(reference),
+    )
+
+
+def share_ahead(scores: Tensor) -> float:
+    """Share of pairs whose first score is the higher one; a tie counts half. `scores` is [pairs, 2]."""
+    ahead = scores[:, 0] - scores[:, 1]
+    return float(((ahead > 0).double() + (ahead == 0).double() / 2).mean())

@@ -1,0 +1,54 @@
+"""How a model goes on with a few stretches of raw text, beside how they really go on."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from finetune_api.report import Sample
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.training.continuing import Manner, continue_prompts
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.writing import as_bytes, as_texts
+
+_COUNT, _GIVEN, _WRITTEN = 6, 64, 48
+"""Stretches that are looked at; tokens that are given of each, and tokens that are written, at most."""
+_LEAST = 8
+"""Tokens below which a block is no sample."""
+GIVEN, EXPECTED, TEXT = "given", "expected", "text"
+
+
+def write_samples(model: nn.Module, rows: RowSource, manner: Manner) -> Outputs:
+    """What is given, how it goes on, and how the model goes on, as texts [n, bytes]; empty for most rows."""
+    count = len(rows.lengths)
+    chosen = np.unique(np.linspace(0, count - 1, _COUNT).astype(np.int64))
+    chosen = chosen[rows.lengths[chosen] >= _LEAST]
+    blocks = [rows.collate(np.asarray([row]))["input_ids"][0].numpy() for row in chosen]
+    halves = [min(_GIVEN, len(block) // 2) for block in blocks]
+    settings = manner.settings.model_copy(update={"max_new_tokens": _WRITTEN})
+    prompts = [block[:half] for block, half in zip(blocks, halves, strict=True)]
+    written = continue_prompts(model, prompts, Manner(manner.tokenizer, settings, manner.stops)) if prompts else []
+    ahead = [block[half : half + _WRITTEN] for block, half in zip(blocks, halves, strict=True)]
+    texts = {GIVEN: _decoded(prompts, manner), EXPECTED: _decoded(ahead, manner), TEXT: written}
+    return {name: as_bytes(_spread(found, chosen, count)) for name, found in texts.items()}
+
+
+def _decoded(rows: list[NDArray[np.int64]], manner: Manner) -> list[str]:
+    return [str(manner.tokenizer.decode(row.tolist(), skip_special_tokens=True)) for row in rows]
+
+
+def _spread(texts: list[str], rows: NDArray[np.int64], count: int) -> list[str]:
+    spread = [""] * count
+    for row, text in zip(rows, texts, strict=True):
+        spread[int(row)] = text
+    return spread
+
+
+def read_samples(outputs: Outputs, baseline: Outputs | None) -> list[Sample]:
+    """The samples in what `write_samples` made, before and after training."""
+    columns = [as_texts(outputs[name]) for name in (GIVEN, EXPECTED, TEXT)]
+    before = as_texts(baseline[TEXT]) if baseline else [""] * len(columns[0])
+    return [
+        Sample(text=given, expected=expected, predicted=written, baseline=untouched)
+        for given, expected, written, untouched in zip(*columns, before, strict=True)
+        if given
+    ]

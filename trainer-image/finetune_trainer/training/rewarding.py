@@ -1,0 +1,75 @@
+"""Reward models at work: the loss over pairs of answers, and scores of single ones."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from finetune_trainer.data.answer_tokens import tokenise_answers
+from finetune_trainer.data.collate import RowSource, TokenRows
+from finetune_trainer.data.course import Rows
+from finetune_trainer.data.prompt_formats import prompt_format
+from finetune_trainer.data.records import Turn
+from finetune_trainer.training.inference import Outputs, predict_logits, run_rows
+from finetune_trainer.training.preferring import ranking_losses, side_by_side
+
+if TYPE_CHECKING:
+    from finetune_trainer.models.tuned import TunedModel
+
+SCORES = "scores"
+RewardOf = Callable[[Sequence[str], Sequence[str]], list[float]]
+"""Prompts and their answers to a score each."""
+
+
+class RankingLoss:
+    """-log sigmoid of by how much a reward model puts the chosen answer ahead (Bradley and Terry 1952)."""
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        self._smoothing = smoothing
+
+    def to(self, _device: torch.device) -> "RankingLoss":
+        """See `Loss.to`."""
+        return self
+
+    def weight(self, rows: Rows) -> float:
+        """See `Loss.weight`: the number of pairs."""
+        return float(len(rows))
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
+        """See `Loss.total`: one pass for both answers."""
+        scores = side_by_side(model(**inputs).logits.float().squeeze(-1))
+        return ranking_losses(scores[:, 0] - scores[:, 1], self._smoothing).sum()
+
+
+def score_pairs(model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None) -> Outputs:
+    """`scores` of both answers of each pair, [n, 2], the chosen one first."""
+
+    def look(batch: dict[str, Tensor]) -> Outputs:
+        return {SCORES: side_by_side(model(**batch).logits.float().squeeze(-1)).cpu().numpy()}
+
+    return run_rows(model, rows, look, advance)
+
+
+def score_chats(tuned: "TunedModel", chats: Sequence[Sequence[Turn]]) -> NDArray[np.float64]:
+    """Score chats that end with an answer, [n].
+
+    Raises `SpecInvalid` where the model's chat template can't write them.
+    """
+    settings, tokenizer = tuned.settings, tuned.tokenizer
+    is_chat = not settings.columns.prompt
+    form = prompt_format(tokenizer, settings.prompt_template, is_chat=is_chat, every_answer=False)
+    tokens = tokenise_answers(chats, form, tokenizer, settings.max_length, labelled=False)
+    return predict_logits(tuned.model, TokenRows(tokens, int(tokenizer.pad_token_id)))[:, 0].astype(np.float64)
+
+
+def reward_of(tuned: "TunedModel") -> RewardOf:
+    """A function from prompts and answers (texts, one answer a prompt) to the model's scores."""
+
+    def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+        chats = [(("user", prompt), ("assistant", answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+        return score_chats(tuned, chats).tolist() if chats else []
+
+    return score

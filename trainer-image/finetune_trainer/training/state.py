@@ -1,0 +1,80 @@
+"""The state of training as one value: all that the steps to come depend on, to be saved and to go on from."""
+
+import hashlib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from finetune_api.outcome import Best
+from finetune_trainer.checkpoints.snapshot import Snapshot
+from finetune_trainer.data.batches import BatchPlan
+from finetune_trainer.training.curve import CurveState
+from finetune_trainer.training.early_stopping import Choice
+from finetune_trainer.training.rate import Work
+from finetune_trainer.training.state_tensors import StateUnfit
+
+TRAINING = "training"
+"""Key of `Snapshot.values` that holds a `TrainingState`."""
+
+
+class Plan(BaseModel):
+    """What steps are made of: a state goes on under the same plan only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    total_steps: int
+    steps_per_epoch: int
+    rows: str
+    """SHA-256 over the lengths of the training rows, and over what their course depends on."""
+
+
+def plan_of(total_steps: int, batches: BatchPlan) -> Plan:
+    """What `batches` and the number of steps come to."""
+    rows = hashlib.sha256(batches.lengths.astype("<i8").tobytes())
+    if batches.course is not None:
+        rows.update(batches.course.digest().encode())
+    return Plan(total_steps=total_steps, steps_per_epoch=batches.steps_per_epoch, rows=rows.hexdigest())
+
+
+class TrainingState(BaseModel):
+    """Everything but tensors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Literal[1] = 1
+    """Raised whenever older states can't be read any more."""
+    plan: Plan
+    step: int
+    """Optimiser steps that are done."""
+    evaluated: int = 0
+    """Step of the newest evaluation; one that is due and missing comes first when training goes on."""
+    metric: float | None = None
+    """What it gave for `evaluation.metric`."""
+    best: Best | None = None
+    reference: float | None = None
+    waited: int = 0
+    finished: bool = False
+    """Training is over; the weights are those of the best evaluation."""
+    curve: CurveState = CurveState()
+    work: Work = Work()
+    schedule: dict[str, Any] = {}
+    scaler: dict[str, Any] = {}
+    optimizer: dict[str, Any] = {}
+    random: dict[str, Any] = {}
+
+    @property
+    def choice(self) -> Choice:
+        """The best evaluation so far, and patience."""
+        return Choice(self.best, self.reference, self.waited)
+
+
+def state_of(snapshot: Snapshot) -> TrainingState:
+    """The state in a snapshot. Raises `StateUnfit` where this version can't read it."""
+    try:
+        state = TrainingState.model_validate(snapshot.values.get(TRAINING))
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        raise StateUnfit(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
+    if state.step != snapshot.step:
+        raise StateUnfit(f"its state is of step {state.step}")
+    return state

@@ -1,0 +1,60 @@
+"""An optimiser's state as named tensors and JSON, and back."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from finetune_trainer.training.state_tensors import StateUnfit, Tensors, copied, name_of
+
+_NUMBERS = (int, float)
+
+
+def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[Tensors, dict[str, Any]]:
+    """Tensors by `<kind>/<parameter>`, copied to the CPU, and the numbers of the state and of each group."""
+    tensors: Tensors = {}
+    numbers: dict[str, float] = {}
+    names = name_of(model)
+    for parameter, state in optimizer.state.items():
+        for kind, value in state.items():
+            key = f"{kind}/{names[id(parameter)]}"
+            if isinstance(value, Tensor):
+                tensors[key] = copied(value)
+            else:
+                numbers[key] = value
+    groups = [_numbers(group) for group in optimizer.param_groups]
+    return tensors, {"tensors": len(tensors), "numbers": numbers, "groups": groups}
+
+
+def check_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
+    """Raise `StateUnfit` where the state is of another model or optimiser; changes nothing."""
+    parameters = dict(model.named_parameters())
+    for key, tensor in tensors.items():
+        parameter = parameters.get(key.partition("/")[2])
+        if parameter is None or (tensor.numel() > 1 and tensor.shape != parameter.shape):
+            raise StateUnfit(f"the optimiser has no place for {key} {list(tensor.shape)}")
+    if len(tensors) != values["tensors"]:
+        raise StateUnfit(f"{len(tensors)} tensors of the optimiser instead of {values['tensors']}")
+    if len(values["groups"]) != len(optimizer.param_groups):
+        raise StateUnfit(f"{len(values['groups'])} groups of parameters instead of {len(optimizer.param_groups)}")
+
+
+def load_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
+    """Put a state back that `check_optimizer` accepts."""
+    names = name_of(model)
+    index = {
+        names[id(parameter)]: number
+        for number, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])
+    }
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **values["numbers"]}.items():
+        kind, _, name = key.partition("/")
+        state.setdefault(index[name], {})[kind] = value.clone() if isinstance(value, Tensor) else value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for group, numbers in zip(optimizer.param_groups, values["groups"], strict=True):
+        group.update(numbers)
+
+
+def _numbers(group: dict[str, Any]) -> dict[str, float]:
+    """What may change while training: rates and counters, but neither the parameters nor switches."""
+    return {name: value for name, value in group.items() if type(value) in _NUMBERS}

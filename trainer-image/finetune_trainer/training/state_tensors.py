@@ -1,0 +1,55 @@
+"""Trainable weights as named tensors on the CPU, and back."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+Tensors = dict[str, Tensor]
+
+
+class StateUnfit(Exception):  # noqa: N818 -- nothing went wrong: the state is simply of another kind
+    """A saved state is not one of this model, plan or version. Nothing was changed by finding out."""
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The trainable parameters by name; those that are shared once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def name_of(model: nn.Module) -> dict[int, str]:
+    """Name of each parameter by its identity."""
+    return {id(parameter): name for name, parameter in model.named_parameters()}
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """A copy on the CPU that nothing else writes to. From a GPU it may still be on its way: see `arrived`."""
+    tensor = tensor.detach()
+    if tensor.device.type == "cpu":
+        return tensor.clone(memory_format=torch.contiguous_format)
+    target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.device.type == "cuda")
+    return target.copy_(tensor, non_blocking=True)
+
+
+def arrived() -> None:
+    """Wait until all that was `copied` from a GPU is whole."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Raise `StateUnfit` unless names, shapes and types are those of the trainable parameters; changes nothing."""
+    expected = {name: (p.shape, p.dtype) for name, p in trainable(model).items()}
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
+    odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if odd:
+        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+        raise StateUnfit(f"{odd[0]}{more} is not the same in the model")
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights back that `check_weights` accepts."""
+    parameters = trainable(model)
+    for name, value in weights.items():
+        parameters[name].copy_(value)

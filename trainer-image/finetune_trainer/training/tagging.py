@@ -1,0 +1,42 @@
+"""What a model says of each word: the most likely tag, and how sure it is."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.training.inference import Outputs, run_rows
+
+TAGS, SCORES, LOSS, COUNTED = "tags", "scores", "loss", "counted"
+
+
+def predict_tags(model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None) -> Outputs:
+    """Tag the words of all rows: those tokens that have a label.
+
+    Returns `tags` [n, words] int32, the numbers of the likeliest tags, and `scores` [n, words] float32, their
+    probabilities, both in the order of the words and filled up with -1; `loss` [n] float32, the sum over a row's words;
+    `counted` [n] int64, their number.
+    """
+
+    def look(batch: dict[str, Tensor]) -> Outputs:
+        inputs = dict(batch)
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits[:, -labels.shape[1] :].float()  # soft prompts put positions in front
+        counted = labels != NOT_COUNTED
+        losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        scores, tags = logits.softmax(-1).max(-1)
+        order = (~counted).long().argsort(dim=1, stable=True)  # the words of a row to the left
+        width = max(1, int(counted.sum(dim=1).max()))
+        kept = counted.gather(1, order)[:, :width]
+        return {
+            TAGS: tags.gather(1, order)[:, :width].masked_fill(~kept, -1).to(torch.int32).cpu().numpy(),
+            SCORES: scores.gather(1, order)[:, :width].masked_fill(~kept, -1).cpu().numpy(),
+            LOSS: losses.view(labels.shape).sum(dim=1).cpu().numpy().astype(np.float32),
+            COUNTED: counted.sum(dim=1).cpu().numpy(),
+        }
+
+    return run_rows(model, rows, look, advance)
