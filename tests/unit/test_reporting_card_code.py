@@ -5,15 +5,25 @@ import re
 from pathlib import Path
 
 import pytest
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, get_peft_model
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 from finetune_api.report import Report
+from finetune_trainer.models.bottleneck import BottleneckConfig, register_bottleneck
 from finetune_trainer.reporting.card import render_card
 
 REPORT = Path(__file__).parents[1] / "data" / "reports" / "support_tickets.json"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "text", "to", "classify"]
 LABELS = {0: "billing", 1: "delivery", 2: "other"}
+
+
+register_bottleneck()
+COMMON = {"task_type": "SEQ_CLS", "modules_to_save": ["classifier"]}
+SETTINGS = {
+    "LoRA": LoraConfig(target_modules=["query"], **COMMON),
+    "IA3": IA3Config(target_modules=["query", "output.dense"], feedforward_modules=["output.dense"], **COMMON),
+    "BottleneckAdapter": BottleneckConfig(target_modules=["bert.encoder.layer.0.output.dense"], width=4, **COMMON),
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +44,12 @@ def export(method: str, base: Path, folder: Path) -> None:
     )
     AutoTokenizer.from_pretrained(base).save_pretrained(folder)
     model.config.save_pretrained(folder)
-    if method == "LoRA":
-        settings = LoraConfig(task_type="SEQ_CLS", target_modules=["query"], modules_to_save=["classifier"])
-        model = get_peft_model(model, settings)
+    if method != "Full":
+        model = get_peft_model(model, SETTINGS[method])
     model.save_pretrained(folder)
 
 
-@pytest.mark.parametrize("method", ["LoRA", "Full"])
+@pytest.mark.parametrize("method", ["Full", *SETTINGS])
 def test_the_code_of_the_card_runs(
     method: str, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,8 +92,8 @@ class Course:
         inside = places - np.concatenate([[0], ends])[stages]
         sizes = np.asarray([len(members) for members in self._members])
         starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
-        rows: Rows = np.concatenate(self._members)[starts[stages] + inside % sizes[stages]]
-        return rows
+        chosen: Rows = np.concatenate(self._members)[starts[stages] + inside % sizes[stages]]
+        return chosen
 
 
 def apportion(weights: Sequence[float], total: int) -> list[int]:

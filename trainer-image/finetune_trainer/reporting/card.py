@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from finetune_api.evaluation import Generation
 from finetune_api.manifest import Lineage
+from finetune_api.method import MERGEABLE
 from finetune_api.report import Report
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_trainer.reporting import numbers
@@ -59,6 +60,10 @@ _KINDS = {
 }
 
 
+_WHOLE = frozenset({MethodType.FULL, MethodType.FEATURE_EXTRACTION})
+"""Methods that write a whole model."""
+
+
 def render_card(report: Report, lineage: Lineage | None = None) -> str:
     """Render the model card of a run that made a model. `lineage` defaults to the report's own."""
     template = _environment().get_template("card.md.j2")
@@ -68,6 +73,8 @@ def render_card(report: Report, lineage: Lineage | None = None) -> str:
         lineage=lineage or report.lineage,
         front=front,
         adapter=is_adapter(report),
+        can_merge=_method(report) in MERGEABLE,
+        is_ours=_method(report) is MethodType.BOTTLENECK_ADAPTER,
         base=base_model(report),
         problem=_problem(report),
         kind=_KINDS[task_of(report)].words,
@@ -144,7 +151,11 @@ def inline(text: str) -> str:
 def is_adapter(report: Report) -> bool:
     """Whether the model folder holds an adapter alone, to be put on the base model."""
     output = report.spec.get("output") or {}
-    return report.spec["method"]["type"] == MethodType.LORA and not output.get("mergeAdapter", False)
+    return _method(report) not in _WHOLE and not output.get("mergeAdapter", False)
+
+
+def _method(report: Report) -> MethodType:
+    return MethodType(report.spec["method"]["type"])
 
 
 def base_model(report: Report) -> str:
