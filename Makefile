@@ -5,6 +5,9 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/pytest $(ARGS)
+# Tests of a file stay together: what they share is made once.
+WORKERS ?= 2
+PARALLEL := $(PYTEST) --numprocesses=$(WORKERS) --dist=loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-emit-package finetune-api
 # What goes into the images, in the versions of the lock. Without reasons: they would rebuild layers that stay the same.
@@ -14,7 +17,7 @@ LOCK_IMAGE := $(LOCK) --no-annotate --constraints requirements/lock.txt
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nARGS="..." is passed on to pytest: make test ARGS="-k lora -x"\n'
+	@printf '\nARGS="..." is passed on to pytest: make test ARGS="-k lora -x"; WORKERS=4 tests in four processes\n'
 
 # The environment is made again only when what goes into it has changed.
 $(READY): requirements/install requirements/bootstrap.txt requirements/lock.txt crds/pyproject.toml operator/pyproject.toml trainer-image/pyproject.toml
@@ -31,13 +34,13 @@ run: $(READY) ## Fine-tune a real model on examples/quickstart.yaml (result in r
 ##@ Check
 .PHONY: test test-unit test-integration e2e lint typecheck verify
 test: $(READY) ## Run all tests that need no node
-	$(PYTEST) tests --ignore=tests/e2e
+	$(PARALLEL) tests --ignore=tests/e2e
 
 test-unit: $(READY) ## Run the tests that need no server and no training
-	$(PYTEST) tests/unit
+	$(PARALLEL) tests/unit
 
 test-integration: $(READY) ## Run the tests that train, or talk to a real API server or object store
-	$(PYTEST) tests/integration
+	$(PARALLEL) tests/integration
 
 e2e: $(READY) ## Test all of it on a real node: make cluster-up images e2e
 	FINETUNE_REQUIRE_NODE=1 $(PYTEST) tests/e2e
