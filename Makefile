@@ -5,9 +5,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/pytest $(ARGS)
-# Tests of a file stay together: what they share is made once.
+# Tests of a file stay together, since what they share is made once, and files in their order: the largest first would
+# let the API server meet the CRD by `kubectl apply` before the chart brings it.
 WORKERS ?= 2
-PARALLEL := $(PYTEST) --numprocesses=$(WORKERS) --dist=loadfile
+PARALLEL := $(PYTEST) --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-emit-package finetune-api
 # What goes into the images, in the versions of the lock. Without reasons: they would rebuild layers that stay the same.

@@ -44,8 +44,6 @@ def api_server(control_plane: ControlPlane) -> ControlPlane:
     """The control plane with the CRD in it, as `kubectl apply -f crds/` puts it there."""
     applied = control_plane.kubectl("apply", "-f", str(CRD))
     assert applied.returncode == 0, applied.stderr
-    waited = control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRD))
-    assert waited.returncode == 0, waited.stderr
     control_plane.wait_for("/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs")
     return control_plane
 
