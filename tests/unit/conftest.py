@@ -125,3 +125,14 @@ def _restored() -> Iterator[None]:
     os.environ.clear()
     os.environ.update(environment)
     logging.getLogger().setLevel(level)
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], str]:
+    """A function that writes rows as JSON lines and returns their address."""
+
+    def write(name: str, rows: list[dict[str, Any]]) -> str:
+        (tmp_path / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        return f"file://{tmp_path / name}"
+
+    return write

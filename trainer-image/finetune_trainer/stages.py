@@ -39,6 +39,7 @@ from finetune_trainer.storage import Site
 from finetune_trainer.tasks.beside import measure_all
 from finetune_trainer.tasks.mixed import Validation, course_of, tokenise_sources
 from finetune_trainer.tasks.retention import Skill, skill_of
+from finetune_trainer.tasks.settings import save_settings
 from finetune_trainer.tasks.task import Anchored, Task
 from finetune_trainer.training.dropout import fast_dropout
 from finetune_trainer.training.fast_lora import fast_lora
@@ -224,7 +225,7 @@ def export(task: Task, ready: Ready, staged: Path, lineage: Lineage, notes: Note
         merge = ready.adapted.merge if task.spec.output.merge_adapter else None
         (merge or ready.adapted.save)(model_folder)
         ready.tokenizer.save_pretrained(model_folder)
-        task.save_settings(model_folder, ready.resolved.max_length)
+        save_settings(task, model_folder, ready.resolved.max_length)
         save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
     report = notes.report()
     for path, text in _report_files(report).items():

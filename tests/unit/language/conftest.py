@@ -1,9 +1,7 @@
 """Fixtures of the language model tasks: a real small model, tiny ones with heads, and jobs."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
@@ -45,14 +43,3 @@ def with_head(tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPath
         return made[kind]
 
     return make
-
-
-@pytest.fixture
-def lines(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], str]:
-    """A function that writes rows as JSON lines and returns their address."""
-
-    def write(name: str, rows: list[dict[str, Any]]) -> str:
-        (tmp_path / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        return f"file://{tmp_path / name}"
-
-    return write

@@ -1,10 +1,6 @@
 """A language model run that is stopped and goes on hides the same tokens and ends with the same weights."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,31 +9,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-
-STOP_AT = 5
-
-
-def start(job: Path, uid: str, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "finetune_trainer", "run", str(job), "--uid", uid, "--json", *more],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 -- no threads
-    )
-
-
-def stopped(job: Path, uid: str) -> int:
-    """Start the run, ask it to stop after some steps, and return its exit code."""
-    process = start(job, uid)
-    assert process.stdout is not None
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "progress" and event["step"] >= STOP_AT:
-            process.send_signal(signal.SIGINT)
-            break
-    process.communicate(timeout=120)
-    return process.returncode
+from stopped_runs import STOP_AT, finished, start, stopped
 
 
 @pytest.mark.slow
@@ -62,7 +34,7 @@ def test_a_run_that_goes_on_ends_as_one_that_never_stopped(
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(manifest))
     assert stopped(tmp_path / "job.yaml", "two") == 85
     processes = [start(tmp_path / "job.yaml", "one"), start(tmp_path / "job.yaml", "two", "--resume")]
-    assert [(process.communicate(timeout=120), process.returncode)[1] for process in processes] == [0, 0]
+    assert [finished(process) for process in processes] == [0, 0]
     reports = [json.loads((tmp_path / f"out/job/{uid}/report/report.json").read_text()) for uid in ("one", "two")]
     assert reports[0]["resumedFrom"] is None
     assert reports[1]["resumedFrom"] >= STOP_AT

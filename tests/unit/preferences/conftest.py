@@ -16,17 +16,6 @@ STORIES = ROOT / "tests" / "models" / "stories260k"
 PAIRS = ROOT / "examples" / "data" / "preferences.jsonl"
 
 
-@pytest.fixture
-def lines(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], str]:
-    """A function that writes rows as JSON lines and returns their address."""
-
-    def write(name: str, rows: list[dict[str, Any]]) -> str:
-        (tmp_path / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        return f"file://{tmp_path / name}"
-
-    return write
-
-
 @pytest.fixture(scope="session")
 def brief_pairs() -> list[dict[str, Any]]:
     """Problems with the bare result preferred over the worked answer: a taste that a tiny model can learn."""

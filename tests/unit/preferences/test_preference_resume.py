@@ -1,10 +1,6 @@
 """Runs on pairs that are stopped and go on end as if they never were; the reference is still the model as it came."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,38 +9,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopped_runs import STOP_AT, finished, start, stopped
 
 from finetune_trainer.training.reference import kept
-
-STOP_AT = 5
-
-
-def start(job: Path, uid: str, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "finetune_trainer", "run", str(job), "--uid", uid, "--json", *more],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 -- no threads
-    )
-
-
-def stopped(job: Path, uid: str) -> int:
-    """Start the run, ask it to stop after some steps, and return its exit code."""
-    process = start(job, uid)
-    assert process.stdout is not None
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "progress" and event["step"] >= STOP_AT:
-            process.send_signal(signal.SIGINT)
-            break
-    process.communicate(timeout=120)
-    return process.returncode
-
-
-def finished(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=120)
-    return process.returncode
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, Board]
     use_hub_settings(order.stores)
     quiet_libraries()
     site, board, log = site_of(order, root), Board(order), PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES)
-    observer = Observers(log, board)
+    observer = Observers(board, log)  # in this order: what a line of the log says can be asked for by then
     log.said(f"{order.mode} {order.job.namespace}/{order.job.name}, uid {order.job.uid}")
     with _served(order, board, port, log):
         for secret in named_secrets(order.spec):

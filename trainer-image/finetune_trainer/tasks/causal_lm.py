@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from finetune_api.data import Columns
 from finetune_api.failures import DataEmpty, SpecInvalid
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.metrics import WRITTEN
 from finetune_api.report import DataReport, Details
@@ -155,21 +154,16 @@ class CausalLM:
         """See `Task.prior_loss`: what ignores the text before says nothing here."""
         return None
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
-        columns = self.data.report.columns
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=self.data.labels.problem_type,
-            max_length=max_length,
-            columns=Columns.model_validate(columns),
-            clean=keeping_white_space(self.spec.data.clean),
-            prompt_template=self.spec.data.prompt_template,
-            prefix=common_prefix(self.spec.data.train),
-            generation=self.spec.evaluation.generation,
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
+        return {
+            "columns": Columns.model_validate(self.data.report.columns),
+            "clean": keeping_white_space(self.spec.data.clean),
+            "prompt_template": self.spec.data.prompt_template,
+            "prefix": common_prefix(self.spec.data.train),
+            "generation": self.spec.evaluation.generation,
+        }
 
     def _rows(self, split: str) -> Examples:
         return self.data.splits[split]

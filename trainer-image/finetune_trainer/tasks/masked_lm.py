@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.report import DataReport, Details
 from finetune_trainer.data import Prepared
@@ -92,14 +91,7 @@ class MaskedLM:
         """See `Task.prior_loss`: what ignores the text says nothing here."""
         return None
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=self.data.labels.problem_type,
-            max_length=max_length,
-            columns=self.spec.data.columns,
-            clean=keeping_white_space(self.spec.data.clean),
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
+        return {"clean": keeping_white_space(self.spec.data.clean)}

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from math import exp, isfinite, log
+from math import isfinite, log
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from finetune_api.data import Columns
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.preference import Preference as Settings
 from finetune_api.preference import PreferenceLoss
@@ -31,6 +30,7 @@ from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
+from finetune_trainer.training.foretelling import perplexity
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.preferring import (
     LOG_PROBABILITIES,
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TEXT = "text"
-_HIGHEST_EXPONENT = 80
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class Preference:
             "rewardAccuracy": share_ahead(scores),
             "rewardMargin": float((scores[:, 0] - scores[:, 1]).mean()),
             "likelihoodAccuracy": share_ahead(pairs.by_token),
-            "perplexity": exp(min(chosen_loss, _HIGHEST_EXPONENT)),
+            "perplexity": perplexity(chosen_loss),
         }
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
@@ -171,21 +170,16 @@ class Preference:
         none = torch.zeros(1, 2)
         return float(pair_losses(Pairs(none, none + 1, none if settings.has_reference else None), settings))
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
-        columns = self.data.report.columns
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
         role = "messages" if self._is_chat else "prompt"
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=self.data.labels.problem_type,
-            max_length=max_length,
-            columns=Columns.model_validate({role: columns.get(role, role)}),
-            clean=keeping_white_space(self.spec.data.clean),
-            prompt_template=self.spec.data.prompt_template,
-            generation=self.spec.evaluation.generation,
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+        return {
+            "columns": Columns.model_validate({role: self.data.report.columns.get(role, role)}),
+            "clean": keeping_white_space(self.spec.data.clean),
+            "prompt_template": self.spec.data.prompt_template,
+            "generation": self.spec.evaluation.generation,
+        }
 
     @property
     def _is_chat(self) -> bool:

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from math import isfinite, log
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from finetune_api.data import Columns
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
@@ -102,21 +101,18 @@ class RewardModel:
         """Loss of a model that gives every answer the same score."""
         return log(2)
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
         columns = self.data.report.columns
         role = "prompt" if "prompt" in columns else "messages"
         completion = self.spec.data.columns.completion or "completion"
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=ProblemType.REGRESSION,
-            max_length=max_length,
-            columns=Columns.model_validate({role: columns.get(role, role), "completion": completion}),
-            clean=keeping_white_space(self.spec.data.clean),
-            prompt_template=self.spec.data.prompt_template,
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+        return {
+            "problem_type": ProblemType.REGRESSION,
+            "columns": Columns.model_validate({role: columns.get(role, role), "completion": completion}),
+            "clean": keeping_white_space(self.spec.data.clean),
+            "prompt_template": self.spec.data.prompt_template,
+        }
 
     def _rows(self, split: str) -> Examples:
         return self.data.splits[split]

@@ -1,13 +1,12 @@
 """`Seq2Seq`: a text for a text, or an answer to a question about a passage."""
 
 from dataclasses import dataclass
-from math import exp, isfinite
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.metrics import WRITTEN
 from finetune_api.report import DataReport, Details
@@ -21,6 +20,7 @@ from finetune_trainer.evaluation.written import Written, all_references, describ
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
+from finetune_trainer.training.foretelling import perplexity
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.loss import TokenLoss, token_losses
 from finetune_trainer.training.writing import as_texts, write
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _LOSS, _TOKENS, _TEXT = "loss", "tokens", "text"
-_HIGHEST_EXPONENT = 80  # e to the power of more is no figure that anybody reads
 _CUT = (
     "{} texts to be written are longer than {} tokens (data.maxTargetLength) and lose their end: the model learns to"
     " stop there."
@@ -104,7 +103,7 @@ class Seq2Seq:
         loss = float(outputs[_LOSS].sum(dtype="float64") / outputs[_TOKENS].sum())
         if not isfinite(loss):
             return {}
-        metrics = {"evalLoss": loss, "perplexity": exp(min(loss, _HIGHEST_EXPONENT))}
+        metrics = {"evalLoss": loss, "perplexity": perplexity(loss)}
         return metrics | (self._likeness(split, outputs) if _TEXT in outputs else {})
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
@@ -121,19 +120,10 @@ class Seq2Seq:
         """See `Task.prior_loss`: no single text is an answer that ignores the input."""
         return None
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=self.data.labels.problem_type,
-            max_length=max_length,
-            columns=self.spec.data.columns,
-            clean=self.spec.data.clean,
-            prefix=common_prefix(self.spec.data.train),
-            generation=self.spec.evaluation.generation,
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
+        return {"prefix": common_prefix(self.spec.data.train), "generation": self.spec.evaluation.generation}
 
     def _likeness(self, split: str, outputs: Outputs) -> dict[str, float]:
         written, references = as_texts(outputs[_TEXT]), all_references(self.data.splits[split])

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.metrics import CATALOGUE
 from finetune_api.report import DataReport, Details
@@ -112,18 +111,10 @@ class SequenceClassification:
         """Loss of the best answer that ignores the text."""
         return prior_loss(self.targets(split), self.problem)
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=self.problem,
-            labels=list(self.data.labels.names),
-            max_length=max_length,
-            columns=self.spec.data.columns,
-            clean=self.spec.data.clean,
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
+        return {}
 
     def _examples(self, split: str) -> Examples:
         return self.data.splits[split]

@@ -80,8 +80,9 @@ class Task(Protocol):
     def prior_loss(self, split: str) -> float | None:
         """Loss of the best answer that ignores the input; None where that says nothing."""
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write `finetune.json`, which prediction needs beside the weights."""
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """Fields of `InferenceSettings` that this task has beside those that the job says, or in their place."""
 
 
 @runtime_checkable

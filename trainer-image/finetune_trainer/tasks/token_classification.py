@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.job import Spec
 from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
@@ -114,18 +113,10 @@ class TokenClassification:
         targets = [number[tag] for label in labels if isinstance(label, tuple) for tag in label]
         return prior_loss(np.asarray(targets), ProblemType.SINGLE_LABEL)
 
-    def save_settings(self, folder: Path, max_length: int) -> None:
-        """Write what prediction needs beside the weights."""
-        settings = InferenceSettings(
-            task=self.spec.task,
-            method=self.spec.method.type,
-            problem_type=self.data.labels.problem_type,
-            labels=list(self.data.labels.names),
-            max_length=max_length,
-            columns=self.spec.data.columns,
-            clean=self.spec.data.clean,
-        )
-        (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """See `Task.own_settings`."""
+        return {}
 
     def _tagged(self, split: str, outputs: Outputs) -> Tagged:
         rows = self.data.splits[split]

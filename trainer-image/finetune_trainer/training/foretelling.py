@@ -57,6 +57,11 @@ def _row(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return functional.cross_entropy(chosen, wanted, reduction="sum"), (chosen.argmax(dim=-1) == wanted).sum()
 
 
+def perplexity(loss: float) -> float:
+    """Perplexity of a mean loss in nats; a large but finite number where the loss is very high."""
+    return exp(min(loss, _HIGHEST_EXPONENT))
+
+
 def token_metrics(outputs: Outputs) -> dict[str, float]:
     """`evalLoss`, `perplexity` and `tokenAccuracy` over all tokens of what `foretell` made; none for a broken loss."""
     tokens = max(1, int(outputs[TOKENS].sum()))
@@ -65,6 +70,6 @@ def token_metrics(outputs: Outputs) -> dict[str, float]:
         return {}
     return {
         "evalLoss": loss,
-        "perplexity": exp(min(loss, _HIGHEST_EXPONENT)),
+        "perplexity": perplexity(loss),
         "tokenAccuracy": float(outputs[HITS].sum()) / tokens,
     }
