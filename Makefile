@@ -102,7 +102,7 @@ chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: noth
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-checkpoint bench-quality bench-scale
+.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 
@@ -111,6 +111,9 @@ bench-checkpoint: $(READY) ## Compare training's wait for a checkpoint with plai
 
 bench-quality: $(READY) ## Compare the quality of results with a hand-written script, side by side
 	$(BIN)/python benchmarks/quality.py $(ARGS)
+
+bench-recipes: $(READY) ## Compare the recipes with the scripts that tutorials teach, side by side (ARGS=--real: their models)
+	PYTHONPATH=tests/chaos $(BIN)/python benchmarks/compare_recipes.py $(ARGS)
 
 bench-scale: $(READY) ## Give the operator 1,000 jobs at once on a real control plane, with played pods
 	PYTHONPATH=tests/cluster $(BIN)/python benchmarks/operator_scale.py $(ARGS)

@@ -160,9 +160,9 @@ def _loop(folder: Path) -> "Loop":
 
     from finetune_api.tasks import ProblemType
     from finetune_api.training import Training
-    from finetune_trainer.data.batches import BatchPlan
-    from finetune_trainer.data.collate import TokenRows
-    from finetune_trainer.data.tokens import tokenise
+    from finetune_trainer.data.tokenising.batches import BatchPlan
+    from finetune_trainer.data.tokenising.collate import TokenRows
+    from finetune_trainer.data.tokenising.tokens import tokenise
     from finetune_trainer.training.best_weights import BestWeights
     from finetune_trainer.training.loop import Loop, TrainingPlan
     from finetune_trainer.training.loss import RowLoss

@@ -88,7 +88,7 @@ def _measure_ours(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def _measure_by_hand(arguments: argparse.Namespace) -> dict[str, float]:
-    from recipes import Settings, train_by_hand
+    from plain_trainer import Settings, train_by_hand
 
     from finetune_api.data import Data
     from finetune_trainer.data import prepare

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from finetune_trainer.data.collate import RowSource
+    from finetune_trainer.data.tokenising.collate import RowSource
     from finetune_trainer.training.loop import TrainingResult
     from finetune_trainer.training.objective import Objective
 
@@ -143,7 +143,7 @@ def train(tmp_path: Path) -> Callable[..., "TrainingResult"]:
     from finetune_api.metrics import find_metric
     from finetune_api.tasks import Task
     from finetune_api.training import Training
-    from finetune_trainer.data.batches import BatchPlan
+    from finetune_trainer.data.tokenising.batches import BatchPlan
     from finetune_trainer.training.best_weights import BestWeights
     from finetune_trainer.training.loop import Loop, TrainingPlan
     from finetune_trainer.training.loss import RowLoss
@@ -224,8 +224,8 @@ def tiny_classifier(tiny_model: Callable[..., Path]) -> Callable[..., tuple[Any,
 @pytest.fixture(scope="session")
 def tiny_rows() -> Callable[..., "RowSource"]:
     """A function from texts (and pairs) and a tokenizer to the rows that a model takes."""
-    from finetune_trainer.data.collate import TokenRows
-    from finetune_trainer.data.tokens import tokenise
+    from finetune_trainer.data.tokenising.collate import TokenRows
+    from finetune_trainer.data.tokenising.tokens import tokenise
 
     def rows(texts: list[str], tokenizer: Any, pairs: list[str] | None = None) -> "RowSource":
         return TokenRows(tokenise(texts, pairs, tokenizer, 64), tokenizer.pad_token_id)

@@ -23,6 +23,11 @@ class Rule:
     holds: Callable[[Any], bool] | None = None
 
 
+def unset(path: str) -> str:
+    """CEL that holds where the text at `path` below `self` is left out or empty: the schema stores no empty text."""
+    return f"(!has(self.{path}) || self.{path} == '')"
+
+
 class ApiModel(BaseModel):
     """Base of all API types. Docstrings of fields become `kubectl explain` texts.
 

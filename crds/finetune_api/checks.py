@@ -10,11 +10,13 @@ from finetune_api.evaluation import Gate
 from finetune_api.extra_checks import extra_problems, plain_metric, why_not_measured
 from finetune_api.failures import Problem
 from finetune_api.job import Spec
-from finetune_api.method import MERGEABLE
+from finetune_api.merge_checks import merge_problems
+from finetune_api.method import MERGEABLE, Pooling
 from finetune_api.metrics import CATALOGUE, Metric, find_metric, suggest_metric
 from finetune_api.mixing_checks import mixing_problems
 from finetune_api.naming import near_names
 from finetune_api.pair_checks import pair_problems
+from finetune_api.policy_checks import policy_problems
 from finetune_api.resolved import DEFAULTS
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_api.training import ClassWeights
@@ -28,6 +30,7 @@ _ROLES: dict[Task, frozenset[str]] = {
     Task.MASKED_LM: frozenset({"text", "group"}),
     Task.PREFERENCE: frozenset({"prompt", "chosen", "rejected", "group", "difficulty"}),
     Task.REWARD_MODEL: frozenset({"prompt", "chosen", "rejected", "completion", "group", "difficulty"}),
+    Task.POLICY_OPTIMIZATION: frozenset({"prompt", "input", "completion", "messages", "group", "difficulty"}),
 }
 _LABELS_OF = {Task.TOKEN_CLASSIFICATION: "the types of entities"}
 _WITHOUT_ADAPTER = (MethodType.FULL, MethodType.FEATURE_EXTRACTION)
@@ -36,8 +39,9 @@ _WITHOUT_ADAPTER = (MethodType.FULL, MethodType.FEATURE_EXTRACTION)
 def semantic_problems(spec: Spec) -> list[Problem]:
     """Return one problem for each contradiction in `spec`; empty means that its fields fit together."""
     return [*_sources(spec), *_columns(spec), *_questions(spec), *_language_rows(spec), *unused_fields(spec),
-            *_labels(spec), *pair_problems(spec), *_training(spec), *_method(spec), *_output(spec), *_metrics(spec),
-            *_gates(spec), *extra_problems(spec), *mixing_problems(spec)]  # fmt: skip
+            *_labels(spec), *pair_problems(spec), *policy_problems(spec), *_training(spec), *_method(spec),
+            *_output(spec), *_metrics(spec), *_gates(spec), *extra_problems(spec), *mixing_problems(spec),
+            *merge_problems(spec)]  # fmt: skip
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:
@@ -146,10 +150,17 @@ def _method(spec: Spec) -> Iterator[Problem]:
     if spec.method.type is MethodType.PREFIX_TUNING and spec.training.activation_checkpointing:
         message = "PrefixTuning keeps its prefix in a cache, which can't be recomputed"
         yield Problem(message, "spec.training.activationCheckpointing", "remove it, or use another method")
+    features = spec.method.feature_extraction
+    if spec.task is Task.TOKEN_CLASSIFICATION and features is not None and features.pooling is Pooling.MEAN:
+        message, hint = (
+            "words are tagged by vectors of their own, so there is nothing to pool",
+            "use Auto, or remove it",
+        )
+        yield Problem(message, "spec.method.featureExtraction.pooling", hint)
 
 
 def _output(spec: Spec) -> Iterator[Problem]:
-    if not spec.output.merge_adapter or spec.method.type in MERGEABLE:
+    if not spec.output.merge_adapter or spec.method.type in (*MERGEABLE, MethodType.MERGE):
         return
     why, hint = "has no adapter to merge", "remove it: the whole model is written"
     if spec.method.type not in _WITHOUT_ADAPTER:

@@ -1,16 +1,15 @@
 """Tasks and methods that don't go together, and why; what is neither here nor built is planned."""
 
-from finetune_api.tasks import MethodType, Task
+from finetune_api.tasks import VIRTUAL_TOKENS, MethodType, Task
 
 _NO_HEAD = "the output layer of a language model belongs to its base, so there is no head to train alone"
 _NO_TOKENS = "virtual tokens would stay behind with the adapter, while the point is to adapt the model itself"
-_VIRTUAL = (MethodType.PREFIX_TUNING, MethodType.PROMPT_TUNING, MethodType.P_TUNING)
 _WRITERS = (Task.SEQ2SEQ, Task.CAUSAL_LM, Task.MASKED_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION)
 
 WHY_NOT: dict[Task, dict[MethodType, str]] = {
     task: {
         **({MethodType.FEATURE_EXTRACTION: _NO_HEAD} if task in _WRITERS else {}),
-        **(dict.fromkeys(_VIRTUAL, _NO_TOKENS) if task is Task.MASKED_LM else {}),
+        **(dict.fromkeys(VIRTUAL_TOKENS, _NO_TOKENS) if task is Task.MASKED_LM else {}),
     }
     for task in Task
 }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from finetune_api.base import ApiModel, Rule, SecretReference, ShortText
+from finetune_api.base import ApiModel, Rule, SecretReference, ShortText, unset
 from finetune_api.tasks import ProblemType
 from finetune_api.uris import CLAIM_RULE, CONFIG_MAP_RULE
 
@@ -46,7 +46,7 @@ class DataSource(ApiModel):
 
     rules = (
         Rule(
-            cel="(self.split == '' && self.subset == '' && self.revision == '') || self.uri.startsWith('hf://')",
+            cel=f"({unset('split')} && {unset('subset')} && {unset('revision')}) || self.uri.startsWith('hf://')",
             holds=lambda s: s.uri.startswith("hf://") or not (s.split or s.subset or s.revision),
             message="split, subset and revision apply to hf:// data sets only; remove them or use an hf:// uri",
         ),
@@ -189,21 +189,21 @@ class Data(ApiModel):
 
     rules = (
         Rule(
-            cel="self.train.all(s, has(s.weight)) || !self.train.exists(s, has(s.weight))",
-            holds=lambda d: len({s.weight is None for s in d.train}) == 1,
+            cel="!has(self.train) || self.train.all(s, has(s.weight)) || !self.train.exists(s, has(s.weight))",
+            holds=lambda d: len({s.weight is None for s in d.train}) <= 1,
             message="some sources have a weight and some have none; give one to every source, or to none",
             field="train",
         ),
         Rule(
-            cel="self.columns.difficulty == '' || self.order == 'EasyFirst'",
+            cel=f"!has(self.columns) || {unset('columns.difficulty')} || self.order == 'EasyFirst'",
             holds=lambda d: not d.columns.difficulty or d.order is RowOrder.EASY_FIRST,
             message="columns.difficulty is what EasyFirst goes by; set order: EasyFirst, or remove it",
             field="order",
         ),
     )
 
-    train: Annotated[list[DataSource], Field(min_length=1, max_length=16)]
-    """Training rows."""
+    train: Annotated[list[DataSource], Field(max_length=16)] = Field(default_factory=list)
+    """Training rows. Every job has some, but for one that merges results."""
 
     validation: Annotated[list[DataSource], Field(max_length=16)] = Field(default_factory=list)
     """Validation rows; empty means split from `train`."""

@@ -86,14 +86,35 @@ class Generation(ApiModel):
     """Stop the beam search when enough beams are finished."""
 
 
+class FewShot(ApiModel):
+    """Examples in the prompt instead of tuning: what the untouched model does with them on the same test rows."""
+
+    examples: Annotated[int, Field(ge=0, le=32)] = 0
+    """Training rows in front of each test row, with their answers; 0 means that none are tried. They are drawn by
+    `training.seed`, of the row's own source where there are several; a row shows as many as the model's context
+    holds. For Seq2Seq, and for CausalLM with prompts or chats."""
+
+
 class Evaluation(ApiModel):
     """What is measured and what must be reached."""
+
+    rules = (
+        Rule(
+            cel="!has(self.fewShot) || self.fewShot.examples == 0 || self.baseline",
+            holds=lambda e: e.few_shot.examples == 0 or e.baseline,
+            field="fewShot.examples",
+            message="examples are compared with the untouched model; set baseline: true, or remove them",
+        ),
+    )
 
     metric: MetricName = "evalLoss"
     """What "best" means for early stopping and for the state that is kept. The direction is known by the metric."""
 
     baseline: bool = True
     """Score the untouched model too."""
+
+    few_shot: FewShot = Field(default_factory=FewShot)
+    """Whether tuning was worth it: the untouched model with examples in the prompt."""
 
     gates: Annotated[list[Gate], Field(max_length=32)] = Field(default_factory=list)
     """Figures to reach; one that is missed makes the job GateFailed."""

@@ -1,4 +1,4 @@
-"""Checks of what is measured beside the task itself: skills to be kept, and groups of rows."""
+"""Checks of what is measured beside the task itself: skills to be kept, groups of rows, examples in the prompt."""
 
 from collections.abc import Iterator
 
@@ -7,22 +7,27 @@ from finetune_api.evaluation import Retention
 from finetune_api.failures import Problem
 from finetune_api.job import Spec
 from finetune_api.metrics import GAP, RETENTION
-from finetune_api.tasks import MethodType, Task
+from finetune_api.tasks import VIRTUAL_TOKENS, MethodType, Task
 
 _CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
 _LANGUAGE = frozenset({Task.MASKED_LM, Task.CAUSAL_LM})
-_BASE_UNCHANGED = frozenset(
-    {MethodType.FEATURE_EXTRACTION, MethodType.PREFIX_TUNING, MethodType.PROMPT_TUNING, MethodType.P_TUNING}
-)
+_BASE_UNCHANGED = VIRTUAL_TOKENS | {MethodType.FEATURE_EXTRACTION}
 _GROUPED = frozenset({*_CLASSIFIERS, Task.SEQ2SEQ, Task.CAUSAL_LM})
 _RETAINED = _GROUPED | _LANGUAGE
+_SHOWN_EXAMPLES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM})
 _PATH = "spec.evaluation.retention"
 
 
 def extra_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each skill that can't be measured on this model, and for groups that don't exist."""
+    """Yield a problem for each skill that can't be measured on this model, and for groups or examples that are none."""
     yield from _retention(spec)
     yield from _groups(spec)
+    if spec.evaluation.few_shot.examples and spec.task not in _SHOWN_EXAMPLES:
+        message = f"{spec.task} writes no answers, so there are none to show as examples"
+        yield Problem(message, "spec.evaluation.fewShot.examples", "remove it")
+    elif spec.evaluation.few_shot.examples and spec.method.type is MethodType.MERGE:
+        message = "Merge trains on no rows, so there are none to show as examples"
+        yield Problem(message, "spec.evaluation.fewShot.examples", "remove it")
 
 
 def plain_metric(spec: Spec, name: str) -> tuple[Task, str]:

@@ -12,7 +12,7 @@ from finetune_api.method import Method
 from finetune_api.model import ModelSource
 from finetune_api.output import Checkpoints, Compute, Output, Predict, RunPolicy
 from finetune_api.status import Status
-from finetune_api.tasks import Task
+from finetune_api.tasks import MethodType, Task
 from finetune_api.training import Training
 from finetune_api.uris import parent_job
 
@@ -25,13 +25,19 @@ _FIXED_FIELDS = (
     "evaluation",
     "checkpoints",
     "output",
+    "predict",
     "compute",
 )
+_REQUIRED = frozenset({"task", "model", "data", "output"})
+_HAS_TRAINING_ROWS = "(has(self.data.train) && size(self.data.train) > 0)"
+_MERGES = "(has(self.method) && self.method.type == 'Merge')"
 
 
 def _immutable(field: str) -> Rule:
+    mine, before = f"self.{field}", f"oldSelf.{field}"
+    same = f"{mine} == {before}"
     return Rule(
-        cel=f"self.{field} == oldSelf.{field}",
+        cel=same if field in _REQUIRED else f"has({mine}) == has({before}) && (!has({mine}) || {same})",
         field=field,
         message=f"{field} can't be changed once the job exists; only runPolicy can. Create a new job instead",
     )
@@ -43,9 +49,20 @@ class Spec(ApiModel):
     rules = (
         *(_immutable(field) for field in _FIXED_FIELDS),
         Rule(
-            cel="has(self.predict) == has(oldSelf.predict) && (!has(self.predict) || self.predict == oldSelf.predict)",
-            field="predict",
-            message="predict can't be changed once the job exists; only runPolicy can. Create a new job instead",
+            cel=f"{_HAS_TRAINING_ROWS} || {_MERGES}",
+            holds=lambda spec: bool(spec.data.train) or spec.method.type is MethodType.MERGE,
+            field="data.train",
+            message="there are no training rows: name their files, for example file://./train.csv",
+        ),
+        Rule(
+            cel=f"!({_MERGES}) || (has(self.data.test) && size(self.data.test) > 0) || "
+            f"({_HAS_TRAINING_ROWS} && (!has(self.data.split) || self.data.split.test > 0))",
+            holds=lambda spec: (
+                spec.method.type is not MethodType.MERGE
+                or bool(spec.data.test or (spec.data.train and spec.data.split.test))
+            ),
+            field="data.test",
+            message="a merged model is always measured: name test rows, or in data.train the rows to split them from",
         ),
     )
 

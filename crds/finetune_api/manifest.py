@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from finetune_api.base import ApiModel, ShortText
-from finetune_api.outcome import Message, Metrics, Outcome
+from finetune_api.outcome import Digest, LongUri, Message, Metrics, Outcome
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 MANIFEST_NAME = "MANIFEST.json"
@@ -20,6 +20,19 @@ class FileEntry(ApiModel):
     """Size in bytes."""
     sha256: Sha256
     """SHA-256 of the content, in hexadecimal."""
+
+
+class MergedResult(ApiModel):
+    """The result of a job that became a part of this one."""
+
+    uri: LongUri
+    """Its output folder, as the job names it."""
+    uid: ShortText
+    """UID of the job."""
+    digest: Digest
+    """SHA-256 of its final manifest."""
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Its share."""
 
 
 class Lineage(ApiModel):
@@ -37,6 +50,8 @@ class Lineage(ApiModel):
     """SHA-256 over the base model's weight files."""
     parent_uid: ShortText = ""
     """UID of the job whose result is the base model; empty for other models."""
+    merged: Annotated[list[MergedResult], Field(max_length=16)] = Field(default_factory=list)
+    """Results that were merged into this one."""
     versions: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     """Versions of the libraries that took part."""
 

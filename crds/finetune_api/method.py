@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from finetune_api.base import ApiModel, Rule
+from finetune_api.merge import Merge
 from finetune_api.tasks import MethodType
 
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -35,6 +36,15 @@ class Pooling(StrEnum):
 class FeatureExtraction(ApiModel):
     """The base model stays frozen and encodes each row once; only the head is trained, on stored features."""
 
+    rules = (
+        Rule(
+            cel="!has(self.headDropout) || self.headHiddenSize > 0",
+            holds=lambda f: f.head_dropout is None or f.head_hidden_size > 0,
+            field="headDropout",
+            message="headDropout comes after the hidden layer, and there is none; set headHiddenSize, or remove it",
+        ),
+    )
+
     pooling: Pooling = Pooling.AUTO
     """`Head` is the position that the classification head of the model class looks at (the first token of BERT,
     the last of a decoder), `Mean` the mean over all tokens, which mostly carries more while the base is frozen.
@@ -42,7 +52,16 @@ class FeatureExtraction(ApiModel):
     way the result is an ordinary model of its class."""
 
     head_hidden_size: Annotated[int, Field(ge=0, le=65536)] = 0
-    """Width of a hidden layer in the head; 0 keeps the head of the model class."""
+    """Width of a hidden layer with ReLU in the head, before the layer that gives the logits; 0 keeps the head of the
+    model class. No class of transformers has such a layer, so that the result loads with this project only."""
+
+    head_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout after the hidden layer of the head. Left out, it is 0.1."""
+
+    @property
+    def dropout(self) -> float:
+        """Dropout after the hidden layer."""
+        return 0.1 if self.head_dropout is None else self.head_dropout
 
 
 class LoRA(ApiModel):
@@ -153,6 +172,7 @@ BLOCKS: dict[MethodType, str] = {
     MethodType.PROMPT_TUNING: "prompt_tuning",
     MethodType.P_TUNING: "p_tuning",
     MethodType.BOTTLENECK_ADAPTER: "bottleneck_adapter",
+    MethodType.MERGE: "merge",
 }
 """The field of `Method` that belongs to each type."""
 
@@ -174,11 +194,19 @@ def _block_rule(method: MethodType, attribute: str) -> Rule:
 class Method(ApiModel):
     """The method and, optionally, its settings."""
 
-    rules = tuple(_block_rule(method, attribute) for method, attribute in BLOCKS.items())
+    rules = (
+        *(_block_rule(method, attribute) for method, attribute in BLOCKS.items()),
+        Rule(
+            cel="self.type != 'Merge' || has(self.merge)",
+            holds=lambda m: m.type is not MethodType.MERGE or m.merge is not None,
+            field="merge",
+            message="type Merge needs merge.sources: the results to merge",
+        ),
+    )
 
     type: MethodType = MethodType.LORA
     """`Full`, `FeatureExtraction`, `LoRA`, `QLoRA`, `DoRA`, `IA3`, `PrefixTuning`, `PromptTuning`, `PTuning` or
-    `BottleneckAdapter`."""
+    `BottleneckAdapter`; or `Merge`, which trains nothing and makes one model of several results."""
 
     full: Full | None = None
     """Settings of `Full`."""
@@ -200,6 +228,8 @@ class Method(ApiModel):
     """Settings of `PTuning`."""
     bottleneck_adapter: BottleneckAdapter | None = None
     """Settings of `BottleneckAdapter`."""
+    merge: Merge | None = None
+    """Settings of `Merge`."""
 
     @property
     def virtual_tokens(self) -> int:

@@ -130,6 +130,19 @@ _REWARD = (
     Metric("accuracy", _HIGHER, "share of pairs with the higher score on the chosen answer; a tie is half", _ANY),
     Metric("margin", _HIGHER, "mean score of the chosen answers less that of the others", _ANY, -_INFINITE, _INFINITE),
 )
+_POLICY = (
+    Metric(
+        "evalLoss",
+        _LOWER,
+        "price of the KL divergence less the mean reward, on greedy answers",
+        _ANY,
+        -_INFINITE,
+        _INFINITE,
+    ),
+    Metric("meanReward", _HIGHER, "mean reward of greedy answers", _ANY, -_INFINITE, _INFINITE),
+    Metric("kl", _LOWER, "KL divergence from the model as it came, nats a token of greedy answers", _ANY, 0, _INFINITE),
+    Metric("exactMatch", _HIGHER, "share of greedy answers that are the expected one, as in CausalLM", _ANY),
+)
 
 CATALOGUE: dict[Task, dict[str, Metric]] = {
     Task.SEQUENCE_CLASSIFICATION: {metric.name: metric for metric in _CLASSIFICATION},
@@ -139,6 +152,7 @@ CATALOGUE: dict[Task, dict[str, Metric]] = {
     Task.MASKED_LM: {metric.name: metric for metric in _TOKENS},
     Task.PREFERENCE: {metric.name: metric for metric in _PREFERENCE},
     Task.REWARD_MODEL: {metric.name: metric for metric in _REWARD},
+    Task.POLICY_OPTIMIZATION: {metric.name: metric for metric in _POLICY},
 }
 PER_CLASS = ("precision", "recall", "f1")
 """Metrics of one class, named `recall.<label>`."""

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from finetune_api.base import ApiModel, Rule, SecretReference, ShortText
+from finetune_api.base import ApiModel, Rule, SecretReference, ShortText, unset
 from finetune_api.uris import CLAIM_RULE, PARENT_RULE
 
 ModelUri = Annotated[
@@ -18,7 +18,7 @@ class ModelSource(ApiModel):
 
     rules = (
         Rule(
-            cel="!has(self.revision) || self.revision == '' || self.uri.startsWith('hf://')",
+            cel=f"{unset('revision')} || self.uri.startsWith('hf://')",
             holds=lambda m: not m.revision or m.uri.startswith("hf://"),
             field="revision",
             message="revision applies to hf:// models only; remove it or use an hf:// uri",

@@ -75,16 +75,20 @@ class EvaluationResult(ApiModel):
     """Metrics of the tuned model."""
     baseline: Metrics = Field(default_factory=dict)
     """Metrics of the untouched model."""
+    few_shot: Metrics = Field(default_factory=dict)
+    """Metrics of the untouched model with examples in the prompt (`evaluation.fewShot`)."""
+    remark: Annotated[str, StringConstraints(max_length=512)] = ""
+    """What they mean, where it is bad news or was asked for: whether tuning was worth it."""
     gates: Annotated[list[GateResult], Field(max_length=32)] = Field(default_factory=list)
     """Gates and how they went."""
     best: Best | None = None
     """The state that was kept."""
 
     def only(self, keep: Callable[[str], bool]) -> Self:
-        """The same with only those metrics, tuned and baseline, whose names `keep` accepts."""
+        """The same with only those metrics, of whichever model, whose names `keep` accepts."""
         kept = {
             part: {name: value for name, value in getattr(self, part).items() if keep(name)}
-            for part in ("metrics", "baseline")
+            for part in ("metrics", "baseline", "few_shot")
         }
         return self.model_copy(update=kept)
 

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, Field
 
 from finetune_api.base import ApiModel
 from finetune_api.manifest import Lineage
+from finetune_api.merge import Combination
 from finetune_api.outcome import EvaluationResult, FailureInfo, Outcome
 from finetune_api.resolved import Resolved
 from finetune_api.tasks import Task
@@ -146,6 +147,9 @@ class CurvePoint(ApiModel):
     """Metrics on the validation rows, where they were taken."""
     sources: dict[str, float] = Field(default_factory=dict)
     """Loss on the validation rows of each source, by its name, where rows come from several."""
+    figures: dict[str, float] = Field(default_factory=dict)
+    """Further means of training since the last point (PolicyOptimization: `meanReward`, `kl`, `entropy`,
+    `answerTokens`, `constantGroups`)."""
 
 
 class Fit(StrEnum):
@@ -256,6 +260,17 @@ class OldSkill(ApiModel):
     """Rows left out because they are broken or empty."""
 
 
+class ShownExamples(ApiModel):
+    """What `evaluation.fewShot` came to."""
+
+    wanted: int
+    """Examples that were asked for."""
+    fewer: int = 0
+    """Test rows with fewer of them, since the model's context holds no more."""
+    prompt: str = ""
+    """What the untouched model got for a test row, the first of those with the most examples; shortened."""
+
+
 class Details(ApiModel):
     """What goes beyond single figures."""
 
@@ -279,6 +294,8 @@ class Details(ApiModel):
     """Figures of the rows of each source, where rows come from several."""
     retention: OldSkill | None = None
     """What the old skill was measured on."""
+    few_shot: ShownExamples | None = None
+    """The examples that the untouched model was shown."""
     suspects: list[Sample] = Field(default_factory=list)
     """Rows whose label the model doubts, the most doubtful first (SingleLabel)."""
     suspect_rows: int = 0
@@ -290,6 +307,36 @@ class Parameters(ApiModel):
 
     total: int
     trainable: int
+
+
+class MergedSource(ApiModel):
+    """A result that was merged, and what it can do alone."""
+
+    uri: str
+    """Its output folder, as the job names it."""
+    job: str
+    """Name of the job that made it."""
+    method: str
+    """How that job tuned it."""
+    share: float
+    """Its share of the merged model."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Its metrics on the same rows."""
+
+
+class MergeReport(ApiModel):
+    """What was merged, and how."""
+
+    combination: Combination
+    """How the changes became one."""
+    density: float
+    """Share of each source's changes that was kept."""
+    scale: float
+    """Factor on the merged change."""
+    adapter: bool
+    """Whether the result is an adapter over the base; else it is a whole model."""
+    sources: list[MergedSource]
+    """What was merged."""
 
 
 class Report(ApiModel):
@@ -338,5 +385,7 @@ class Report(ApiModel):
     """Versions of the libraries that took part."""
     hardware: dict[str, str] = Field(default_factory=dict)
     """What the run ran on."""
+    merge: MergeReport | None = None
+    """What was merged, where the model was made of several."""
     lineage: Lineage | None = None
     """What the result was made from."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Resolved(ApiModel):
     """The values in force where the spec left the choice open."""
 
-    epochs: Annotated[float, Field(gt=0)]
-    """Passes over the training rows."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Peak learning rate."""
+    epochs: Annotated[float, Field(ge=0)]
+    """Passes over the training rows; 0 where nothing is trained."""
+    learning_rate: Annotated[float, Field(ge=0)]
+    """Peak learning rate; 0 where nothing is trained."""
     batch_size: Annotated[int, Field(ge=1)]
     """Rows an optimiser step."""
     max_length: Annotated[int, Field(ge=1)]
@@ -42,10 +42,18 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
     Task.CAUSAL_LM: {
         MethodType.FULL: Resolved(epochs=3, learning_rate=5e-5, batch_size=8, max_length=1024),
         MethodType.LORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
+        MethodType.QLORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
+        MethodType.DORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
+        MethodType.IA3: Resolved(epochs=4, learning_rate=1e-2, batch_size=8, max_length=1024),
+        MethodType.PREFIX_TUNING: Resolved(epochs=4, learning_rate=3e-2, batch_size=8, max_length=1024),
+        MethodType.PROMPT_TUNING: Resolved(epochs=4, learning_rate=3e-2, batch_size=8, max_length=1024),
+        MethodType.P_TUNING: Resolved(epochs=4, learning_rate=1e-3, batch_size=8, max_length=1024),
+        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=3, learning_rate=1e-3, batch_size=8, max_length=1024),
     },
     Task.PREFERENCE: {
         MethodType.FULL: Resolved(epochs=1, learning_rate=1e-6, batch_size=16, max_length=1024),
         MethodType.LORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
+        MethodType.QLORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
         MethodType.DORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
         MethodType.IA3: Resolved(epochs=2, learning_rate=1e-3, batch_size=16, max_length=1024),
         MethodType.PREFIX_TUNING: Resolved(epochs=3, learning_rate=1e-3, batch_size=16, max_length=1024),
@@ -56,6 +64,7 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
     Task.REWARD_MODEL: {
         MethodType.FULL: Resolved(epochs=3, learning_rate=5e-5, batch_size=16, max_length=1024),
         MethodType.LORA: Resolved(epochs=3, learning_rate=3e-4, batch_size=16, max_length=1024),
+        MethodType.QLORA: Resolved(epochs=3, learning_rate=3e-4, batch_size=16, max_length=1024),
         MethodType.DORA: Resolved(epochs=3, learning_rate=3e-4, batch_size=16, max_length=1024),
         MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=1e-3, batch_size=32, max_length=1024),
         MethodType.IA3: Resolved(epochs=4, learning_rate=5e-3, batch_size=16, max_length=1024),
@@ -64,17 +73,41 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
         MethodType.P_TUNING: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=1024),
         MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=2, learning_rate=2e-4, batch_size=16, max_length=1024),
     },
+    Task.POLICY_OPTIMIZATION: {
+        MethodType.FULL: Resolved(epochs=1, learning_rate=1e-6, batch_size=8, max_length=1024),
+        MethodType.LORA: Resolved(epochs=1, learning_rate=2e-5, batch_size=8, max_length=1024),
+        MethodType.QLORA: Resolved(epochs=1, learning_rate=2e-5, batch_size=8, max_length=1024),
+        MethodType.DORA: Resolved(epochs=1, learning_rate=2e-5, batch_size=8, max_length=1024),
+        MethodType.IA3: Resolved(epochs=1, learning_rate=1e-3, batch_size=8, max_length=1024),
+        MethodType.PREFIX_TUNING: Resolved(epochs=1, learning_rate=1e-3, batch_size=8, max_length=1024),
+        MethodType.PROMPT_TUNING: Resolved(epochs=1, learning_rate=1e-3, batch_size=8, max_length=1024),
+        MethodType.P_TUNING: Resolved(epochs=1, learning_rate=2e-4, batch_size=8, max_length=1024),
+        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=1, learning_rate=5e-5, batch_size=8, max_length=1024),
+    },
     Task.MASKED_LM: {
         MethodType.FULL: Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=256),
         MethodType.LORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.QLORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.DORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.IA3: Resolved(epochs=6, learning_rate=1e-2, batch_size=16, max_length=256),
+        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
     },
     Task.TOKEN_CLASSIFICATION: {
         MethodType.FULL: Resolved(epochs=6, learning_rate=5e-5, batch_size=16, max_length=256),
         MethodType.LORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=3e-3, batch_size=32, max_length=256),
+        MethodType.QLORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.DORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.IA3: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=256),
+        MethodType.PREFIX_TUNING: Resolved(epochs=12, learning_rate=3e-2, batch_size=16, max_length=256),
+        MethodType.PROMPT_TUNING: Resolved(epochs=12, learning_rate=3e-2, batch_size=16, max_length=256),
+        MethodType.P_TUNING: Resolved(epochs=12, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
     },
     Task.SEQ2SEQ: {
         MethodType.FULL: Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=512, max_target_length=128),
         MethodType.LORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
+        MethodType.QLORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
         MethodType.DORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
         MethodType.IA3: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=512, max_target_length=128),
         MethodType.PREFIX_TUNING: Resolved(
@@ -92,6 +125,9 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
     },
 }
 """Found by measuring (`benchmarks/quality`): good results without tuning on small and middling data."""
+
+for _methods in DEFAULTS.values():
+    _methods[MethodType.MERGE] = _methods[MethodType.FULL].model_copy(update={"epochs": 0, "learning_rate": 0})
 
 
 def resolve(spec: "Spec") -> Resolved:

@@ -59,3 +59,5 @@ class RunFile(ApiModel):
     """How to reach stores and the hub."""
     parent: Parent | None = None
     """What `finetunejob://` in `spec.model.uri` stands for."""
+    grace_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """Seconds between a pod's being asked to stop and its being killed; missing means that it may take any time."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
+from finetune_api.addresses import Use, addresses
 from finetune_api.base import ApiModel
 from finetune_api.combinations import WHY_NOT
 from finetune_api.failures import Problem
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 # Settings that no code honours yet: the path and the only value that is accepted.
 _ONLY: dict[str, Any] = {
-    "method.feature_extraction.head_hidden_size": 0,
     "compute.nodes": 1,
 }
 
@@ -49,9 +49,9 @@ def _settings(spec: "Spec") -> Iterator[Problem]:
 def cluster_only(spec: "Spec") -> list[Problem]:
     """Return one problem for each address that only a pod can reach: what a local run must refuse."""
     volumes = [
-        Problem(f"{uri} is a volume of a cluster, which a local run can't reach", path, _LOCAL_HINTS[kind])
-        for kind, path, uri in _addresses(spec)
-        if uri.startswith((CLAIM_SCHEME, CONFIG_MAP_SCHEME))
+        Problem(f"{it.uri} is a volume of a cluster, which a local run can't reach", it.path, _LOCAL_HINTS[it.use])
+        for it in addresses(spec)
+        if it.uri.startswith((CLAIM_SCHEME, CONFIG_MAP_SCHEME))
     ]
     if not spec.model.uri.startswith(PARENT_SCHEME):
         return volumes
@@ -61,23 +61,11 @@ def cluster_only(spec: "Spec") -> list[Problem]:
 
 _PARENT_HINT = "name its output folder with --set model.uri=file://OUTPUT (or s3://...), or apply the job to a cluster"
 _LOCAL_HINTS = {
-    "model": "name another with --set model.uri=file://./FOLDER, or apply the job to a cluster",
-    "data": "name a file:// here, or apply the job to a cluster",
-    "output": "name a folder with --output FOLDER, or apply the job to a cluster",
+    Use.MODEL: "name another with --set model.uri=file://./FOLDER, or apply the job to a cluster",
+    Use.RESULT: "copy that output here and name the copy, or apply the job to a cluster",
+    Use.DATA: "name a file:// here, or apply the job to a cluster",
+    Use.OUTPUT: "name a folder with --output FOLDER, or apply the job to a cluster",
 }
-
-
-def _addresses(spec: "Spec") -> Iterator[tuple[str, str, str]]:
-    """Kind, path in the spec and URI of all that a job reads and writes."""
-    yield "model", "spec.model.uri", spec.model.uri
-    for place in ("train", "validation", "test"):
-        for index, source in enumerate(getattr(spec.data, place)):
-            yield "data", f"spec.data.{place}[{index}].uri", source.uri
-    for index, source in enumerate(spec.evaluation.retention.data):
-        yield "data", f"spec.evaluation.retention.data[{index}].uri", source.uri
-    if spec.predict is not None:
-        yield "data", "spec.predict.input", spec.predict.input
-    yield "output", "spec.output.uri", spec.output.uri
 
 
 _ABSENT = object()

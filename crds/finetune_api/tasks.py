@@ -29,6 +29,7 @@ class MethodType(StrEnum):
     PROMPT_TUNING = "PromptTuning"
     P_TUNING = "PTuning"
     BOTTLENECK_ADAPTER = "BottleneckAdapter"
+    MERGE = "Merge"
 
 
 class ProblemType(StrEnum):
@@ -40,24 +41,18 @@ class ProblemType(StrEnum):
     REGRESSION = "Regression"
 
 
+VIRTUAL_TOKENS = frozenset({MethodType.PREFIX_TUNING, MethodType.PROMPT_TUNING, MethodType.P_TUNING})
+"""Methods that put learned tokens before the input."""
+_NO_HEAD_OF_ITS_OWN = frozenset(MethodType) - {MethodType.FEATURE_EXTRACTION}
+
 BUILT: dict[Task, frozenset[MethodType]] = {
     Task.SEQUENCE_CLASSIFICATION: frozenset(MethodType),
-    Task.TOKEN_CLASSIFICATION: frozenset({MethodType.FULL, MethodType.LORA}),
-    Task.SEQ2SEQ: frozenset(
-        {
-            MethodType.FULL,
-            MethodType.LORA,
-            MethodType.DORA,
-            MethodType.IA3,
-            MethodType.PREFIX_TUNING,
-            MethodType.PROMPT_TUNING,
-            MethodType.P_TUNING,
-            MethodType.BOTTLENECK_ADAPTER,
-        },
-    ),
-    Task.CAUSAL_LM: frozenset({MethodType.FULL, MethodType.LORA}),
-    Task.MASKED_LM: frozenset({MethodType.FULL, MethodType.LORA}),
-    Task.PREFERENCE: frozenset(MethodType) - {MethodType.FEATURE_EXTRACTION, MethodType.QLORA},
-    Task.REWARD_MODEL: frozenset(MethodType) - {MethodType.QLORA},
+    Task.TOKEN_CLASSIFICATION: frozenset(MethodType),
+    Task.SEQ2SEQ: _NO_HEAD_OF_ITS_OWN,
+    Task.CAUSAL_LM: _NO_HEAD_OF_ITS_OWN,
+    Task.MASKED_LM: _NO_HEAD_OF_ITS_OWN - VIRTUAL_TOKENS,
+    Task.PREFERENCE: _NO_HEAD_OF_ITS_OWN,
+    Task.REWARD_MODEL: frozenset(MethodType),
+    Task.POLICY_OPTIMIZATION: _NO_HEAD_OF_ITS_OWN,
 }
 """What can run today. Everything else is refused with a message, never ignored (see `support`)."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from finetune_api.base import ApiModel
+from finetune_api.policy import Policy
 from finetune_api.preference import Preference
 
 
@@ -66,7 +67,8 @@ class Training(ApiModel):
     """Peak learning rate. Default by task and method."""
 
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Rows an optimiser step, over all devices and accumulation. Default by task and method."""
+    """Rows an optimiser step, over all devices and accumulation. With PolicyOptimization they are prompts, each with
+    all its samples. Default by task and method."""
 
     device_batch_size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Rows a forward pass on one device; what is missing to `batchSize` is accumulated. 0 means chosen by a token
@@ -96,6 +98,9 @@ class Training(ApiModel):
 
     preference: Preference | None = None
     """What is minimised over pairs of answers (Preference). Left out, it is DPO's loss with beta 0.1."""
+
+    policy: Policy | None = None
+    """How answers are sampled and rewarded (PolicyOptimization, which needs it)."""
 
     loss_on: LossOn | None = None
     """Which tokens are learned (CausalLM): `All`, `Completion` (the last answer of a row) or `Assistant` (every answer

@@ -21,6 +21,7 @@ _FOR: tuple[tuple[str, str, object, frozenset[Task]], ...] = (
     ("data", "chat_template", None, _PROMPTED),
     ("training", "loss_on", None, frozenset({Task.CAUSAL_LM})),
     ("training", "preference", None, frozenset({Task.PREFERENCE})),
+    ("training", "policy", None, frozenset({Task.POLICY_OPTIMIZATION})),
     ("training", "class_weights", ClassWeights.NONE, frozenset({Task.SEQUENCE_CLASSIFICATION})),
     ("evaluation", "generation", Generation(), _WRITING),
 )

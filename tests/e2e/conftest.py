@@ -22,8 +22,9 @@ from state import Bed, BedError, given
 from tuning_jobs import SECRET
 
 ORDER = (
-    "test_bed", "test_examples_on_node", "test_failures_on_node", "test_interruptions_on_node",
-    "test_run_policy_on_node", "test_nothing_is_lost_on_node", "test_upgrade_and_uninstall", "test_granted_rights",
+    "test_bed", "test_examples_on_node", "test_prediction_on_node", "test_failures_on_node",
+    "test_interruptions_on_node", "test_run_policy_on_node", "test_nothing_is_lost_on_node",
+    "test_upgrade_and_uninstall", "test_granted_rights",
 )  # fmt: skip
 """Modules in the order in which they make sense; the last one looks back on all of them."""
 OURS = "finetune.dev/test=true"

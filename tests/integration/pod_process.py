@@ -29,6 +29,7 @@ class Pod:
     spec: dict[str, Any]
     stores: dict[str, Any] = field(default_factory=dict)
     uid: str = "6f1c"
+    grace_seconds: int | None = None
     started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def at(self, place: Any) -> Path:
@@ -39,6 +40,7 @@ class Pod:
         spec = {name: {**self.spec.get(name, {}), **blocks.get(name, {})} for name in {**self.spec, **blocks}}
         job = {"name": "tickets", "namespace": "team-a", "uid": self.uid}
         run = {"mode": mode, "job": job, "spec": {"task": "SequenceClassification", **spec}, "stores": self.stores}
+        run |= {"graceSeconds": self.grace_seconds} if self.grace_seconds else {}
         self.at(pod.RUN_FILE).write_text(json.dumps(run))
 
     def secret(self, name: str, **keys: str) -> None:

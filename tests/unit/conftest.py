@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from itertools import product
@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
+from encoder_decoders import write_encoder_decoder
 
 from finetune_api.report import Report
 from finetune_trainer.cli.app import main
 
 STARTS = ("The", "Our", "Your", "This")
+UNER = Path(__file__).parents[1] / "data" / "uner_zh"
 THINGS = ("printer", "window", "dinner by the sea", "morning train", "new colleague", "invoice")
 VERDICTS = {"was a joy": "praise", "broke on the first day": "complaint", "is fine": "neither"}
 ENDS = ("and we would come again at once", "so nobody here can use it", "in the office and at home")
@@ -136,3 +138,53 @@ def lines(tmp_path: Path) -> Callable[[str, list[dict[str, Any]]], str]:
         return f"file://{tmp_path / name}"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Callable[[set[str]], Path]:
+    """A function from words (or letters) to the folder of a random BERT of one layer that knows these tokens alone."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    def save(known: set[str]) -> Path:
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        vocabulary = {token: at for at, token in enumerate([*special, *sorted(known)])}
+        raw = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+        raw.normalizer, raw.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        raw.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+        folder = tmp_path_factory.mktemp("reader")
+        tokens = {f"{token.strip('[]').lower()}_token": token for token in special}
+        PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=96, **tokens).save_pretrained(folder)
+        torch.manual_seed(3)
+        size = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
+        config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=96, initializer_range=0.1, **size)
+        BertForMaskedLM(config).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def zh_model(reader: Callable[[set[str]], Path]) -> Path:
+    """A reader of Chinese, character by character."""
+    letters = set((UNER / "train.iob2").read_text(encoding="utf-8").lower()) - set(" \t\n")
+    return reader(letters | {f"##{letter}" for letter in letters})
+
+
+@pytest.fixture(scope="session")
+def encoder_decoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function from a model type and texts to the folder of a random model whose tokenizer knows them.
+
+    Further settings go into its config. The folder is shared: copy it before changing anything.
+    """
+    made: dict[str, Path] = {}
+
+    def make(kind: str, texts: Iterable[str], vocabulary: int = 400, **settings: Any) -> Path:
+        texts = list(texts)
+        key = repr((kind, hash(tuple(texts)), vocabulary, settings))
+        if key not in made:
+            made[key] = write_encoder_decoder(tmp_path_factory.mktemp(kind), kind, texts, vocabulary, **settings)
+        return made[key]
+
+    return make

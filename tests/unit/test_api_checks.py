@@ -52,6 +52,8 @@ FINE: list[dict[str, Any]] = [
     {"output": {"uri": "file://out", "mergeAdapter": True}},
     {"method": {"type": "IA3"}, "output": {"uri": "file://out", "mergeAdapter": True}},
     {"method": {"type": "QLoRA"}, "compute": {"gpusPerNode": 1}},
+    {"task": "TokenClassification", "method": {"type": "FeatureExtraction", "featureExtraction": {"pooling": "Head"}}},
+    {"method": {"type": "FeatureExtraction", "featureExtraction": {"pooling": "Mean"}}},
     {"task": "CausalLM", "data": {"columns": {"prompt": "q"}}, "evaluation": {"metric": "perplexity"}},
     {
         "evaluation": gates(
@@ -128,6 +130,8 @@ AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
     ({"method": {"type": "QLoRA"}}, "compute.gpusPerNode", "QLoRA needs a GPU"),
     ({"method": {"type": "PrefixTuning"}, "training": {"activationCheckpointing": True}},
      "training.activationCheckpointing", "can't be recomputed"),
+    ({"task": "TokenClassification", "method": {"type": "FeatureExtraction", "featureExtraction": {"pooling": "Mean"}}},
+     "method.featureExtraction.pooling", "words are tagged by vectors of their own"),
     ({"evaluation": {"metric": "f1"}}, "evaluation.metric", "did you mean f1Macro?"),
     ({"evaluation": {"metric": "support.a"}}, "evaluation.metric", "metrics of one class"),
     ({"evaluation": {"metric": "recall.a"}, "data": REGRESSION}, "evaluation.metric", "does not apply to Regression"),

@@ -21,8 +21,8 @@ def test_a_field_knows_its_type_bounds_and_words() -> None:
     )  # fmt: skip
     assert rate.description.startswith("Peak learning rate")
     assert fields()["spec.training.classWeights"].choices == ("None", "Balanced")
-    assert fields()["spec.data.train"].required
-    assert fields()["spec.data.train"].bounds == "items at least 1, items at most 16"
+    assert fields()["spec.data.train[].uri"].required
+    assert fields()["spec.method.merge.sources"].bounds == "items at least 2, items at most 16"
     assert fields()["kind"].choices == ("FineTuneJob",)
 
 

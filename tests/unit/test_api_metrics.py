@@ -22,12 +22,13 @@ def test_a_metric_is_described(metric: Metric) -> None:
     assert ProblemType.AUTO not in metric.problems
     assert metric.low < metric.high
     best = metric.high if metric.direction is Direction.HIGHER else metric.low
-    assert math.isfinite(best) or "argin" in metric.name, "the better end is known, but of margins"
+    boundless = "argin" in metric.name or metric in CATALOGUE[Task.POLICY_OPTIMIZATION].values()
+    assert math.isfinite(best) or boundless, "the better end is known, but of margins and rewards"
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_errors_and_losses_are_better_when_lower(metric: Metric) -> None:
-    lower = any(word in metric.name for word in ("Loss", "Error", "brier", "perplexity", "bits"))
+    lower = any(word in metric.name for word in ("Loss", "Error", "brier", "perplexity", "bits", "kl"))
     assert (metric.direction is Direction.LOWER) == lower
 
 

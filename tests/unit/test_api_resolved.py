@@ -9,6 +9,8 @@ from finetune_api.resolved import DEFAULTS, resolve
 from finetune_api.tasks import BUILT, MethodType, Task
 
 COMBINATIONS = [(task, method) for task, methods in BUILT.items() for method in sorted(methods)]
+TRAINED = [(task, method) for task, method in COMBINATIONS if method is not MethodType.MERGE]
+MERGE = {"merge": {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}
 
 
 def spec_of(task: Task, method: MethodType, **training: Any) -> Spec:
@@ -17,7 +19,7 @@ def spec_of(task: Task, method: MethodType, **training: Any) -> Spec:
             "task": task,
             "model": {"uri": "hf://a/b"},
             "data": {"train": [{"uri": "file://x.csv"}], "maxLength": training.pop("maxLength", None)},
-            "method": {"type": method},
+            "method": {"type": method, **(MERGE if method is MethodType.MERGE else {})},
             "training": training,
             "output": {"uri": "file://out"},
         }
@@ -41,7 +43,7 @@ def test_what_is_given_stays(task: Task, method: MethodType) -> None:
 
 
 def test_defaults_are_within_the_bounds_of_the_spec() -> None:
-    for task, method in COMBINATIONS:
+    for task, method in TRAINED:
         resolved = DEFAULTS[task][method]
         spec_of(task, method, epochs=resolved.epochs, learningRate=resolved.learning_rate,
                 batchSize=resolved.batch_size, maxLength=resolved.max_length)  # fmt: skip

@@ -26,6 +26,8 @@ def is_field(model: type[ApiModel], path: str) -> bool:
     return found is not None and (not rest or (isinstance(found, type) and is_field(found, rest)))
 
 
+SETTINGS = {MethodType.MERGE: {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}
+"""Of methods whose block has no default."""
 RULES = [(model, rule) for model in subclasses(ApiModel) for rule in model.__dict__.get("rules", ())]
 
 
@@ -47,7 +49,7 @@ def test_a_rule_has_words_and_points_at_a_field(model: type[ApiModel], rule: Rul
         (ModelSource, {"uri": "s3://a/b"}),
         (Gate, {"metric": "accuracy", "min": 0.5, "max": 0.5}),
         (Gate, {"metric": "accuracy", "maxRegression": 0}),
-        *((Method, {"type": method, block: {}}) for method, block in BLOCKS.items()),
+        *((Method, {"type": method, block: SETTINGS.get(method, {})}) for method, block in BLOCKS.items()),
     ],
 )
 def test_rules_accept(model: type[ApiModel], value: dict[str, Any]) -> None:
@@ -76,7 +78,7 @@ def test_rules_reject(model: type[ApiModel], value: dict[str, Any], field: str) 
 
 @pytest.mark.parametrize("method", MethodType)
 def test_only_the_block_of_the_method_is_accepted(method: MethodType) -> None:
-    blocks = {block: {} for block in BLOCKS.values()}
+    blocks = {block: SETTINGS.get(method, {}) for method, block in BLOCKS.items()}
     with pytest.raises(ValidationError) as raised:
         Method.model_validate({"type": method, **blocks})
     (error,) = raised.value.errors()

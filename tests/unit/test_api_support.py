@@ -15,9 +15,9 @@ from finetune_api.support import _ONLY, cluster_only, unsupported
 from finetune_api.tasks import BUILT, MethodType, Task
 
 OTHER_VALUES: dict[str, Any] = {
-    "method.feature_extraction.head_hidden_size": 64,
     "compute.nodes": 2,
 }
+MERGE = {"merge": {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}
 MINIMAL: dict[str, Any] = {
     "task": "SequenceClassification",
     "model": {"uri": "hf://a/b"},
@@ -45,7 +45,8 @@ def test_the_minimal_spec_can_run() -> None:
 @pytest.mark.causes("NotBuiltYet")
 @pytest.mark.parametrize(("task", "method"), list(product(Task, MethodType)))
 def test_a_combination_runs_if_and_only_if_it_is_built(task: Task, method: MethodType) -> None:
-    spec = Spec.model_validate(MINIMAL | {"task": task, "method": {"type": method}})
+    block = MERGE if method is MethodType.MERGE else {}
+    spec = Spec.model_validate(MINIMAL | {"task": task, "method": {"type": method, **block}})
     problems = unsupported(spec)
     if method in BUILT.get(task, ()):
         assert problems == []

@@ -81,7 +81,8 @@ WORDS = "Words of the class."
     ("kind", "default", "node"),
     [
         (bool, True, {"type": "boolean", "default": True}),
-        (Text, "", {"type": "string", "maxLength": 8, "default": ""}),
+        (Text, "", {"type": "string", "maxLength": 8}),
+        (Text, "word", {"type": "string", "maxLength": 8, "default": "word"}),
         (Text | None, None, {"type": "string", "maxLength": 8}),
         (Literal["True", "False"], ..., {"type": "string", "enum": ["True", "False"]}),
         (Literal["s3"], "s3", {"type": "string", "enum": ["s3"], "default": "s3"}),
@@ -94,21 +95,21 @@ WORDS = "Words of the class."
             Annotated[list[Text], Field(max_length=2)],
             Field(default_factory=list),
             {
-                "type": "array", "maxItems": 2, "default": [], "x-kubernetes-list-type": "atomic",
+                "type": "array", "maxItems": 2, "x-kubernetes-list-type": "atomic",
                 "items": {"type": "string", "maxLength": 8},
             },
         ),
         (
             Annotated[dict[str, float], Field(max_length=2)],
             Field(default_factory=dict),
-            {"type": "object", "maxProperties": 2, "default": {}, "additionalProperties": {"type": "number"}},
+            {"type": "object", "maxProperties": 2, "additionalProperties": {"type": "number"}},
         ),
         (Inner, ..., {"type": "object", "properties": {"size": INNER}, "description": WORDS}),
         (Inner | None, None, {"type": "object", "properties": {"size": INNER}, "description": WORDS}),
         (
             Inner,
             Field(default_factory=Inner, description="Words of the field."),
-            {"type": "object", "properties": {"size": INNER}, "default": {}, "description": "Words of the field."},
+            {"type": "object", "properties": {"size": INNER}, "description": "Words of the field."},
         ),
     ],
 )  # fmt: skip
@@ -116,10 +117,9 @@ def test_types(kind: Any, default: Any, node: dict[str, Any]) -> None:
     assert field(kind, default) == node
 
 
-def test_a_block_with_rules_has_a_whole_default() -> None:
-    """The API server tries rules on a default before it fills the gaps in it."""
+def test_a_block_with_rules() -> None:
     node = field(Ruled, Field(default_factory=Ruled))
-    assert node["default"] == {"low": 0, "high": 1}
+    assert "default" not in node
     assert node["x-kubernetes-validations"] == [
         {"rule": "self.low < self.high", "message": "low must be below high", "fieldPath": ".low"}
     ]
@@ -188,11 +188,14 @@ def test_the_descriptions_are_those_of_the_fields() -> None:
     )
 
 
-def test_what_the_status_leaves_out_is_unknown_and_what_the_spec_leaves_out_has_a_default() -> None:
+def test_only_what_a_user_has_opened_is_filled_with_defaults() -> None:
+    """What the status leaves out is unknown; of the spec, blocks nobody wrote and what is empty are not stored."""
     properties = job_schema()["properties"]
     assert "'default'" not in str(properties["status"])
-    optional = set(properties["spec"]["properties"]) - set(properties["spec"]["required"]) - {"predict"}
-    assert all("default" in properties["spec"]["properties"][name] for name in optional)
+    split = properties["spec"]["properties"]["data"]["properties"]["split"]
+    assert "default" not in split
+    assert split["properties"]["validation"]["default"] == 0.1
+    assert not any(empty in str(properties["spec"]) for empty in ("'default': ''", "'default': []", "'default': {"))
 
 
 def test_the_definition_is_a_pure_function() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from finetune_api.data import DataFormat
 from finetune_api.failures import DataUnreadable
-from finetune_trainer.data.csv_rows import find_delimiter, read_csv
-from finetune_trainer.data.files import DataFile
-from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.reading.csv_rows import find_delimiter, read_csv
+from finetune_trainer.data.reading.files import DataFile
+from finetune_trainer.data.reading.rows import Bad, Row
 
 
 def rows_of(path: Path, content: bytes | str, delimiter: str = "") -> Iterator[Row | Bad]:

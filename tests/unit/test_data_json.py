@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from finetune_api.data import DataFormat
 from finetune_api.failures import DataUnreadable
-from finetune_trainer.data.files import DataFile
-from finetune_trainer.data.json_rows import read_json, read_jsonl
-from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.reading.files import DataFile
+from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
+from finetune_trainer.data.reading.rows import Bad, Row
 
 
 def written(path: Path, content: str, name: str = "rows.jsonl") -> DataFile:

@@ -6,8 +6,8 @@ import pytest
 
 from finetune_api.data import DataFormat, DataSource
 from finetune_api.failures import DataUnreadable, SpecInvalid
-from finetune_trainer.data.files import DataFile, data_file
-from finetune_trainer.data.text_files import open_text
+from finetune_trainer.data.reading.files import DataFile, data_file
+from finetune_trainer.data.reading.text_files import open_text
 
 TABLE = "text,label\ncafé au lait,ü\n"
 

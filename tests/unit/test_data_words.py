@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from finetune_trainer.data.running_text import running_text, text_words, word_places
-from finetune_trainer.data.tokens import NOT_COUNTED
-from finetune_trainer.data.word_tokens import seen_words, tokenise_words, word_tokenizer
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.word_tokens import seen_words, tokenise_words, word_tokenizer
 
 ROWS = [["The", "printer", "broke", "on", "the", "first", "day"], ["Our", "invoice", "is", "late", "!"]]
 TAGS = [[0, 1, 0, 0, 2, 3, 3], [0, 5, 0, 4, 0]]

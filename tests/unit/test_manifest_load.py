@@ -176,16 +176,12 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
 
 @pytest.mark.causes("SpecInvalid")
 def test_contradictions_and_gaps_are_told_together(tmp_path: Path) -> None:
-    text = (
-        MANIFEST.replace("metric: accuracy", "metric: acc")
-        .replace("type: LoRA", "type: FeatureExtraction")
-        .replace("lora: {rank: 4}", "featureExtraction: {headHiddenSize: 64}")
-    )
+    text = MANIFEST.replace("metric: accuracy", "metric: acc") + "  compute: {nodes: 2}\n"
     with pytest.raises(SpecInvalid) as raised:
         load_job(written(tmp_path, text))
     assert [problem.where.partition(" ")[2] for problem in raised.value.problems] == [
         "spec.evaluation.gates[0].metric",
-        "spec.method.featureExtraction.headHiddenSize",
+        "spec.compute.nodes",
     ]
 
 

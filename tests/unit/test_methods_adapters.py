@@ -183,3 +183,31 @@ def test_unknown_parts(tiny_classifier: Make) -> None:
         layer.output.last, layer.output.dense = layer.output.dense, torch.nn.Identity()
     with pytest.raises(ModelUnsuitable, match="outputs of feed-forward networks of a bert model are not known"):
         adapt("Pfeiffer", files, model)
+
+
+def test_qlora_is_merged_into_a_fresh_base(
+    tiny_classifier: Make, tiny_rows: Make, sentences: list[str], tmp_path: Path
+) -> None:
+    """All but the 4-bit base itself: the adapter goes into weights read anew, not into those that were trained on."""
+    from transformers import AutoModelForSequenceClassification
+
+    from finetune_trainer.methods import qlora
+
+    files, tokenizer, model = tiny_classifier("bert")
+    adapted = METHODS[MethodType.LORA](model, files, Method(), Path("/nowhere"))
+    trained = adapted.model
+    with torch.no_grad():
+        for name, weight in trained.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1)
+    rows = tiny_rows(sentences, tokenizer)
+    tuned = predict_logits(trained, rows)
+    with torch.no_grad():  # as rounding to 4 bits does
+        for name, weight in trained.named_parameters():
+            if "base_layer.weight" in name:
+                weight.mul_(1.5)
+    assert not np.allclose(predict_logits(trained, rows), tuned, atol=1e-2)
+    qlora.merge_into_fresh_base(trained, files, tmp_path)
+    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert merged.dtype == torch.float32
+    assert np.allclose(predict_logits(merged, rows), tuned, atol=1e-4)

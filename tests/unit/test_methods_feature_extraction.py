@@ -13,7 +13,7 @@ from torch.nn import functional
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.method import Method
 from finetune_api.tasks import MethodType, ProblemType
-from finetune_trainer.data.tokens import Tokens, tokenise
+from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.methods.feature_extraction import _Encoder
 from finetune_trainer.training.inference import predict_logits

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_trainer.data.collate import TokenRows
+from finetune_trainer.data.tokenising.collate import TokenRows
 
 GOOD = ["a good film", "good and warm", "very good", "a good story", "good fun"]
 BAD = ["a bad film", "bad and cold", "very bad", "a bad story", "bad luck"]

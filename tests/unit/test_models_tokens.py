@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finetune_trainer.data import tokens as module
-from finetune_trainer.data.tokens import Tokens, describe_lengths, tokenise
+from finetune_trainer.data.tokenising import tokens as module
+from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
 
 Make = Callable[..., Any]
 

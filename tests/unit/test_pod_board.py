@@ -124,6 +124,12 @@ def test_a_norm_that_a_scaler_lets_pass_can_be_plotted(board: Board) -> None:
     assert value(board, "finetune_gradient_norm") == math.inf
 
 
+def test_further_figures_of_a_loss_have_a_series_each(board: Board) -> None:
+    board.trained(PROGRESS, Tally(figures={"meanReward": 0.75, "kl": 0.5}))
+    assert value(board, "finetune_train_figure", figure="meanReward") == 0.75
+    assert value(board, "finetune_train_figure", figure="kl") == 0.5
+
+
 def test_what_is_worked_at_comes_and_goes(board: Board) -> None:
     with board.working("tokenising", 50) as advance:
         assert board.live.doing == "tokenising"

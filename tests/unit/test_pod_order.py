@@ -101,3 +101,17 @@ def test_no_order_at_all(tmp_path: Path) -> None:
 )
 def test_a_broken_order_may_still_tell_whose_it_is(tmp_path: Path, content: str | dict[str, Any], uid: str) -> None:
     assert uid_in(written(tmp_path, content)) == uid
+
+
+def test_the_order_tells_how_long_a_stop_may_take(tmp_path: Path) -> None:
+    assert read_order(written(tmp_path, changed("graceSeconds", 300))).grace_seconds == 300
+    with pytest.raises(SpecInvalid, match="graceSeconds"):
+        read_order(written(tmp_path, changed("graceSeconds", 0)))
+
+
+def test_secrets_of_rows_to_predict_and_of_an_old_skill_are_named_too(tmp_path: Path) -> None:
+    order = changed("spec.predict", {"input": "s3://new/rows.csv", "secretRef": {"name": "for-new"}})
+    skill = {"uri": "s3://old/rows.csv", "secretRef": {"name": "for-old"}}
+    order["spec"]["evaluation"] = {"retention": {"data": [skill]}}
+    names = {secret.name for secret in named_secrets(read_order(written(tmp_path, order)).spec)}
+    assert {"for-new", "for-old"} <= names

@@ -15,8 +15,8 @@ from finetune_api.metrics import find_metric
 from finetune_api.tasks import ProblemType, Task
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
-from finetune_trainer.data.batches import BatchPlan
-from finetune_trainer.data.collate import FeatureRows
+from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.data.tokenising.collate import FeatureRows
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.loop import Loop, TrainingPlan, TrainingResult
 from finetune_trainer.training.loss import RowLoss
@@ -45,6 +45,18 @@ class Net(nn.Module):
         return type("Output", (), {"logits": self.layer(self.dropout(self.frozen(features)))})
 
 
+class NormedNet(Net):
+    """The same with running statistics, which move without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.register_buffer("scratch", torch.zeros(4), persistent=False)
+
+    def forward(self, features: Tensor) -> Any:
+        return super().forward(self.norm(features))
+
+
 class KilledError(Exception):
     pass
 
@@ -71,10 +83,19 @@ class Keeper:
 class Process:
     """A process that trains: everything anew but what is on disk."""
 
-    def __init__(self, folder: Path, settings: Training = SETTINGS, *, device_batch_size: int = 3) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Training = SETTINGS,
+        *,
+        device_batch_size: int = 3,
+        model: type[Net] = Net,
+        script: dict[int, float] = SCRIPT,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         seed_everything(4)
-        self.net, self.losses, self.evaluations = Net(), list[tuple[int, float]](), list[tuple[int, float, bool]]()
+        self._script = script
+        self.net, self.losses, self.evaluations = model(), list[tuple[int, float]](), list[tuple[int, float, bool]]()
         rows = FeatureRows(FEATURES)
         plan = TrainingPlan(settings, 0.05, STEPS, 3, METRIC, BatchPlan(rows.lengths, 8, device_batch_size, 2_048, 7))
         loss = RowLoss(Objective(ProblemType.SINGLE_LABEL), CLASSES)
@@ -93,7 +114,7 @@ class Process:
         self.evaluations.append((step, metrics["evalLoss"], is_best))
 
     def _evaluate(self) -> dict[str, float]:
-        return {"evalLoss": SCRIPT[self.loop.step]}
+        return {"evalLoss": self._script[self.loop.step]}
 
 
 @pytest.fixture
@@ -120,6 +141,33 @@ def test_who_is_killed_at_any_step_ends_the_same(step: int, whole: Any, tmp_path
     assert (ended.best, ended.steps, ended.stopped_early) == (result.best, result.steps, result.stopped_early)
     assert torch.equal(second.weights(), process.weights())
     assert ended.throughput["paddingRatio"] == result.throughput["paddingRatio"]
+
+
+@pytest.mark.parametrize("step", [1, 7, 13, 19, 20])
+@pytest.mark.parametrize("last", [0.3, 0.8], ids=["best at the end", "best before"])
+def test_running_statistics_go_on_and_go_back_with_the_weights(step: int, last: float, tmp_path: Path) -> None:
+    def begin(name: str) -> Process:
+        return Process(tmp_path / name, device_batch_size=4, model=NormedNet, script={**SCRIPT, 20: last})
+
+    process, keeper = begin("whole"), Keeper()
+    process.run(keeper)
+    first, killed = begin("first"), Keeper(kill_after=step)
+    with pytest.raises(KilledError):
+        first.run(killed)
+    second = begin("second")
+    second.loop.restore(killed.kept[-1])
+    second.run()
+    for name, tensor in process.net.state_dict().items():
+        assert torch.equal(second.net.state_dict()[name], tensor), name
+    best = keeper.kept[(20 if last == 0.3 else 15) - 1].parts["weights"]
+    assert torch.equal(process.net.state_dict()["norm.running_mean"], best["norm.running_mean"])
+    assert "scratch" not in best
+    assert not torch.equal(best["norm.running_mean"], keeper.kept[0].parts["weights"]["norm.running_mean"])
+
+
+def test_a_state_without_a_buffer_of_the_model_is_of_another(whole: Any, tmp_path: Path) -> None:
+    with pytest.raises(StateUnfit, match=r"norm\.bias and 4 more"):
+        Process(tmp_path / "other", model=NormedNet).loop.restore(whole[2][5])
 
 
 @pytest.mark.parametrize("patience", [1, 2])

@@ -18,10 +18,10 @@ from finetune_api.report import Report
 
 PROGRAM = [sys.executable, "-m", "finetune_trainer"]
 METHODS: dict[str, dict[str, Any]] = {
-    "Full": {"type": "Full"},
     "LoRA": {"type": "LoRA", "lora": {"rank": 4, "alpha": 8, "dropout": 0.2}},
-    "FeatureExtraction": {"type": "FeatureExtraction"},
+    "HiddenLayer": {"type": "FeatureExtraction", "featureExtraction": {"headHiddenSize": 24, "headDropout": 0.3}},
 }
+"""Those with randomness of their own; `matrix` stops and goes on with all the others."""
 DROPOUT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.1}
 Running = Callable[..., subprocess.Popen[str]]
 

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
 from finetune_api.outcome import Outcome, Progress
+from finetune_trainer.checkpoints.disposal import discard_checkpoints
 from finetune_trainer.cli.machine import JsonObserver
 from finetune_trainer.manifest import load_job
 from finetune_trainer.observer import Advance, Tally
 from finetune_trainer.run import run_job
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.signals import stop_signals
-from finetune_trainer.storage import Site
+from finetune_trainer.storage import Folder, Site
 
 LAST = 7
 
@@ -42,6 +45,7 @@ class Stopping(JsonObserver):
     def working(self, what: str, total: int) -> Iterator[Advance]:  # noqa: ARG002 -- as above
         self._begins(f"working {what}")
         yield lambda _rows: None
+        self._begins(f"done {what}")
 
     def _begins(self, what: str) -> None:
         self._seen.append(what)
@@ -134,3 +138,22 @@ def test_a_stop_after_the_commit_changes_nothing(attempt: Attempt) -> None:
     assert int(done.exit_code) == 0
     again, observer = attempt("phase Validating 1")
     assert (int(again.exit_code), observer.steps) == (0, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["done publishing 1", "disposal"])
+def test_a_result_that_is_published_stands_and_its_checkpoints_go(
+    moment: str, attempt: Attempt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_and_discard(folder: Folder, warned: Callable[[str], None]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        discard_checkpoints(folder, warned)
+
+    if moment == "disposal":
+        monkeypatch.setattr(f"{run_job.__module__}.discard_checkpoints", stop_and_discard)
+    ended, _ = attempt(moment, uid=moment.replace(" ", "-"))
+    assert ended.failure is None
+    assert ended.checkpoint is None
+    assert ended.artifacts.model is not None
+    assert Path(url2pathname(urlsplit(ended.artifacts.model).path)).is_dir()
+    assert not list((tmp_path / "out").rglob("checkpoints/**/*.*"))

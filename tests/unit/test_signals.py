@@ -12,9 +12,12 @@ from finetune_trainer.signals import (
     checkpoint_signal,
     checkpoints_asked,
     finishing_steps,
+    no_time_left,
+    seconds_to_save,
     stop_asked,
     stop_forced,
     stop_signals,
+    stop_within,
 )
 
 
@@ -110,3 +113,30 @@ def test_each_sigusr1_asks_for_a_checkpoint() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
         assert len({first, second, checkpoints_asked()}) == 3
     assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_stop_may_take_what_whoever_asks_for_it_leaves() -> None:
+    with suppress(KeyboardInterrupt), stop_signals(), finishing_steps():
+        stop_within(300)
+        assert seconds_to_save() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert 250 < (seconds_to_save() or 0) <= 285
+        assert not no_time_left()
+    assert seconds_to_save() is None
+
+
+def test_half_of_a_short_time_is_for_saving_and_then_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with suppress(KeyboardInterrupt), stop_signals(), finishing_steps():
+        stop_within(10)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (seconds_to_save(), no_time_left()) == (5, False)
+        now[0] += 60
+        assert (seconds_to_save(), no_time_left()) == (0, True)
+
+
+def test_without_a_limit_a_stop_may_take_any_time() -> None:
+    with suppress(KeyboardInterrupt), stop_signals(), finishing_steps():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (seconds_to_save(), no_time_left()) == (None, False)

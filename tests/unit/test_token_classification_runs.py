@@ -21,29 +21,6 @@ TAGS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"]
 AS_NER = ("--json", "--set", "spec.task=TokenClassification")
 
 
-@pytest.fixture(scope="session")
-def zh_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random BERT of one layer that reads Chinese character by character."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    letters = sorted(set((UNER / "train.iob2").read_text(encoding="utf-8").lower()) - set(" \t\n"))
-    vocabulary = {token: at for at, token in enumerate([*special, *letters, *(f"##{letter}" for letter in letters)])}
-    raw = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    raw.normalizer, raw.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    raw.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    folder = tmp_path_factory.mktemp("zh")
-    tokens = {f"{token.strip('[]').lower()}_token": token for token in special}
-    PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=96, **tokens).save_pretrained(folder)
-    torch.manual_seed(3)
-    size = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 128}
-    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=96, initializer_range=0.1, **size)
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def ner_job(job: Job, zh_model: Path) -> Job:
     """A job on the Chinese sentences; blocks are merged over it."""
@@ -161,7 +138,10 @@ def test_words_that_the_model_does_not_see_count_as_missed(ner_job: Job, cli: Cl
         ({"training": {"classWeights": "Balanced"}}, "spec.training.classWeights"),
         ({"data": {"columns": {"text": "tokens"}}}, "columns of this task: tokens, tags"),
         ({"data": {"labels": {"separator": "|"}}}, "each word has one tag"),
-        ({"method": {"type": "FeatureExtraction"}}, "FeatureExtraction is not built yet for TokenClassification"),
+        (
+            {"method": {"type": "FeatureExtraction", "featureExtraction": {"pooling": "Mean"}}},
+            "spec.method.featureExtraction.pooling",
+        ),
     ],
 )
 def test_what_is_refused_before_training(blocks: dict[str, Any], words: str, ner_job: Job, cli: Cli) -> None:

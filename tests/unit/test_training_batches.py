@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from finetune_trainer.data.batches import BatchPlan, cut_by_tokens, cut_cheapest, padding_ratio
+from finetune_trainer.data.tokenising.batches import BatchPlan, cut_by_tokens, cut_cheapest, padding_ratio
 
 row_lengths = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda rows: np.asarray(rows, np.int64))
 

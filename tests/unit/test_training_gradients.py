@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from finetune_api.tasks import ProblemType
 from finetune_api.training import Training
-from finetune_trainer.data.batches import Rows
-from finetune_trainer.data.collate import FeatureRows
+from finetune_trainer.data.tokenising.batches import Rows
+from finetune_trainer.data.tokenising.collate import FeatureRows
 from finetune_trainer.training.objective import Objective, build_objective
 
 ROWS, LABELS = 40, 3

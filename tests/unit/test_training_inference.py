@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetune_trainer.data.batches import BatchPlan
+from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.training import inference
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.inference import predict_logits

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from finetune_api.failures import LossDiverged
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.collate import FeatureRows
+from finetune_trainer.data.tokenising.collate import FeatureRows
 from finetune_trainer.training.objective import Objective
 
 Train = Callable[..., Any]

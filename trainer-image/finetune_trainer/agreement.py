@@ -16,6 +16,14 @@ def check_agreement(spec: Spec, data: DataReport) -> None:
     if spec.task is Task.CAUSAL_LM and {"text", "group"} <= data.columns.keys():
         message, hint = "raw text is cut into blocks, which have no group", "remove it, or give prompts and completions"
         raise SpecInvalid(message, where="spec.evaluation.groupColumn", hint=hint)
+    if spec.task is Task.CAUSAL_LM and "text" in data.columns and spec.evaluation.few_shot.examples:
+        message, hint = "raw text has no answers to show as examples", "remove it, or give prompts and completions"
+        raise SpecInvalid(message, where="spec.evaluation.fewShot.examples", hint=hint)
+    policy = spec.training.policy
+    if policy is not None and policy.reward.is_checked and not {"completion", "messages"} & data.columns.keys():
+        message = f"reward {policy.reward.type} needs the expected answers, and the rows have no column for them"
+        hint = "name it, or use a reward model: training.policy.reward.type: Model"
+        raise SpecInvalid(message, where="spec.data.columns.completion", hint=hint)
     if not data.label_names and not data.problem_type:
         return
     problem = ProblemType(data.problem_type) if data.problem_type else spec.data.labels.problem_type

@@ -9,7 +9,7 @@ from finetune_api.failures import FailureClass, JobFailure
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
-from finetune_api.report import CurvePoint, DataReport, Details, Parameters, Report, Verdict
+from finetune_api.report import CurvePoint, DataReport, Details, MergeReport, Parameters, Report, Verdict
 from finetune_api.resolved import Resolved
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.output.lineage import library_versions
@@ -36,6 +36,7 @@ class Notes:
         self.throughput: dict[str, float] = {}
         self.hardware: dict[str, str] = {}
         self.lineage: Lineage | None = None
+        self.merge: MergeReport | None = None
         self.artifacts = Artifacts()
         self.attempt = 0
         self.resumed_from: int | None = None
@@ -83,6 +84,7 @@ class Notes:
             throughput=self.throughput,
             versions=library_versions(),
             hardware=self.hardware,
+            merge=self.merge,
             lineage=self.lineage,
         )
 

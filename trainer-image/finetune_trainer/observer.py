@@ -1,8 +1,8 @@
 """What a run tells while it works. The command line shows it, a pod serves it as metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from finetune_api.outcome import EvaluationResult, Progress
@@ -23,6 +23,8 @@ class Tally:
     """Their tokens, padding not counted."""
     gradient_norm: float = 0.0
     """Norm of the last step's gradient, before clipping."""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Further figures of the last step, of losses that have some."""
 
 
 @dataclass(frozen=True)

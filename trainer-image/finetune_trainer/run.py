@@ -3,6 +3,7 @@
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,15 @@ from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.data.old_skill import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
+from finetune_trainer.merge_stages import Merging
+from finetune_trainer.models.sources import Source, check_base
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import FinishedRun
 from finetune_trainer.output.lineage import build_lineage, spec_digest
 from finetune_trainer.output.publish import OutputFolder, list_files
 from finetune_trainer.run_result import RunResult
+from finetune_trainer.signals import finishing_steps, seconds_to_save
 from finetune_trainer.stages import (
     Ready,
     evaluate,
@@ -35,11 +39,13 @@ from finetune_trainer.stages import (
     score_baseline,
     train,
 )
-from finetune_trainer.stopping import RUN_AGAIN, stop_of
+from finetune_trainer.stopping import RUN_AGAIN, stop_of, within
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.tasks import TASKS
+from finetune_trainer.tasks.merged import as_its_sources, sources_of
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.keeping import Keeping, Known
 from finetune_trainer.unexpected import as_failure
 
@@ -75,14 +81,16 @@ def run_job(
             return RunResult(earlier.report, earlier.artifacts)
         with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
             _run(_Run(site, Path(scratch), output, requested, notes, observer))
-        discard_checkpoints(output.folder, observer.warned)
-        notes.checkpoint = None
     except KeyboardInterrupt:
-        if not output.committed:
+        if output.published is None:
             notes.failure = stop_of(notes.step, notes.checkpoint, go_on)
     except Exception as error:  # noqa: BLE001 -- the last line of defence: an unknown end is told as one
         notes.failure = redacted(as_failure(error), site)
         traceback.clear_frames(error.__traceback__)  # their tensors may be what the memory is full of
+    if output.published is not None and notes.failure is None:
+        notes.artifacts, notes.checkpoint = output.published, None
+        with suppress(KeyboardInterrupt), finishing_steps():  # whoever asks to stop now is late, or asks twice
+            discard_checkpoints(output.folder, observer.warned)
     report = notes.report()
     if notes.failure is not None:
         notes.artifacts = _publish_failure(report, output, observer)
@@ -121,6 +129,9 @@ def _run(run: _Run) -> None:
     """From the spec to a model that can be trained, and on from there or from where an earlier attempt got to."""
     spec, notes, observer = run.notes.job.spec, run.notes, run.observer
     observer.phase("Validating")
+    with notes.timed("sources"):
+        sources = sources_of(spec, run.site)
+        spec = as_its_sources(spec, sources)
     with notes.timed("data"):
         data = prepare_job(spec, run.site, observer.said)
         notes.data = data.report
@@ -130,9 +141,14 @@ def _run(run: _Run) -> None:
 
     observer.phase("Starting")
     with notes.timed("model"):
-        ready = prepare_model(task, run.site, notes, observer)
+        ready = prepare_model(task, run.site, notes, observer, reader=sources[0].tokenizer if sources else None)
     with notes.timed("lineage"):
-        lineage = notes.lineage = build_lineage(spec, ready.files, data.digest)
+        merged = [source.merged_result for source in sources]
+        lineage = notes.lineage = build_lineage(notes.job.spec, ready.files, data.digest, merged)
+        check_base(sources, ready.files)
+    if sources:
+        _merge(run, task, ready, sources, to_predict=to_predict)
+        return
 
     keeping = Keeping(_open_store(run), BestWeights(run.scratch), run.requested, observer)
     try:
@@ -156,18 +172,42 @@ def _carry_out(run: _Run, task: Task, ready: Ready, keeping: Keeping, lineage: L
     with notes.timed("training"):
         train(task, ready, keeping, notes, observer)
 
-    observer.phase("Evaluating")
-    with notes.timed("evaluation"):
-        evaluate(task, ready, keeping.known.baseline, notes, observer)
-
-    observer.phase("Exporting")
-    staged = run.scratch / "output"
-    export(task, ready, staged, lineage, notes)
-    if to_predict:
-        predict(task, ready, staged, run.site, rows=to_predict, observer=observer)
+    staged = _conclude(run, task, ready, keeping.known.baseline, to_predict=to_predict)
     with notes.timed("publish"):
         keeping.finish()
         _publish(run, staged, lineage)
+
+
+def _merge(run: _Run, task: Task, ready: Ready, sources: list[Source], *, to_predict: int) -> None:
+    """From the base to the published model of several results; nothing is trained, and nothing kept on the way."""
+    notes, observer, merge, lineage = run.notes, run.observer, task.spec.method.merge, run.notes.lineage
+    if merge is None or lineage is None:
+        raise ValueError(task.spec.method)
+    observer.phase("Evaluating")
+    with notes.timed("baseline"):
+        baseline = score_baseline(task, ready, observer) if task.spec.evaluation.baseline else None
+    with notes.timed("merging"):
+        ready = Merging(task, ready, sources, merge, run.scratch, observer).run(notes)
+    staged = _conclude(run, task, ready, baseline, to_predict=to_predict, settings_of=sources[0])
+    with notes.timed("publish"):
+        _publish(run, staged, lineage)
+
+
+def _conclude(
+    run: _Run, task: Task, ready: Ready, baseline: Outputs | None, *, to_predict: int, settings_of: Source | None = None
+) -> Path:
+    """Measure the model and write all that is to be published; returns the folder. Settings may be a source's."""
+    notes, observer = run.notes, run.observer
+    observer.phase("Evaluating")
+    with notes.timed("evaluation"):
+        evaluate(task, ready, baseline, notes, observer)
+
+    observer.phase("Exporting")
+    staged = run.scratch / "output"
+    export(task, ready, staged, notes, settings_of)
+    if to_predict:
+        predict(task, ready, staged, run.site, rows=to_predict, observer=observer)
+    return staged
 
 
 def _open_store(run: _Run) -> CheckpointStore:
@@ -195,10 +235,16 @@ def _publish_failure(report: Report, output: OutputFolder, observer: RunObserver
     """Leave the report of a failed run, where the output is this run's and can be written."""
     if not output.attempt:
         return Artifacts()
-    try:
+
+    def publish() -> None:
         output.withdraw()
         output.check_owner()
         publish_report(report, output)
+
+    try:
+        if not within(seconds_to_save(), publish):
+            observer.warned("the report was not written: the store did not answer in the time that a stop leaves")
+            return Artifacts()
     except KeyboardInterrupt:  # asked to stop once more: the report is not worth the time
         return Artifacts()
     except JobFailure as second:

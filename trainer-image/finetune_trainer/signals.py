@@ -1,10 +1,13 @@
 """Signals that ask a run to stop, or to save a checkpoint."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_RESERVE_SECONDS = 15.0
+"""Kept back at the end of the time that a stop may take, to end in order; half of it where that is less."""
 
 
 class _Asked:
@@ -14,6 +17,8 @@ class _Asked:
         self.stops = 0
         self.patient = False
         self.checkpoints = 0
+        self.since: float | None = None
+        self.grace: float | None = None
 
 
 _asked = _Asked()
@@ -28,16 +33,17 @@ def stop_signals() -> Iterator[None]:
 
     def stop(_number: int, _frame: object) -> None:
         _asked.stops += 1
+        _asked.since = _asked.since or time.monotonic()
         if not (_asked.patient and _asked.stops == 1):
             raise KeyboardInterrupt
 
-    _asked.stops = 0
+    _asked.stops, _asked.since, _asked.grace = 0, None, None
     watched = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, stop) for number in watched}
     try:
         yield
     finally:
-        _asked.stops = 0
+        _asked.stops, _asked.since, _asked.grace = 0, None, None
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -64,6 +70,24 @@ def stop_asked() -> bool:
 def stop_forced() -> bool:
     """Whether it was asked for again, so that there is no time to save anything."""
     return _asked.stops > 1
+
+
+def stop_within(seconds: float) -> None:
+    """Whoever asks this process to stop will kill it so many seconds later; for what `stop_signals` watches now."""
+    _asked.grace = seconds
+
+
+def seconds_to_save() -> float | None:
+    """Seconds that saving may still take, 0 at the least; None where no stop is asked for, or it may take any time."""
+    if _asked.since is None or _asked.grace is None:
+        return None
+    allowed = _asked.grace - min(_RESERVE_SECONDS, _asked.grace / 2)
+    return max(0.0, _asked.since + allowed - time.monotonic())
+
+
+def no_time_left() -> bool:
+    """Whether a stop is asked for, and the time that saving may take is over."""
+    return seconds_to_save() == 0
 
 
 def check_stop() -> None:

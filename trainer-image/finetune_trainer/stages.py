@@ -11,23 +11,25 @@ import torch
 from accelerate import Accelerator
 
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
-from finetune_api.manifest import Lineage
 from finetune_api.metrics import Metric, metric_named
 from finetune_api.outcome import EvaluationResult
 from finetune_api.report import CurvePoint, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.training import Precision
 from finetune_trainer.cache import cache_folder
-from finetune_trainer.data.batches import BatchPlan
-from finetune_trainer.data.collate import RowSource, SeveralTexts
-from finetune_trainer.data.learned import sample_line
-from finetune_trainer.data.tokens import Tokens, describe_lengths
+from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.data.tokenising.collate import RowSource, SeveralTexts
+from finetune_trainer.data.tokenising.learned import sample_line
+from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths
 from finetune_trainer.drift.reference import save_reference
 from finetune_trainer.evaluation.gates import check_gates
 from finetune_trainer.evaluation.verdict import judge
+from finetune_trainer.evaluation.worth import judge_worth
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.models.classifier import head_note, load_tokenizer, position_limit
 from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.models.hidden_layer import has_hidden_layer
+from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import PREDICTIONS
@@ -37,10 +39,12 @@ from finetune_trainer.plan import plan_steps, resolve_values
 from finetune_trainer.prediction.batch import write_predictions
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.beside import measure_all
+from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
+from finetune_trainer.tasks.merged import save_merged_settings
 from finetune_trainer.tasks.mixed import Validation, course_of, tokenise_sources
 from finetune_trainer.tasks.retention import Skill, skill_of
 from finetune_trainer.tasks.settings import save_settings
-from finetune_trainer.tasks.task import Anchored, Task
+from finetune_trainer.tasks.task import Anchored, Equipped, SelfTaught, Task
 from finetune_trainer.training.dropout import fast_dropout
 from finetune_trainer.training.fast_lora import fast_lora
 from finetune_trainer.training.inference import Outputs
@@ -71,10 +75,13 @@ class Ready:
     resolved: Resolved
     accelerator: Accelerator
     skill: Skill | None = None
+    few_shot: FewShot | None = None
 
 
-def prepare_model(task: Task, site: Site, notes: Notes, observer: RunObserver) -> Ready:
-    """Fetch and load the model, tokenise the rows, apply the method.
+def prepare_model(
+    task: Task, site: Site, notes: Notes, observer: RunObserver, reader: "PreTrainedTokenizerBase | None" = None
+) -> Ready:
+    """Fetch and load the model, tokenise the rows, apply the method. `reader` goes before the model's own tokenizer.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
     """
@@ -82,10 +89,13 @@ def prepare_model(task: Task, site: Site, notes: Notes, observer: RunObserver) -
     precision = choose_precision(spec.training.precision)
     notes.hardware = describe_hardware(use_allotted_cpus(), precision)
     files = fetch_model(spec.model, site)
-    tokenizer = load_tokenizer(files)
-    resolved = resolve_values(spec, position_limit(files, tokenizer))
+    tokenizer = reader or load_tokenizer(files)
+    limit = position_limit(files, tokenizer)
+    resolved = resolve_values(spec, limit)
     tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
+    if isinstance(task, Equipped):
+        task.equip(site)
     seed_everything(spec.training.seed)  # new heads and adapters start at random
     model = task.load(files, tokenizer).to(accelerator.device)
     _check_vocabulary(model, tokens, files.uri)
@@ -96,10 +106,16 @@ def prepare_model(task: Task, site: Site, notes: Notes, observer: RunObserver) -
         model.activation_checkpointing_enable()
     adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
     rows = _rows(adapted, tokens, notes, observer)
+    if isinstance(task, SelfTaught) and "train" in rows:
+        rows["train"] = task.training_rows(rows["train"])
     notes.resolved, notes.parameters = resolved, _count(adapted)
     observer.model_ready(notes.parameters, resolved, notes.hardware)
     skill = skill_of(task, files, tokenizer, adapted, resolved.max_length)
-    ready = Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill)
+    split = evaluation_split(task)
+    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=limit)
+    if few_shot is not None and few_shot.note:
+        observer.said(few_shot.note)
+    ready = Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
     _look_at_base(task, ready, notes, observer)
     return ready
 
@@ -120,12 +136,19 @@ def _look_at_base(task: Task, ready: Ready, notes: Notes, observer: RunObserver)
 
 
 def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
-    """Outputs of the untouched model on the rows of the final evaluation."""
+    """Outputs of the untouched model on the rows of the final evaluation, and where the job asks for it with examples.
+
+    They go with checkpoints: an attempt that goes on from one has them.
+    """
     with ready.adapted.untouched():
-        return _look(task, ready, "baseline", observer)
+        outputs = look(task, ready, "baseline", observer)
+        if ready.few_shot is None:
+            return outputs
+        with observer.working("examples", len(ready.few_shot.rows.lengths)) as advance:
+            return outputs | ready.few_shot.infer(ready.adapted.model, ready.tokenizer, advance)
 
 
-def _look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
+def look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
     """What the model says now of the rows of the final evaluation, and of those of the old skill."""
     rows, skill = ready.rows[evaluation_split(task)], ready.skill
     total = len(rows.lengths) + (len(skill.rows.lengths) if skill else 0)
@@ -162,7 +185,8 @@ def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: Ru
     notes.throughput = result.throughput
     notes.evaluation = notes.evaluation.model_copy(update={"best": result.best})
     prior = task.prior_loss("validation") if "validation" in ready.rows else None
-    notes.verdict = judge(notes.curves, prior, result.best)
+    own = task.verdict(notes.curves, result.best) if isinstance(task, SelfTaught) else None
+    notes.verdict = own or judge(notes.curves, prior, result.best)
 
 
 @contextmanager
@@ -201,22 +225,33 @@ def _go_on(loop: Loop, keeping: Keeping, notes: Notes, observer: RunObserver) ->
 def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, observer: RunObserver) -> None:
     """Measure the tuned model on the held-out rows and check the gates."""
     split = evaluation_split(task)
-    outputs = _look(task, ready, "evaluating", observer)
-    measured = measure_all(task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline)
+    outputs = look(task, ready, "evaluating", observer)
+    measured = measure_all(
+        task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline, few_shot=ready.few_shot
+    )
     metrics, before = measured.metrics, measured.baseline
     notes.evaluated_on = split
     notes.evaluation = EvaluationResult(
         metrics=metrics,
         baseline=before,
+        few_shot=measured.few_shot,
         gates=check_gates(task.spec.evaluation.gates, metrics, before, task.spec.task),
         best=notes.evaluation.best,
     )
     notes.details = measured.details
+    worth = judge_worth(task.spec, notes.evaluation, split)
+    if worth is not None:
+        notes.evaluation = notes.evaluation.model_copy(update={"remark": worth.remark})
+        if not worth.is_good:
+            observer.warned(worth.remark)
     observer.measured(notes.evaluation, split)
 
 
-def export(task: Task, ready: Ready, staged: Path, lineage: Lineage, notes: Notes) -> None:
-    """Write model, tokenizer, settings, model card and report into the staging folder."""
+def export(task: Task, ready: Ready, staged: Path, notes: Notes, settings_of: Source | None = None) -> None:
+    """Write model, tokenizer, settings, model card and report into the staging folder.
+
+    With `settings_of` the settings are those of a result that was merged.
+    """
     from finetune_trainer.reporting.card import render_card
 
     model_folder = staged / "model"
@@ -225,13 +260,18 @@ def export(task: Task, ready: Ready, staged: Path, lineage: Lineage, notes: Note
         merge = ready.adapted.merge if task.spec.output.merge_adapter else None
         (merge or ready.adapted.save)(model_folder)
         ready.tokenizer.save_pretrained(model_folder)
-        save_settings(task, model_folder, ready.resolved.max_length)
-        save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
+        if settings_of is None:
+            save_settings(task, model_folder, ready.resolved.max_length)
+        else:
+            save_merged_settings(task.spec, settings_of, model_folder)
+        if "train" in task.data.splits:
+            save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
     report = notes.report()
     for path, text in _report_files(report).items():
         (staged / path).parent.mkdir(exist_ok=True)
         (staged / path).write_text(text, encoding="utf-8")
-    (staged / "README.md").write_text(render_card(report, lineage), encoding="utf-8")
+    card = render_card(report, hidden_layer=has_hidden_layer(model_folder))
+    (staged / "README.md").write_text(card, encoding="utf-8")
 
 
 def predict(task: Task, ready: Ready, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:
@@ -333,7 +373,8 @@ def _plan(task: Task, ready: Ready) -> TrainingPlan:
     )
     metric = metric_named(task.spec.task, task.spec.evaluation.metric)
     rate, factor = ready.resolved.learning_rate, ready.adapted.rate_factor
-    return TrainingPlan(training, rate, steps.total, steps.evaluate_every, metric, batches, factor)
+    passes = task.passes if isinstance(task, SelfTaught) else 1
+    return TrainingPlan(training, rate, steps.total, steps.evaluate_every, metric, batches, factor, passes)
 
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:

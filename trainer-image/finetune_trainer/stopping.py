@@ -1,4 +1,7 @@
-"""What a run that was stopped on request amounts to: what is safe, and how to go on. Pure."""
+"""What a run that was stopped on request amounts to: what is safe, and how to go on; and ending in time."""
+
+from collections.abc import Callable
+from threading import Thread
 
 from finetune_api.failures import Interrupted, JobFailure, Stopped
 from finetune_api.status import CheckpointInfo
@@ -17,3 +20,27 @@ def stop_of(step: int, safe: CheckpointInfo | None, go_on: str) -> JobFailure:
     if step:
         return Interrupted(f"stopped on request; step {step} was not saved in time", hint="run the job again")
     return Interrupted("stopped on request before training went on; nothing was lost", hint="run the job again")
+
+
+def within(seconds: float | None, action: Callable[[], None]) -> bool:
+    """Do `action`, and raise what it raises; False where it takes more than `seconds`, which goes on unheard then.
+
+    It ends with the process at the latest. None means that it may take any time.
+    """
+    if seconds is None:
+        action()
+        return True
+    raised = list[Exception]()
+
+    def work() -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 -- raised again in the thread that waits
+            raised.append(error)
+
+    thread = Thread(target=work, name="last-words", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    return not thread.is_alive()

@@ -17,6 +17,7 @@ from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.plan import resolve_values
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.storage import Site, redacted
+from finetune_trainer.tasks.merged import as_its_sources, sources_of
 from finetune_trainer.unexpected import as_failure
 
 
@@ -36,7 +37,9 @@ def validate_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) 
 def _validate(job: FineTuneJob, site: Site, notes: Notes, observer: RunObserver) -> None:
     spec = job.spec
     observer.phase("Validating")
-    OutputFolder(spec.output, site, job.metadata.name, notes.uid).finished(spec_digest(spec))
+    with notes.timed("sources"):
+        spec = as_its_sources(spec, sources_of(spec, site, weights=False))
+    OutputFolder(spec.output, site, job.metadata.name, notes.uid).finished(spec_digest(job.spec))
     with notes.timed("model"):
         files = fetch_model(spec.model, site, weights=False)
         check_architecture(files, spec.task)

@@ -29,6 +29,7 @@ _ASKED = [
     ("`PrefixTuning`", "keys and values before those of each layer, and the head", "those that take a cache", "no"),
     ("`PromptTuning`, `PTuning`", "embeddings before the text's, and the head", "those that take embeddings", "no"),
     ("`BottleneckAdapter`", "small networks after feed-forward (and attention), and the head", _NAMED, "no"),
+    ("`Merge`", "nothing: several results of one base become one model", "all", "is a whole model, or yes"),
 ]
 _MODELS = """
 What can't be done with a model is refused in words before training.
@@ -91,6 +92,7 @@ def _defaults() -> str:
         [f"`{task}`", f"`{method}`", f"{d.epochs:g}", f"{d.learning_rate:g}", str(d.batch_size), str(d.max_length)]
         for task, methods in DEFAULTS.items()
         for method, d in methods.items()
+        if d.epochs  # nothing is trained otherwise
     ]
     return table(header, rows)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from finetune_api.failures import DataNotFound, FailureClass
+from finetune_api.outcome import EvaluationResult
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.attempts import Tally
@@ -205,8 +206,10 @@ def _result(end: Verdict) -> str:
     if said is None:
         return ""
     place = f"the model is at {said.artifacts.model}" if said.artifacts.model else "the run is complete"
-    missed = [f"{g.metric} {g.limit}" for g in said.evaluation.gates if not g.passed] if said.evaluation else []
-    return tidy(f"{place}; gates missed: {', '.join(missed)}" if missed else place)
+    found = said.evaluation or EvaluationResult()
+    missed = [f"{gate.metric} {gate.limit}" for gate in found.gates if not gate.passed]
+    gates = f"gates missed: {', '.join(missed)}" if missed else ""
+    return tidy("; ".join(part for part in (place, gates, found.remark) if part))
 
 
 def _dated(world: World, stored: Status, wanted: list[Said]) -> list[Condition]:

@@ -40,5 +40,12 @@ class Order:
 
 def run_text(order: Order) -> str:
     """The run file as JSON. Defaults are written out: an older trainer may have others."""
-    run = RunFile(mode=order.mode, job=order.job, spec=order.spec, stores=order.settings.stores, parent=order.parent)
+    run = RunFile(
+        mode=order.mode,
+        job=order.job,
+        spec=order.spec,
+        stores=order.settings.stores,
+        parent=order.parent,
+        grace_seconds=order.grace_seconds,
+    )
     return run.model_dump_json(by_alias=True, exclude_none=True)

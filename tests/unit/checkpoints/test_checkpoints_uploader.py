@@ -106,6 +106,17 @@ def test_training_that_waits_is_told_why(world: World, gate: Gate) -> None:
     assert "training waits for the upload of the checkpoint at step 10" in world.warnings[0]
 
 
+def test_waiting_ends_where_there_is_no_time_for_it(world: World, gate: Gate) -> None:
+    store = opened(world, gate)
+    store.save(snapshot(10))
+    assert gate.reached.wait(30)
+    assert not store.wait(lambda: True)
+    assert (store.committed, world.warnings) == ((), [])
+    gate.opened.set()
+    assert store.wait(lambda: False)
+    assert [info.step for info in store.committed] == [10]
+
+
 def test_an_upload_is_tried_again_and_sends_only_what_is_missing(world: World) -> None:
     tries: list[str] = []
 
@@ -241,7 +252,7 @@ def test_what_no_other_try_can_cure_is_raised_at_once(world: World, gate: Gate, 
 def test_who_stops_waits_only_so_long(world: World, gate: Gate) -> None:
     store = opened(world, gate)
     store.save(snapshot(10))
-    with pytest.raises(StorageUnavailable, match="step 10 was not uploaded within 0 seconds"):
+    with pytest.raises(StorageUnavailable, match="no more time to upload the checkpoint at step 10"):
         store.finish(0.01)
     gate.opened.set()
     store.finish(60)

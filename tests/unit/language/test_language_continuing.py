@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.frames import frame_of
+from finetune_trainer.data.tokenising.frames import frame_of
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"

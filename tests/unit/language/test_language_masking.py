@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from finetune_trainer.data.collate import TokenRows
-from finetune_trainer.data.raw_tokens import tokenise_windows
-from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.collate import TokenRows
+from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.masking import SHARE, MaskedLoss, chosen_tokens, hide
 
 MASK, VOCABULARY = 4, 1_000

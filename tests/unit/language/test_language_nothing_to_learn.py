@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from finetune_api.failures import DataEmpty, SpecInvalid
 from finetune_api.job import Spec
 from finetune_trainer.data import prepare
-from finetune_trainer.data.learned import sample_line
+from finetune_trainer.data.tokenising.learned import sample_line
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.causal_lm import CausalLM
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
-from finetune_trainer.data.prompt_formats import ChatPrompt, PlainPrompt, PromptFormat, prompt_format
-from finetune_trainer.data.prompt_tokens import EncodedRow, encode_openings, encode_rows, tokenise_prompts
 from finetune_trainer.data.records import Turn
-from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PlainPrompt, PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_openings, encode_rows, tokenise_prompts
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 
 ASKED: tuple[Turn, ...] = (("user", "Who ran?"), ("assistant", "Lily ran."))
 CHAT: tuple[Turn, ...] = (*ASKED, ("user", "And then?"), ("assistant", "Tom ran."))

@@ -19,7 +19,7 @@ from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.manifests.job import child_job
 from finetune_operator.manifests.names import child_name
 from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
-from finetune_operator.manifests.sources import secrets
+from finetune_operator.manifests.sources import claims, secrets
 from finetune_operator.plan import CreateJob
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import CacheClaim, Profile, Settings, TrainerImage
@@ -61,7 +61,23 @@ VOLUMES_SPEC = spec(
     },
     output={"uri": "pvc://corpus/out"},
 )
+MERGE_SPEC = spec(
+    data={"test": [{"uri": "s3://rows/test.csv"}]},
+    method={
+        "type": "Merge",
+        "merge": {
+            "sources": [
+                {"uri": "pvc://results/first"},
+                {"uri": "s3://results/second", "secretRef": {"name": "reader-of-results"}, "weight": 2},
+            ],
+            "combination": "TIES",
+        },
+    },
+    evaluation={},
+    output={"uri": "s3://models/merged", "secretRef": {"name": "writer"}},
+)
 ORDERS = {
+    "merge": (MERGE_SPEC, Mode.TRAIN, "default", SETTINGS, None),
     "cpu": (spec(), Mode.TRAIN, "default", SETTINGS, None),
     "volumes": (VOLUMES_SPEC, Mode.TRAIN, "default", SETTINGS, None),
     "gpu-queued": (GPU_SPEC, Mode.TRAIN, "gpu", ADMIN, 1800),
@@ -188,3 +204,10 @@ def test_a_spec_that_is_too_long_is_refused_with_its_size() -> None:
 def test_the_secret_of_rows_to_predict_is_mounted_too() -> None:
     asked = spec(predict={"input": "s3://x/new.csv", "secretRef": {"name": "reader-of-new-rows"}})
     assert "reader-of-new-rows" in secrets(Spec.model_validate(asked))
+
+
+def test_the_claim_and_the_secret_of_a_reward_model_are_mounted_too() -> None:
+    reward = {"type": "Model", "uri": "pvc://results/judge/1", "secretRef": {"name": "reader-of-judge"}}
+    judged = Spec.model_validate(spec(training={"policy": {"reward": reward}}))
+    assert "reader-of-judge" in secrets(judged)
+    assert claims(judged)["results"] is False

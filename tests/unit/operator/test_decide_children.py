@@ -127,7 +127,7 @@ def test_an_invalid_child_is_not_tried_again() -> None:
         ({"compute": {"gpusPerNode": 1}}, "SpecInvalid", ("spec.compute.gpusPerNode", "choose one of gpu")),
         ({"compute": {"profile": "gpu", "gpusPerNode": 8}}, "SpecInvalid", ("at most 4", "ask for fewer")),
         ({"compute": {"nodes": 2}}, "NotBuiltYet", ("spec.compute.nodes",)),
-        ({"task": "PolicyOptimization"}, "NotBuiltYet", ("spec.task",)),
+        ({"task": "PolicyOptimization"}, "SpecInvalid", ("spec.training.policy", "reward")),
         ({"output": {"uri": "file://out"}}, "SpecInvalid", ("spec.output.uri", "pvc://")),
         ({"evaluation": {"metric": "accurracy"}}, "SpecInvalid", ("spec.evaluation.metric", "accuracy")),
         ({"unknown": 1}, "SpecInvalid", ("spec.unknown",)),

@@ -40,6 +40,8 @@ def statuses(draw: st.DrawFn) -> Status:
         evaluation=EvaluationResult(
             metrics=metrics(),
             baseline=metrics(),
+            few_shot=metrics(),
+            remark=words(512),
             gates=[gate for _ in count(32)],
             best=Best(step=1, metric=words(128), value=0.5),
         ),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from finetune_api.preference import Preference
-from finetune_trainer.data.collate import SeveralTexts, TokenRows
-from finetune_trainer.data.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.collate import SeveralTexts, TokenRows
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.training.preferring import PairLoss, Pairs, pair_losses, rewards, share_ahead, weigh
 from finetune_trainer.training.rewarding import RankingLoss
 

@@ -9,11 +9,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.failures import DataEmpty
 from finetune_api.report import DataReport
-from finetune_trainer.data.answer_findings import describe_pairs
-from finetune_trainer.data.answer_tokens import tokenise_answers
-from finetune_trainer.data.prompt_formats import PLAIN_TEMPLATE, PlainPrompt, prompt_format
 from finetune_trainer.data.records import Turn
-from finetune_trainer.data.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.answer_findings import describe_pairs
+from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers
+from finetune_trainer.data.tokenising.prompt_formats import PLAIN_TEMPLATE, PlainPrompt, prompt_format
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 FORM = PlainPrompt(PLAIN_TEMPLATE)

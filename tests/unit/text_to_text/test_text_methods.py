@@ -1,4 +1,4 @@
-"""Each method trains an encoder-decoder, and what it exports writes what the run wrote."""
+"""Each method trains BART too, whose parts have other names than those of T5, and its export writes the same."""
 
 import json
 from collections.abc import Callable
@@ -22,18 +22,16 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
 @pytest.mark.parametrize("method", RATES)
 def test_each_method_learns_and_the_export_writes_the_same(
     method: str,
-    kind: str,
     tmp_path: Path,
     encoder_decoder: Callable[..., Path],
     writing_job: Callable[..., str],
     cli: Callable[..., Any],
 ) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    model = encoder_decoder(kind, [text for row in ROWS for text in row.values()], vocabulary=340)
+    model = encoder_decoder("bart", [text for row in ROWS for text in row.values()], vocabulary=340)
     blocks = {
         "method": {"type": method},
         "training": {"epochs": 5, "learningRate": RATES[method], "batchSize": 8},

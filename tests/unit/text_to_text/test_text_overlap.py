@@ -65,3 +65,50 @@ def test_letters_of_other_alphabets_are_words() -> None:
 def test_punctuation_inside_a_word_joins_as_in_squad() -> None:
     assert answer_words("child-friendly, the U.S.") == ["childfriendly", "us"]
     assert words("child-friendly, the U.S.") == ["child", "friendly", "the", "u", "s"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("3.5", "35"), ("1/2", "12"), ("-5", "5"), (".5", "5"), ("12:30", "1230"), ("3,5", "35")]
+)
+def test_punctuation_inside_a_number_is_a_part_of_it(one: str, other: str) -> None:
+    assert exact_match(f"It is {one}.", [f"it is {other}"]) == 0
+    assert exact_match(f"It is {one}.", [f"it is {one}"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("$1,234,567.50", "1234567.50"),
+        ("\u22125", "-5"),
+        ("10\u201312", "10-12"),
+        ("5%.", "5"),
+        ("covid-19", "covid19"),
+    ],
+)
+def test_numbers_that_are_written_in_two_ways_are_one(one: str, other: str) -> None:
+    assert exact_match(one, [other]) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "expected", "likeness"),
+    [
+        ("Él nació en Málaga, ¿verdad?", "él nació en Málaga verdad", 1),
+        ("C'est l'été à Paris !", "c'est l\u2019été à paris", 1),
+        ("Это ёлка.", "это ёлка", 1),
+        ("他出生在北京。", "他出生在北京", 1),
+        ("Nació en Madrid", "nació en Málaga", 2 / 3),
+        ("Il est né à Lyon", "il est né à Paris", 0.8),
+        ("Он родился в Москве", "он родился в Киеве", 0.75),
+        ("他出生在上海", "他出生在北京", 4 / 6),
+    ],
+)
+def test_spanish_french_russian_and_chinese_answers(written: str, expected: str, likeness: float) -> None:
+    assert token_f1(written, [expected]) == pytest.approx(likeness)
+    assert rouge_l(written, [expected]) == pytest.approx(likeness)
+    assert exact_match(written, [expected]) == float(likeness == 1)
+    assert 0 < chr_f([written], [[expected]]) <= 1
+
+
+def test_an_accent_of_its_own_is_the_same_letter() -> None:
+    assert words("cafe\u0301") == words("caf\u00e9") == ["caf\u00e9"]
+    assert exact_match("Cafe\u0301", ["caf\u00e9"]) == 1

@@ -95,9 +95,12 @@ class CheckpointStore:
         if not any(one.place.step == snapshot.step and one.place.claim == self._output.held for one in self._committed):
             self._uploader.hand_over(snapshot)
 
-    def wait(self) -> None:
-        """Wait until nothing is under way: a snapshot that is taken then is the only one in memory."""
-        self._uploader.wait()
+    def wait(self, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing is under way: a snapshot that is taken then is the only one in memory.
+
+        False where `given_up` says first that there is no time for it.
+        """
+        return self._uploader.wait(given_up)
 
     def check(self) -> None:
         """Tell what there is to warn of, and raise what went wrong. Cheap: for every step."""

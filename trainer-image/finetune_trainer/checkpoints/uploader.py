@@ -1,5 +1,6 @@
 """One thread that writes and uploads checkpoints while training goes on; one at a time, so memory stays bounded."""
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,11 @@ from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.staging import LocalCopy
 
 _CLOSING_SECONDS = 5
+_LOOK_SECONDS = 0.5
+_LAGS = (
+    "training waits for the upload of the checkpoint at step {}: the store is slow; "
+    "a larger spec.checkpoints.everySteps saves less often"
+)
 Note = Callable[[], None]
 
 
@@ -50,20 +56,25 @@ class Uploader:
             self._handed, self._under_way = snapshot, snapshot.step
             self._changed.notify_all()
 
-    def wait(self) -> None:
-        """Wait until nothing is under way. Raises what went wrong so far."""
-        if not self._idle(self._persistence.lag_seconds):
-            self._warned(
-                f"training waits for the upload of the checkpoint at step {self._under_way}: the store is slow; "
-                "a larger spec.checkpoints.everySteps saves less often"
-            )
-            self._idle(None)
+    def wait(self, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until nothing is under way; False where `given_up` says first that there is no time for it.
+
+        Raises what went wrong so far.
+        """
+        lags_from, told = time.monotonic() + self._persistence.lag_seconds, False
+        while not self._idle(min(_LOOK_SECONDS, self._persistence.lag_seconds)):
+            if given_up():
+                return False
+            if not told and time.monotonic() >= lags_from:
+                self._warned(_LAGS.format(self._under_way))
+                told = True
         self.check()
+        return True
 
     def finish(self, seconds: float | None) -> None:
         """Wait until nothing is under way, `seconds` at most; also raises where the last one was missed."""
         if not self._idle(seconds):
-            message = f"the checkpoint at step {self._under_way} was not uploaded within {seconds:.0f} seconds"
+            message = f"there was no more time to upload the checkpoint at step {self._under_way}"
             raise StorageUnavailable(message, hint="the store is slow, or the checkpoint large")
         self.check()
         if self._missed:

@@ -18,8 +18,7 @@ def foresight_lines(job: FineTuneJob, report: DataReport | None) -> list[str]:
         ("model", " ".join(filter(None, [spec.model.uri, spec.model.revision]))),
         *([("data", _data(report))] if report else []),
         ("training", _training(spec, resolved, report)),
-        ("values", _values(resolved)),
-        ("best", _best(spec, report)),
+        *([] if spec.method.merge else [("values", _values(resolved)), ("best", _best(spec, report))]),
         *(("gate", f"{gate.metric} {limit_in_words(gate)}") for gate in spec.evaluation.gates),
         ("output", f"{spec.output.uri.rstrip('/')}/{job.metadata.name}/{job.metadata.uid or '<uid>'}/"),
     ]
@@ -68,6 +67,8 @@ def _data(report: DataReport) -> str:
 
 
 def _training(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
+    if spec.method.merge is not None:
+        return f"none: {len(spec.method.merge.sources)} results are merged by {spec.method.merge.combination}"
     if report is None:
         limit = f"{spec.training.max_steps} steps" if spec.training.max_steps else f"{resolved.epochs:g} epochs"
         return f"{limit} at most"

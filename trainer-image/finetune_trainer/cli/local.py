@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from finetune_api.job import FineTuneJob, Spec
+from finetune_api.addresses import addresses
+from finetune_api.job import FineTuneJob
 from finetune_api.output import Compute, RunPolicy
 
 
@@ -17,7 +18,7 @@ def local_notes(job: FineTuneJob) -> list[str]:
     ]
     if settings:
         notes.append(f"Only a cluster looks at {_listed(settings)}; this run uses the machine it is on.")
-    secrets = list(_secrets(job.spec))
+    secrets = [f"{it.block.removeprefix('spec.')}.secretRef" for it in addresses(job.spec) if it.secret_ref is not None]
     if secrets:
         notes.append(f"Only a cluster looks at {_listed(secrets)}; credentials are taken from the environment here.")
     return notes
@@ -27,17 +28,6 @@ def _changed(block: str, given: Compute | RunPolicy, default: Compute | RunPolic
     for attribute, field in type(given).model_fields.items():
         if getattr(given, attribute) != getattr(default, attribute):
             yield f"{block}.{field.alias}"
-
-
-def _secrets(spec: Spec) -> Iterator[str]:
-    if spec.model.secret_ref is not None:
-        yield "model.secretRef"
-    for place in ("train", "validation", "test"):
-        for index, source in enumerate(getattr(spec.data, place)):
-            if source.secret_ref is not None:
-                yield f"data.{place}[{index}].secretRef"
-    if spec.output.secret_ref is not None:
-        yield "output.secretRef"
 
 
 def _listed(names: list[str]) -> str:

@@ -20,7 +20,7 @@ from finetune_trainer.pod.request import CheckpointRequest
 from finetune_trainer.pod.server import Page, serving
 from finetune_trainer.pod.surroundings import below, site_of, use_hub_settings, use_work_folder
 from finetune_trainer.run_result import RunResult
-from finetune_trainer.signals import ignore_stop_signals, stop_signals
+from finetune_trainer.signals import ignore_stop_signals, stop_signals, stop_within
 from finetune_trainer.storage import Site, ignored_keys, redacted
 from finetune_trainer.unexpected import as_failure
 
@@ -38,6 +38,8 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
     try:
         with stop_signals():
             order = read_order(file)
+            if order.grace_seconds is not None:
+                stop_within(order.grace_seconds)
             result, board = _carry_out(order, root, port)
             message, failure, code = ending_of(result, board.live), result.failure, result.exit_code
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last line of defence: told as a failure

@@ -91,14 +91,16 @@ class TerminalObserver:
             self._upload = safe.upload
             self._print(checkpoint_line(safe.upload), "dim")
 
-    def trained(self, progress: Progress, _tally: Tally) -> None:
+    def trained(self, progress: Progress, tally: Tally) -> None:
         """Move the training bar."""
         if self._bars is None:
             self._bars = self._new_bars(transient=True)
             self._bars.start()
             self._training = self._bars.add_task("  training", total=progress.total_steps, note="")
         if self._training is not None:
-            note = f"loss {progress.loss:.3f}  {progress.samples_per_second:.0f} rows/s"
+            reward = tally.figures.get("meanReward")
+            said = f"loss {progress.loss:.3f}" if reward is None else f"reward {reward:.3f}"
+            note = f"{said}  {progress.samples_per_second:.0f} rows/s"
             self._bars.update(self._training, completed=progress.step, note=note)
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
@@ -115,6 +117,8 @@ class TerminalObserver:
         if report.evaluation.metrics:
             self._console.print(result_table(report))
         self._console.print(Text(outcome_line(report), style=_STYLE[report.outcome]))
+        if report.evaluation.remark:
+            self._print(report.evaluation.remark)
         if report.verdict is not None and report.failure is None:
             self._print(f"{report.verdict.fit}: {report.verdict.reason}", "dim")
         if report.failure is None:
@@ -154,7 +158,8 @@ def result_table(report: Report) -> Table:
     """Baseline against tuned, and the gates."""
     table = Table(title=f"{report.job}: {report.evaluated_on} rows", title_justify="left", title_style="bold")
     table.add_column("metric")
-    for column in ("baseline", "tuned", "gate"):
+    few_shot = report.evaluation.few_shot
+    for column in ("baseline", *(["examples"] if few_shot else []), "tuned", "gate"):
         table.add_column(column, justify="right")
     problem_type = report.data.problem_type if report.data else ""
     rows = headline_rows(report.evaluation, problem_type)
@@ -165,9 +170,9 @@ def result_table(report: Report) -> Table:
         if g.metric not in shown and g.value is not None
     ]
     for name, before, after in rows:
-        table.add_row(
-            name, number(before) if before is not None else "-", Text(number(after), style="bold"), _gates(report, name)
-        )
+        untouched = [before, few_shot.get(name)] if few_shot else [before]
+        cells = [number(value) if value is not None else "-" for value in untouched]
+        table.add_row(name, *cells, Text(number(after), style="bold"), _gates(report, name))
     return table
 
 

@@ -50,6 +50,10 @@ def _check_data(loaded: LoadedJob) -> "DataReport":
             sys.stderr.write(f"{text}\n")
 
     spec, site = loaded.job.spec, Site(loaded.base)
+    if spec.method.merge is not None:
+        from finetune_trainer.tasks.merged import as_its_sources, sources_of
+
+        spec = as_its_sources(spec, sources_of(spec, site, weights=False))
     report = prepare_job(spec, site, tell).report
     check_agreement(spec, report)
     check_rows(spec, report.columns, site)
@@ -66,7 +70,7 @@ def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
         "plan": None,
         "warnings": [*local_notes(loaded.job), *(report.warnings if report else [])],
     }
-    if report is not None:
+    if report is not None and "train" in report.splits:
         from finetune_trainer.plan import plan_steps
 
         steps = plan_steps(spec, resolve(spec), report.splits["train"].rows)

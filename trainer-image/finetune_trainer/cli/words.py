@@ -12,7 +12,19 @@ HEADLINE = {
     "SingleLabel": ("accuracy", "f1Macro", "evalLoss", "calibrationError"),
     "MultiLabel": ("f1Micro", "f1Macro", "accuracy", "evalLoss"),
     "Regression": ("rootMeanSquaredError", "meanAbsoluteError", "r2", "spearman"),
-    "": ("evalLoss", "perplexity", "f1", "precision", "recall", "exactMatch", "rougeL", "tokenAccuracy", "bitsPerByte"),
+    "": (
+        "meanReward",
+        "kl",
+        "evalLoss",
+        "perplexity",
+        "f1",
+        "precision",
+        "recall",
+        "exactMatch",
+        "rougeL",
+        "tokenAccuracy",
+        "bitsPerByte",
+    ),
 }
 """The few metrics that a terminal shows; the report has all."""
 
@@ -51,6 +63,11 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
     share = 100 * parameters.trainable / max(1, parameters.total)
     threads = f"{hardware.get('threads')} thread{'' if hardware.get('threads') == '1' else 's'}"
     device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {threads}"
+    if not resolved.epochs:
+        return [
+            f"model: {parameters.total:,} parameters, none trained",
+            f"inputs: up to {resolved.max_length} tokens; {device}, {hardware.get('precision')}",
+        ]
     values = (
         f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
         f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens"
@@ -139,8 +156,12 @@ def summary_lines(report: Report, uri: str) -> list[str]:
     problem_type = report.data.problem_type if report.data else ""
     for name, before, after in headline_rows(report.evaluation, problem_type):
         baseline = f"{number(before)} -> " if before is not None else ""
-        lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}")
+        shown = report.evaluation.few_shot.get(name)
+        examples = f" (untouched with examples: {number(shown)})" if shown is not None else ""
+        lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}{examples}")
     lines += [f"  {gate_line(gate)}" for gate in report.evaluation.gates]
+    if report.evaluation.remark:
+        lines.append(f"  {report.evaluation.remark}")
     if report.verdict is not None and report.failure is None:
         lines.append(f"  {report.verdict.fit}: {report.verdict.reason}")
     if report.failure is None:

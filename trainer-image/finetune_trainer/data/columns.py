@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pydantic.alias_generators import to_camel
 
 from finetune_api.failures import ColumnMissing, Problem
-from finetune_trainer.data.rows import shown
+from finetune_trainer.data.reading.rows import shown
 
 _SYNONYMS = {
     "text": (

@@ -12,8 +12,8 @@ from finetune_api.report import BadRow, DataReport, Place, SourceReport, SplitRe
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
-from finetune_trainer.data.loading import Loaded
-from finetune_trainer.data.rows import Bad, at, shown
+from finetune_trainer.data.reading.loading import Loaded
+from finetune_trainer.data.reading.rows import Bad, at, shown
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.tags import entity_counts, tag_warnings
 
@@ -47,7 +47,7 @@ class Findings:
 
 def describe(found: Findings) -> DataReport:
     """Put the findings into the report's shape. Lengths in tokens are added where the tokenizer is known."""
-    splits = {name: _split_report(rows, found.space) for name, rows in found.splits.items()}
+    splits = {name: split_report(rows, found.space) for name, rows in found.splits.items()}
     bad = found.bad
     return DataReport(
         files=list(dict.fromkeys(name for part in found.loaded for name in part.files)),
@@ -70,7 +70,8 @@ def describe(found: Findings) -> DataReport:
     )
 
 
-def _split_report(rows: Labelled, space: LabelSpace) -> SplitReport:
+def split_report(rows: Labelled, space: LabelSpace) -> SplitReport:
+    """Rows of one split, by label or as figures of the numbers to predict."""
     if space.problem_type is ProblemType.REGRESSION:
         values = np.asarray(rows.labels, dtype=np.float64)
         numbers = {name: float(getattr(values, name)()) for name in ("mean", "std", "min", "max")}

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from math import isfinite
 
+from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.records import Record
-from finetune_trainer.data.rows import Bad, Row, shown
 
 
 def rated(record: Record, row: Row, column: str) -> Record | Bad:

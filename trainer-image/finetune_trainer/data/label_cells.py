@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from finetune_api.data import Labels
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.rows import shown
+from finetune_trainer.data.reading.rows import shown
 
 Label = str | float | tuple[str, ...]
 """A class, a number, or the classes of a row in order and each once."""

@@ -15,8 +15,8 @@ from finetune_trainer.data.label_cells import Label, Passage, UnusableLabel
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.near_duplicates import SIMILAR, near_duplicate_groups, piece_hashes, similarity
 from finetune_trainer.data.prepared import Examples
+from finetune_trainer.data.reading.rows import Bad
 from finetune_trainer.data.records import Record, prefixed
-from finetune_trainer.data.rows import Bad
 from finetune_trainer.data.shapes import TargetReader
 from finetune_trainer.data.splits import draw_keys
 

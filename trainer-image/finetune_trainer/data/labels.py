@@ -21,7 +21,7 @@ from finetune_trainer.data.label_cells import (
     looks_multi_hot,
     number,
 )
-from finetune_trainer.data.rows import at, shown
+from finetune_trainer.data.reading.rows import at, shown
 
 MAX_CLASSES = 512
 _EXAMPLES = 20

@@ -20,8 +20,8 @@ from finetune_trainer.data.labelled import (
     with_labels,
 )
 from finetune_trainer.data.labels import LabelSpace, check_known
-from finetune_trainer.data.loading import Loaded, Reading, load
 from finetune_trainer.data.prepared import Prepared
+from finetune_trainer.data.reading.loading import Loaded, Reading, load
 from finetune_trainer.data.rules import check_bad_rows, check_not_empty, check_split
 from finetune_trainer.data.shapes import SHAPES, TargetReader
 from finetune_trainer.data.shares import draw_shares, mixed_sources, shares_of

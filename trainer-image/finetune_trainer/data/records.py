@@ -6,7 +6,7 @@ from finetune_api.data import Clean
 from finetune_api.report import Place
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import is_absent
-from finetune_trainer.data.rows import Bad, Row, shown
+from finetune_trainer.data.reading.rows import Bad, Row, shown
 
 Turn = tuple[str, str]
 """A turn of a chat: role and content."""

@@ -4,10 +4,10 @@ from finetune_api.data import Columns, DataSource
 from finetune_api.failures import ColumnMissing, DataEmpty, DataUnreadable, Problem
 from finetune_api.job import Spec
 from finetune_api.output import Predict
-from finetune_trainer.data.inputs import REPAIR_HINT
+from finetune_trainer.data.reading.inputs import REPAIR_HINT
+from finetune_trainer.data.reading.rows import Bad, Row, at, shown
+from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.records import cell_text
-from finetune_trainer.data.rows import Bad, Row, at, shown
-from finetune_trainer.data.sources import read_rows
 from finetune_trainer.storage import Site
 
 _FIELD = "spec.predict"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from finetune_api.failures import DataEmpty, Problem, TooManyBadRows
-from finetune_trainer.data.rows import Bad, at
+from finetune_trainer.data.reading.rows import Bad, at
 from finetune_trainer.data.splits import TRAIN, sources_path
 
 _LISTED = 20

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from finetune_api.data import Data, DataSource
 from finetune_api.report import SourceReport
 from finetune_trainer.data.labelled import Grouped
-from finetune_trainer.data.loading import Loaded
+from finetune_trainer.data.reading.loading import Loaded
 from finetune_trainer.data.splits import TRAIN, draw_rows
 
 

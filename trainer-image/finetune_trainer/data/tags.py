@@ -14,7 +14,7 @@ from finetune_api.failures import LabelsUnsuitable
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import Label, UnusableLabel, as_list, class_name, is_whole
 from finetune_trainer.data.labels import MAX_CLASSES, LabelSpace
-from finetune_trainer.data.rows import shown
+from finetune_trainer.data.reading.rows import shown
 
 OUTSIDE = "O"
 """The tag of words that belong to no entity."""

@@ -9,12 +9,12 @@ from finetune_api.drift import DRIFT_NAME, DriftReference, DriftReport
 from finetune_api.failures import DataEmpty, ModelNotFound
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.cleaning import clean_text
-from finetune_trainer.data.inputs import input_name
 from finetune_trainer.data.label_cells import UnusableLabel, is_absent
 from finetune_trainer.data.labels import LabelReader
-from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.reading.inputs import input_name
+from finetune_trainer.data.reading.rows import Bad, Row
+from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.running_text import running_text
-from finetune_trainer.data.sources import read_rows
 from finetune_trainer.drift.compare import NewRows, compare
 from finetune_trainer.drift.reference import ENOUGH
 from finetune_trainer.drift.sketch import sketch

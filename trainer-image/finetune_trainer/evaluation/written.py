@@ -34,14 +34,15 @@ def all_references(rows: Examples) -> list[list[str]]:
 
 def likeness(written: Sequence[str], references: Sequence[Sequence[str]], answer_after: str = "") -> dict[str, float]:
     """How like texts are to what was expected, by metric; with `answer_after` only what follows its last place."""
-    texts = [_answer(text, answer_after) for text in written]
-    known = [[_answer(reference, answer_after) for reference in row] for row in references]
+    texts = [answer_in(text, answer_after) for text in written]
+    known = [[answer_in(reference, answer_after) for reference in row] for row in references]
     each = {"exactMatch": exact_match, "f1": token_f1, "rouge1": rouge_1, "rougeL": rouge_l}
     means = {name: mean_of(metric, texts, known) for name, metric in each.items()}
     return means | {"chrF": chr_f(texts, known)}
 
 
-def _answer(text: str, after: str) -> str:
+def answer_in(text: str, after: str) -> str:
+    """What follows the last place of `after`, else, and where it is empty, the whole text."""
     return text.rpartition(after)[2].strip() if after else text
 
 

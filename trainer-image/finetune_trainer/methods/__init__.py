@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_api.tasks import MethodType
-from finetune_trainer.methods import bottleneck, feature_extraction, full, ia3, lora, prompts, qlora
+from finetune_trainer.methods import bottleneck, feature_extraction, full, ia3, lora, merge, prompts, qlora
 from finetune_trainer.methods.adapted import Adapted
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ METHODS: dict[MethodType, Adapt] = {
     MethodType.PROMPT_TUNING: prompts.adapt_prompt,
     MethodType.P_TUNING: prompts.adapt_p_tuning,
     MethodType.BOTTLENECK_ADAPTER: bottleneck.adapt,
+    MethodType.MERGE: merge.adapt,
 }
 """All methods; which of them a task can use says `finetune_api.tasks.BUILT`."""
 

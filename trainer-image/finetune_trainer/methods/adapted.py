@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from finetune_trainer.data.collate import RowSource, TokenRows
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.observer import Advance
 
 if TYPE_CHECKING:

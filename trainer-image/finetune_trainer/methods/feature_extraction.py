@@ -1,8 +1,9 @@
 """`FeatureExtraction`: the frozen base encodes each row once; the head is trained on what it made of them.
 
-With its dropout off, a frozen base gives the same output in every epoch. So it runs once over the data, and the
-one vector of each row that the head looks at is kept. The head is the model's own, fed by a body that hands out
-these vectors; afterwards the real body returns, and the whole is an ordinary model of its class.
+With its dropout off, a frozen base gives the same output in every epoch. So it runs once over the data, and what
+the head looks at is kept: one vector of each row, or where words are tagged, one of each word. The head is the
+model's own, fed by a body that hands out these vectors; afterwards the real body returns, and the whole is an
+ordinary model of its class.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,12 +22,13 @@ from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME
 from finetune_api.method import FeatureExtraction, Pooling
 from finetune_trainer.cache import keep
-from finetune_trainer.data.batches import cut_by_tokens
-from finetune_trainer.data.collate import FeatureRows, TokenRows
-from finetune_trainer.data.course import Rows
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.batches import cut_by_tokens
+from finetune_trainer.data.tokenising.collate import FeatureRows, TokenRows, WordFeatureRows
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.methods.adapted import Adapted, count_parameters
-from finetune_trainer.methods.head_only import HeadOnly, find_position
+from finetune_trainer.methods.head_only import HeadOnly, check_each_alone, find_position, labelled_tokens
+from finetune_trainer.models.anatomy import tags_words
+from finetune_trainer.models.hidden_layer import give_hidden_layer
 from finetune_trainer.models.mean_pooling import add_mean_pooling, can_pool_mean, declares_first_token
 from finetune_trainer.observer import Advance
 
@@ -35,18 +38,21 @@ if TYPE_CHECKING:
     from finetune_api.method import Method
     from finetune_trainer.models.files import ModelFiles
 
-_LAYOUT = "features/v1"
+_LAYOUT = "features/v2"
 _TOKENS_A_PASS = 8_192  # no backward pass follows, so more fits than in training
+_MOST_BYTES = 8 << 30
 
 
 def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", cache: Path) -> Adapted:
     """Freeze the base and give the loop the head alone.
 
     Raises `ModelUnsuitable` for `pooling: Mean` on a model that can't have it, or for a head that looks at more
-    than one position.
+    than one position at once.
     """
     settings = method.feature_extraction or FeatureExtraction()
-    pooling = _pool(model, files, settings.pooling)
+    pooling = Pooling.HEAD if tags_words(model) else _pool(model, files, settings.pooling)
+    if settings.head_hidden_size:
+        give_hidden_layer(model, settings.head_hidden_size, settings.dropout)
     model.requires_grad_(requires_grad=False)
     total = count_parameters(model)
     head = HeadOnly(model)
@@ -61,41 +67,53 @@ class _Encoder:
     def __init__(self, head: HeadOnly, key: str, cache: Path) -> None:
         self._head, self._cache = head, cache
         self._device, self._pad_id = head.model.device, head.model.config.pad_token_id
-        self._look = find_position(head)
+        self._of_words = tags_words(head.model)
+        self._look = labelled_tokens if self._of_words else find_position(head)
+        if self._of_words:
+            check_each_alone(head)
         self._key = f"{key} {self._look.__name__}"
 
-    def __call__(self, tokens: Tokens, advance: Advance) -> FeatureRows:
-        """Encode all rows, or find them in the cache."""
+    def __call__(self, tokens: Tokens, advance: Advance) -> FeatureRows | WordFeatureRows:
+        """Encode all rows, or find them in the cache. Raises `ModelUnsuitable` where they are too many."""
+        counts = tokens.counted if self._of_words else np.ones(len(tokens), np.int64)
         file = self._cache / f"{self._digest(tokens)}.safetensors"
         features = _read(file)
-        if features is not None:
+        if features is None:
+            features = self._encode(TokenRows(tokens, self._pad_id), counts, advance)
+            keep(file, partial(save_file, {"features": features}))
+        else:
             advance(len(tokens))
-            return FeatureRows(features)
-        features = self._encode(TokenRows(tokens, self._pad_id), advance)
-        keep(file, partial(save_file, {"features": features}))
-        return FeatureRows(features)
+        return WordFeatureRows(features, counts, tokens) if self._of_words else FeatureRows(features)
 
     def _digest(self, tokens: Tokens) -> str:
         digest = hashlib.sha256(self._key.encode())
-        for part in (tokens.ids, tokens.offsets, tokens.types):
+        places = None if tokens.labels is None else tokens.labels != NOT_COUNTED
+        for part in (tokens.ids, tokens.offsets, tokens.types, places):
             digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()
 
     @torch.no_grad()
-    def _encode(self, rows: TokenRows, advance: Advance) -> Tensor:
-        body = self._head.body.eval()
-        parts, order = list[Tensor](), list[Rows]()
-        for part in cut_by_tokens(np.arange(len(rows.lengths)), rows.lengths, _TOKENS_A_PASS):
+    def _encode(self, rows: TokenRows, counts: NDArray[np.int64], advance: Advance) -> Tensor:
+        body, width = self._head.body.eval(), self._head.model.config.get_text_config().hidden_size
+        _check_size(int(counts.sum()) * width * 4, counts)
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        features = torch.empty(int(starts[-1]), width)
+        for part in cut_by_tokens(np.arange(len(counts)), rows.lengths, _TOKENS_A_PASS):
             batch = {name: tensor.to(self._device) for name, tensor in rows.collate(part).items()}
-            at = self._look(batch["input_ids"], self._pad_id)
-            hidden = body(**batch).last_hidden_state
-            parts.append(hidden[torch.arange(len(part), device=at.device), at].float().cpu())
-            order.append(part)
+            wanted = self._look(batch, self._pad_id)
+            batch.pop("labels", None)
+            places = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in part])
+            features[torch.from_numpy(places)] = body(**batch).last_hidden_state[wanted].float().cpu()
             advance(len(part))
-        encoded = torch.cat(parts)
-        features = torch.empty_like(encoded)
-        features[torch.from_numpy(np.concatenate(order))] = encoded
         return features
+
+
+def _check_size(size: int, counts: NDArray[np.int64]) -> None:
+    """Refuse stored vectors of so many bytes that memory would run out while nothing has been said."""
+    if size > _MOST_BYTES:
+        message = f"the vectors of {counts.sum():,} words or texts take {size / 2**30:.1f} GiB of memory"
+        hint = f"use method LoRA, which stores none, or fewer rows (data.maxRows): {_MOST_BYTES >> 30} GiB is the most"
+        raise ModelUnsuitable(message, where="spec.method.type", hint=hint)
 
 
 def _read(file: Path) -> Tensor | None:

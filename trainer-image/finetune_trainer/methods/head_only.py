@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from finetune_api.failures import ModelUnsuitable
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.models.anatomy import outspoken, pooler
 
 if TYPE_CHECKING:
@@ -35,9 +36,13 @@ class HeadOnly(nn.Module):
         return self._body[0]
 
     def forward(self, features: Tensor) -> Any:
-        """Logits of stored vectors, [rows, hidden] -> output with `logits` [rows, labels]."""
-        one_token = torch.zeros((len(features), 1), dtype=torch.long, device=features.device)
-        return self.after(features[:, None, :], one_token, torch.ones_like(one_token))
+        """Logits of stored vectors, [rows, hidden] -> output with `logits` [rows, labels]; so too of words.
+
+        Of words the vectors are [rows, words, hidden] and the logits [rows, words, labels].
+        """
+        hidden = features if features.ndim > 2 else features[:, None, :]
+        tokens = torch.zeros(hidden.shape[:2], dtype=torch.long, device=features.device)
+        return self.after(hidden, tokens, torch.ones_like(tokens))
 
     def after(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Any:
         """What the head makes of a body's output, `hidden` [rows, length, hidden]; `ids` and `mask` [rows, length]."""
@@ -69,18 +74,51 @@ class _StandIn(nn.Module):
         return BaseModelOutputWithPooling(last_hidden_state=self.hidden, pooler_output=self.pooler(self.hidden))
 
 
-def _first(ids: Tensor, _pad_id: int) -> Tensor:
-    return torch.zeros(len(ids), dtype=torch.long, device=ids.device)
+def _first(batch: dict[str, Tensor], _pad_id: int) -> Tensor:
+    return _only(torch.zeros_like(batch["input_ids"][:, 0]), batch["input_ids"])
 
 
-def _last(ids: Tensor, pad_id: int) -> Tensor:
+def _last(batch: dict[str, Tensor], pad_id: int) -> Tensor:
     # As the heads of decoders do it: the last id that is not padding's, whatever the mask says.
-    return torch.where(ids != pad_id, torch.arange(ids.shape[1], device=ids.device), 0).amax(dim=1)
+    ids = batch["input_ids"]
+    return _only(torch.where(ids != pad_id, torch.arange(ids.shape[1], device=ids.device), 0).amax(dim=1), ids)
+
+
+def _only(positions: Tensor, ids: Tensor) -> Tensor:
+    return torch.arange(ids.shape[1], device=ids.device) == positions[:, None]
+
+
+def labelled_tokens(batch: dict[str, Tensor], _pad_id: int) -> Tensor:
+    """Which tokens of a collated batch have a label, [rows, length]: the first ones of words."""
+    return batch["labels"] != NOT_COUNTED
 
 
 @torch.no_grad()
-def find_position(head: HeadOnly) -> Callable[[Tensor, int], Tensor]:
-    """Find by trying which one position the head looks at; returns what finds it in ids, [rows, length] -> [rows].
+def check_each_alone(head: HeadOnly) -> None:
+    """Raise `ModelUnsuitable` for a head that tags a token by more than its own vector."""
+    device, width = head.model.device, head.model.config.get_text_config().hidden_size
+    hidden = torch.randn(_PROBE_ROWS, _PROBE_ROWS, width, generator=torch.Generator().manual_seed(0)).to(device)
+    with _probing(head):
+        together, alone = head(features=hidden).logits, head(features=hidden.flatten(0, 1)).logits
+        if torch.allclose(together.flatten(0, 1), alone.flatten(0, 1), atol=1e-4, rtol=1e-3):
+            return
+    raise _unsuitable(head, "looks at more than one position")
+
+
+@contextmanager
+def _probing(head: HeadOnly) -> Iterator[None]:
+    """Inside the block the head answers without dropout; what it can't answer is `ModelUnsuitable`."""
+    head.eval()
+    try:
+        with outspoken(head):
+            yield
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise _unsuitable(head, f"can't be fed by stored vectors ({type(error).__name__}: {error})") from error
+
+
+@torch.no_grad()
+def find_position(head: HeadOnly) -> Callable[[dict[str, Tensor], int], Tensor]:
+    """Find by trying which one position the head looks at; returns what marks it in a batch, [rows, length].
 
     Random vectors stand for the body's output, so the body does not run. Raises `ModelUnsuitable` for a head that
     looks at more than one position, or at more than the body's output.
@@ -90,16 +128,12 @@ def find_position(head: HeadOnly) -> Callable[[Tensor, int], Tensor]:
     mask = torch.arange(_PROBE_ROWS, device=device) <= torch.arange(_PROBE_ROWS, device=device)[:, None]
     ids = torch.where(mask, 0 if pad_id else 1, pad_id)
     hidden = torch.randn(*mask.shape, width, generator=torch.Generator().manual_seed(0)).to(device)
-    head.eval()
-    try:
-        with outspoken(head):
-            expected = head.after(hidden, ids, mask.long()).logits
-            for look in (_first, _last):
-                features = hidden[torch.arange(len(ids), device=device), look(ids, pad_id)]
-                if torch.allclose(head(features=features).logits, expected, atol=1e-4, rtol=1e-3):
-                    return look
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise _unsuitable(head, f"can't be fed by stored vectors ({type(error).__name__}: {error})") from error
+    with _probing(head):
+        expected = head.after(hidden, ids, mask.long()).logits
+        for look in (_first, _last):
+            features = hidden[look({"input_ids": ids}, pad_id)]
+            if torch.allclose(head(features=features).logits, expected, atol=1e-4, rtol=1e-3):
+                return look
     raise _unsuitable(head, "looks at more than one position")
 
 

@@ -49,7 +49,7 @@ def adapted_by(
         rows=token_rows(model.config),
         total_parameters=count_parameters(adapted),
         save=partial(save_adapter, adapted),
-        merge=partial(_merge, adapted) if merges else None,
+        merge=partial(merge_and_save, adapted) if merges else None,
         untouched=partial(_untouched, adapted),
         rate_factor=partial(_rate_factor, head_rate),
     )
@@ -66,7 +66,8 @@ def save_adapter(model: "PeftModel", folder: Path) -> None:
     model.get_base_model().config.save_pretrained(folder)  # the label names, which an adapter alone lacks
 
 
-def _merge(model: "PeftModel", folder: Path) -> None:
+def merge_and_save(model: "PeftModel", folder: Path) -> None:
+    """Write base and adapter as one model. Takes `model` apart."""
     merge_adapter(model).save_pretrained(folder)
 
 

@@ -47,7 +47,7 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cach
         rows=adapted.rows,
         total_parameters=total,
         save=adapted.save,
-        merge=partial(_merge, adapted.model, files),
+        merge=partial(merge_into_fresh_base, adapted.model, files),
     )
 
 
@@ -78,7 +78,7 @@ def _quantise(model: "PreTrainedModel", name: str, settings: QLoRA) -> None:
     setattr(model.get_submodule(parent), last, new.to(old.weight.device))  # moving it there quantises
 
 
-def _merge(model: Any, files: "ModelFiles", folder: Path) -> None:
+def merge_into_fresh_base(model: Any, files: "ModelFiles", folder: Path) -> None:
     """Merge the adapter into a fresh base in FP32: merging into 4 bits would round it away."""
     from finetune_trainer.models.assembly import merged_with
     from finetune_trainer.models.auto_classes import task_of

@@ -55,6 +55,11 @@ def head_modules(model: "PreTrainedModel") -> list[str]:
     return [*([_POOLER] if pooler(model) is not None else []), *outside]
 
 
+def tags_words(model: "PreTrainedModel") -> bool:
+    """Whether the model's class gives logits for each token, not for the whole text."""
+    return type(model).__name__.endswith("ForTokenClassification")
+
+
 def pooler(model: "PreTrainedModel") -> nn.Module | None:
     """The pooler that some bodies (BERT's) have, as part of the head: it is rarely pretrained to any use."""
     found = getattr(getattr(model, model.base_model_prefix), _POOLER, None)
@@ -63,12 +68,12 @@ def pooler(model: "PreTrainedModel") -> nn.Module | None:
 
 def output_size(model: "PreTrainedModel") -> int:
     """Number of logits."""
-    return _output_layer(model)[2].out_features
+    return output_layer(model)[2].out_features
 
 
 def renew_output_layer(model: "PreTrainedModel", outputs: int) -> None:
     """Put a new linear module for `outputs` logits in place of the model's, as the model itself would make it."""
-    parent, name, old = _output_layer(model)
+    parent, name, old = output_layer(model)
     new = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
     model._init_weights(new)  # noqa: SLF001 -- the architecture's own rule, which has no public name
     setattr(parent, name, new.to(old.weight))
@@ -77,7 +82,7 @@ def renew_output_layer(model: "PreTrainedModel", outputs: int) -> None:
 
 def silence_output_layer(model: "PreTrainedModel") -> None:
     """Have the model give 0 for every text, until it learns."""
-    layer = _output_layer(model)[2]
+    layer = output_layer(model)[2]
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -98,8 +103,11 @@ def outspoken(model: nn.Module) -> Iterator[None]:
                 weight.zero_()
 
 
-def _output_layer(model: "PreTrainedModel") -> tuple[nn.Module, str, nn.Linear]:
-    """The linear module that gives the logits: the module that it is in, its name there, itself."""
+def output_layer(model: "PreTrainedModel") -> tuple[nn.Module, str, nn.Linear]:
+    """The linear module that gives the logits: the module that it is in, its name there, itself.
+
+    Raises `ModelUnsuitable` where there is none.
+    """
     prefix = f"{model.base_model_prefix}."
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     outside = [name for name in linears if not name.startswith(prefix)]

@@ -12,6 +12,7 @@ from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_
 from finetune_trainer.models.anatomy import is_in_body, output_size, renew_output_layer
 from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.hidden_layer import forget_hidden_layer, from_pretrained
 from finetune_trainer.models.last_token import show_last_token
 from finetune_trainer.models.loading import BROKEN_HINT
 from finetune_trainer.models.merging import merge_adapter
@@ -78,7 +79,8 @@ def load_whole(files: ModelFiles, task: Task, **settings: Any) -> "PreTrainedMod
 
 def load_with_gaps(files: ModelFiles, task: Task, **settings: Any) -> tuple["PreTrainedModel", list[str]]:
     """As `load_whole`, with the names of the weights that were not there and are new."""
-    model, loaded = auto_class(task).from_pretrained(
+    model, loaded = from_pretrained(
+        auto_class(task),
         files.folder,
         dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
         use_safetensors=True,
@@ -111,6 +113,7 @@ def _tuned_for(files: ModelFiles) -> Task | None:
 def _with_new_head(task: Task, tuned: "PreTrainedModel", uri: str) -> "PreTrainedModel":
     """A model for another task with the body of a tuned one."""
     model: PreTrainedModel = auto_class(task).from_config(tuned.config)
+    forget_hidden_layer(model.config)
     body, trained = (getattr(whole, whole.base_model_prefix, None) for whole in (model, tuned))
     if body is None or trained is None:
         message = f"{uri}: the body of {type(tuned).__name__} can't be taken over into {type(model).__name__}"

@@ -12,6 +12,7 @@ _CLASSES = {
     Task.CAUSAL_LM: ("AutoModelForCausalLM", "causal language modelling"),
     Task.MASKED_LM: ("AutoModelForMaskedLM", "masked language modelling"),
     Task.PREFERENCE: ("AutoModelForCausalLM", "causal language modelling"),
+    Task.POLICY_OPTIMIZATION: ("AutoModelForCausalLM", "causal language modelling"),
     Task.REWARD_MODEL: ("AutoModelForSequenceClassification", "sequence classification"),
     Task.POLICY_OPTIMIZATION: ("AutoModelForCausalLM", "causal language modelling"),
 }

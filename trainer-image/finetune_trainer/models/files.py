@@ -40,6 +40,8 @@ class ModelFiles:
     """What it is an adapter over; None for a whole model."""
     parent_uid: str = field(default="", kw_only=True)
     """UID of the job whose result it is; empty for other models."""
+    result: Result | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """The result that it is; None for other models."""
 
     def digest(self) -> str:
         """SHA-256 over the weight files, those of its base included, in hexadecimal. Reads them all, once."""
@@ -143,7 +145,7 @@ def _from_result(uri: str, result: Result, patterns: tuple[str, ...]) -> ModelFi
         forget_copies(folder, wrong)
     if wrong:
         raise result.changed(f"model/{wrong[0]} is missing, cut or changed")
-    return ModelFiles(uri, folder, "", _plain(result.model.uri()), parent_uid=result.manifest.uid)
+    return ModelFiles(uri, folder, "", _plain(result.model.uri()), parent_uid=result.manifest.uid, result=result)
 
 
 def _plain(uri: str) -> str:

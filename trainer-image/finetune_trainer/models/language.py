@@ -48,7 +48,7 @@ def load_masked(
     with loading(files.uri, "model"):
         merged = files.base is not None
         model, new = (assemble_merged(files, Task.MASKED_LM), []) if merged else load_with_gaps(files, Task.MASKED_LM)
-    if new and method is not MethodType.FULL:
+    if new and method not in (MethodType.FULL, MethodType.MERGE):
         hint = "use method Full, or a model that has this head"
         raise ModelUnsuitable(f"{files.uri} {_NO_HEAD}", where="spec.method.type", hint=hint)
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -19,7 +19,7 @@ _ATTENTION_OUTPUTS = re.compile(
 _FEED_FORWARD_OUTPUTS = re.compile(
     r"((?<!attention)\.output\.dense|\.ffn\.lin2|\.mlp\.(Wo|c_proj|down_proj)|\.fc2|\.DenseReluDense\.wo)$"
 )
-_EMBEDDINGS = re.compile(r"embed|\.wte\.|\.wpe\.|\.shared\.")
+_EMBEDDINGS = re.compile(r"embed|(^|\.)(wte|wpe|shared)\.")
 
 
 def keys_and_values(model: "PreTrainedModel", field: str) -> list[str]:

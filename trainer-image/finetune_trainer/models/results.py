@@ -30,6 +30,8 @@ class Result:
     """`model/` in it."""
     here: OnDisk | None
     """Where `model/` is on this machine; None in object stores."""
+    digest: str
+    """SHA-256 of the manifest, as `sha256:` and hexadecimal digits."""
 
     def model_files(self) -> dict[str, FileEntry]:
         """The entries of the manifest below `model/`, by their path in there."""
@@ -79,7 +81,8 @@ def find_result(
         what = "can't be read" if manifest is None else f"has the digest {found}, not {digest or 'one that is known'}"
         raise ModelChanged(f"{folder.uri()}: its {MANIFEST_NAME} {what}", where=_WHERE, hint=_HINT)
     place = Address(output.scheme, output.bucket, f"{output.path}/{_MODEL}".lstrip("/" if output.bucket else ""))
-    return Result(manifest, folder, open_address(place, site, secret, missing=ModelNotFound), on_disk(place, site))
+    model = open_address(place, site, secret, missing=ModelNotFound)
+    return Result(manifest, folder, model, on_disk(place, site), found)
 
 
 def _parsed(content: bytes) -> Manifest | None:

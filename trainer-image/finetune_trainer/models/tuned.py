@@ -36,7 +36,7 @@ def load_tuned(files: ModelFiles) -> TunedModel:
     """
     from transformers import AutoTokenizer
 
-    settings = _settings(files.folder, files.uri)
+    settings = read_settings(files.folder, files.uri)
     with loading(files.uri, "model"):
         model = assemble(files, settings.task)
     with loading(files.uri, "tokenizer"):
@@ -47,7 +47,8 @@ def load_tuned(files: ModelFiles) -> TunedModel:
     return TunedModel(model.to(device).eval(), tokenizer, settings)
 
 
-def _settings(folder: Path, uri: str) -> InferenceSettings:
+def read_settings(folder: Path, uri: str) -> InferenceSettings:
+    """What prediction needs beside the weights. Raises as `load_tuned` does, where the file is missing or broken."""
     file = folder / INFERENCE_NAME
     if not file.is_file():
         hint = "give the output folder of a run (the one with MANIFEST.json), or its model folder"

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from finetune_api.job import Spec
-from finetune_api.manifest import Lineage
+from finetune_api.manifest import Lineage, MergedResult
 from finetune_trainer.models.files import ModelFiles
 
 _LIBRARIES = (
@@ -33,7 +34,7 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
-def build_lineage(spec: Spec, files: ModelFiles, data_digest: str) -> Lineage:
+def build_lineage(spec: Spec, files: ModelFiles, data_digest: str, merged: Sequence[MergedResult] = ()) -> Lineage:
     """Everything that a result can be traced back to."""
     return Lineage(
         spec_digest=spec_digest(spec),
@@ -42,6 +43,7 @@ def build_lineage(spec: Spec, files: ModelFiles, data_digest: str) -> Lineage:
         model_revision=files.revision,
         model_digest=files.digest(),
         parent_uid=files.parent_uid,
+        merged=list(merged),
         versions=library_versions(),
     )
 

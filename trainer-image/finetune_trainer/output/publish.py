@@ -39,8 +39,8 @@ class OutputFolder:
         self.held: Claim = NOBODY
         """This run's claim."""
         self._may_be_written = False
-        self.committed = False
-        """Whether the manifest is written, and what it lists was found in the store."""
+        self.published: Artifacts | None = None
+        """What this run has published: the manifest is written, and what it lists was found in the store."""
 
     @property
     def attempt(self) -> int:
@@ -105,8 +105,8 @@ class OutputFolder:
             raise
         self._may_be_written = True
         self._check_manifest(content)
-        self.committed = True
-        return artifacts_of(self.folder, manifest, hashlib.sha256(content).hexdigest())
+        self.published = artifacts_of(self.folder, manifest, hashlib.sha256(content).hexdigest())
+        return self.published
 
     def withdraw(self) -> None:
         """Take back a manifest that this run wrote: an output that turned out wrong must not look finished.

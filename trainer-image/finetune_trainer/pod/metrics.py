@@ -39,6 +39,7 @@ class Exposition(Collector):
         yield self._info()
         yield self._phase()
         yield from self._training()
+        yield self._figures()
         yield from self._counters()
         yield self._evaluation()
         yield from self._checkpoints()
@@ -77,6 +78,13 @@ class Exposition(Collector):
         for name, (text, value) in figures.items():
             if value is not None:
                 yield self._gauge(name, text, value)
+
+    def _figures(self) -> Metric:
+        job, text = self.order.job, "Further figures of the last step, by name (PolicyOptimization: meanReward ...)."
+        family = GaugeMetricFamily("finetune_train_figure", text, labels=(*_JOB, "figure"))
+        for name, value in self.board.tally.figures.items():
+            family.add_metric((job.namespace, job.name, name), value)
+        return family
 
     def _counters(self) -> Iterator[Metric]:
         job, tally = self.order.job, self.board.tally

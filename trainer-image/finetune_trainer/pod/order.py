@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from finetune_api.addresses import addresses
 from finetune_api.base import SecretReference
 from finetune_api.checks import semantic_problems
 from finetune_api.failures import ManifestUnreadable, NotBuiltYet, Problem, SpecInvalid
@@ -46,8 +47,7 @@ def job_of(order: RunFile) -> FineTuneJob:
 
 def named_secrets(spec: Spec) -> list[SecretReference]:
     """The Secrets that a spec names, each once."""
-    data = [*spec.data.train, *spec.data.validation, *spec.data.test]
-    named = [spec.model.secret_ref, *(source.secret_ref for source in data), spec.output.secret_ref]
+    named = (address.secret_ref for address in addresses(spec))
     return list({secret.name: secret for secret in named if secret is not None}.values())
 
 

@@ -20,6 +20,7 @@ PREDICTORS: dict[Task, Callable[[TunedModel], Predictor[Any]]] = {
     Task.CAUSAL_LM: TextContinuer,
     Task.MASKED_LM: TextFiller,
     Task.PREFERENCE: TextContinuer,
+    Task.POLICY_OPTIMIZATION: TextContinuer,
     Task.REWARD_MODEL: AnswerScorer,
 }
 """The predictor of each task; the keys agree with `finetune_trainer.tasks.TASKS`."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.frames import encode, frame_of
-from finetune_trainer.data.prompt_formats import PromptFormat, prompt_format
-from finetune_trainer.data.prompt_tokens import encode_openings
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Turn, cell_text, prefixed
-from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.shapes.chats import as_text, read_turns
 from finetune_trainer.data.shapes.prompts import read_prompt
+from finetune_trainer.data.tokenising.frames import encode, frame_of
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
 from finetune_trainer.training.continuing import Manner, continue_prompts, stop_ids
 
 if TYPE_CHECKING:

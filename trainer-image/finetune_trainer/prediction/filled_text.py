@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finetune_trainer.data.collate import TokenRows
-from finetune_trainer.data.frames import encode, frame_of
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
-from finetune_trainer.data.rows import Bad, Row
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.collate import TokenRows
+from finetune_trainer.data.tokenising.frames import encode, frame_of
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.training.inference import Outputs, run_rows
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from finetune_trainer.data.rows import Bad, Row
+from finetune_trainer.data.reading.rows import Bad, Row
 
 InputRow = TypeVar("InputRow")
 

@@ -10,7 +10,7 @@ from finetune_api.failures import DataEmpty, ModelNotFound, NotBuiltYet
 from finetune_api.inference import INFERENCE_NAME
 from finetune_api.manifest import MANIFEST_NAME
 from finetune_api.model import ModelSource
-from finetune_trainer.data.inputs import input_name, read_inputs
+from finetune_trainer.data.reading.inputs import input_name, read_inputs
 from finetune_trainer.models.files import ModelFiles, fetch_model
 from finetune_trainer.models.tuned import TunedModel, load_tuned
 from finetune_trainer.prediction import PREDICTORS

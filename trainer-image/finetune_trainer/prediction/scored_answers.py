@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Turn, cell_text
-from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.shapes.chats import as_text, read_turns
 from finetune_trainer.training.rewarding import score_chats
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finetune_trainer.data.collate import TokenRows
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
-from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.running_text import running_text, text_words, word_places
 from finetune_trainer.data.shapes.tagged_words import cell_words
 from finetune_trainer.data.tags import OUTSIDE, split_tag
-from finetune_trainer.data.word_tokens import WordTokenizer, seen_words, tokenise_words, word_tokenizer
+from finetune_trainer.data.tokenising.collate import TokenRows
+from finetune_trainer.data.tokenising.word_tokens import WordTokenizer, seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.spans import spans
 from finetune_trainer.training.tagging import SCORES, TAGS, predict_tags
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.collate import TokenRows
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
-from finetune_trainer.data.rows import Bad, Row
-from finetune_trainer.data.tokens import tokenise
+from finetune_trainer.data.tokenising.collate import TokenRows
+from finetune_trainer.data.tokenising.tokens import tokenise
 from finetune_trainer.evaluation.scores import probabilities
 from finetune_trainer.training.inference import predict_logits
 

@@ -15,7 +15,14 @@ from finetune_api.report import Report
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_trainer.reporting import numbers
 from finetune_trainer.reporting.distribution import split_names
-from finetune_trainer.reporting.headline import WITH_NEW_HEAD, compare_metrics, problem_of, summarise, task_of
+from finetune_trainer.reporting.headline import (
+    WITH_NEW_HEAD,
+    compare_metrics,
+    leading_metrics,
+    problem_of,
+    summarise,
+    task_of,
+)
 from finetune_trainer.reporting.limitations import find_limitations
 
 HUB_METRICS = {
@@ -56,6 +63,7 @@ _KINDS = {
     Task.CAUSAL_LM: _Kind("text-generation", "writing on", "use_causal.md.j2"),
     Task.MASKED_LM: _Kind("fill-mask", "filling in words", "use_masked.md.j2"),
     Task.PREFERENCE: _Kind("text-generation", "preferred answers", "use_causal.md.j2"),
+    Task.POLICY_OPTIMIZATION: _Kind("text-generation", "rewarded answers", "use_causal.md.j2"),
     Task.REWARD_MODEL: _Kind("text-classification", "scoring answers", "use_reward.md.j2"),
 }
 
@@ -64,8 +72,11 @@ _WHOLE = frozenset({MethodType.FULL, MethodType.FEATURE_EXTRACTION})
 """Methods that write a whole model."""
 
 
-def render_card(report: Report, lineage: Lineage | None = None) -> str:
-    """Render the model card of a run that made a model. `lineage` defaults to the report's own."""
+def render_card(report: Report, lineage: Lineage | None = None, *, hidden_layer: bool = False) -> str:
+    """Render the model card of a run that made a model. `lineage` defaults to the report's own.
+
+    With a `hidden_layer` in the head, the card shows how to load that.
+    """
     template = _environment().get_template("card.md.j2")
     front = yaml.safe_dump(front_matter(report), sort_keys=False, allow_unicode=True, width=1000)
     return template.render(
@@ -73,7 +84,8 @@ def render_card(report: Report, lineage: Lineage | None = None) -> str:
         lineage=lineage or report.lineage,
         front=front,
         adapter=is_adapter(report),
-        can_merge=_method(report) in MERGEABLE,
+        can_merge=_method(report) in MERGEABLE or report.merge is not None,
+        hidden_layer=hidden_layer,
         is_ours=_method(report) is MethodType.BOTTLENECK_ADAPTER,
         base=base_model(report),
         problem=_problem(report),
@@ -89,6 +101,7 @@ def render_card(report: Report, lineage: Lineage | None = None) -> str:
         comparisons=compare_metrics(report),
         split_names=split_names(report.data) if report.data else [],
         limitations=find_limitations(report),
+        merged_by=[one.metric.name for one in leading_metrics(report)],
     )
 
 
@@ -150,6 +163,8 @@ def inline(text: str) -> str:
 
 def is_adapter(report: Report) -> bool:
     """Whether the model folder holds an adapter alone, to be put on the base model."""
+    if report.merge is not None:
+        return report.merge.adapter
     output = report.spec.get("output") or {}
     return _method(report) not in _WHOLE and not output.get("mergeAdapter", False)
 
@@ -173,7 +188,7 @@ def front_matter(report: Report) -> dict[str, Any]:
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": kind.tag,
         **({"base_model": base_model(report)} if hub else {}),
-        **({"base_model_relation": "adapter" if adapter else "finetune"} if hub else {}),
+        **({"base_model_relation": "merge" if report.merge else "adapter" if adapter else "finetune"} if hub else {}),
         "tags": [kind.tag, report.spec["method"]["type"].lower(), "finetune-trainer"],
         "metrics": [HUB_METRICS[name] for name in found],
         **({"model-index": [_index(report, found)]} if found else {}),

@@ -22,8 +22,17 @@ DRAWN_OF_TASK = {
     Task.MASKED_LM: ("tokenAccuracy",),
     Task.PREFERENCE: ("rewardAccuracy", "likelihoodAccuracy"),
     Task.REWARD_MODEL: ("accuracy",),
+    Task.POLICY_OPTIMIZATION: ("exactMatch",),
 }
 """Those of the tasks that have no kinds of problems."""
+FIGURE_TITLES = {
+    "meanReward": "Mean reward",
+    "kl": "KL divergence, nats a token",
+    "entropy": "Entropy, nats a token",
+    "answerTokens": "Tokens of a sampled answer",
+    "constantGroups": "Prompts whose answers all got one reward",
+}
+"""Titles of the charts of further figures of training."""
 MOST_METRICS, SMALL = 3, 170
 _UNBOUNDED = {metric.name for metrics in CATALOGUE.values() for metric in metrics.values() if metric.high > 1}
 
@@ -44,6 +53,7 @@ def draw_curves(report: Report) -> list[LineChart]:
         LineChart("Loss", _losses(curves), marker=marker, notes=notes),
         LineChart("Metrics on validation rows", metrics, marker=marker, notes=notes),
         LineChart("Validation loss by source", _by_source(curves), marker=marker, notes=notes),
+        *(LineChart(title, _figure(name, curves), SMALL, notes=notes) for name, title in FIGURE_TITLES.items()),
         LineChart("Learning rate", [rate], SMALL, notes=notes, from_zero=True),
         LineChart("Gradient norm before clipping", [norm], SMALL, notes=notes, from_zero=True),
     ]
@@ -86,6 +96,12 @@ def _by_source(curves: Sequence[CurvePoint]) -> list[Series]:
         Series(titles[number], f"metric-{number}", [(p.step, p.sources[name]) for p in curves if name in p.sources])
         for number, name in enumerate(names[:MOST_METRICS])
     ]
+
+
+def _figure(name: str, curves: Sequence[CurvePoint]) -> list[Series]:
+    """A figure of training and, where it is a metric too, the same on the validation rows."""
+    training = Series("training", "train", [(p.step, p.figures[name]) for p in curves if name in p.figures], noisy=True)
+    return [training, _validation(name, "validation", "validation", curves)] if training.known else []
 
 
 def _validation(metric: str, name: str, style: str, curves: Sequence[CurvePoint]) -> Series:

@@ -44,6 +44,8 @@ METRIC_TITLES = {
     "rewardMargin": "Reward margin",
     "likelihoodAccuracy": "Likelihood accuracy",
     "margin": "Margin",
+    "meanReward": "Mean reward",
+    "kl": "KL divergence",
 }
 LEADING = {
     ProblemType.SINGLE_LABEL: ("accuracy", "f1Macro", "evalLoss", "calibrationError"),
@@ -59,6 +61,7 @@ LEADING_OF_TASK = {
     Task.MASKED_LM: ("perplexity", "tokenAccuracy", "evalLoss"),
     Task.PREFERENCE: ("rewardAccuracy", "likelihoodAccuracy", "perplexity", "evalLoss"),
     Task.REWARD_MODEL: ("accuracy", "margin", "evalLoss"),
+    Task.POLICY_OPTIMIZATION: ("meanReward", "kl", "exactMatch", "evalLoss"),
 }
 """Those of the tasks that have no kinds of problems."""
 _LEADING_OF_ANSWERS = ("f1", "exactMatch", "rougeL", "evalLoss")
@@ -69,6 +72,7 @@ _IN_A_SENTENCE = {
     "rougeL": "a ROUGE-L",
     "perplexity": "a perplexity",
     "rewardAccuracy": "a reward accuracy",
+    "meanReward": "a mean reward",
 }
 
 
@@ -80,6 +84,8 @@ class Comparison:
     tuned: float
     baseline: float | None
     note: str = ""
+    few_shot: float | None = None
+    """The untouched model with examples in the prompt."""
 
     @property
     def title(self) -> str:
@@ -140,7 +146,11 @@ def compare_metrics(report: Report) -> list[Comparison]:
     found = [(find_metric(task_of(report), name), value) for name, value in evaluation.metrics.items()]
     return [
         Comparison(
-            metric, value, evaluation.baseline.get(metric.name), _interval(metric.name, value, evaluated_rows(report))
+            metric,
+            value,
+            evaluation.baseline.get(metric.name),
+            _interval(metric.name, value, evaluated_rows(report)),
+            evaluation.few_shot.get(metric.name),
         )
         for metric, value in found
         if metric is not None
@@ -181,11 +191,12 @@ def summarise(report: Report) -> str:
     rows = evaluated_rows(report)
     on = f" on {rows:,} {report.evaluated_on} rows" if rows else ""
     metrics, baseline = report.evaluation.metrics, report.evaluation.baseline
+    kind = "merged" if report.merge else "tuned"
     name = leading_names(report)[0]
     if name not in metrics:
         return ""
     if name == "accuracy":
         before = f", the untouched model {percent(baseline[name])}" if name in baseline else ""
-        return f"The tuned model gets {percent(metrics[name])} right{on}{before}."
+        return f"The {kind} model gets {percent(metrics[name])} right{on}{before}."
     before = f", the untouched model {figure(baseline[name])}" if name in baseline else ""
-    return f"The tuned model reaches {_IN_A_SENTENCE[name]} of {figure(metrics[name])}{on}{before}."
+    return f"The {kind} model reaches {_IN_A_SENTENCE[name]} of {figure(metrics[name])}{on}{before}."

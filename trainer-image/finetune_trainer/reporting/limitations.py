@@ -32,6 +32,8 @@ def _of_evaluation(report: Report) -> Iterator[str]:
         yield f"Its confidence is off by {error} on average: don't read the scores as probabilities."
     if report.verdict and report.verdict.fit in {Fit.OVERFITTING, Fit.UNDERFITTING}:
         yield f"{report.verdict.fit.value}: {report.verdict.reason}"
+    if report.evaluation.remark.startswith("the tuned model is worse"):
+        yield "By the metric of its job it is worse than the model that it started from."
     missed = [gate.metric for gate in report.evaluation.gates if not gate.passed]
     if missed:
         yield f"It missed what its job asked for: {', '.join(missed)}."

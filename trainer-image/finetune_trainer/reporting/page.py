@@ -45,10 +45,11 @@ _WORST_LEADS = {
     Task.CAUSAL_LM: "Answers that are not what was expected, the least like it first.",
     Task.PREFERENCE: "Pairs with the rejected answer ahead, the furthest first.",
     Task.REWARD_MODEL: "Pairs with the rejected answer ahead, the furthest first.",
+    Task.POLICY_OPTIMIZATION: "Answers with the lowest rewards.",
 }
 _UNITS = {Task.TOKEN_CLASSIFICATION: ("Type", "Entities")}
 """What the rows of the table of classes are, and what they count."""
-_WRITES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE})
+_WRITES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 
 
 def render_page(report: Report) -> str:
@@ -91,6 +92,7 @@ def _view(report: Report) -> dict[str, Any]:
         "has_new_head": task_of(report) in WITH_NEW_HEAD,
         "summary": summarise(report),
         "leading": leading_metrics(report),
+        "merged_by": [one.metric.name for one in leading_metrics(report)],
         **split_comparisons(report),
         "groups": group_table(report),
         "evaluated_rows": evaluated_rows(report),

@@ -7,6 +7,7 @@ from finetune_api.job import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.masked_lm import MaskedLM
+from finetune_trainer.tasks.policy_optimization import PolicyOptimization
 from finetune_trainer.tasks.preference import Preference
 from finetune_trainer.tasks.reward_model import RewardModel
 from finetune_trainer.tasks.seq2seq import Seq2Seq
@@ -22,6 +23,7 @@ TASKS: dict[tasks.Task, Callable[[Spec, Prepared], Task]] = {
     tasks.Task.MASKED_LM: MaskedLM,
     tasks.Task.PREFERENCE: Preference,
     tasks.Task.REWARD_MODEL: RewardModel,
+    tasks.Task.POLICY_OPTIMIZATION: PolicyOptimization,
 }
 """The tasks that are built; the keys agree with `finetune_api.tasks.BUILT`."""
 

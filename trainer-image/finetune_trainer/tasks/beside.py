@@ -1,9 +1,10 @@
-"""What the final evaluation tells beside the figures of the task: groups of rows, and an old skill."""
+"""What the final evaluation tells beside the figures of the task: groups of rows, an old skill, examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from finetune_api.report import Details
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.tokens import Tokens
+from finetune_trainer.tasks.few_shot import FewShot, without_examples
 from finetune_trainer.tasks.groups import measure_groups
 from finetune_trainer.tasks.mixed import figures_by_source
 from finetune_trainer.tasks.retention import Skill, without_skill
@@ -18,16 +19,26 @@ class Measured:
     metrics: dict[str, float]
     baseline: dict[str, float]
     details: Details
+    few_shot: dict[str, float] = field(default_factory=dict)
+    """Figures of the untouched model with examples in the prompt."""
 
 
 def measure_all(
-    task: Task, tokens: Tokens, skill: Skill | None, split: str, *, after: Outputs, before: Outputs | None
+    task: Task,
+    tokens: Tokens,
+    skill: Skill | None,
+    split: str,
+    *,
+    after: Outputs,
+    before: Outputs | None,
+    few_shot: FewShot | None = None,
 ) -> Measured:
-    """Measure the tuned model and the untouched one from what they said of a split, and of the old skill beside it.
+    """Measure the tuned model and the untouched one from what they said of a split.
 
-    `tokens` are those of the split.
+    What they said of an old skill and of rows with examples is beside it. `tokens` are those of the split.
     """
-    outputs, baseline = without_skill(after), without_skill(before) if before is not None else None
+    outputs = without_skill(after)
+    baseline = without_examples(without_skill(before)) if before is not None else None
     groups = measure_groups(task, split, outputs, baseline)
     metrics = task.measure(split, outputs) | groups.gaps
     compared = task.measure(split, baseline) | groups.gaps_before if baseline is not None else {}
@@ -40,5 +51,7 @@ def measure_all(
         "more_groups": groups.more,
         "sources": figures_by_source(task, split, tokens, outputs, baseline),
         "retention": skill.described if skill else None,
+        "few_shot": few_shot.described if few_shot else None,
     }
-    return Measured(metrics, compared, details.model_copy(update=extra))
+    with_examples = few_shot.measure(before or {}) if few_shot else {}
+    return Measured(metrics, compared, details.model_copy(update=extra), with_examples)

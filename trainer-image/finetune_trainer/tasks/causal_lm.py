@@ -15,18 +15,20 @@ from finetune_api.metrics import WRITTEN
 from finetune_api.report import DataReport, Details
 from finetune_api.training import LossOn
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.learned import describe_learned
-from finetune_trainer.data.prompt_formats import PromptFormat, prompt_format
-from finetune_trainer.data.prompt_tokens import tokenise_prompts
-from finetune_trainer.data.raw_tokens import tokenise_stream
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.shares import common_prefix
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.shown_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.learned import describe_learned
+from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
+from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.written import Written, all_references, describe_written, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
 from finetune_trainer.training.foretelling import LOSS, TOKENS, foretell, token_metrics
 from finetune_trainer.training.inference import Outputs
@@ -91,6 +93,33 @@ class CausalLM:
             message, hint = f"no {split} row has a token to learn", "check data.chatTemplate, and raise data.maxLength"
             raise DataEmpty(message, where=f"spec.data.{split}", hint=hint)
         return tokens
+
+    def tokenise_behind(
+        self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
+    ) -> Shown:
+        """See `Showing.tokenise_behind`: as earlier messages of a chat, or as prompts with a blank line between."""
+        train, own = self._rows("train"), self._rows(split).turns
+        form, mark = self._form(tokenizer), ""
+        plain = [row.fitted(max_length) for row in encode_rows(own, form, tokenizer)]
+        if isinstance(form, PlainPrompt):
+            mark = break_between([train.turns[row][-1][1] for row in sorted({row for few in chosen for row in few})])
+            form = PromptsInARow(form, mark)
+        to_write = min(self.spec.evaluation.generation.max_new_tokens, limit // 2)
+
+        def encode(rows: list[int], counts: list[int]) -> list[EncodedRow]:
+            shown = [[train.turns[at] for at in chosen[row][:few]] for row, few in zip(rows, counts, strict=True)]
+            turns = [shown_turns(few, own[row]) for few, row in zip(shown, rows, strict=True)]
+            behind = zip(rows, counts, encode_rows(turns, form, tokenizer), strict=True)
+            return [
+                made.ending(len(plain[row].answers), plain[row].answer_length) if few else plain[row]
+                for row, few, made in behind
+            ]
+
+        def fits(row: EncodedRow) -> bool:
+            return row.prompt_length + max(row.answer_length, to_write) <= limit
+
+        made, counts = as_many_as_fit([len(few) for few in chosen], encode, fits)
+        return Shown(joined_rows(made, [len(row.ids) for row in made]), counts, mark)
 
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"

@@ -11,10 +11,10 @@ from torch import nn
 from finetune_api.job import Spec
 from finetune_api.report import DataReport, Details
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.raw_tokens import tokenise_windows
 from finetune_trainer.data.shapes.white_space import keeping_white_space
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_masked
 from finetune_trainer.observer import Advance

@@ -14,7 +14,7 @@ from finetune_api.failures import SpecInvalid
 from finetune_api.report import GroupRow
 from finetune_trainer.data.course import Course
 from finetune_trainer.data.shares import shares_of, source_names
-from finetune_trainer.data.tokens import Tokens, join
+from finetune_trainer.data.tokenising.tokens import Tokens, join
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.groups import ENOUGH
 from finetune_trainer.tasks.task import Anchored, Task

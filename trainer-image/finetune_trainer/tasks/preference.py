@@ -18,12 +18,13 @@ from finetune_api.preference import Preference as Settings
 from finetune_api.preference import PreferenceLoss
 from finetune_api.report import DataReport, Details
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.data.answer_findings import describe_pairs
-from finetune_trainer.data.answer_tokens import tokenise_pairs
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.prompt_formats import PromptFormat, prompt_format
 from finetune_trainer.data.shapes.white_space import keeping_white_space
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.answer_findings import describe_pairs
+from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.learned import learned_from
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preferred import Preferred, drawn, written_samples
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
@@ -96,7 +97,7 @@ class Preference:
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, what length tells, and the first chosen answer."""
-        return describe_pairs(report, tokens["train"], tokenizer)
+        return describe_pairs(report, learned_from(tokens), tokenizer)
 
     def remember_base(
         self, model: nn.Module, rows: Mapping[str, RowSource], weights: str, cache: Path, advance: Advance

@@ -13,8 +13,8 @@ from finetune_api.report import OldSkill
 from finetune_api.tasks import MethodType
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.collate import RowSource
 from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import Adapted, token_rows
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance

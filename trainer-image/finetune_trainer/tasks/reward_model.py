@@ -14,12 +14,13 @@ from finetune_api.job import Spec
 from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.data.answer_findings import describe_pairs
-from finetune_trainer.data.answer_tokens import tokenise_pairs
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.prompt_formats import prompt_format
 from finetune_trainer.data.shapes.white_space import keeping_white_space
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.answer_findings import describe_pairs
+from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.learned import learned_from
+from finetune_trainer.data.tokenising.prompt_formats import prompt_format
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preferred import Preferred, drawn
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.reward import load_reward_model
@@ -62,7 +63,7 @@ class RewardModel:
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and what length tells."""
-        return describe_pairs(report, tokens["train"], tokenizer)
+        return describe_pairs(report, learned_from(tokens), tokenizer)
 
     def loss(self, _tokens: Tokens) -> RankingLoss:
         """The loss over the training pairs."""

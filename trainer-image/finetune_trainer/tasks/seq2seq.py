@@ -1,6 +1,6 @@
 """`Seq2Seq`: a text for a text, or an answer to a question about a passage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,17 @@ from finetune_api.job import Spec
 from finetune_api.metrics import WRITTEN
 from finetune_api.report import DataReport, Details
 from finetune_api.resolved import resolve
-from finetune_trainer.data import Prepared
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.output_tokens import Limits, tokenise_both
+from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shares import common_prefix
-from finetune_trainer.data.tokens import NOT_COUNTED, Tokens, describe_lengths
+from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, shown_source
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both, tokenise_targets
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, describe_lengths, tokenise
 from finetune_trainer.evaluation.written import Written, all_references, describe_written, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.training.foretelling import perplexity
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.loss import TokenLoss, token_losses
@@ -57,6 +59,28 @@ class Seq2Seq:
         """Tokenise inputs and texts to be written. Raises `DataUnreadable` for questions that fill the limit."""
         limits = Limits(max_length, resolve(self.spec).max_target_length or max_length)
         return tokenise_both(self.data.splits[split], tokenizer, limits, cache=cache, advance=advance)
+
+    def tokenise_behind(
+        self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
+    ) -> Shown:
+        """See `Showing.tokenise_behind`: inputs with `answer:` and their texts, in front of the row's own input."""
+        train, own = self.data.splits["train"], self.data.splits[split]
+        mark = break_between([str(train.labels[row]) for row in sorted({row for few in chosen for row in few})])
+        limit = max(max_length, min(limit, tokenizer.model_max_length))
+
+        def encode(rows: list[int], counts: list[int]) -> list[tuple[str, int]]:
+            texts = []
+            for row, few in zip(rows, counts, strict=True):
+                examples = [(_source(train, at), str(train.labels[at])) for at in chosen[row][:few]]
+                texts.append(shown_source(examples, _source(own, row), mark))
+            lengths = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
+            return list(zip(texts, lengths, strict=True))
+
+        made, counts = as_many_as_fit([len(few) for few in chosen], encode, lambda one: one[1] <= limit)
+        tokens = tokenise([text for text, _ in made], None, tokenizer, limit)
+        most = resolve(self.spec).max_target_length or max_length
+        outputs = tokenise_targets([str(label) for label in own.labels], tokenizer, most)
+        return Shown(replace(tokens, outputs=outputs), counts, mark)
 
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
@@ -128,3 +152,7 @@ class Seq2Seq:
     def _likeness(self, split: str, outputs: Outputs) -> dict[str, float]:
         written, references = as_texts(outputs[_TEXT]), all_references(self.data.splits[split])
         return likeness(written, references, self.spec.evaluation.generation.answer_after)
+
+
+def _source(rows: Examples, row: int) -> str:
+    return source_text(rows.texts[row], rows.pairs[row] if rows.pairs else None)

@@ -14,9 +14,9 @@ from finetune_api.metrics import CATALOGUE
 from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.data.collate import RowSource
 from finetune_trainer.data.splits import TRAIN
-from finetune_trainer.data.tokens import Tokens, tokenise
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
 from finetune_trainer.evaluation.details import Inputs, describe
 from finetune_trainer.evaluation.metrics import compute_metrics, metric_value
 from finetune_trainer.evaluation.scores import Scored, prior_loss

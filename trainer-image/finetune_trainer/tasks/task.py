@@ -1,18 +1,20 @@
 """The interface of all tasks: what is special about one, between its rows and its figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
 from finetune_api.job import Spec
-from finetune_api.report import DataReport, Details
+from finetune_api.outcome import Best
+from finetune_api.report import CurvePoint, DataReport, Details, Verdict
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
+from finetune_trainer.storage import Site
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loss import Loss
 
@@ -100,3 +102,26 @@ class Anchored(Protocol):
 
         `weights` says what it computes with; what follows from that and the rows alone may be kept below `cache`.
         """
+
+
+@runtime_checkable
+class Equipped(Protocol):
+    """A task that needs more than its rows and the model that it trains."""
+
+    def equip(self, site: Site) -> None:
+        """Fetch and load it; called before the model is loaded. Raises the failures of that."""
+
+
+@runtime_checkable
+class SelfTaught(Protocol):
+    """A task whose rows are prompts: what the model learns from, it writes itself while it is trained."""
+
+    @property
+    def passes(self) -> int:
+        """Updates with the texts of a step."""
+
+    def training_rows(self, rows: RowSource) -> RowSource:
+        """The rows to train on, as long as they are once their texts are written."""
+
+    def verdict(self, curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
+        """What the curves say; the loss, of other texts in every step, says little."""

@@ -14,9 +14,9 @@ from finetune_api.job import Spec
 from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.tokens import Tokens
-from finetune_trainer.data.word_tokens import seen_words, tokenise_words, word_tokenizer
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.tokens import Tokens
+from finetune_trainer.data.tokenising.word_tokens import seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.scores import prior_loss
 from finetune_trainer.evaluation.tagged import Tagged, Tags, describe_tagged, predicted_tags
 from finetune_trainer.models.classifier import load_tagger

@@ -6,18 +6,18 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from finetune_trainer.training.state_tensors import Tensors, load_weights, trainable
+from finetune_trainer.training.state_tensors import Tensors, load_weights, moving
 
 
 class BestWeights:
-    """The trainable parameters of one moment. A later save replaces an earlier one as a whole."""
+    """What training changes in a model, as it was at one moment. A later save replaces an earlier one as a whole."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "best.safetensors"
 
     def save(self, model: nn.Module) -> None:
-        """Write the trainable parameters beside the last ones, then put them in their place."""
-        self.put({name: parameter.detach().cpu().contiguous() for name, parameter in trainable(model).items()})
+        """Write them beside the last ones, then put them in their place."""
+        self.put({name: tensor.detach().cpu().contiguous() for name, tensor in moving(model).items()})
 
     def put(self, weights: Mapping[str, Tensor]) -> None:
         """Write weights that are not in the model."""

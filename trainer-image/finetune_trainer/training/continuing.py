@@ -10,16 +10,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.batches import cut_by_tokens
-from finetune_trainer.data.frames import encode, end_of_text
-from finetune_trainer.data.prompt_formats import ChatPrompt, PromptFormat
-from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.batches import cut_by_tokens
+from finetune_trainer.data.tokenising.frames import encode, end_of_text
+from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.writing import looks_for_a_stop
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 _TOKENS = {"cpu": 4_096, "cuda": 65_536}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn, from torch's default generator."""
+
+    temperature: float
+    top_p: float
 
 
 @dataclass(frozen=True)
@@ -30,22 +38,32 @@ class Manner:
     settings: Generation
     stops: Sequence[int]
     """Ids that end a text."""
+    sampling: Sampling | None = None
+    """How texts are drawn, instead of being searched for: as a part of a training step, which a stop lets end."""
 
     def config(self, room: int) -> "GenerationConfig":
         """As the job says, within `room` tokens; the model's own defaults, to sample for example, have no say."""
         from transformers import GenerationConfig
 
-        settings = self.settings
-        beams = {"early_stopping": settings.early_stopping} if settings.num_beams > 1 else {}
         return GenerationConfig(
-            **beams,
-            max_new_tokens=max(1, min(settings.max_new_tokens, room)),
-            num_beams=settings.num_beams,
-            no_repeat_ngram_size=settings.no_repeat_ngram_size,
-            do_sample=False,
+            **(self._search() if self.sampling is None else self._draw(self.sampling)),
+            max_new_tokens=max(1, min(self.settings.max_new_tokens, room)),
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=list(self.stops) or None,
         )
+
+    def _search(self) -> dict[str, Any]:
+        settings = self.settings
+        beams = {"early_stopping": settings.early_stopping} if settings.num_beams > 1 else {}
+        repeats = {"no_repeat_ngram_size": settings.no_repeat_ngram_size}
+        return {"do_sample": False, "num_beams": settings.num_beams, **repeats, **beams}
+
+    def _draw(self, sampling: Sampling) -> dict[str, Any]:
+        return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+
+    def text(self, ids: NDArray[np.int64]) -> str:
+        """What was written, without special tokens."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def stop_ids(model: nn.Module, tokenizer: "PreTrainedTokenizerBase", form: PromptFormat | None) -> list[int]:
@@ -76,27 +94,39 @@ def continue_prompts(
     manner: Manner,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> list[str]:
-    """What the model writes behind each prompt, decoded without special tokens.
+    """What the model writes behind each prompt, decoded without special tokens; see `continue_ids`."""
+    return [manner.text(ids) for ids in continue_ids(model, prompts, manner, advance)]
+
+
+def continue_ids(
+    model: nn.Module,
+    prompts: Sequence[NDArray[np.int64]],
+    manner: Manner,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> list[NDArray[np.int64]]:
+    """The ids that the model writes behind each prompt, the one that ends the text included.
 
     Prompts of like length go together, padded on the left; the model is left in the mode that it was in.
     """
     device = next(model.parameters()).device
-    lengths, texts = np.asarray([len(prompt) for prompt in prompts], np.int64), [""] * len(prompts)
+    lengths = np.asarray([len(prompt) for prompt in prompts], np.int64)
+    found = dict[int, NDArray[np.int64]]()
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             for part in cut_by_tokens(np.arange(len(prompts)), lengths, _TOKENS.get(device.type, 65_536)):
                 written = _write(model, [prompts[row] for row in part], manner, device)
-                for row, text in zip(part, written, strict=True):
-                    texts[row] = text
+                found |= zip(part.tolist(), written, strict=True)
                 advance(len(part))
     finally:
         model.train(was_training)
-    return texts
+    return [found[row] for row in range(len(prompts))]
 
 
-def _write(model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, device: torch.device) -> list[str]:
+def _write(
+    model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, device: torch.device
+) -> list[NDArray[np.int64]]:
     from transformers import StoppingCriteriaList
 
     width = max(map(len, prompts))
@@ -105,11 +135,15 @@ def _write(model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, dev
         input_ids=ids.to(device),
         attention_mask=mask.to(device),
         generation_config=manner.config(positions(model.config) - width),
-        stopping_criteria=StoppingCriteriaList([looks_for_a_stop]),
+        stopping_criteria=StoppingCriteriaList([looks_for_a_stop] if manner.sampling is None else []),
     )
-    return list(
-        manner.tokenizer.batch_decode(written[:, width:], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    )
+    return [_ended(row, manner.stops) for row in written[:, width:].cpu().numpy()]
+
+
+def _ended(ids: NDArray[np.int64], stops: Sequence[int]) -> NDArray[np.int64]:
+    """The ids up to the first that ends the text; the rest is padding."""
+    ends = np.flatnonzero(np.isin(ids, stops))
+    return ids[: ends[0] + 1] if len(ends) else ids
 
 
 def _padded_left(prompts: Sequence[NDArray[np.int64]], width: int, pad_id: int) -> tuple[Tensor, Tensor]:

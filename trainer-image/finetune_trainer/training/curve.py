@@ -1,6 +1,7 @@
 """The curves of a training, few enough points to draw and to store."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +20,8 @@ class CurveState(BaseModel):
     """What there is so far."""
     losses: tuple[float, ...] = ()
     """Losses of the steps since the last point."""
+    figures: tuple[dict[str, float], ...] = ()
+    """Further figures of these steps, of losses that have some."""
 
 
 class Curve:
@@ -26,24 +29,27 @@ class Curve:
 
     def __init__(self, total_steps: int, steps_per_epoch: int) -> None:
         self._every, self._steps_per_epoch = max(1, total_steps // _POINTS), steps_per_epoch
-        self._points, self._losses = list[CurvePoint](), list[float]()
+        self._points, self._losses, self._figures = list[CurvePoint](), list[float](), list[dict[str, float]]()
 
     @property
     def points(self) -> list[CurvePoint]:
         """The curve so far."""
         return list(self._points)
 
-    def add(self, step: int, loss: float, learning_rate: float, norm: float) -> None:
-        """Note a step; a point holds the mean loss since the point before."""
+    def add(self, step: int, loss: float, learning_rate: float, norm: float, figures: Mapping[str, float]) -> None:
+        """Note a step; a point holds the mean loss, and means of the figures, since the point before."""
         self._losses.append(loss)
+        self._figures.append(dict(figures))
         if step % self._every == 0 or step == 1:
             self._point(
                 step,
                 loss=float(np.mean(self._losses)),
                 learning_rate=learning_rate,
                 gradient_norm=norm if math.isfinite(norm) else None,
+                figures={name: float(np.mean([step[name] for step in self._figures])) for name in figures},
             )
             self._losses.clear()
+            self._figures.clear()
 
     def evaluated(self, step: int, metrics: dict[str, float], losses: dict[str, float]) -> None:
         """Note an evaluation, and its loss by source."""
@@ -54,11 +60,11 @@ class Curve:
 
     def state(self) -> CurveState:
         """The curve as of now."""
-        return CurveState(points=tuple(self._points), losses=tuple(self._losses))
+        return CurveState(points=tuple(self._points), losses=tuple(self._losses), figures=tuple(self._figures))
 
     def go_on_from(self, state: CurveState) -> None:
         """Take a state over."""
-        self._points, self._losses = list(state.points), list(state.losses)
+        self._points, self._losses, self._figures = list(state.points), list(state.losses), list(state.figures)
 
     def _point(self, step: int, **values: object) -> None:
         fields = {"step": step, "epoch": step / self._steps_per_epoch, **values}

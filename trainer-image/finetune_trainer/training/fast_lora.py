@@ -73,6 +73,8 @@ def _is_plain(module: Any) -> bool:
 
 
 def _forward(module: Any, x: Tensor) -> Tensor:
+    if module.disable_adapters:
+        return module.base_layer(x)  # type: ignore[no-any-return]  # as PEFT does
     name = module.active_adapters[0]
     a, b, scale = module.lora_A[name].weight, module.lora_B[name].weight, module.scaling[name]
     flat = x.reshape(-1, x.shape[-1])

@@ -17,7 +17,7 @@ from finetune_trainer.checkpoints.committed import Resumed
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.observer import RunObserver, Safe
-from finetune_trainer.signals import stop_forced
+from finetune_trainer.signals import no_time_left, seconds_to_save, stop_forced
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loop import Loop
@@ -136,8 +136,12 @@ class Keeping:
         return step % self._every == 0 or self._requested() not in {"", self._asked}
 
     def keep(self, take: Callable[[], Snapshot]) -> None:
-        """Hand a state to the store, once it has written the one before: no more than one copy is in memory."""
-        self._store.wait()
+        """Hand a state to the store, once it has written the one before: no more than one copy is in memory.
+
+        Raises `KeyboardInterrupt` where a stop leaves no time for that.
+        """
+        if not self._store.wait(no_time_left):
+            raise KeyboardInterrupt
         self._asked = self._requested()
         snapshot = take()
         self._last = snapshot.step
@@ -155,13 +159,14 @@ class Keeping:
     def settled(self) -> Iterator[None]:
         """However the block ends, what was handed over is safe or given up after it.
 
-        A stop waits for what is under way, unless it is asked for twice; a failure waits for a minute.
+        A stop waits for what is under way, unless it is asked for twice, as long as whoever stops the run leaves it
+        time; a failure waits for a minute.
         """
         try:
             yield
         except KeyboardInterrupt:
             if not stop_forced():
-                self.finish()
+                self.finish(seconds_to_save())
             raise
         except Exception as error:
             if not isinstance(error, Fenced):

@@ -16,16 +16,16 @@ from finetune_api.outcome import Best, Progress
 from finetune_api.report import CurvePoint
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
-from finetune_trainer.data.batches import BatchPlan
-from finetune_trainer.data.collate import RowSource
 from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import everywhere_alike
 from finetune_trainer.observer import Tally
 from finetune_trainer.signals import finishing_steps, stop_asked, stop_forced
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.curve import Curve
 from finetune_trainer.training.early_stopping import Choice
-from finetune_trainer.training.loss import Loss
+from finetune_trainer.training.loss import Loss, Telling, Told
 from finetune_trainer.training.moving_parts import MovingParts
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
 from finetune_trainer.training.rate import Rate
@@ -43,6 +43,9 @@ class TrainingObserver(Protocol):
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
         """Called after each evaluation on the validation rows."""
+
+    def warned(self, text: str) -> None:
+        """Called with something that a careful person would look at."""
 
 
 class Keeper(Protocol):
@@ -86,6 +89,8 @@ class TrainingPlan:
     batches: BatchPlan
     rate_factor: Callable[[str], float] = everywhere_alike
     """Factor on the learning rate of a parameter, by its name."""
+    passes: int = 1
+    """Updates with the rows of a step, one after the other."""
 
 
 @dataclass
@@ -218,10 +223,13 @@ class Loop:
         loss, norm = self._optimise(batch, parts)
         step = self._step = self._step + 1
         self._check_numbers(loss, norm, step)
+        told = self._loss.told() if isinstance(self._loss, Telling) else Told({})
         self._rate.add(parts, self._plan.batches.lengths)
-        self._curve.add(step, loss, learning_rate, norm)
+        self._curve.add(step, loss, learning_rate, norm, told.figures)
         epoch = step / self._plan.batches.steps_per_epoch
-        observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm))
+        observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm, told.figures))
+        if told.warning:
+            observer.warned(told.warning)
 
     def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: Keeper) -> None:
         """Do what is due between two steps: keep the state and end if asked to, evaluate, keep the state."""
@@ -265,9 +273,15 @@ class Loop:
         return self._step >= self._plan.total_steps or early
 
     def _optimise(self, batch: Rows, parts: list[Rows]) -> tuple[float, float]:
-        """One optimiser step over `batch`, cut into `parts`; returns the mean loss and the gradient's norm."""
-        device = self._accelerator.device
+        """One step over `batch`, cut into `parts`; returns the mean loss and the gradient's norm of its last update."""
         weight = self._loss.weight(batch)
+        updates = [self._update(parts, weight) for _ in range(self._plan.passes)]
+        self._schedule.step()
+        return updates[-1]
+
+    def _update(self, parts: list[Rows], weight: float) -> tuple[float, float]:
+        """One update of the weights; returns the mean loss and the gradient's norm."""
+        device = self._accelerator.device
         total = torch.zeros((), device=device)
         for rows in parts:
             inputs = {name: tensor.to(device) for name, tensor in self._rows.collate(rows).items()}
@@ -277,7 +291,6 @@ class Loop:
         limit = self._plan.training.max_grad_norm or math.inf
         norm = self._accelerator.clip_grad_norm_(self._trainable, limit)
         self._optimizer.step()
-        self._schedule.step()
         self._optimizer.zero_grad()
         return float(total.item()), float(norm or 0.0)
 

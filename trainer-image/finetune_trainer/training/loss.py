@@ -1,6 +1,7 @@
 """What a step minimises: sums over rows and what they are divided by, whatever the task."""
 
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.data.course import Rows
-from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.objective import Objective
 
 
@@ -24,10 +25,28 @@ class Loss(Protocol):
         """The same with its tensors on `device`."""
 
     def weight(self, rows: Rows) -> float:
-        """What the sum over a whole step is divided by: rows, or tokens that count."""
+        """What the sum over a whole step is divided by: rows, or tokens that count. Asked once, as a step begins."""
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
         """Run the model on the collated `inputs` of `rows` and return the sum of the losses, a scalar."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a loss has to say of the last step beside its value."""
+
+    figures: dict[str, float]
+    """Means over the step, by name; the same names after every step."""
+    warning: str = ""
+    """Something a careful person would look at, told once."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A loss that has more to say than its value."""
+
+    def told(self) -> Told:
+        """What there is to say of the step that is done. Raises `LossDiverged` where it makes no sense to go on."""
 
 
 class RowLoss:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune_trainer.data.course import Rows
-from finetune_trainer.data.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.training.loss import token_losses
 
 SHARE = 0.15

@@ -18,14 +18,14 @@ from finetune_trainer.training.state_tensors import (
     check_weights,
     copied,
     load_weights,
-    trainable,
+    moving,
 )
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 
 
 class MovingParts:
-    """Trainable weights, optimiser, schedule, gradient scaler, random generators and the best weights so far."""
+    """Trainable weights, buffers, optimiser, schedule, gradient scaler, random generators and the best weights."""
 
     def __init__(
         self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, scaler: Any, best: BestWeights
@@ -40,7 +40,7 @@ class MovingParts:
         Once training has `finished`, nobody needs the optimiser; weights that are the best (`is_best`) are there once.
         """
         random, random_values = random_state()
-        parts = {"weights": {name: copied(p) for name, p in trainable(self._model).items()}, "random": random}
+        parts = {"weights": {name: copied(tensor) for name, tensor in moving(self._model).items()}, "random": random}
         values: dict[str, Any] = {"random": random_values, "schedule": self._schedule.state_dict()}
         if self._scaler is not None:
             values["scaler"] = self._scaler.state_dict()

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_api.preference import Preference, PreferenceLoss
-from finetune_trainer.data.collate import RowSource
 from finetune_trainer.data.course import Rows
-from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.foretelling import LOSS, TOKENS, foretold
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.loss import token_losses

@@ -1,7 +1,7 @@
 """Rows and tokens a second, and the time left."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from finetune_api.outcome import Progress
-from finetune_trainer.data.batches import padding_ratio
 from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokenising.batches import padding_ratio
 from finetune_trainer.observer import Tally
 
 
@@ -92,9 +92,9 @@ class Rate:
             updated_at=datetime.now(UTC),
         )
 
-    def tally(self, gradient_norm: float) -> Tally:
-        """What has been done so far; `gradient_norm` is of the last step."""
-        return Tally(int(self._rows), int(self._tokens), gradient_norm)
+    def tally(self, gradient_norm: float, figures: Mapping[str, float]) -> Tally:
+        """What has been done so far; `gradient_norm` and `figures` are of the last step."""
+        return Tally(int(self._rows), int(self._tokens), gradient_norm, figures)
 
     def totals(self) -> dict[str, float]:
         """Figures of the whole run for the report."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from finetune_api.report import Sample
-from finetune_trainer.data.collate import RowSource
+from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.training.continuing import Manner, continue_prompts
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.writing import as_bytes, as_texts

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_trainer.cache import keep
-from finetune_trainer.data.tokens import Tokens
+from finetune_trainer.data.tokenising.tokens import Tokens
 
 _LAYOUT = "reference/v1"
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finetune_api.outcome import Best
 from finetune_trainer.checkpoints.snapshot import Snapshot
-from finetune_trainer.data.batches import BatchPlan
+from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.training.curve import CurveState
 from finetune_trainer.training.early_stopping import Choice
 from finetune_trainer.training.rate import Work

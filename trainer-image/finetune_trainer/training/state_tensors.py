@@ -1,4 +1,4 @@
-"""Trainable weights as named tensors on the CPU, and back."""
+"""What training changes in a model, as named tensors on the CPU, and back."""
 
 from collections.abc import Mapping
 
@@ -15,6 +15,16 @@ class StateUnfit(Exception):  # noqa: N818 -- nothing went wrong: the state is s
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters by name; those that are shared once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def moving(model: nn.Module) -> dict[str, Tensor]:
+    """All that training may change, by name: trainable parameters, and the buffers that belong to a model's state.
+
+    Such buffers move by themselves, as the running statistics of a batch normalisation do.
+    """
+    buffers = dict(model.named_buffers())
+    saved = model.state_dict().keys() if buffers else ()
+    return {**trainable(model), **{name: buffers[name] for name in buffers if name in saved}}
 
 
 def name_of(model: nn.Module) -> dict[int, str]:
@@ -38,8 +48,8 @@ def arrived() -> None:
 
 
 def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Raise `StateUnfit` unless names, shapes and types are those of the trainable parameters; changes nothing."""
-    expected = {name: (p.shape, p.dtype) for name, p in trainable(model).items()}
+    """Raise `StateUnfit` unless names, shapes and types are those of what moves in the model; changes nothing."""
+    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in moving(model).items()}
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
     odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if odd:
@@ -50,6 +60,6 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 @torch.no_grad()
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put weights back that `check_weights` accepts."""
-    parameters = trainable(model)
+    targets = moving(model)
     for name, value in weights.items():
-        parameters[name].copy_(value)
+        targets[name].copy_(value)

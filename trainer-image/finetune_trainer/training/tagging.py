@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finetune_trainer.data.collate import RowSource
-from finetune_trainer.data.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.inference import Outputs, run_rows
 
 TAGS, SCORES, LOSS, COUNTED = "tags", "scores", "loss", "counted"

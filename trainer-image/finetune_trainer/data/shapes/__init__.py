@@ -5,6 +5,7 @@ from collections.abc import Callable
 from finetune_api.data import Data
 from finetune_api.tasks import Task
 from finetune_trainer.data.shapes.answer_pairs import AnswerPairs
+from finetune_trainer.data.shapes.asked import Asked
 from finetune_trainer.data.shapes.labelled_text import LabelledText
 from finetune_trainer.data.shapes.language import LanguageRows
 from finetune_trainer.data.shapes.raw_text import RawText
@@ -20,6 +21,7 @@ SHAPES: dict[Task, Callable[[Data, str], Shape]] = {
     Task.MASKED_LM: RawText,
     Task.PREFERENCE: AnswerPairs,
     Task.REWARD_MODEL: AnswerPairs,
+    Task.POLICY_OPTIMIZATION: Asked,
 }
 """The shape of each task's rows, made from `spec.data` and the group column."""
 

@@ -6,8 +6,8 @@ from finetune_api.data import Data
 from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.label_cells import Label, as_list
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record, Turn, cell_text, group_of
-from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.shapes.chats import as_text, read_turns
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.white_space import keeping_white_space

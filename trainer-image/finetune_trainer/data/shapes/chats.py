@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from finetune_api.data import Clean, Data
 from finetune_trainer.data.label_cells import Label, as_list, is_absent
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
+from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.records import Record, Turn, cell_text, group_of
-from finetune_trainer.data.rows import Bad, Row, shown
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.text_to_text import Written
 from finetune_trainer.data.shapes.white_space import keeping_white_space

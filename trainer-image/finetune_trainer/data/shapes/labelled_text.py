@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from finetune_api.data import Data
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import LabelReader, LabelSpace, label_reader, label_space
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record, cell_text, group_of
-from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.shapes.shape import with_group
 
 

@@ -6,8 +6,8 @@ from finetune_api.data import Data
 from finetune_trainer.data.columns import suggest
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record
-from finetune_trainer.data.rows import Bad, Row
 from finetune_trainer.data.shapes.chats import Chats
 from finetune_trainer.data.shapes.prompts import Prompts
 from finetune_trainer.data.shapes.raw_text import RawText

@@ -6,8 +6,8 @@ from typing import Protocol
 from finetune_api.data import Columns
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record
-from finetune_trainer.data.rows import Bad, Row
 
 
 class TargetReader(Protocol):

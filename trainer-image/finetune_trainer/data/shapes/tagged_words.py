@@ -6,8 +6,8 @@ from finetune_api.data import Clean, Data
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import Label, as_list
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.records import Record, group_of
-from finetune_trainer.data.rows import Bad, Row, shown
 from finetune_trainer.data.running_text import running_text
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.tags import TagReader

@@ -1,0 +1,59 @@
+"""All that a job reads and writes, by address: the one list that knows every place of a spec that names one. Pure."""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from finetune_api.base import SecretReference
+from finetune_api.data import DataSource
+
+if TYPE_CHECKING:
+    from finetune_api.job import Spec
+
+
+class Use(Enum):
+    """What an address is for."""
+
+    MODEL = "model"
+    RESULT = "result"
+    """The result of another job: one of those that are merged, or a reward model."""
+    DATA = "data"
+    OUTPUT = "output"
+
+
+class Address(NamedTuple):
+    """One address, and the Secret that opens it."""
+
+    use: Use
+    block: str
+    """Path in the manifest of the block that holds both, as in `spec.data.train[0]`."""
+    uri: str
+    secret_ref: SecretReference | None
+    field: str = "uri"
+
+    @property
+    def path(self) -> str:
+        """Path of the address itself."""
+        return f"{self.block}.{self.field}"
+
+
+def addresses(spec: "Spec") -> Iterator[Address]:
+    """Every address in `spec`, in the order of its fields."""
+    yield Address(Use.MODEL, "spec.model", spec.model.uri, spec.model.secret_ref)
+    for place in ("train", "validation", "test"):
+        yield from _sources(f"spec.data.{place}", getattr(spec.data, place))
+    if spec.method.merge is not None:
+        for index, merged in enumerate(spec.method.merge.sources):
+            yield Address(Use.RESULT, f"spec.method.merge.sources[{index}]", merged.uri, merged.secret_ref)
+    reward = spec.training.policy.reward if spec.training.policy is not None else None
+    if reward is not None and reward.uri is not None:
+        yield Address(Use.RESULT, "spec.training.policy.reward", reward.uri, reward.secret_ref)
+    yield from _sources("spec.evaluation.retention.data", spec.evaluation.retention.data)
+    yield Address(Use.OUTPUT, "spec.output", spec.output.uri, spec.output.secret_ref)
+    if spec.predict is not None:
+        yield Address(Use.DATA, "spec.predict", spec.predict.input, spec.predict.secret_ref, "input")
+
+
+def _sources(place: str, sources: Sequence[DataSource]) -> Iterator[Address]:
+    for index, source in enumerate(sources):
+        yield Address(Use.DATA, f"{place}[{index}]", source.uri, source.secret_ref)

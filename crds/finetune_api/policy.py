@@ -1,0 +1,118 @@
+"""`spec.training.policy`: how a language model learns from rewards for answers that it writes itself."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from finetune_api.base import ApiModel, Rule, SecretReference
+from finetune_api.uris import CLAIM_RULE
+
+RewardUri = Annotated[
+    str, StringConstraints(max_length=1024, pattern=r"^(hf|s3|gs|az|pvc|finetunejob|file)://.+$")
+]  # those that a result can't have are let in here, so that the rule below can say why not
+
+
+class PolicyAlgorithm(StrEnum):
+    """What an answer is compared with: others to the same prompt, so that no value model is needed."""
+
+    RLOO = "RLOO"
+    GRPO = "GRPO"
+
+
+class RewardType(StrEnum):
+    """Who judges an answer."""
+
+    MODEL = "Model"
+    EXACT_MATCH = "ExactMatch"
+    NUMBER_MATCH = "NumberMatch"
+    CONTAINS = "Contains"
+
+
+class Reward(ApiModel):
+    """What an answer is worth: 0 or 1 by the expected one in `data.columns.completion`, or the score of a model."""
+
+    rules = (
+        Rule(
+            cel="(self.type == 'Model') == has(self.uri)",
+            holds=lambda reward: (reward.uri is not None) is (reward.type is RewardType.MODEL),
+            field="uri",
+            message="type Model needs the uri of a reward model, and no other type has one",
+        ),
+        Rule(
+            cel="!has(self.uri) || (!self.uri.startsWith('hf://') && !self.uri.startsWith('finetunejob://'))",
+            holds=lambda reward: not (reward.uri or "").startswith(("hf://", "finetunejob://")),
+            field="uri",
+            message="a reward model is the output of a finished job, by its address: take it from that job's "
+            "status.artifacts.model",
+        ),
+        Rule(
+            cel=f"!has(self.uri) || {CLAIM_RULE.cel}",
+            holds=lambda reward: reward.uri is None or CLAIM_RULE.holds is None or CLAIM_RULE.holds(reward),
+            field="uri",
+            message="a reward model in a claim is named pvc://CLAIM/PATH; use a path without . and ..",
+        ),
+    )
+
+    type: RewardType
+    """`ExactMatch`: the words are those of the expected answer. `NumberMatch`: its last number has the value of the
+    expected answer's last number. `Contains`: the expected words occur in it. Each looks only behind
+    `evaluation.generation.answerAfter`, where that is given. `Model`: a model of task RewardModel scores it."""
+
+    uri: RewardUri | None = None
+    """Output folder of the job that trained the reward model (`Model`): `s3://`, `gs://`, `az://`, `pvc://claim/path`
+    or `file://`. It is verified by its manifest."""
+
+    secret_ref: SecretReference | None = None
+    """Secret with the credentials of the reward model's store."""
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether answers are checked against the expected one."""
+        return self.type is not RewardType.MODEL
+
+
+_KL_COEFFICIENT = 0.04
+_KL_COEFFICIENT_OF_ANSWERS = 0.05
+
+
+class Policy(ApiModel):
+    """Policy optimisation: answers are sampled and rewarded, and those better than their group get likelier."""
+
+    algorithm: PolicyAlgorithm = PolicyAlgorithm.GRPO
+    """`GRPO` (arXiv:2402.03300): rewards are measured in standard deviations of the prompt's group, and each token is
+    weighed alike within its answer. `RLOO` (arXiv:2402.14740): each reward less the mean of the others, whole answers
+    are weighed."""
+
+    reward: Reward
+    """What an answer is worth."""
+
+    samples_per_prompt: Annotated[int, Field(ge=2, le=64)] = 8
+    """Answers sampled for each prompt; their rewards are compared with each other."""
+
+    temperature: Annotated[float, Field(gt=0, le=5)] = 1
+    """Temperature of the sampling; the probabilities that are trained are taken at it too."""
+
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1
+    """Sample from the likeliest tokens that together have this probability; 1 takes all."""
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=131_072)] | None = None
+    """Longest sampled answer in tokens. Left out, it is `evaluation.generation.maxNewTokens`."""
+
+    kl_coefficient: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Price of moving away from the model as it came, a nat of KL divergence: of the mean token (GRPO, default 0.04) or
+    of the whole answer (RLOO, default 0.05). 0 sets no price; method Full then keeps no frozen copy of the model."""
+
+    clip_range: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """A rollout teaches no more once a probability has changed by this share in the rewarded direction (PPO's clipped
+    objective, arXiv:1707.06347)."""
+
+    passes_per_rollout: Annotated[int, Field(ge=1, le=64)] = 1
+    """Updates with the same sampled answers, all within one step. Clipping matters from the second on."""
+
+    @property
+    def kl_price(self) -> float:
+        """`kl_coefficient`, or its default for the algorithm."""
+        if self.kl_coefficient is not None:
+            return self.kl_coefficient
+        return _KL_COEFFICIENT if self.algorithm is PolicyAlgorithm.GRPO else _KL_COEFFICIENT_OF_ANSWERS

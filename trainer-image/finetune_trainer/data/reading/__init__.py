@@ -1,0 +1,1 @@
+"""From addresses to rows: files, folders, hub data sets and standard input, whatever their format."""

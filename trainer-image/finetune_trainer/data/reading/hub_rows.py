@@ -1,0 +1,94 @@
+"""Data sets and single files on the Hugging Face hub. Imported only where a job names one: `datasets` loads slowly."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import ClassLabel, Dataset, get_dataset_split_names, load_dataset
+from huggingface_hub import hf_hub_download
+
+from finetune_api.data import DataSource
+from finetune_api.failures import DataNotFound, SpecInvalid
+from finetune_api.report import Place
+from finetune_trainer.data.reading.hub_failures import hub_failures
+from finetune_trainer.data.reading.rows import Row
+
+_PREFIX = "hf://datasets/"
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing"),
+}
+Unpack = Callable[[object], object]
+
+
+@dataclass(frozen=True)
+class HubUri:
+    """A data set on the hub, or one file of it."""
+
+    repository: str
+    file: str
+
+
+def parse_hub_uri(uri: str) -> HubUri:
+    """Parse `hf://datasets/owner/name[/file]` (old data sets have no owner). Raises `SpecInvalid` for other shapes."""
+    parts = [part for part in uri.removeprefix(_PREFIX).split("/") if part]
+    if not uri.startswith(_PREFIX) or not parts:
+        raise SpecInvalid(f"{uri!r} names no data set on the hub", hint="write hf://datasets/OWNER/NAME[/FILE]")
+    return HubUri("/".join(parts[:2]), "/".join(parts[2:]))
+
+
+def fetch_file(wanted: HubUri, revision: str, field: str, token: str | None) -> Path:
+    """Download one file (or find it in the hub's cache)."""
+    with hub_failures(f"{_PREFIX}{wanted.repository}/{wanted.file}", field):
+        return Path(
+            hf_hub_download(wanted.repository, wanted.file, repo_type="dataset", revision=revision or None, token=token)
+        )
+
+
+def read_data_set(repository: str, source: DataSource, place: str, field: str, token: str | None) -> Iterator[Row]:
+    """Read the rows of one split; class numbers come out as the names that the data set gives them."""
+    which = {"revision": source.revision or None, "token": token}
+    with hub_failures(source.uri, field):
+        names = get_dataset_split_names(repository, source.subset or None, **which)
+    split = source.split or _fitting(names, place, source.uri, field)
+    base_name = split.partition("[")[0]
+    if base_name not in names and "+" not in split:
+        raise DataNotFound(
+            f"{source.uri} has no split {base_name!r}", where=f"{field}.split", hint=f"it has: {', '.join(names)}"
+        )
+    with hub_failures(source.uri, field):
+        rows: Dataset = load_dataset(repository, source.subset or None, split=split, **which)
+    unpack = _class_names(rows.features)
+    for number, values in enumerate(rows, start=1):
+        named = {name: unpack[name](value) if name in unpack else value for name, value in values.items()}
+        yield Row(named, Place(file=f"{repository}/{split}", line=number))
+
+
+def _fitting(names: list[str], place: str, uri: str, field: str) -> str:
+    fitting = [name for name in _SPLIT_NAMES.get(place, ()) if name in names]
+    if fitting:
+        return fitting[0]
+    if place == "train" and len(names) == 1:
+        return names[0]
+    raise DataNotFound(f"{uri} has no split for {place}", where=f"{field}.split", hint=f"it has: {', '.join(names)}")
+
+
+def _class_names(features: Mapping[str, object]) -> dict[str, Unpack]:
+    """For columns of class numbers, or of lists of them, a function that gives the names; -1 means no label there."""
+    unpack: dict[str, Unpack] = {}
+    for column, feature in features.items():
+        inner = getattr(feature, "feature", None)
+        if isinstance(feature, ClassLabel):
+            unpack[column] = _namer(feature.names)
+        elif isinstance(inner, ClassLabel):
+            unpack[column] = _list_namer(_namer(inner.names))
+    return unpack
+
+
+def _namer(names: list[str]) -> Unpack:
+    return lambda value: names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+def _list_namer(namer: Unpack) -> Unpack:
+    return lambda values: [namer(value) for value in values] if isinstance(values, list) else None

@@ -1,0 +1,78 @@
+"""Rows to predict, through the same readers as in training; what a row must hold is the predictor's to say."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from finetune_api.data import DataSource
+from finetune_api.failures import ColumnMissing, DataUnreadable, Problem
+from finetune_trainer.data.columns import suggest
+from finetune_trainer.data.reading.rows import Bad, Row, at, shown
+from finetune_trainer.data.reading.sources import STDIN, read_rows
+from finetune_trainer.storage import Site
+
+InputRow_co = TypeVar("InputRow_co", covariant=True)
+_WITH_OPTION = ("text", "text_pair")
+
+
+class InputShape(Protocol[InputRow_co]):
+    """What the rows of one model are; the part of `Predictor` that reads."""
+
+    @property
+    def line_column(self) -> str:
+        """Column that a bare line of text on standard input stands for."""
+
+    def roles(self, found: Sequence[str]) -> Mapping[str, str]:
+        """Column by role, for the columns that every row must have, where the input has the columns `found`."""
+
+    def read(self, row: Row) -> InputRow_co | Bad:
+        """What the model takes of a row, or the reason why the row can't be used."""
+
+
+def read_inputs(uri: DataSource | str, site: Site, shape: InputShape[InputRow_co]) -> Iterator[InputRow_co]:
+    """Read the rows of a file or of standard input (`-`).
+
+    Every input row gets an output row, so a broken one is an error: raises `DataUnreadable` with file and line,
+    `ColumnMissing` where a column is not there.
+    """
+    checked = False
+    for row in read_rows(uri, site, text_column=shape.line_column):
+        if isinstance(row, Bad):
+            raise _unreadable(row)
+        if not checked:
+            found = list(row.values)
+            _check_columns(shape.roles(found), found, row.place.file)
+            checked = True
+        result = shape.read(row)
+        if isinstance(result, Bad):
+            raise _unreadable(result)
+        yield result
+
+
+def input_name(source: DataSource | str) -> str:
+    """How messages call an input."""
+    uri = source if isinstance(source, str) else source.uri
+    return "standard input" if uri == STDIN else uri.removeprefix("file://")
+
+
+def _check_columns(roles: Mapping[str, str], found: list[str], file: str) -> None:
+    problems = []
+    for role, column in roles.items():
+        if column not in found:
+            better = suggest(role, column, [name for name in found if name not in roles.values()])
+            message = f"no column {shown(column)}, which the model was trained on; there are: {', '.join(found[:20])}"
+            hint = f"say which it is: {_option(role, better or 'COLUMN')}"
+            problems.append(Problem(message, file, hint))
+    if problems:
+        raise ColumnMissing(*problems)
+
+
+def _option(role: str, column: str) -> str:
+    """The option of the command line that names the column of a role."""
+    return f"--{role.replace('_', '-')} {column}" if role in _WITH_OPTION else f"--column {role}={column}"
+
+
+def _unreadable(bad: Bad) -> DataUnreadable:
+    return DataUnreadable(bad.reason, where=at(bad.place), hint=REPAIR_HINT)
+
+
+REPAIR_HINT = "repair or remove the row: each row of the input gets one prediction"

@@ -1,0 +1,107 @@
+"""Reads all sources of one place (train, validation or test) into records, and keeps count of what can't be used."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from finetune_api.data import DataSource
+from finetune_trainer.data.columns import check_columns
+from finetune_trainer.data.difficulty import rated
+from finetune_trainer.data.reading.rows import Bad, Row
+from finetune_trainer.data.reading.sources import read_rows
+from finetune_trainer.data.records import Record
+from finetune_trainer.data.shapes import Shape
+from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, sources_path
+from finetune_trainer.storage import Site
+
+Progress = Callable[[str], None]
+_ENOUGH = 200
+_TELL_EVERY = 20_000
+
+
+@dataclass
+class Loaded:
+    """What the sources of one place hold. Grows while they are read."""
+
+    place: str
+    sources: Sequence[DataSource]
+    records: list[Record] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+    files: dict[str, dict[str, None]] = field(default_factory=dict)
+    """File names in the order of reading, each with the columns seen in it, also in order."""
+    rows_read: int = 0
+    read_of: list[int] = field(default_factory=list)
+    """Rows read of each source."""
+
+    def note_bad(self, rows: Sequence[Bad]) -> None:
+        """Add rows that turned out to be bad later, and keep all in the order of files and lines."""
+        order = {name: number for number, name in enumerate(self.files)}
+        self.bad = sorted([*self.bad, *rows], key=lambda bad: (order[bad.place.file], bad.place.line))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading needs to know, the same for all places."""
+
+    site: Site
+    shape: Shape
+    progress: Progress = lambda _: None
+    difficulty: str = ""
+    """Column that says how hard a training row is; empty for none."""
+
+    def column_of_difficulty(self, place: str) -> str:
+        """The same for the rows of a place."""
+        return self.difficulty if place == TRAIN else ""
+
+    def wanted(self, place: str) -> dict[str, str]:
+        """Column by role, for the columns that every row must have; known once the shape has seen a row."""
+        column = self.column_of_difficulty(place)
+        return {**self.shape.roles, **({"difficulty": column} if column else {})}
+
+
+def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
+    """Read `sources` in their order. Raises `ColumnMissing`, and what `read_rows` raises."""
+    loaded = Loaded(place, sources)
+    for number, source in enumerate(sources):
+        how.progress(f"reading {source.uri}")
+        before = loaded.rows_read
+        _load_source(loaded, number, f"{sources_path(place)}[{number}]", how)
+        loaded.read_of.append(loaded.rows_read - before)
+    return loaded
+
+
+def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
+    source, column = loaded.sources[number], how.column_of_difficulty(loaded.place)
+    split = TEST if loaded.place == OLD_SKILL else loaded.place
+    names: list[str] = []
+    for row in read_rows(source, how.site, place=split, field=path):
+        loaded.rows_read += 1
+        if row.place.file not in loaded.files:
+            names.append(row.place.file)
+        columns = loaded.files.setdefault(row.place.file, {})
+        if isinstance(row, Bad):
+            loaded.bad.append(row)
+            continue
+        if not row.values.keys() <= columns.keys():
+            columns.update(dict.fromkeys(row.values))
+        result = _record(row, how.shape, column)
+        if isinstance(result, Bad):
+            loaded.bad.append(result)
+        else:
+            loaded.records.append(_marked(result, number, source))
+        if loaded.rows_read == _ENOUGH:
+            check_columns(how.wanted(loaded.place), columns, row.place.file)
+        if loaded.rows_read % _TELL_EVERY == 0:
+            how.progress(f"{loaded.rows_read:,} rows read")
+    for name in names:
+        if loaded.files[name]:
+            check_columns(how.wanted(loaded.place), loaded.files[name], name)
+
+
+def _record(row: Row, shape: Shape, difficulty: str) -> Record | Bad:
+    record = shape.record(row)
+    return rated(record, row, difficulty) if difficulty and not isinstance(record, Bad) else record
+
+
+def _marked(record: Record, number: int, source: DataSource) -> Record:
+    """The record with what it has from its source."""
+    return replace(record, source=number, prefix=source.prefix) if number or source.prefix else record

@@ -1,0 +1,130 @@
+"""From a `DataSource` to rows: finds the files, fetches what is remote, and picks the reader."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from shutil import copyfileobj
+from tempfile import TemporaryDirectory
+
+from finetune_api.data import DataFormat, DataSource
+from finetune_api.failures import DataNotFound
+from finetune_trainer.data.reading.conll_rows import read_conll
+from finetune_trainer.data.reading.csv_rows import read_csv
+from finetune_trainer.data.reading.files import DataFile, data_file, known_format
+from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
+from finetune_trainer.data.reading.parquet_rows import read_parquet
+from finetune_trainer.data.reading.rows import Bad, Row
+from finetune_trainer.data.reading.stdin_rows import read_stream
+from finetune_trainer.storage import (
+    Address,
+    Folder,
+    Site,
+    check_present,
+    hub_token,
+    on_disk,
+    open_address,
+    parse_address,
+)
+
+HUB = "hf://"
+STDIN = "-"
+_READERS: dict[DataFormat, Callable[[DataFile], Iterator[Row | Bad]]] = {
+    DataFormat.CSV: read_csv,
+    DataFormat.JSONL: read_jsonl,
+    DataFormat.JSON: read_json,
+    DataFormat.PARQUET: read_parquet,
+    DataFormat.CONLL: read_conll,
+}
+
+
+def read_rows(
+    source: DataSource | str,
+    site: Site,
+    *,
+    place: str = "train",
+    field: str = "",
+    text_column: str = "text",
+) -> Iterator[Row | Bad]:
+    """Read the rows of `source`: a `DataSource`, a URI, or `-` for standard input.
+
+    `site` says what relative files, volumes and Secrets are here; `place` (train, validation or test) picks the split
+    of a hub data set that names none; `field` is the path of the source in the spec, for messages. On standard input,
+    lines that are neither JSON nor CSV with a column `text_column` are texts themselves. Records that can't be used
+    come out as `Bad`.
+
+    Raises `DataNotFound`, `DataUnreadable`, `PermissionDenied`, `StorageUnavailable` or `SpecInvalid`.
+    """
+    with ExitStack() as stack:
+        scratch = partial(_scratch, stack)
+        if source == STDIN:
+            yield from read_stream(_spooled(scratch()), text_column)
+            return
+        wanted = DataSource(uri=source) if isinstance(source, str) else source
+        if wanted.uri.startswith(HUB):
+            yield from _hub_rows(wanted, site, place, field)
+            return
+        for file in _files(wanted, site, field, scratch):
+            yield from _READERS[file.format](file)
+
+
+def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterator[Row | Bad]:
+    from finetune_trainer.data.reading import hub_rows
+
+    wanted, token = hub_rows.parse_hub_uri(source.uri), hub_token(source.secret_ref, site)
+    if not wanted.file:
+        yield from hub_rows.read_data_set(wanted.repository, source, place, field, token)
+        return
+    path = hub_rows.fetch_file(wanted, source.revision, field, token)
+    file = data_file(path, source.uri, source, field)
+    yield from _READERS[file.format](file)
+
+
+def _files(source: DataSource, site: Site, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
+    """Find the files of a storage URI, in order of their names; each is fetched when its turn comes."""
+    address = parse_address(source.uri, site.base)
+    check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
+    here = on_disk(address, site)
+    whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
+    top = address if whole_folder else address.parent
+    folder = open_address(top, site, source.secret_ref)
+    for path in _known_files(folder, source) if whole_folder else [address.name]:
+        name = _name(top, path, site)
+        described = data_file(Path(path), name, source, field)  # before a download that would be in vain
+        yield replace(described, path=folder.fetch(path, scratch()))
+
+
+def _known_files(folder: Folder, source: DataSource) -> list[str]:
+    found = [path for path, _ in folder.list() if not PurePosixPath(path).name.startswith((".", "_"))]
+    known = [path for path in found if known_format(path) is not None]
+    if not known:
+        raise DataNotFound(
+            f"no data file below {folder.uri()}",
+            where=source.uri,
+            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .bio .iob2, also with .gz",
+        )
+    return known
+
+
+def _name(top: Address, path: str, site: Site) -> str:
+    """How messages name a file: local ones by a path that an editor opens, others by their URI."""
+    if top.scheme != "file":
+        return f"{top}/{path}"
+    local = Path(top.path) / path
+    try:
+        return str(local.relative_to(site.base.absolute()))
+    except ValueError:
+        return str(local)
+
+
+def _scratch(stack: ExitStack) -> Path:
+    return Path(stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
+
+
+def _spooled(folder: Path) -> Path:
+    path = folder / "stdin"
+    with path.open("wb") as copy:
+        copyfileobj(sys.stdin.buffer, copy)
+    return path

@@ -1,0 +1,101 @@
+"""Training rows that are shown to the untouched model in front of a question (few-shot prompting)."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from finetune_trainer.data.prepared import Examples
+from finetune_trainer.data.records import Turn
+from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, Segment
+
+T = TypeVar("T")
+Content = tuple[str, str]
+_BREAKS = ("\n\n", "\n\n###\n\n")
+
+
+def choose_examples(
+    train: Examples, asked: Examples, wanted: int, seed: int, *, of_its_source: bool = False
+) -> list[list[int]]:
+    """For each row that is asked, the indices of the training rows to show in front of it, in their order.
+
+    They are drawn once, so that all rows (or with `of_its_source` all rows of a source) show the same ones, none twice;
+    only a row that is itself among them, as where test rows leak, shows the next one instead.
+    """
+    drawn: dict[int, dict[Content, int]] = defaultdict(dict)
+    for row in np.random.default_rng(seed).permutation(len(train)).tolist():
+        drawn[train.sources[row] if of_its_source else 0].setdefault(_content(train, row), row)
+    chosen = []
+    for number in range(len(asked)):
+        pool, own = drawn[asked.sources[number] if of_its_source else 0], _content(asked, number)
+        chosen.append([row for content, row in list(pool.items())[: wanted + 1] if content != own][:wanted])
+    return chosen
+
+
+def _content(rows: Examples, row: int) -> Content:
+    return rows.texts[row], rows.pairs[row] if rows.pairs else ""
+
+
+def as_many_as_fit(
+    most: Sequence[int], encode: Callable[[list[int], list[int]], Sequence[T]], fits: Callable[[T], bool]
+) -> tuple[list[T], list[int]]:
+    """Every row with as many examples as fit, and how many these are.
+
+    Args:
+        most: how many examples there are for each row.
+        encode: makes these rows with so many examples each.
+        fits: whether what it made is short enough; a row without examples is taken as it is.
+    """
+    counts, made, left = list(most), dict[int, T](), list(range(len(most)))
+    while left:
+        found = zip(left, encode(left, [counts[row] for row in left]), strict=True)
+        made |= {row: one for row, one in found if counts[row] == 0 or fits(one)}
+        left = [row for row in left if row not in made]
+        for row in left:
+            counts[row] -= 1
+    return [made[row] for row in range(len(most))], counts
+
+
+def break_between(answers: Sequence[str]) -> str:
+    """What stands between examples: a blank line, or a mark where answers have blank lines themselves."""
+    return next((mark for mark in _BREAKS if not any(mark in answer for answer in answers)), _BREAKS[-1])
+
+
+def shown_source(examples: Sequence[tuple[str, str]], source: str, mark: str) -> str:
+    """An input of an encoder-decoder behind examples, each an input with its text; by itself where there are none."""
+    if not examples:
+        return source
+    return mark.join([*(f"{given} answer: {answer}" for given, answer in examples), f"{source} answer:"])
+
+
+def shown_turns(examples: Sequence[Sequence[Turn]], turns: Sequence[Turn]) -> list[Turn]:
+    """A chat behind examples, as if these came first in it; what the system says stands at the beginning, once."""
+    opening = [turn for turn in turns[:1] if turn[0] == "system"]
+    own = turns[len(opening) :]
+    return [*opening, *(turn for example in examples for turn in example if turn[0] != "system"), *own]
+
+
+@dataclass(frozen=True)
+class PromptsInARow:
+    """Plain prompts with their completions one behind the other. A `PromptFormat`."""
+
+    form: PlainPrompt
+    mark: str
+    """What stands between them."""
+
+    @property
+    def is_framed(self) -> bool:
+        """See `PromptFormat.is_framed`."""
+        return self.form.is_framed
+
+    def opening(self, turns: Sequence[Turn]) -> str:
+        """See `PromptFormat.opening`: examples, and the prompt of the last turn."""
+        pairs = zip(turns[:-1:2], turns[1::2], strict=True)
+        shown = [f"{self.form.opening([asked])}{answer}{self.mark}" for asked, (_, answer) in pairs]
+        return "".join([*shown, self.form.opening(turns[-1:])])
+
+    def segments(self, turns: Sequence[Turn]) -> list[Segment]:
+        """See `PromptFormat.segments`: the last answer alone is one."""
+        return [Segment(self.opening(turns[:-1]), is_answer=False), Segment(turns[-1][1], is_answer=True)]

@@ -1,0 +1,62 @@
+"""Prompts as tokens, with room for the answers that a model will write behind them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finetune_api.report import DataReport, Piece
+from finetune_trainer.data.records import Turn
+from finetune_trainer.data.tokenising.learned import first_row
+from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat
+from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
+from finetune_trainer.data.tokenising.tokens import Tokens, cached, content_key
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CHUNK = 500
+
+
+def tokenise_asked(
+    rows: Sequence[Sequence[Turn]],
+    form: PromptFormat,
+    tokenizer: "PreTrainedTokenizerBase",
+    limit: int,
+    *,
+    cache: Path | None = None,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> Tokens:
+    """Prompts within `limit` tokens; a longer one loses its middle. Rows end where the model is to answer."""
+
+    def make() -> Tokens:
+        whole, full = list[list[int]](), list[int]()
+        for start in range(0, len(rows), _CHUNK):
+            part = encode_openings(rows[start : start + _CHUNK], form, tokenizer, _ANY_LENGTH)
+            full.extend(map(len, part))
+            whole.extend(encode_openings(rows[start : start + _CHUNK], form, tokenizer, limit))
+            advance(len(part))
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in whole])]).astype(np.int64)
+        return Tokens(
+            np.asarray([token for ids in whole for token in ids], np.int32), offsets, np.asarray(full, np.int32)
+        )
+
+    written = tokenizer.chat_template if isinstance(form, ChatPrompt) else repr(form)
+    roles = [role for turns in rows for role, _ in turns]
+    contents = [content for turns in rows for _, content in turns]
+    key = content_key(tokenizer, ("asked", limit, written, [len(turns) for turns in rows]), roles, contents)
+    return cached(key, cache, len(rows), advance, make)
+
+
+def describe_asked(report: DataReport, train: Tokens, tokenizer: "PreTrainedTokenizerBase", limit: int) -> DataReport:
+    """The data report with the first prompt, and with a warning about prompts that are cut."""
+    cut = int((train.full_lengths > train.lengths).sum())
+    warning = f"{cut:,} training prompts are longer than {limit:,} tokens and lose their middle; raise data.maxLength."
+    sample = [Piece(text=piece.text, learned=False) for piece in first_row(train, tokenizer)]
+    return report.model_copy(
+        update={"warnings": [*report.warnings, *([warning] if cut else [])], "sample": sample},
+    )
+
+
+_ANY_LENGTH = 1 << 40

@@ -1,0 +1,171 @@
+"""Prompts and chats as tokens, with labels on what is learned; too long a row loses the middle of its prompt."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from finetune_trainer.data.records import Turn
+from finetune_trainer.data.tokenising.frames import encode, end_of_text, frame_of
+from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat, Segment
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CHUNK = 500
+_LEAST_PROMPT = 4
+"""A prompt keeps at least one in so many tokens of the limit, or all that it has."""
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row as tokens."""
+
+    ids: list[int]
+    answers: list[range]
+    """Where the answers are, in their order; the last one ends the row."""
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens in front of the last answer."""
+        return self.answers[-1].start
+
+    @property
+    def answer_length(self) -> int:
+        """Tokens of the last answer."""
+        return len(self.ids) - self.prompt_length
+
+    def fitted(self, limit: int, answer: int = 0) -> "EncodedRow":
+        """The row within `limit` tokens.
+
+        The middle of what is in front of the last answer is left out first, since the task mostly stands at one of its
+        ends. Of an answer that alone takes more than three quarters of the limit the end is left out as well. `answer`
+        is the length of the longest answer to the same prompt, which is then the same in front of them all.
+        """
+        answer = max(self.answer_length, answer)
+        if self.prompt_length + answer <= limit:
+            return self
+        room = max(limit - answer, min(self.prompt_length, limit // _LEAST_PROMPT))
+        end = min(len(self.ids), self.prompt_length + limit - room)
+        kept = [*_ends(self.prompt_length, room), *range(self.prompt_length, end)]
+        return EncodedRow([self.ids[at] for at in kept], _moved(self.answers, kept))
+
+    def ending(self, answers: int, length: int) -> "EncodedRow":
+        """The row with its last `answers` answers alone as such, and the last one cut to `length` tokens."""
+        end = min(len(self.ids), self.prompt_length + length)
+        return EncodedRow(self.ids[:end], [*self.answers[-answers:-1], range(self.prompt_length, end)])
+
+    def labels(self, *, everything: bool) -> list[int]:
+        """The ids where they are learned, `NOT_COUNTED` elsewhere; the first token has nothing to be foretold from."""
+        if everything:
+            return [NOT_COUNTED, *self.ids[1:]]
+        labels = [NOT_COUNTED] * len(self.ids)
+        for answer in self.answers:
+            labels[answer.start : answer.stop] = self.ids[answer.start : answer.stop]
+        return [NOT_COUNTED, *labels[1:]]
+
+
+def _ends(length: int, room: int) -> list[int]:
+    """The places at both ends of `length` tokens that fit `room`."""
+    if length <= room:
+        return list(range(length))
+    head = (room + 1) // 2
+    return [*range(head), *range(length - (room - head), length)]
+
+
+def _moved(answers: Sequence[range], kept: Sequence[int]) -> list[range]:
+    """Where answers are among the places that were kept; those of which nothing is left are gone."""
+    place = {old: new for new, old in enumerate(kept)}
+    found = ([place[at] for at in answer if at in place] for answer in answers)
+    return [range(places[0], places[-1] + 1) for places in found if places]
+
+
+def encode_rows(
+    rows: Sequence[Sequence[Turn]], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase"
+) -> list[EncodedRow]:
+    """Rows that end with an answer, as tokens without any limit."""
+    encoded = encode_segments([form.segments(turns) for turns in rows], tokenizer)
+    opening = list(frame_of(tokenizer).opening) if form.is_framed else []
+    end = end_of_text(tokenizer)
+    return [_closed(row, opening, end, tokenizer, is_framed=form.is_framed) for row in encoded]
+
+
+def encode_openings(
+    rows: Sequence[Sequence[Turn]], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase", limit: int
+) -> list[list[int]]:
+    """What stands in front of an answer, within `limit` tokens, without its middle if need be; rows lack the answer."""
+    opening = list(frame_of(tokenizer).opening) if form.is_framed else []
+    whole = [opening + ids for ids in encode([form.opening(turns) for turns in rows], tokenizer)]
+    return [[ids[place] for place in _ends(len(ids), limit)] for ids in whole]
+
+
+def encode_segments(rows: Sequence[Sequence[Segment]], tokenizer: "PreTrainedTokenizerBase") -> list[EncodedRow]:
+    """Rows as tokens that a prompt's own tokens are the beginning of.
+
+    When it answers, a model gets the prompt's tokens as they are without the answer. So the tokens of the whole text
+    are taken where they begin with these, and those of prompt and answer apart where they don't.
+    """
+    encoded = [EncodedRow([], []) for _ in rows]
+    for level in range(max(map(len, rows), default=0)):
+        active = [number for number, row in enumerate(rows) if level < len(row)]
+        whole = encode(["".join(part.text for part in rows[number][: level + 1]) for number in active], tokenizer)
+        for number, ids in zip(active, whole, strict=True):
+            row, segment = encoded[number], rows[number][level]
+            start = len(row.ids)
+            row.ids.extend(ids[start:] if ids[:start] == row.ids else encode([segment.text], tokenizer)[0])
+            if segment.is_answer:
+                row.answers.append(range(start, len(row.ids)))
+    return encoded
+
+
+def _closed(
+    row: EncodedRow, opening: list[int], end: list[int], tokenizer: "PreTrainedTokenizerBase", *, is_framed: bool
+) -> EncodedRow:
+    """The row in its frame. A template that lets an answer end without a special token gets an end of text too."""
+    ends_by_itself = not is_framed and any(
+        token in tokenizer.all_special_ids for token in row.ids[row.prompt_length :][-3:]
+    )
+    closing = [] if ends_by_itself else end
+    moved = [range(answer.start + len(opening), answer.stop + len(opening)) for answer in row.answers]
+    moved[-1] = range(moved[-1].start, moved[-1].stop + len(closing))
+    return EncodedRow([*opening, *row.ids, *closing], moved)
+
+
+def joined_rows(rows: Sequence[EncodedRow], full: Sequence[int], *, everything: bool = False) -> Tokens:
+    """Encoded rows as they are, with `full` as their lengths before anything was cut."""
+    offsets = np.concatenate([[0], np.cumsum([len(row.ids) for row in rows])]).astype(np.int64)
+    ids = np.asarray([token for row in rows for token in row.ids], np.int32)
+    labels = np.asarray([label for row in rows for label in row.labels(everything=everything)], np.int32)
+    return Tokens(ids, offsets, np.asarray(full, np.int32), None, labels)
+
+
+def tokenise_prompts(
+    rows: Sequence[Sequence[Turn]],
+    form: PromptFormat,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    *,
+    everything: bool,
+    cache: Path | None = None,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> Tokens:
+    """Rows that end with an answer, within `max_length` tokens; answers are learned, or `everything`."""
+
+    def make() -> Tokens:
+        kept, full = list[EncodedRow](), list[int]()
+        for start in range(0, len(rows), _CHUNK):
+            part = encode_rows(rows[start : start + _CHUNK], form, tokenizer)
+            full.extend(len(row.ids) for row in part)
+            kept.extend(row.fitted(max_length) for row in part)
+            advance(len(part))
+        return joined_rows(kept, full, everything=everything)
+
+    written = (tokenizer.chat_template, form.every_answer) if isinstance(form, ChatPrompt) else (repr(form),)
+    roles = [role for turns in rows for role, _ in turns]
+    contents = [content for turns in rows for _, content in turns]
+    sizes = [len(turns) for turns in rows]
+    key = content_key(tokenizer, ("prompts", max_length, everything, *written, sizes), roles, contents)
+    return cached(key, cache, len(rows), advance, make)

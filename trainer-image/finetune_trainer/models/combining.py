@@ -1,0 +1,93 @@
+"""Makes one model's weights of several: tensor by tensor, so that one tensor of each is in memory at a time.
+
+The trimming, dropping and choosing by sign are PEFT's (`peft.utils.merge_utils`), here on whole weights.
+"""
+
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from finetune_api.merge import Combination, Merge
+from finetune_trainer.models.anatomy import head_modules
+from finetune_trainer.observer import Advance
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def needs_base(merge: Merge) -> bool:
+    """Whether the merged weights depend on those of the base; a plain mean does not."""
+    return merge.combination is not Combination.LINEAR or merge.scale != 1
+
+
+def combine(base: Tensor | None, tuned: Sequence[Tensor], merge: Merge) -> Tensor:
+    """The merged weight, of the shape of each; drawn from torch's default generator where the merge draws.
+
+    Without `base` there is no change to speak of, as with a head that was new: the weighted mean, whatever the
+    combination.
+    """
+    mean = weighted_mean(tuned, merge.shares)
+    if base is None or not needs_base(merge):
+        return mean
+    if merge.combination is Combination.LINEAR:
+        start = base.double()
+        return (start + merge.scale * (mean.double() - start)).to(mean.dtype)
+    return base + merge.scale * _change([weight - base for weight in tuned], merge)
+
+
+def weighted_mean(weights: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Summed in FP64: equal weights give just these, whatever the shares."""
+    total = torch.zeros_like(weights[0], dtype=torch.float64)
+    for weight, share in zip(weights, shares, strict=True):
+        total.add_(weight.double(), alpha=share)
+    return total.to(weights[0].dtype)
+
+
+def _change(changes: list[Tensor], merge: Merge) -> Tensor:
+    """One change of several, of the shape of each."""
+    from peft.utils import merge_utils
+
+    functions = {
+        Combination.TIES: merge_utils.ties,
+        Combination.DARE_LINEAR: merge_utils.dare_linear,
+        Combination.DARE_TIES: merge_utils.dare_ties,
+    }
+    shares = torch.tensor(merge.shares, dtype=changes[0].dtype)
+    if merge.combination is not Combination.DARE_LINEAR:  # the mean is taken over those that agree: 1 is a full share
+        shares = shares * len(changes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a density of 1 is what was asked for
+        merged: Tensor = functions[merge.combination](changes, shares, merge.kept_share)
+    return merged
+
+
+def save_weights(model: "PreTrainedModel", file: Path) -> None:
+    """Write all parameters, shared ones once, as they are in FP32."""
+    from safetensors.torch import save_file
+
+    save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, file)
+
+
+def combine_into(
+    model: "PreTrainedModel", base: Path | None, tuned: Sequence[Path], merge: Merge, advance: Advance
+) -> None:
+    """Give `model` the merged weights of the files that `save_weights` wrote; `advance` hears of each tensor.
+
+    `base` is needed where `needs_base`. The sources have the same parameters as `model`.
+    """
+    from safetensors import safe_open
+
+    heads = set(head_modules(model))
+    with ExitStack() as opened, torch.no_grad():
+        sources: list[Any] = [opened.enter_context(safe_open(file, "pt")) for file in tuned]
+        start: Any = opened.enter_context(safe_open(base, "pt")) if base is not None else None
+        for name, weight in sorted(model.named_parameters()):
+            is_new = bool(heads & set(name.split(".")))
+            before = start.get_tensor(name) if start is not None and not is_new else None
+            weight.copy_(combine(before, [source.get_tensor(name) for source in sources], merge))
+            advance(1)

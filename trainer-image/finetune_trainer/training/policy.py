@@ -1,0 +1,220 @@
+"""The losses of policy optimisation: answers that did better than others to the same prompt are to get likelier.
+
+RLOO: Ahmadian et al. 2024, arXiv:2402.14740. GRPO: Shao et al. 2024, arXiv:2402.03300. Both with the clipped objective
+of PPO (Schulman et al. 2017, arXiv:1707.06347) and without a value model. The KL divergence of GRPO is estimated by
+Schulman's k3 (2020, joschu.net/blog/kl-approx.html): unbiased, never negative.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finetune_api.failures import LossDiverged
+from finetune_api.policy import Policy, PolicyAlgorithm
+from finetune_trainer.data.course import Rows
+from finetune_trainer.training.loss import Told
+from finetune_trainer.training.rollouts import (
+    Ids,
+    Reference,
+    Weighed,
+    answer_batch,
+    entropies,
+    weigh_answers,
+)
+
+Write = Callable[[nn.Module, Sequence[Ids]], list[Ids]]
+"""Samples an answer to each prompt."""
+Prompts = Callable[[Rows], list[Ids]]
+"""The prompts of some rows."""
+Judge = Callable[[Rows, Sequence[Ids]], Sequence[float]]
+"""Rewards answers, each to the row of that number."""
+
+REWARD, KL, ENTROPY, TOKENS, CONSTANT = "meanReward", "kl", "entropy", "answerTokens", "constantGroups"
+_SMALLEST_DEVIATION = 1e-4
+_RUNAWAY = 10.0
+"""KL divergence, in nats a token, of texts that the model as it came would hardly ever write."""
+_PATIENCE = 10
+"""Steps in a row without any difference to learn from, after which that is told."""
+_NOTHING_TO_LEARN = (
+    f"for {_PATIENCE} steps all answers to each prompt got the same reward, so there is nothing to learn from: raise "
+    "training.policy.temperature or samplesPerPrompt, tune on right answers first (CausalLM), or take easier prompts"
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a policy is trained in."""
+
+    prompts: Prompts
+    write: Write
+    judge: Judge
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sampled answer."""
+
+    prompt: Ids
+    ids: Ids
+    reward: float
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Sampled answers; tensors by token are [texts, length - 1]."""
+
+    batch: dict[str, Tensor]
+    """Prompts with answers: `input_ids` and `attention_mask`."""
+    labels: Tensor
+    advantages: Tensor
+    """By how much each answer did better than its group, [texts]."""
+    reference: Tensor | None
+    """Log-probabilities of the tokens under the model as it came."""
+    before: Tensor | None = None
+    """Log-probabilities of the tokens when they were sampled; None until they are known."""
+
+
+class PolicyLoss:
+    """Samples answers as a step begins, and compares the policy with what it was then.
+
+    The answers of a step are kept for its later passes, and never outlive it: between two steps there is no state but
+    that of torch's random generator.
+    """
+
+    def __init__(self, settings: Policy, world: World, reference: Reference | None, pad_id: int) -> None:
+        self._settings, self._world = settings, world
+        self._reference, self._pad_id = reference, pad_id
+        self._rows: Rows = np.empty(0, np.int64)
+        self._answers = dict[int, list[Answer]]()
+        self._drawn = dict[bytes, Rollouts]()
+        self._sums = dict[str, float]()
+        self._constant_steps = 0
+
+    def to(self, _device: torch.device) -> "PolicyLoss":
+        """See `Loss.to`."""
+        return self
+
+    def weight(self, rows: Rows) -> float:
+        """See `Loss.weight`: the number of answers. What was sampled before is forgotten."""
+        self._rows = rows
+        self._answers.clear()
+        self._drawn.clear()
+        self._sums = dict.fromkeys((REWARD, KL, ENTROPY, TOKENS, CONSTANT), 0.0)
+        return float(len(rows) * self._settings.samples_per_prompt)
+
+    def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
+        """See `Loss.total`. Answers to all prompts of a step are sampled at once, as its first part comes."""
+        key, temperature = rows.tobytes(), self._settings.temperature
+        if not self._answers:
+            self._answers = self._sample(model)
+        if key not in self._drawn:
+            self._drawn[key] = self._rolled_out(model, inputs, rows)
+        rollouts = self._drawn[key]
+        logits = model(**rollouts.batch).logits
+        now = weigh_answers(logits, rollouts.labels, temperature)
+        if rollouts.before is None:
+            rollouts = self._drawn[key] = self._completed(rollouts, now)
+            self._sums[ENTROPY] += float(entropies(logits, rollouts.labels, temperature))
+        return policy_losses(now, rollouts, self._settings).sum()
+
+    def told(self) -> Told:
+        """See `Telling.told`: means over the sampled answers.
+
+        Their reward and length, entropy of a token and its KL divergence from the model as it came, and the share of
+        prompts whose answers all got the same reward.
+        """
+        sums, prompts = self._sums, sum(len(part.advantages) for part in self._drawn.values())
+        groups, tokens = prompts / self._settings.samples_per_prompt, max(1.0, sums[TOKENS])
+        figures = {
+            REWARD: sums[REWARD] / prompts,
+            ENTROPY: sums[ENTROPY] / tokens,
+            TOKENS: tokens / prompts,
+            CONSTANT: sums[CONSTANT] / groups,
+        }
+        if self._reference is not None:
+            figures[KL] = sums[KL] / tokens
+            self._check_divergence(figures[KL])
+        self._constant_steps = self._constant_steps + 1 if figures[CONSTANT] == 1 else 0
+        return Told(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "")
+
+    def _sample(self, model: nn.Module) -> dict[int, list[Answer]]:
+        """Answers to the prompts of the step, by row."""
+        samples, world = self._settings.samples_per_prompt, self._world
+        prompts = [prompt for prompt in world.prompts(self._rows) for _ in range(samples)]
+        repeated, written = np.repeat(self._rows, samples), world.write(model, prompts)
+        found = dict[int, list[Answer]]()
+        for row, answer in zip(
+            repeated.tolist(), map(Answer, prompts, written, world.judge(repeated, written)), strict=True
+        ):
+            found.setdefault(row, []).append(answer)
+        return {
+            row: answers[:samples] for row, answers in found.items()
+        }  # of a row that is there twice, the first ones
+
+    def _rolled_out(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Rollouts:
+        """The answers to some prompts as a batch, with rewards in place of advantages for now."""
+        answers, device = [one for row in rows.tolist() for one in self._answers[row]], inputs["input_ids"].device
+        made = answer_batch([one.prompt for one in answers], [one.ids for one in answers], self._pad_id)
+        batch = {name: part.to(device) for name, part in made.items()}
+        labels = batch.pop("labels")
+        reference = None
+        if self._reference is not None:
+            reference = weigh_answers(self._reference(model, batch), labels, self._settings.temperature)
+        rewards = torch.tensor([one.reward for one in answers], dtype=torch.float32, device=device)
+        groups = rewards.view(-1, self._settings.samples_per_prompt)
+        self._sums[REWARD] += float(rewards.sum())
+        self._sums[TOKENS] += float(sum(len(one.ids) for one in answers))
+        self._sums[CONSTANT] += int((groups == groups[:, :1]).all(dim=1).sum())
+        return Rollouts(batch, labels, rewards, reference.log_probabilities if reference else None)
+
+    def _completed(self, rollouts: Rollouts, now: Weighed) -> Rollouts:
+        """The rollouts with the log-probabilities that tokens have now, and with advantages in place of rewards."""
+        before, rewards = now.log_probabilities.detach(), rollouts.advantages
+        if rollouts.reference is not None:
+            self._sums[KL] += float((_k3(before, rollouts.reference) * now.counted).sum())
+            if self._settings.algorithm is PolicyAlgorithm.RLOO:
+                rewards = rewards - self._settings.kl_price * (before - rollouts.reference).sum(dim=1)
+        found = advantages(rewards.view(-1, self._settings.samples_per_prompt), self._settings.algorithm)
+        return replace(rollouts, before=before, advantages=found.flatten())
+
+    def _check_divergence(self, kl: float) -> None:
+        if self._settings.kl_price and not kl < _RUNAWAY:
+            message = f"the answers are {kl:.3g} nats a token away from the model as it came: it is falling apart"
+            hint = "lower spec.training.learningRate, or raise spec.training.policy.klCoefficient"
+            raise LossDiverged(message, where="spec.training.policy", hint=hint)
+
+
+def advantages(rewards: Tensor, algorithm: PolicyAlgorithm) -> Tensor:
+    """By how much each answer did better than its group; both [prompts, samples]."""
+    if algorithm is PolicyAlgorithm.RLOO:
+        others = (rewards.sum(dim=1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+        return rewards - others
+    deviation = rewards.std(dim=1, keepdim=True)
+    return (rewards - rewards.mean(dim=1, keepdim=True)) / (deviation + _SMALLEST_DEVIATION)
+
+
+def policy_losses(now: Weighed, rollouts: Rollouts, settings: Policy) -> Tensor:
+    """Loss of each answer, [texts]."""
+    before = now.log_probabilities.detach() if rollouts.before is None else rollouts.before
+    gained = now.log_probabilities - before
+    if settings.algorithm is PolicyAlgorithm.RLOO:  # the price of the divergence is part of the reward
+        return -_clipped(gained.sum(dim=1), rollouts.advantages, settings.clip_range)
+    losses = -_clipped(gained, rollouts.advantages[:, None], settings.clip_range)
+    if rollouts.reference is not None and settings.kl_price:
+        losses = losses + settings.kl_price * _k3(now.log_probabilities, rollouts.reference)
+    return (losses * now.counted).sum(dim=1) / now.counted.sum(dim=1).clamp(min=1)
+
+
+def _clipped(gained: Tensor, advantage: Tensor, clip: float) -> Tensor:
+    """PPO's objective: the ratio of probabilities times the advantage, without profit from a ratio beyond `clip`."""
+    ratio = gained.exp()
+    return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+
+
+def _k3(now: Tensor, reference: Tensor) -> Tensor:
+    """Estimate of the KL divergence of each token, from what both models give it."""
+    missing = reference - now
+    return missing.exp() - missing - 1
