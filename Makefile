@@ -33,15 +33,18 @@ run: $(READY) ## Fine-tune a real model on examples/quickstart.yaml (result in r
 	$(BIN)/finetune-trainer run examples/quickstart.yaml --output runs "$$@"
 
 ##@ Check
-.PHONY: test test-unit test-integration e2e lint typecheck verify
-test: $(READY) ## Run all tests that need no node
-	$(PARALLEL) tests --ignore=tests/e2e
+.PHONY: test test-slow test-unit test-integration e2e lint typecheck verify
+test: $(READY) ## Run all tests that need no node, but for the long ones
+	$(PARALLEL) -m "not slow" tests --ignore=tests/e2e
 
-test-unit: $(READY) ## Run the tests that need no server and no training
-	$(PARALLEL) tests/unit
+test-slow: $(READY) ## Run the long ones: every task by every method, runs that are stopped and killed in each phase
+	$(PARALLEL) -m slow tests --ignore=tests/e2e
 
-test-integration: $(READY) ## Run the tests that train, or talk to a real API server or object store
-	$(PARALLEL) tests/integration
+test-unit: $(READY) ## Run the tests that need no server, but for the long ones
+	$(PARALLEL) -m "not slow" tests/unit
+
+test-integration: $(READY) ## Run the tests against a real API server and object store, but for the long ones
+	$(PARALLEL) -m "not slow" tests/integration
 
 e2e: $(READY) ## Test all of it on a real node: make cluster-up images e2e
 	FINETUNE_REQUIRE_NODE=1 $(PYTEST) tests/e2e

@@ -77,7 +77,7 @@ def test_what_is_published(output: OutputFolder, staged: Path, tmp_path: Path) -
         update={"created_at": Manifest.model_validate_json(content).created_at}
     )
     assert sum(told) == sum(len(content) for content in FILES.values())
-    assert output.committed
+    assert output.published is not None
     assert output.uri("model") == (folder / "model").as_uri()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert names == {*FILES, MANIFEST_NAME, "claims/1"}
@@ -125,10 +125,10 @@ def test_an_older_attempt_commits_nothing(output: OutputFolder, staged: Path, tm
 
     with pytest.raises(Fenced, match=r"attempt 2 has taken over .* from this one, attempt 1"):
         output.publish(staged, manifest_of(staged), overtaken)
-    assert not output.committed
+    assert output.published is None
     assert not (tmp_path / "runs/reviews/uid-1" / MANIFEST_NAME).exists()
     newer.publish(staged, manifest_of(staged), done)
-    assert newer.committed
+    assert newer.published is not None
 
 
 @pytest.mark.causes("Fenced")
@@ -194,7 +194,7 @@ def test_an_upload_that_fails_midway_does_not_look_finished(output: OutputFolder
         output.publish(staged, manifest_of(staged), done)
     assert (folder / "README.md").exists(), "it failed midway"
     assert not (folder / MANIFEST_NAME).exists()
-    assert not output.committed
+    assert output.published is None
     assert not list(folder.rglob("*.partial"))
 
 
@@ -214,7 +214,7 @@ def test_files_that_are_lost_or_cut_are_noticed(
     output.claim()
     with pytest.raises(OutputNotWritable, match=r"model/model\.safetensors"):
         output.publish(staged, manifest_of(staged), spoil)
-    assert not output.committed
+    assert output.published is None
     assert not (folder / MANIFEST_NAME).exists()
 
 
@@ -245,7 +245,7 @@ def test_an_answer_that_is_lost_does_not_lose_the_result(output: OutputFolder, s
     output.folder = Interfered(output.folder, twice)
     output.claim()
     output.publish(staged, manifest_of(staged), done)
-    assert output.committed
+    assert output.published is not None
 
 
 @pytest.mark.causes("StorageUnavailable")
@@ -266,7 +266,7 @@ def test_a_manifest_that_may_be_there_is_taken_back_by_a_run_that_fails(
     output.claim()
     with pytest.raises(StorageUnavailable):
         output.publish(staged, manifest_of(staged), done)
-    assert not output.committed
+    assert output.published is None
     assert manifest.exists()
     deaf[0] = False
     output.withdraw()

@@ -5,41 +5,32 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from finetune_api.failures import JobFailure
 from finetune_api.job import FineTuneJob
-from finetune_api.manifest import Lineage, Manifest
+from finetune_api.manifest import Lineage
 from finetune_api.metrics import metric_named
-from finetune_api.outcome import Artifacts
-from finetune_api.report import Report
 from finetune_trainer.agreement import check_agreement
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.data.old_skill import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
-from finetune_trainer.merge_stages import Merging
 from finetune_trainer.models.sources import Source, check_base
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import FinishedRun
 from finetune_trainer.output.lineage import build_lineage, spec_digest
-from finetune_trainer.output.publish import OutputFolder, list_files
+from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.run_result import RunResult
-from finetune_trainer.signals import finishing_steps, seconds_to_save
-from finetune_trainer.stages import (
-    Ready,
-    evaluate,
-    export,
-    predict,
-    prepare_model,
-    publish_report,
-    score_baseline,
-    train,
-)
-from finetune_trainer.stopping import RUN_AGAIN, stop_of, within
+from finetune_trainer.signals import finishing_steps
+from finetune_trainer.stages.exporting import export, predict
+from finetune_trainer.stages.measuring import evaluate, score_baseline
+from finetune_trainer.stages.merging import Merging
+from finetune_trainer.stages.preparing import Ready, prepare_model
+from finetune_trainer.stages.publishing import publish, publish_failure
+from finetune_trainer.stages.training import train
+from finetune_trainer.stopping import RUN_AGAIN, stop_of
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.tasks.merged import as_its_sources, sources_of
@@ -93,7 +84,7 @@ def run_job(
             discard_checkpoints(output.folder, observer.warned)
     report = notes.report()
     if notes.failure is not None:
-        notes.artifacts = _publish_failure(report, output, observer)
+        notes.artifacts = publish_failure(report, output, observer)
     observer.finished(report, output.uri())
     return RunResult(report, notes.artifacts, notes.failure, output.attempt, notes.checkpoint)
 
@@ -175,7 +166,7 @@ def _carry_out(run: _Run, task: Task, ready: Ready, keeping: Keeping, lineage: L
     staged = _conclude(run, task, ready, keeping.known.baseline, to_predict=to_predict)
     with notes.timed("publish"):
         keeping.finish()
-        _publish(run, staged, lineage)
+        publish(staged, lineage, run.output, notes, observer)
 
 
 def _merge(run: _Run, task: Task, ready: Ready, sources: list[Source], *, to_predict: int) -> None:
@@ -190,7 +181,7 @@ def _merge(run: _Run, task: Task, ready: Ready, sources: list[Source], *, to_pre
         ready = Merging(task, ready, sources, merge, run.scratch, observer).run(notes)
     staged = _conclude(run, task, ready, baseline, to_predict=to_predict, settings_of=sources[0])
     with notes.timed("publish"):
-        _publish(run, staged, lineage)
+        publish(staged, lineage, run.output, notes, observer)
 
 
 def _conclude(
@@ -214,40 +205,3 @@ def _open_store(run: _Run) -> CheckpointStore:
     spec = run.notes.job.spec
     retention = Retention(spec.checkpoints, metric_named(spec.task, spec.evaluation.metric))
     return CheckpointStore(run.output, run.scratch / "kept", retention, run.observer.warned)
-
-
-def _publish(run: _Run, staged: Path, lineage: Lineage) -> None:
-    notes = run.notes
-    manifest = Manifest(
-        job=notes.job.metadata.name,
-        uid=notes.uid,
-        outcome=notes.outcome,
-        created_at=datetime.now(UTC),
-        files=list_files(staged),
-        lineage=lineage,
-        metrics=notes.evaluation.metrics,
-    )
-    with run.observer.working("publishing", sum(entry.size for entry in manifest.files)) as advance:
-        notes.artifacts = run.output.publish(staged, manifest, advance)
-
-
-def _publish_failure(report: Report, output: OutputFolder, observer: RunObserver) -> Artifacts:
-    """Leave the report of a failed run, where the output is this run's and can be written."""
-    if not output.attempt:
-        return Artifacts()
-
-    def publish() -> None:
-        output.withdraw()
-        output.check_owner()
-        publish_report(report, output)
-
-    try:
-        if not within(seconds_to_save(), publish):
-            observer.warned("the report was not written: the store did not answer in the time that a stop leaves")
-            return Artifacts()
-    except KeyboardInterrupt:  # asked to stop once more: the report is not worth the time
-        return Artifacts()
-    except JobFailure as second:
-        observer.warned(f"the report of the failure could not be written: {second}")
-        return Artifacts()
-    return Artifacts(report=output.uri("report/index.html"))

@@ -82,8 +82,6 @@ class CausalLM:
                 )
                 raise SpecInvalid(message, where=_LOSS_ON, hint=hint)
             return tokenise_stream(rows.texts, tokenizer, max_length, cache=cache, advance=advance)
-        if self.spec.data.chat_template:
-            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
         everything = split == "train" and self.spec.training.loss_on is LossOn.ALL
         form = self._form(tokenizer)
         tokens = tokenise_prompts(

@@ -115,8 +115,6 @@ class PolicyOptimization:
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise the prompts of one split, with room for answers. Raises what `prompt_format` raises."""
-        if self.spec.data.chat_template:
-            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
         self._found.tokenizer = tokenizer
         self._found.limit = max_length - min(self._longest_answer, max_length // 2)
         self._check_answers(split)

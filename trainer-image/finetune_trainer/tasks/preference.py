@@ -85,8 +85,6 @@ class Preference:
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise one split, with labels on the answers. Raises what `prompt_format` and its templates raise."""
-        if self.spec.data.chat_template:
-            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
         form = self._form(tokenizer)
         rows = self._rows(split)
         tokens = tokenise_pairs(rows, form, tokenizer, max_length, cache=cache, advance=advance)

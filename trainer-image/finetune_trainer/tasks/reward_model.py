@@ -53,8 +53,6 @@ class RewardModel:
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise one split. Raises what `prompt_format` and its templates raise."""
-        if self.spec.data.chat_template:
-            tokenizer.chat_template = self.spec.data.chat_template  # the tokenizer is saved with it
         is_chat, rows = "prompt" not in self.data.report.columns, self._rows(split)
         form = prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=is_chat, every_answer=False)
         return tokenise_pairs(rows, form, tokenizer, max_length, labelled=False, cache=cache, advance=advance)

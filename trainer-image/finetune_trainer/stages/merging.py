@@ -17,7 +17,8 @@ from finetune_trainer.models.low_rank_sum import can_be_summed, sum_adapters
 from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
-from finetune_trainer.stages import Ready, evaluation_split, look
+from finetune_trainer.stages.measuring import look
+from finetune_trainer.stages.preparing import Ready, evaluation_split
 from finetune_trainer.tasks.beside import measure_all
 from finetune_trainer.tasks.retention import skill_of
 from finetune_trainer.tasks.task import Task

@@ -1,0 +1,1 @@
+"""The stages of a run, in its order: preparing, training (or merging), measuring, exporting, publishing."""

@@ -1,0 +1,57 @@
+"""What a run leaves: model, settings, card, report and predictions, staged in a folder."""
+
+from pathlib import Path
+
+from finetune_trainer.drift.reference import save_reference
+from finetune_trainer.models.hidden_layer import has_hidden_layer
+from finetune_trainer.models.sources import Source
+from finetune_trainer.notes import Notes
+from finetune_trainer.observer import RunObserver
+from finetune_trainer.output.finished import PREDICTIONS
+from finetune_trainer.prediction.batch import write_predictions
+from finetune_trainer.stages.preparing import Ready
+from finetune_trainer.stages.publishing import report_files
+from finetune_trainer.storage import Site
+from finetune_trainer.tasks.merged import save_merged_settings
+from finetune_trainer.tasks.settings import save_settings
+from finetune_trainer.tasks.task import Task
+
+
+def export(task: Task, ready: Ready, staged: Path, notes: Notes, settings_of: Source | None = None) -> None:
+    """Write model, tokenizer, settings, model card and report into the staging folder.
+
+    With `settings_of` the settings are those of a result that was merged.
+    """
+    from finetune_trainer.reporting.card import render_card
+
+    model_folder = staged / "model"
+    model_folder.mkdir(parents=True)
+    with notes.timed("export"):
+        merge = ready.adapted.merge if task.spec.output.merge_adapter else None
+        (merge or ready.adapted.save)(model_folder)
+        ready.tokenizer.save_pretrained(model_folder)
+        if settings_of is None:
+            save_settings(task, model_folder, ready.resolved.max_length)
+        else:
+            save_merged_settings(task.spec, settings_of, model_folder)
+        if "train" in task.data.splits:
+            save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
+    report = notes.report()
+    for path, text in report_files(report).items():
+        (staged / path).parent.mkdir(exist_ok=True)
+        (staged / path).write_text(text, encoding="utf-8")
+    card = render_card(report, hidden_layer=has_hidden_layer(model_folder))
+    (staged / "README.md").write_text(card, encoding="utf-8")
+
+
+def predict(task: Task, ready: Ready, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:
+    """Write what the exported model says of the rows that the job asks about; nothing trains after this.
+
+    Raises the failures of reading them.
+    """
+    wanted = task.spec.predict
+    if wanted is None:
+        return
+    ready.adapted.model.to("cpu")  # the exported one takes its place
+    with observer.working("predicting", rows) as advance:
+        write_predictions(staged / "model", ready.files, wanted, site, target=staged / PREDICTIONS, advance=advance)

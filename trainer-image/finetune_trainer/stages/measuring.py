@@ -1,0 +1,58 @@
+"""What the model can do: before training, after it, and against what the job demands."""
+
+from finetune_api.outcome import EvaluationResult
+from finetune_trainer.evaluation.gates import check_gates
+from finetune_trainer.evaluation.worth import judge_worth
+from finetune_trainer.notes import Notes
+from finetune_trainer.observer import RunObserver
+from finetune_trainer.stages.preparing import Ready, evaluation_split
+from finetune_trainer.tasks.beside import measure_all
+from finetune_trainer.tasks.task import Task
+from finetune_trainer.training.inference import Outputs
+
+
+def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
+    """Outputs of the untouched model on the rows of the final evaluation, and where the job asks for it with examples.
+
+    They go with checkpoints: an attempt that goes on from one has them.
+    """
+    with ready.adapted.untouched():
+        outputs = look(task, ready, "baseline", observer)
+        if ready.few_shot is None:
+            return outputs
+        with observer.working("examples", len(ready.few_shot.rows.lengths)) as advance:
+            return outputs | ready.few_shot.infer(ready.adapted.model, ready.tokenizer, advance)
+
+
+def look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
+    """What the model says now of the rows of the final evaluation, and of those of the old skill."""
+    rows, skill = ready.rows[evaluation_split(task)], ready.skill
+    total = len(rows.lengths) + (len(skill.rows.lengths) if skill else 0)
+    with observer.working(what, total) as advance:
+        outputs = task.infer(ready.adapted.model, rows, ready.tokenizer, advance, thorough=True)
+        return outputs | (skill.infer(advance) if skill else {})
+
+
+def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, observer: RunObserver) -> None:
+    """Measure the tuned model on the held-out rows and check the gates."""
+    split = evaluation_split(task)
+    outputs = look(task, ready, "evaluating", observer)
+    measured = measure_all(
+        task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline, few_shot=ready.few_shot
+    )
+    metrics, before = measured.metrics, measured.baseline
+    notes.evaluated_on = split
+    notes.evaluation = EvaluationResult(
+        metrics=metrics,
+        baseline=before,
+        few_shot=measured.few_shot,
+        gates=check_gates(task.spec.evaluation.gates, metrics, before, task.spec.task),
+        best=notes.evaluation.best,
+    )
+    notes.details = measured.details
+    worth = judge_worth(task.spec, notes.evaluation, split)
+    if worth is not None:
+        notes.evaluation = notes.evaluation.model_copy(update={"remark": worth.remark})
+        if not worth.is_good:
+            observer.warned(worth.remark)
+    observer.measured(notes.evaluation, split)

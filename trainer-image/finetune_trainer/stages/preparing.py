@@ -1,0 +1,163 @@
+"""From a job to a model that can be trained, and rows in the shape that it takes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+
+from finetune_api.failures import ModelUnsuitable
+from finetune_api.report import Parameters
+from finetune_api.resolved import Resolved
+from finetune_api.training import Precision
+from finetune_trainer.cache import cache_folder
+from finetune_trainer.data.tokenising.collate import RowSource, SeveralTexts
+from finetune_trainer.data.tokenising.learned import sample_line
+from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths
+from finetune_trainer.methods import METHODS, Adapted
+from finetune_trainer.models.classifier import head_note, load_tokenizer, position_limit
+from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.notes import Notes
+from finetune_trainer.observer import RunObserver
+from finetune_trainer.output.lineage import describe_hardware
+from finetune_trainer.plan import resolve_values
+from finetune_trainer.storage import Site
+from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
+from finetune_trainer.tasks.mixed import tokenise_sources
+from finetune_trainer.tasks.retention import Skill, skill_of
+from finetune_trainer.tasks.task import Anchored, Equipped, SelfTaught, Task
+from finetune_trainer.training.precision import choose_precision, use_allotted_cpus
+from finetune_trainer.training.state_random import seed_everything
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16: "fp16"}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model that can be trained, and the rows in the shape that it takes."""
+
+    files: ModelFiles
+    tokenizer: "PreTrainedTokenizerBase"
+    adapted: Adapted
+    tokens: dict[str, Tokens]
+    rows: dict[str, RowSource]
+    resolved: Resolved
+    accelerator: Accelerator
+    skill: Skill | None = None
+    few_shot: FewShot | None = None
+
+
+def prepare_model(
+    task: Task, site: Site, notes: Notes, observer: RunObserver, reader: "PreTrainedTokenizerBase | None" = None
+) -> Ready:
+    """Fetch and load the model, tokenise the rows, apply the method. `reader` goes before the model's own tokenizer.
+
+    Raises whatever says that model, method and data don't go together; no training has begun by then.
+    """
+    spec = task.spec
+    precision = choose_precision(spec.training.precision)
+    notes.hardware = describe_hardware(use_allotted_cpus(), precision)
+    files = fetch_model(spec.model, site)
+    tokenizer = reader or load_tokenizer(files)
+    if spec.data.chat_template:
+        tokenizer.chat_template = spec.data.chat_template  # the tokenizer is saved with it
+    limit = position_limit(files, tokenizer)
+    resolved = resolve_values(spec, limit)
+    tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
+    accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
+    if isinstance(task, Equipped):
+        task.equip(site)
+    seed_everything(spec.training.seed)  # new heads and adapters start at random
+    model = task.load(files, tokenizer).to(accelerator.device)
+    _check_vocabulary(model, tokens, files.uri)
+    note = head_note(files, model)
+    if note:
+        observer.said(note)
+    if spec.training.activation_checkpointing:
+        model.activation_checkpointing_enable()
+    adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
+    rows = _rows(adapted, tokens, notes, observer)
+    if isinstance(task, SelfTaught) and "train" in rows:
+        rows["train"] = task.training_rows(rows["train"])
+    notes.resolved, notes.parameters = resolved, _count(adapted)
+    observer.model_ready(notes.parameters, resolved, notes.hardware)
+    skill = skill_of(task, files, tokenizer, adapted, resolved.max_length)
+    split = evaluation_split(task)
+    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=limit)
+    if few_shot is not None and few_shot.note:
+        observer.said(few_shot.note)
+    ready = Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
+    _look_at_base(task, ready, notes, observer)
+    return ready
+
+
+def evaluation_split(task: Task) -> str:
+    """The split that the final figures come from: test, else validation, else the training rows."""
+    return next(split for split in ("test", "validation", "train") if split in task.data.splits)
+
+
+def _look_at_base(task: Task, ready: Ready, notes: Notes, observer: RunObserver) -> None:
+    """Let a task that compares with it see the model as it came, in the precision that it will be trained in."""
+    if not (isinstance(task, Anchored) and task.needs_base):
+        return
+    weights = f"{ready.files.digest()} {ready.accelerator.device.type} {ready.accelerator.mixed_precision}"
+    total = sum(len(part.lengths) for part in ready.rows.values())
+    with (
+        notes.timed("reference"),
+        ready.adapted.untouched(),
+        ready.accelerator.autocast(),
+        observer.working("reference", total) as advance,
+    ):
+        task.remember_base(ready.adapted.model, ready.rows, weights, cache_folder("references"), advance)
+
+
+def _tokenise(
+    task: Task,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    notes: Notes,
+    observer: RunObserver,
+) -> dict[str, Tokens]:
+    tokens, cache = {}, cache_folder("tokens")
+    total = sum(len(examples.texts) for examples in task.data.splits.values())
+    with observer.working("tokenising", total) as advance:
+        for split in task.data.splits:
+            tokens[split] = tokenise_sources(task, split, tokenizer, max_length, cache=cache, advance=advance)
+    splits = {
+        name: report.model_copy(update={"lengths": describe_lengths(tokens[name], max_length)})
+        for name, report in task.data.report.splits.items()
+    }
+    notes.data = task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer)
+    observer.data_ready(notes.data)
+    if notes.data.sample:
+        observer.said(sample_line(notes.data.sample))
+    return tokens
+
+
+def _check_vocabulary(model: "PreTrainedModel", tokens: dict[str, Tokens], uri: str) -> None:
+    whole = [*tokens.values(), *(part.outputs for part in tokens.values() if part.outputs is not None)]
+    highest = max(int(part.ids.max()) for part in whole)
+    size = model.config.vocab_size
+    if highest >= size:
+        message = f"{uri}: the tokenizer makes token {highest}, but the model knows {size} tokens only"
+        hint = "use the tokenizer that belongs to the model"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint)
+
+
+def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver) -> dict[str, RowSource]:
+    rows = {}
+    with observer.working("preparing rows", sum(len(part) for part in tokens.values())) as advance:
+        for split, part in tokens.items():
+            with notes.timed(f"rows.{split}"):
+                source = adapted.rows(part, advance)
+                rows[split] = source if part.texts_a_row == 1 else SeveralTexts(source, part.texts_a_row)
+    return rows
+
+
+def _count(adapted: Adapted) -> Parameters:
+    trainable = sum(parameter.numel() for parameter in adapted.model.parameters() if parameter.requires_grad)
+    return Parameters(total=adapted.total_parameters, trainable=trainable)

@@ -1,0 +1,125 @@
+"""Training itself: goes on from where an earlier attempt got to, and leaves the best state in the model."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+
+from finetune_api.failures import ModelUnsuitable, SpecInvalid
+from finetune_api.metrics import Metric, metric_named
+from finetune_api.report import CurvePoint
+from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.evaluation.verdict import judge
+from finetune_trainer.notes import Notes
+from finetune_trainer.observer import RunObserver
+from finetune_trainer.plan import plan_steps
+from finetune_trainer.stages.preparing import Ready
+from finetune_trainer.tasks.mixed import Validation, course_of
+from finetune_trainer.tasks.task import SelfTaught, Task
+from finetune_trainer.training.dropout import fast_dropout
+from finetune_trainer.training.fast_lora import fast_lora
+from finetune_trainer.training.keeping import Keeping
+from finetune_trainer.training.loop import Loop, TrainingPlan
+from finetune_trainer.training.noise import noisy_inputs
+from finetune_trainer.training.state_random import seed_everything
+from finetune_trainer.training.vocabulary import only_used_rows, used_token_ids
+
+_TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
+_PASS_COST = {"cpu": 128, "cuda": 8_192}
+
+
+def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
+    """Train, and leave the best state in the model. Goes on from what `keeping` has found, and keeps what comes."""
+    plan = _plan(task, ready)
+    seed_everything(task.spec.training.seed)
+    with _swapped_for_training(task, ready):
+        loss = task.loss(ready.tokens["train"])
+        validation = _validation(task, ready)
+        measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
+        loop = Loop(
+            ready.adapted.model, ready.rows["train"], loss, plan, ready.accelerator, best=keeping.best, losses=losses
+        )
+        if measure is not None and keeping.known.start is None:
+            start = measure()
+            _check_measured(plan.metric, start)
+            point = CurvePoint(step=0, epoch=0, validation=start, sources=losses())
+            keeping.known = replace(keeping.known, start=point)
+        _go_on(loop, keeping, notes, observer)
+        keeping.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
+        try:
+            result = loop.run(measure, observer, keeping)
+        finally:
+            notes.step = loop.step
+    keeping.training_is_over()
+    ready.accelerator.free_memory()
+    notes.curves = [*filter(None, [keeping.known.start]), *result.curves]
+    notes.throughput = result.throughput
+    notes.evaluation = notes.evaluation.model_copy(update={"best": result.best})
+    prior = task.prior_loss("validation") if "validation" in ready.rows else None
+    own = task.verdict(notes.curves, result.best) if isinstance(task, SelfTaught) else None
+    notes.verdict = own or judge(notes.curves, prior, result.best)
+
+
+@contextmanager
+def _swapped_for_training(task: Task, ready: Ready) -> Iterator[None]:
+    """Put modules that do the same with less work in the model's place, inside the block."""
+    model = ready.adapted.model
+    with ExitStack() as swapped:
+        if ready.accelerator.device.type == "cpu":
+            swapped.enter_context(fast_dropout(model))
+            if ready.accelerator.mixed_precision == "no":
+                swapped.enter_context(fast_lora(model))
+        if task.sees_only_its_rows:
+            ids = [tokens.ids for tokens in ready.tokens.values()]
+            swapped.enter_context(only_used_rows(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
+        if task.spec.training.neftune_alpha:
+            swapped.enter_context(noisy_inputs(model, task.spec.training.neftune_alpha))
+        yield
+
+
+def _validation(task: Task, ready: Ready) -> Validation | None:
+    """What measures the validation rows; None where there are none."""
+    if "validation" not in ready.rows:
+        return None
+    model, rows = ready.adapted.model, ready.rows["validation"]
+    look = partial(task.infer, model, rows, ready.tokenizer, _untold, thorough=False)
+    return Validation(task, ready.tokens["validation"], look)
+
+
+def _go_on(loop: Loop, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
+    resumed = keeping.resume(loop)
+    if resumed is not None:
+        notes.resumed_from = notes.step = loop.step
+        observer.resumed(loop.step, resumed.manifest.attempt)
+
+
+def _plan(task: Task, ready: Ready) -> TrainingPlan:
+    training, rows = task.spec.training, ready.rows["train"]
+    steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))
+    batches = BatchPlan(
+        lengths=rows.lengths,
+        batch_size=ready.resolved.batch_size,
+        device_batch_size=training.device_batch_size,
+        token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
+        pass_cost=_PASS_COST[ready.accelerator.device.type],
+        seed=training.seed,
+        course=course_of(task, ready.tokens["train"], rows.lengths, steps.rows(ready.resolved.batch_size)),
+    )
+    metric = metric_named(task.spec.task, task.spec.evaluation.metric)
+    rate, factor = ready.resolved.learning_rate, ready.adapted.rate_factor
+    passes = task.passes if isinstance(task, SelfTaught) else 1
+    return TrainingPlan(training, rate, steps.total, steps.evaluate_every, metric, batches, factor, passes)
+
+
+def _check_measured(metric: Metric, measured: dict[str, float]) -> None:
+    if not measured:
+        message = "the untouched model's outputs are not numbers"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint="its weights are damaged; get the model again")
+    if metric.name not in measured:
+        message = f"{metric.name} can't be computed on the validation rows: they lack a class, or the label is unknown"
+        hint = "use a larger data.split.validation, or another metric"
+        raise SpecInvalid(message, where="spec.evaluation.metric", hint=hint)
+
+
+def _untold(_rows: int) -> None:
+    """Validation is quick, and training's own bar goes on."""
