@@ -73,4 +73,4 @@ def test_missing_rows_fail_the_job_before_it_trains(jobs: Jobs) -> None:
     assert status["failure"]["code"] == "DataNotFound"
     assert "no_tickets.jsonl" in status["failure"]["message"]
     assert status.get("progress", {}).get("step", 0) == 0
-    assert "predictions" not in status.get("artifacts", {})
+    assert not status.get("artifacts", {}).get("predictions")
