@@ -197,6 +197,12 @@ def test_links_in_documents_lead_somewhere() -> None:
     assert broken == []
 
 
+def test_every_page_is_listed() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").glob("*/*.md")]
+    assert [page for page in sorted(pages) if f"({page})" not in index] == []
+
+
 def example_jobs() -> list[Path]:
     return sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind: FineTuneJob" in path.read_text())
 
