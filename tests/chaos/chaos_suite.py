@@ -33,6 +33,8 @@ from trials import Site, Trial
 
 Tell = Callable[[str], None]
 _KILLED = -9
+_UNHEARD = -15
+"""SIGTERM in the first moment of a process, before it listens for one: nothing has begun yet, not a word is said."""
 
 
 @dataclass
@@ -83,7 +85,7 @@ def _attempt(trial: Trial, kill: Kill | None, story: list[str], tally: Tally) ->
     tally.stops += ended.code in STOPPED
     tally.resumed += bool(before)
     check_attempt(trial, before, ended)
-    check_code(ended, {0, _KILLED, *STOPPED} if kill else {0})
+    check_code(ended, {0, _KILLED, *STOPPED, *({_UNHEARD} if not ended.log else ())} if kill else {0})
     return ended.code == 0
 
 
@@ -151,7 +153,7 @@ def main() -> int:
                 site, range(chosen.first, 10**9) if chosen.trial is None else {chosen.trial}, reference, tell
             )
         elif chosen.trial is not None:
-            failed = not try_one(site, chosen.seed, chosen.trial, reference, tally, tell)
+            failed = int(not try_one(site, chosen.seed, chosen.trial, reference, tally, tell))
         else:
             failed = run_kills(
                 site, chosen.kills, zip(repeat(chosen.seed), count(chosen.first)), reference, tally, tell
