@@ -67,11 +67,6 @@ def job_schema() -> Schema:
     }
 
 
-def _plain_text(node: Schema) -> Schema:
-    """The node without bounds of its own: the API server has checked it before any schema."""
-    return {"description": node["description"], "type": "string"}
-
-
 def _columns() -> list[dict[str, Any]]:
     return [
         _column("Phase", ".status.phase", "Where the job is in its life"),

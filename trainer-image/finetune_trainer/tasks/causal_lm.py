@@ -24,22 +24,22 @@ from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptF
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.written import Written, all_references, describe_written, likeness
+from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
+from finetune_trainer.tasks.texts_and_losses import details_of_texts
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
-from finetune_trainer.training.foretelling import LOSS, TOKENS, foretell, token_metrics
+from finetune_trainer.training.foretelling import LOSS, foretell, token_metrics
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loss import TokenLoss
 from finetune_trainer.training.raw_samples import read_samples, write_samples
-from finetune_trainer.training.writing import as_bytes, as_texts
+from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_TEXT = "text"
 _LOSS_ON = "spec.training.lossOn"
 
 
@@ -152,7 +152,7 @@ class CausalLM:
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [last_prompt(batch["input_ids"][0].numpy(), batch["labels"][0].numpy()) for batch in one]
         manner = Manner(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
-        return {**outputs, _TEXT: as_bytes(continue_prompts(model, prompts, manner, advance))}
+        return {**outputs, TEXT: as_bytes(continue_prompts(model, prompts, manner, advance))}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and its kin; for raw text bits a byte, for answers their likeness to what was expected."""
@@ -160,22 +160,16 @@ class CausalLM:
         if metrics and not self.answers:
             bits = float(outputs[LOSS].sum()) / log(2)
             return metrics | {"bitsPerByte": bits / sum(len(text.encode()) for text in rows.texts)}
-        if not metrics or _TEXT not in outputs:
+        if not metrics or TEXT not in outputs:
             return metrics
         after = self.spec.evaluation.generation.answer_after
-        return metrics | likeness(as_texts(outputs[_TEXT]), all_references(rows), after)
+        return metrics | likeness(as_texts(outputs[TEXT]), all_references(rows), after)
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """The least fitting answers, and some drawn at random; of raw text, how a few stretches go on."""
         if not self.answers:
             return Details(samples=read_samples(outputs, baseline))
-        written = Written(
-            rows=self._rows(split),
-            texts=as_texts(outputs[_TEXT]),
-            losses=(outputs[LOSS] / np.maximum(1, outputs[TOKENS])).tolist(),
-            baseline=as_texts(baseline[_TEXT]) if baseline else [],
-        )
-        return describe_written(written, self.spec.training.seed)
+        return details_of_texts(self._rows(split), outputs, baseline, self.spec.training.seed)
 
     def prior_loss(self, _split: str) -> float | None:
         """See `Task.prior_loss`: what ignores the text before says nothing here."""

@@ -19,13 +19,13 @@ from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.writing import as_bytes, as_texts
+from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FEW_SHOT = "fewShot."
-_TEXT, _COUNT = "text", "examples"
+_COUNT = "examples"
 _PROMPT_SHOWN = 2_000
 
 
@@ -67,8 +67,8 @@ class FewShot:
     def infer(self, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", advance: Advance) -> Outputs:
         """What the model says now, under names that go beside those of the rows without examples."""
         outputs = self.task.infer(model, self.rows, tokenizer, advance, thorough=True)
-        if self.shown.mark and _TEXT in outputs:
-            outputs[_TEXT] = as_bytes([text.partition(self.shown.mark)[0] for text in as_texts(outputs[_TEXT])])
+        if self.shown.mark and TEXT in outputs:
+            outputs[TEXT] = as_bytes([text.partition(self.shown.mark)[0] for text in as_texts(outputs[TEXT])])
         outputs[_COUNT] = np.asarray(self.shown.counts, np.int64)
         return {f"{FEW_SHOT}{name}": values for name, values in outputs.items()}
 

@@ -48,14 +48,14 @@ from finetune_trainer.training.rollouts import (
     prompt_ids,
     reference_of,
 )
-from finetune_trainer.training.writing import as_bytes, as_texts
+from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from finetune_trainer.models.tuned import TunedModel
 
-_TEXT, _REWARD = "text", "reward"
+_REWARD = "reward"
 
 
 @dataclass
@@ -170,7 +170,7 @@ class PolicyOptimization:
         answers = continue_ids(model, prompts, manner, advance)
         split = next(name for name, source in self._found.rows.items() if source is rows)
         texts = [manner.text(ids).strip() for ids in answers]
-        outputs = {_TEXT: as_bytes(texts), _REWARD: np.asarray(self._rewards(split, range(len(texts)), texts))}
+        outputs = {TEXT: as_bytes(texts), _REWARD: np.asarray(self._rewards(split, range(len(texts)), texts))}
         if self._found.reference is None:
             return outputs
         both = TokenRows(answered(prompts, answers), int(tokenizer.pad_token_id))
@@ -189,14 +189,14 @@ class PolicyOptimization:
             return {}
         if self._has_answers:
             after = self.spec.evaluation.generation.answer_after
-            like = likeness(as_texts(outputs[_TEXT]), all_references(self._rows(split)), after)
+            like = likeness(as_texts(outputs[TEXT]), all_references(self._rows(split)), after)
             metrics["exactMatch"] = like["exactMatch"]
         return metrics
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """The answers with the lowest rewards, and some drawn at random, now and before."""
-        before = as_texts(baseline[_TEXT]) if baseline else []
-        rewarded = Rewarded(self._rows(split), as_texts(outputs[_TEXT]), outputs[_REWARD], before)
+        before = as_texts(baseline[TEXT]) if baseline else []
+        rewarded = Rewarded(self._rows(split), as_texts(outputs[TEXT]), outputs[_REWARD], before)
         return rewarded.details(self.spec.training.seed)
 
     def prior_loss(self, _split: str) -> float | None:

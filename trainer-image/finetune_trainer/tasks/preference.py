@@ -44,12 +44,10 @@ from finetune_trainer.training.preferring import (
     weigh,
 )
 from finetune_trainer.training.reference import kept, reference_key
-from finetune_trainer.training.writing import as_bytes, as_texts
+from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_TEXT = "text"
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Preference:
         manner = Manner(tokenizer, self.spec.evaluation.generation, stop_ids(model, tokenizer, self._form(tokenizer)))
         for row, text in zip(places, continue_prompts(model, prompts, manner), strict=True):
             texts[row] = text
-        return {**outputs, _TEXT: as_bytes(texts)}
+        return {**outputs, TEXT: as_bytes(texts)}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss, and how often and by how much the chosen answers are ahead."""
@@ -155,9 +153,9 @@ class Preference:
         scores = rewards(pairs, self.settings)
         losses = pair_losses(pairs, self.settings)
         preferred = Preferred(rows, (scores[:, 0] - scores[:, 1]).numpy(), losses.numpy())
-        before = as_texts(baseline[_TEXT]) if baseline else []
+        before = as_texts(baseline[TEXT]) if baseline else []
         places = drawn(len(rows), self.spec.training.seed)
-        return Details(worst=preferred.worst(), samples=written_samples(rows, places, as_texts(outputs[_TEXT]), before))
+        return Details(worst=preferred.worst(), samples=written_samples(rows, places, as_texts(outputs[TEXT]), before))
 
     def prior_loss(self, _split: str) -> float | None:
         """Loss where both answers have the same reward; None where the loss has a term for the answer alone."""

@@ -17,20 +17,20 @@ from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, 
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both, tokenise_targets
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, describe_lengths, tokenise
-from finetune_trainer.evaluation.written import Written, all_references, describe_written, likeness
+from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
-from finetune_trainer.training.foretelling import perplexity
+from finetune_trainer.tasks.texts_and_losses import details_of_texts
+from finetune_trainer.training.foretelling import LOSS, TOKENS, perplexity
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.loss import TokenLoss, token_losses
-from finetune_trainer.training.writing import as_texts, write
+from finetune_trainer.training.writing import TEXT, as_texts, write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_LOSS, _TOKENS, _TEXT = "loss", "tokens", "text"
 _CUT = (
     "{} texts to be written are longer than {} tokens (data.maxTargetLength) and lose their end: the model learns to"
     " stop there."
@@ -117,28 +117,22 @@ class Seq2Seq:
         def look(batch: dict[str, Tensor]) -> Outputs:
             losses = token_losses(model, batch, shift=False)
             counted = (batch["labels"] != NOT_COUNTED).sum(dim=1)
-            outputs = {_LOSS: losses.sum(dim=1).cpu().numpy(), _TOKENS: counted.cpu().numpy()}
-            return outputs | ({_TEXT: write(model, batch, tokenizer)} if writes else {})
+            outputs = {LOSS: losses.sum(dim=1).cpu().numpy(), TOKENS: counted.cpu().numpy()}
+            return outputs | ({TEXT: write(model, batch, tokenizer)} if writes else {})
 
         return run_rows(model, rows, look, advance)
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and perplexity; the likeness of what was written to what was expected, where it was written."""
-        loss = float(outputs[_LOSS].sum(dtype="float64") / outputs[_TOKENS].sum())
+        loss = float(outputs[LOSS].sum(dtype="float64") / outputs[TOKENS].sum())
         if not isfinite(loss):
             return {}
         metrics = {"evalLoss": loss, "perplexity": perplexity(loss)}
-        return metrics | (self._likeness(split, outputs) if _TEXT in outputs else {})
+        return metrics | (self._likeness(split, outputs) if TEXT in outputs else {})
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """The least fitting texts, and some drawn at random."""
-        written = Written(
-            rows=self.data.splits[split],
-            texts=as_texts(outputs[_TEXT]),
-            losses=(outputs[_LOSS] / outputs[_TOKENS]).tolist(),
-            baseline=as_texts(baseline[_TEXT]) if baseline else [],
-        )
-        return describe_written(written, self.spec.training.seed)
+        return details_of_texts(self.data.splits[split], outputs, baseline, self.spec.training.seed)
 
     def prior_loss(self, _split: str) -> float | None:
         """See `Task.prior_loss`: no single text is an answer that ignores the input."""
@@ -150,7 +144,7 @@ class Seq2Seq:
         return {"prefix": common_prefix(self.spec.data.train), "generation": self.spec.evaluation.generation}
 
     def _likeness(self, split: str, outputs: Outputs) -> dict[str, float]:
-        written, references = as_texts(outputs[_TEXT]), all_references(self.data.splits[split])
+        written, references = as_texts(outputs[TEXT]), all_references(self.data.splits[split])
         return likeness(written, references, self.spec.evaluation.generation.answer_after)
 
 

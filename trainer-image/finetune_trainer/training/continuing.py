@@ -14,12 +14,11 @@ from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.frames import encode, end_of_text
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.training.inference import tokens_a_pass
 from finetune_trainer.training.writing import looks_for_a_stop
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
-
-_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def continue_ids(
     model.eval()
     try:
         with torch.inference_mode():
-            for part in cut_by_tokens(np.arange(len(prompts)), lengths, _TOKENS.get(device.type, 65_536)):
+            for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_a_pass(device)):
                 written = _write(model, [prompts[row] for row in part], manner, device)
                 found |= zip(part.tolist(), written, strict=True)
                 advance(len(part))

@@ -19,6 +19,11 @@ Outputs = dict[str, NDArray[Any]]
 _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 
+def tokens_a_pass(device: torch.device) -> int:
+    """How many tokens go through a model at once where nothing is learned."""
+    return _TOKENS.get(device.type, _TOKENS["cuda"])
+
+
 def predict_logits(
     model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None
 ) -> NDArray[np.float32]:
@@ -47,7 +52,7 @@ def run_rows(
     model.eval()
     try:
         with torch.inference_mode():
-            for part in cut_by_tokens(np.arange(len(lengths)), lengths, _TOKENS.get(device.type, 65_536)):
+            for part in cut_by_tokens(np.arange(len(lengths)), lengths, tokens_a_pass(device)):
                 check_stop()
                 collected.append(look({name: tensor.to(device) for name, tensor in rows.collate(part).items()}))
                 order.append(part)

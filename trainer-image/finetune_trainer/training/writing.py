@@ -12,6 +12,8 @@ from finetune_trainer.signals import check_stop
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TEXT = "text"
+"""Name of such an output."""
 _DECODER_ONLY = ("labels", "decoder_input_ids", "decoder_attention_mask")
 
 

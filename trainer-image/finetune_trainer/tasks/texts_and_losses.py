@@ -1,0 +1,21 @@
+"""Details of tasks whose model writes a text for each row, and is scored token by token on the expected one."""
+
+import numpy as np
+
+from finetune_api.report import Details
+from finetune_trainer.data.prepared import Examples
+from finetune_trainer.evaluation.written import Written, describe_written
+from finetune_trainer.training.foretelling import LOSS, TOKENS
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.writing import TEXT, as_texts
+
+
+def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None, seed: int) -> Details:
+    """The least fitting texts, and some drawn by `seed`; outputs hold `LOSS` and `TOKENS` [n] and `TEXT` [n, bytes]."""
+    written = Written(
+        rows=rows,
+        texts=as_texts(outputs[TEXT]),
+        losses=(outputs[LOSS] / np.maximum(1, outputs[TOKENS])).tolist(),
+        baseline=as_texts(baseline[TEXT]) if baseline else [],
+    )
+    return describe_written(written, seed)
