@@ -64,10 +64,9 @@ def _parse() -> argparse.Namespace:
 
 
 def _prepare(cluster: ControlPlane) -> None:
-    for words in (("apply",), ("wait", "--for=condition=Established", "--timeout=60s")):
-        done = cluster.kubectl(*words, "-f", str(CRD))
-        if done.returncode:
-            raise SystemExit(done.stderr)
+    done = cluster.kubectl("apply", "-f", str(CRD))
+    if done.returncode:
+        raise SystemExit(done.stderr)
     cluster.wait_for("/apis/finetune.dev/v1alpha1/finetunejobs")
     cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     start_trainers(cluster)
@@ -119,6 +118,7 @@ class _Run:
         print(f"created {jobs} jobs in {time.monotonic() - begun:.1f} s", flush=True)
         await self._until(jobs, ENDED)
         figures.processors = since(used)
+        figures.looks = self._operator.looks()
         figures.memory, figures.peak_memory = self._operator.memory_mebibytes()
         await self._quiet()
         log = audit.read(self._cluster.audit_log, mark)

@@ -32,6 +32,8 @@ class Figures:
     """Processor seconds by program, from the first job to the last status."""
     requests: dict[str, int] = field(default_factory=dict)
     """Requests of the operator meanwhile, by verb and resource."""
+    looks: float = 0.0
+    """How often the operator looked at a job meanwhile, over all jobs."""
     restarts: "list[Restart]" = field(default_factory=list)
 
     @property
@@ -81,6 +83,7 @@ def table(figures: Figures) -> str:
         ("memory before / after / at most", _memory(figures), "<= 130 MiB", "164-180 MiB"),
         ("processor time", f"{figures.processors['operator']:.1f} s", "", ""),
         ("requests a job", f"{figures.requests_per_job:.1f}", "<= 7", "7.0"),
+        ("looks at a job", f"{figures.looks / figures.jobs:.1f}", "", ""),
         *restarts,
         *writes,
     ]

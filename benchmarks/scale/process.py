@@ -70,6 +70,10 @@ class OperatorProcess:
         """Return how many requests it has sent to the API server, by its own count."""
         return _total(self.figures(), "finetune_api_requests_total")
 
+    def looks(self) -> float:
+        """Return how often it has looked at a job."""
+        return _total(self.figures(), "finetune_reconciles_total")
+
     def kill(self) -> None:
         """Kill it as the kernel would: without a word."""
         if self._process is not None:

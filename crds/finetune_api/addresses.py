@@ -1,14 +1,19 @@
 """All that a job reads and writes, by address: the one list that knows every place of a spec that names one. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_api.base import SecretReference
 from finetune_api.data import DataSource
+from finetune_api.uris import parent_job
 
 if TYPE_CHECKING:
     from finetune_api.job import Spec
+
+
+_RESULTS = (("model",), ("method", "merge", "sources"), ("training", "policy", "reward"))
+"""Blocks, or lists of them, whose `uri` may name another job."""
 
 
 class Use(Enum):
@@ -52,6 +57,29 @@ def addresses(spec: "Spec") -> Iterator[Address]:
     yield Address(Use.OUTPUT, "spec.output", spec.output.uri, spec.output.secret_ref)
     if spec.predict is not None:
         yield Address(Use.DATA, "spec.predict", spec.predict.input, spec.predict.secret_ref, "input")
+
+
+def parent_names(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the jobs whose results `spec` starts from, each once, in the order of its fields.
+
+    `spec` is JSON, which need not be readable otherwise: the operator asks this of each job at each of its changes.
+    """
+    found = (_job_named(block) for path in _RESULTS for block in _blocks(spec, path))
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _blocks(node: object, path: tuple[str, ...]) -> list[object]:
+    for name in path:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node if isinstance(node, list) else [node]
+
+
+def _job_named(block: object) -> str:
+    uri = block.get("uri") if isinstance(block, Mapping) else None
+    try:
+        return parent_job(uri) if isinstance(uri, str) else ""
+    except ValueError:
+        return ""
 
 
 def _sources(place: str, sources: Sequence[DataSource]) -> Iterator[Address]:

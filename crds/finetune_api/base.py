@@ -14,13 +14,15 @@ class Rule:
     """A constraint across fields, told twice: in CEL to the API server, in Python to everyone else.
 
     `field` is the path below the model (wire names) that an error should point at; empty means the
-    model itself. A rule about the old object (`oldSelf`) has no Python twin and sets `holds` to None.
+    model itself. A rule about the old object (`oldSelf`) has no Python twin and sets `holds` to None; `message_cel` may
+    then tell more than the message.
     """
 
     cel: str
     message: str
     field: str = ""
     holds: Callable[[Any], bool] | None = None
+    message_cel: str = ""
 
 
 def unset(path: str) -> str:

@@ -259,7 +259,7 @@ class ProfileUnknown(JobFailure):
 
 
 class ParentUnusable(JobFailure):
-    """The job of `model.uri: finetunejob://...` has no result: it failed, missed a gate, or isn't there."""
+    """A job that `finetunejob://...` names has no result: it failed, missed a gate, or isn't there."""
 
     code, failure_class = "ParentUnusable", FailureClass.NOT_FOUND
 

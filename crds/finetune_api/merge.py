@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Rule, SecretReference
-from finetune_api.uris import CLAIM_RULE
+from finetune_api.uris import CLAIM_RULE, PARENT_RULE
 
 SourceUri = Annotated[
     str, StringConstraints(max_length=1024, pattern=r"^(hf|s3|gs|az|pvc|finetunejob|file)://.+$")
-]  # those that a result can't have are let in here, so that the rule below can say why not
+]  # hf://, which a result can't have, is let in here, so that the rule below can say why not
 DEFAULT_DENSITY = 0.5
 
 
@@ -24,27 +24,28 @@ class Combination(StrEnum):
 
 
 class MergeSource(ApiModel):
-    """The result of a finished job."""
+    """The result of another job."""
 
     rules = (
         Rule(
-            cel="!self.uri.startsWith('hf://') && !self.uri.startsWith('finetunejob://')",
-            holds=lambda source: not source.uri.startswith(("hf://", "finetunejob://")),
+            cel="!self.uri.startsWith('hf://')",
+            holds=lambda source: not source.uri.startswith("hf://"),
             field="uri",
-            message="a source is the output of a finished job, by its address: take it from that job's "
-            "status.artifacts.model",
+            message="a source is the result of a job: write finetunejob://NAME, or the address of its output",
         ),
         CLAIM_RULE,
+        PARENT_RULE,
     )
 
     uri: SourceUri
-    """Output folder of the job, or `model/` in it: `s3://`, `gs://`, `az://`, `pvc://claim/path` or `file://`."""
+    """The job, `finetunejob://name`, which is waited for; or its output folder, or `model/` in that: `s3://`, `gs://`,
+    `az://`, `pvc://claim/path` or `file://`."""
 
     weight: Annotated[float, Field(gt=0, le=1000)] = 1
     """Share of this source; the shares of all are scaled to a sum of 1."""
 
     secret_ref: SecretReference | None = None
-    """Secret with the credentials of the store."""
+    """Secret with the credentials of the store; for a `finetunejob://` in place of that of its output."""
 
 
 class Merge(ApiModel):

@@ -1,11 +1,29 @@
-"""The job that another one goes on from: `model.uri: finetunejob://name`."""
+"""Jobs whose results another one is made from: what `finetunejob://name` stands for."""
+
+from typing import Annotated
+
+from pydantic import Field
 
 from finetune_api.base import ApiModel, SecretReference, ShortText
 from finetune_api.outcome import Digest, LongUri
 
+MOST_PARENTS = 18
+"""Jobs that one spec can name: 16 to merge, a model and a reward model."""
+MOST_BASES = 8
+"""Adapters may stand on each other this deep."""
+
+
+class ParentBase(ApiModel):
+    """Something that an adapter stands on."""
+
+    uri: LongUri
+    """Where it is: a base model, or the output folder of the job that made it."""
+    secret_ref: SecretReference | None = None
+    """Secret of that place."""
+
 
 class Parent(ApiModel):
-    """A finished job whose tuned model is another's base model."""
+    """A finished job whose tuned model another one starts from, merges, or is rewarded by."""
 
     name: ShortText
     """Name of the job, in the same namespace."""
@@ -16,4 +34,6 @@ class Parent(ApiModel):
     digest: Digest
     """SHA-256 of its final manifest: what the trainer verifies before it reads anything else."""
     secret_ref: SecretReference | None = None
-    """Secret of the parent's output; `model.secretRef` of the job itself goes before it."""
+    """Secret of its output; a `secretRef` beside the `finetunejob://` goes before it."""
+    bases: Annotated[list[ParentBase], Field(max_length=MOST_BASES)] = Field(default_factory=list)
+    """What its model stands on where that may be an adapter, the nearest first: only what needs a claim or a Secret."""

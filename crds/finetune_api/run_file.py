@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Name, ShortText
 from finetune_api.job import JobName, Spec
-from finetune_api.parent import Parent
+from finetune_api.parent import MOST_PARENTS, Parent
 
 SettingName = Annotated[str, StringConstraints(max_length=64, pattern=r"^(AWS|GOOGLE|AZURE|HF)_[A-Z0-9_]+$")]
 SettingValue = Annotated[str, StringConstraints(max_length=1024)]
@@ -57,7 +57,7 @@ class RunFile(ApiModel):
     """What to do."""
     stores: Stores = Field(default_factory=Stores)
     """How to reach stores and the hub."""
-    parent: Parent | None = None
-    """What `finetunejob://` in `spec.model.uri` stands for."""
+    parents: Annotated[list[Parent], Field(max_length=MOST_PARENTS)] = Field(default_factory=list)
+    """What each `finetunejob://` in the spec stands for."""
     grace_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """Seconds between a pod's being asked to stop and its being killed; missing means that it may take any time."""

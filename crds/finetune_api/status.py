@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from finetune_api.base import ApiModel, ShortText
 from finetune_api.outcome import Artifacts, Digest, EvaluationResult, FailureInfo, LongUri, Message, Progress
-from finetune_api.parent import Parent
+from finetune_api.parent import MOST_PARENTS, Parent
 from finetune_api.resolved import Resolved
 
 
@@ -127,8 +127,8 @@ class Status(ApiModel):
     """The newest committed checkpoints, oldest first; none once the job has a result, with which they end."""
     checkpoint_request: ShortText = ""
     """The newest value of the annotation `finetune.dev/checkpoint` that the trainer has carried out."""
-    parent: Parent | None = None
-    """The job that `model.uri: finetunejob://...` names, as it was when this job started from its result."""
+    parents: Annotated[list[Parent], Field(max_length=MOST_PARENTS)] = Field(default_factory=list)
+    """The jobs that `finetunejob://...` in the spec names, as they were when this job took their results."""
     artifacts: Artifacts | None = None
     """Where the results are."""
     resolved: Resolved | None = None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
-from finetune_api.addresses import Use, addresses
+from finetune_api.addresses import Address, Use, addresses
 from finetune_api.base import ApiModel
 from finetune_api.combinations import WHY_NOT
 from finetune_api.failures import Problem
@@ -48,18 +48,23 @@ def _settings(spec: "Spec") -> Iterator[Problem]:
 
 def cluster_only(spec: "Spec") -> list[Problem]:
     """Return one problem for each address that only a pod can reach: what a local run must refuse."""
-    volumes = [
-        Problem(f"{it.uri} is a volume of a cluster, which a local run can't reach", it.path, _LOCAL_HINTS[it.use])
+    return [
+        Problem(f"{it.uri} is {what}", it.path, hint)
         for it in addresses(spec)
-        if it.uri.startswith((CLAIM_SCHEME, CONFIG_MAP_SCHEME))
+        for schemes, what, hint in (
+            (_VOLUMES, "a volume of a cluster, which a local run can't reach", _LOCAL_HINTS[it.use]),
+            (PARENT_SCHEME, "a job of a cluster, whose result a local run can't find", _output_hint(it)),
+        )
+        if it.uri.startswith(schemes)
     ]
-    if not spec.model.uri.startswith(PARENT_SCHEME):
-        return volumes
-    message = f"{spec.model.uri} is a job of a cluster, whose result a local run can't find"
-    return [Problem(message, "spec.model.uri", _PARENT_HINT), *volumes]
 
 
-_PARENT_HINT = "name its output folder with --set model.uri=file://OUTPUT (or s3://...), or apply the job to a cluster"
+def _output_hint(it: Address) -> str:
+    field = it.path.removeprefix("spec.")
+    return f"name its output folder with --set {field}=file://OUTPUT (or s3://...), or apply the job to a cluster"
+
+
+_VOLUMES = (CLAIM_SCHEME, CONFIG_MAP_SCHEME)
 _LOCAL_HINTS = {
     Use.MODEL: "name another with --set model.uri=file://./FOLDER, or apply the job to a cluster",
     Use.RESULT: "copy that output here and name the copy, or apply the job to a cluster",

@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 
 from finetune_api.pod import CHECKPOINT_ANNOTATION
@@ -24,7 +25,6 @@ from finetune_operator.events import Story
 from finetune_operator.intake import Intake
 from finetune_operator.log import job_context
 from finetune_operator.manifests.pod import failed_pod_status
-from finetune_operator.merge_patch import merge_patch
 from finetune_operator.metrics import Metrics
 from finetune_operator.parsed import status_json
 from finetune_operator.plan import (
@@ -43,11 +43,16 @@ from finetune_operator.plan import (
 )
 from finetune_operator.polling import Poller
 from finetune_operator.projection import job_record
-from finetune_operator.queue import WorkQueue
+from finetune_operator.queue import Rank, WorkQueue
 from finetune_operator.records import Json
 from finetune_operator.store import Kind, Store
+from finetune_operator.turns import Turns
 
 log = logging.getLogger(__name__)
+
+UNHURRIED_WRITES = 1
+"""Statuses that tell no end, on their way at the same time. With more, a burst of jobs keeps the API server busy with
+states that are over before anyone reads them; with one, each is written the sooner, the less there is to do."""
 
 Reconcile = Callable[[World], Plan]
 
@@ -74,6 +79,7 @@ class Controller:
         self._cluster = cluster
         self._metrics = metrics
         self._reconcile = reconcile
+        self._turns = Turns(UNHURRIED_WRITES, partial(queue.add, rank=Rank.TURN))
         self._written: dict[str, float] = {}
         """When the status of a job was last written, by the loop's clock."""
 
@@ -102,6 +108,7 @@ class Controller:
             return
         with job_context(world.tune.namespace, world.tune.name):
             result = await self._attempt(key, world)
+        self._turns.give_back(key)
         self._metrics.reconciled(result)
 
     async def _attempt(self, key: str, world: World) -> str:
@@ -142,11 +149,11 @@ class Controller:
                 return self._resync()
             if not await self._write(world, write):
                 return 0.0  # the refusal is part of the next world, and that reconcile writes the status
-            if isinstance(write, CreateJob) and self._queue.depth > self._store.settings.workers:
-                return 0.0  # others wait for a child; once they have theirs, there is more to tell at once
-        await self._report(world, plan, version)
-        self._store.heard(world)
+        written = await self._report(world, plan, version)
         self._follow(uid, plan)
+        if not written:
+            return self._resync()  # its turn comes before
+        self._store.heard(world)
         if plan.again_at is None:
             return self._resync()
         return min(self._resync(), (plan.again_at - datetime.now(UTC)).total_seconds())
@@ -211,14 +218,16 @@ class Controller:
         await self._cluster.delete_tune(world.tune.namespace, world.tune.name, world.tune.uid)
         log.info("deleted: ttlSecondsAfterFinished is over")
 
-    async def _report(self, world: World, plan: Plan, version: int) -> None:
-        """Write the status where it differs, then tell the story."""
-        tune = world.tune
-        status = status_json(plan.status)
-        patch = merge_patch(tune.status, status)
-        if not patch:
-            return
-        body = await self._cluster.patch_status(tune.namespace, tune.name, version, patch)
+    async def _report(self, world: World, plan: Plan, version: int) -> bool:
+        """Write the status where it differs, then tell the story; return whether it is written now."""
+        tune, status = world.tune, status_json(plan.status)
+        if status == tune.status:
+            return True
+        if "completionTime" in status:
+            self._turns.leave(tune.uid)
+        elif not self._turns.take(tune.uid):
+            return False
+        body = await self._cluster.update_status(tune.namespace, tune.name, version, status)
         self._written[tune.uid] = monotonic()
         self._intake.put(Kind.TUNE, body)
         self._metrics.transition(tune.status, status)
@@ -227,6 +236,7 @@ class Controller:
         for event in plan.events:
             log.info("%s: %s", event.reason, event.message)
             self._story.tell(tune, event)
+        return True
 
     def _follow(self, key: str, plan: Plan) -> None:
         if self.poller is None:
@@ -239,6 +249,7 @@ class Controller:
     def _forget(self, key: str) -> None:
         self._store.forget(key)
         self._queue.drop(key)
+        self._turns.leave(key)
         self._written.pop(key, None)
         if self.poller is not None:
             self.poller.forget(key)

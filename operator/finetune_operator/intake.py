@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from finetune_operator.projection import job_record, pod_record, resource_version, tune_record
-from finetune_operator.queue import WorkQueue
+from finetune_operator.queue import Rank, WorkQueue
 from finetune_operator.records import Json, TuneRecord
 from finetune_operator.store import Kind, Store
 
 _RECORD: dict[Kind, Callable[[Json], Any]] = {Kind.TUNE: tune_record, Kind.JOB: job_record, Kind.POD: pod_record}
+
+TOGETHER_SECONDS = 0.5
+"""How long news of children waits for more: a pod that starts or ends makes several at once, its Job some more."""
 
 
 class Intake:
@@ -60,8 +63,12 @@ class Intake:
 
     def _enqueue_owner(self, kind: Kind, uid: str) -> None:
         record = self._store.table(kind).get(uid)
-        if record is not None and (key := self._store.key(record)):
-            self._queue.add(key, urgent=kind is Kind.TUNE and not record.status)
+        if record is None or not (key := self._store.key(record)):
+            return
+        if kind is Kind.TUNE:
+            self._queue.add(key, Rank.REST if record.status else Rank.NEW)
+        else:
+            self._queue.add_after(key, TOGETHER_SECONDS)
 
     def _keep_last_words(self, uid: str) -> None:
         """Keep a pod that has ended until the status tells how: one that was to be deleted is gone within a moment."""

@@ -1,6 +1,6 @@
-"""Which FineTuneJob waits for which: `model.uri: finetunejob://name` names another one of the same namespace."""
+"""Which FineTuneJob waits for which: `finetunejob://name` in a spec names another one of the same namespace."""
 
-from finetune_operator.parsed import parent_name
+from finetune_api.addresses import parent_names
 from finetune_operator.records import TuneRecord
 
 Place = tuple[str, str]
@@ -13,17 +13,19 @@ class Kinship:
     def __init__(self) -> None:
         self._uids: dict[Place, str] = {}
         self._waiting: dict[Place, dict[str, None]] = {}
-        self._awaited: dict[str, Place] = {}
+        self._awaited: dict[str, tuple[Place, ...]] = {}
 
     def put(self, tune: TuneRecord) -> None:
         """Take a FineTuneJob as it is now."""
         self._uids[tune.namespace, tune.name] = tune.uid
-        awaited = (tune.namespace, name) if (name := awaited_name(tune)) else None
-        if awaited != self._awaited.get(tune.uid):
-            self._forget(tune.uid)
-        if awaited is not None:
+        awaited = tuple((tune.namespace, name) for name in awaited_names(tune))
+        if awaited == self._awaited.get(tune.uid, ()):
+            return
+        self._forget(tune.uid)
+        if awaited:
             self._awaited[tune.uid] = awaited
-            self._waiting.setdefault(awaited, {})[tune.uid] = None
+        for place in awaited:
+            self._waiting.setdefault(place, {})[tune.uid] = None
 
     def remove(self, tune: TuneRecord) -> None:
         """Take it that a FineTuneJob is gone; another one may have its name by now."""
@@ -32,26 +34,42 @@ class Kinship:
             del self._uids[place]
         self._forget(tune.uid)
 
-    def uid(self, namespace: str, name: str) -> str:
-        """Return the UID of the FineTuneJob with that name; empty where there is none."""
-        return self._uids.get((namespace, name), "")
+    def awaited(self, uid: str) -> list[str]:
+        """Return the UIDs of those that one waits for, as far as they are there, in the order of its spec."""
+        found = (self._uids.get(place) for place in self._awaited.get(uid, ()))
+        return [other for other in found if other is not None]
 
     def waiting_for(self, tune: TuneRecord) -> list[str]:
         """Return the UIDs of those that wait for it."""
         return list(self._waiting.get((tune.namespace, tune.name), ()))
 
+    def circle(self, uid: str) -> list[str]:
+        """Return the names on a way from what it waits for back to itself; empty where there is none."""
+        way: dict[str, list[str]] = {uid: []}
+        line = [uid]
+        for waiting in line:
+            for place in self._awaited.get(waiting, ()):
+                found, names = self._uids.get(place), [*way[waiting], place[1]]
+                if found == uid:
+                    return names
+                if found is not None and found not in way:
+                    way[found] = names
+                    line.append(found)
+        return []
+
     def _forget(self, uid: str) -> None:
-        place = self._awaited.pop(uid, None)
-        if place is None:
-            return
-        waiting = self._waiting[place]
-        waiting.pop(uid, None)
-        if not waiting:
-            del self._waiting[place]
+        for place in self._awaited.pop(uid, ()):
+            waiting = self._waiting[place]
+            waiting.pop(uid, None)
+            if not waiting:
+                del self._waiting[place]
 
 
-def awaited_name(tune: TuneRecord) -> str:
-    """The job that it still waits for; empty where it has begun, has ended, or waits for none."""
-    if tune.status.get("parent") or tune.status.get("completionTime"):
-        return ""
-    return parent_name(tune)
+def awaited_names(tune: TuneRecord) -> list[str]:
+    """The jobs whose results it has not got yet; none for one that has ended."""
+    names = parent_names(tune.spec) if "completionTime" not in tune.status else ()
+    if not names:
+        return []
+    parents = tune.status.get("parents")
+    held = {parent.get("name") for parent in parents} if isinstance(parents, list) else set()
+    return [name for name in names if name not in held]

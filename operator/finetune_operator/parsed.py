@@ -7,7 +7,6 @@ from finetune_api.failures import Problem, SpecInvalid
 from finetune_api.job import Spec
 from finetune_api.output import Output
 from finetune_api.status import Status
-from finetune_api.uris import parent_job
 from finetune_operator.records import Json, TuneRecord
 
 _PROBLEMS_SHOWN = 3
@@ -30,16 +29,6 @@ def read_output(tune: TuneRecord) -> Output | None:
         return Output.model_validate(tune.spec.get("output"))
     except ValidationError:
         return None
-
-
-def parent_name(tune: TuneRecord) -> str:
-    """The job that `model.uri: finetunejob://...` names, also of a spec that can't be read otherwise; else empty."""
-    model = tune.spec.get("model")
-    uri = model.get("uri") if isinstance(model, dict) else None
-    try:
-        return parent_job(uri) if isinstance(uri, str) else ""
-    except ValueError:
-        return ""
 
 
 def read_status(tune: TuneRecord) -> Status:

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 NEEDED = (
     (GROUP, "finetunejobs", ("list", "watch", "delete")),
-    (GROUP, "finetunejobs/status", ("patch",)),
+    (GROUP, "finetunejobs/status", ("update",)),
     ("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
     ("", "pods", ("list", "watch", "patch", "delete")),
     ("", "pods/status", ("patch",)),

@@ -42,8 +42,10 @@ class World:
     refusal: Refusal | None
     now: datetime
     settings: Settings
-    ancestors: tuple[TuneRecord, ...] = ()
-    """What `model.uri: finetunejob://...` names, then what that one names, and so on, as far as they are there."""
+    parents: tuple[TuneRecord, ...] = ()
+    """What each `finetunejob://...` of the spec names, as far as it is there and its result is still waited for."""
+    circle: tuple[str, ...] = ()
+    """Names on the way from a parent that waits itself to this job, which is the last; empty where there is none."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,24 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import IntEnum
 from itertools import count
 from time import monotonic
 from typing import Protocol
 
 FIRST_RETRY_SECONDS = 0.005
 LONGEST_RETRY_SECONDS = 60.0
+
+
+class Rank(IntEnum):
+    """Who goes first."""
+
+    NEW = 0
+    """A FineTuneJob that nobody has looked at yet."""
+    TURN = 1
+    """A key that others wait for: it holds what only a few may hold."""
+    REST = 2
 
 
 class QueueObserver(Protocol):
@@ -31,27 +43,35 @@ class QueueObserver(Protocol):
         """A key comes again after a failure."""
 
 
+@dataclass(frozen=True)
+class _Wait:
+    rank: Rank
+    since: float
+
+
 class WorkQueue:
     """Keys to work on. Used from one event loop."""
 
     def __init__(self, observer: QueueObserver) -> None:
         self._observer = observer
-        self._line: asyncio.PriorityQueue[tuple[bool, int, str]] = asyncio.PriorityQueue()
+        self._line: asyncio.PriorityQueue[tuple[Rank, int, str]] = asyncio.PriorityQueue()
         self._number = count()
-        self._waiting: dict[str, float] = {}
+        self._waiting: dict[str, _Wait] = {}
         self._working: dict[str, float] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
 
-    def add(self, key: str, *, urgent: bool = False) -> None:
-        """Put a key in line, unless it is there; an urgent one goes before all that are not."""
+    def add(self, key: str, rank: Rank = Rank.REST) -> None:
+        """Put a key in line, unless it is there with this rank or a better one."""
         self._cancel_timer(key)
-        if key in self._waiting:
+        known = self._waiting.get(key)
+        if known is not None and known.rank <= rank:
             return
-        self._waiting[key] = monotonic()
+        self._waiting[key] = _Wait(rank, known.since if known is not None else monotonic())
         if key not in self._working:
-            self._line_up(key, urgent=urgent)
-        self._observer.added(self.depth)
+            self._line_up(key)
+        if known is None:
+            self._observer.added(self.depth)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Put a key in line later. Of several times for a key, the earliest counts."""
@@ -94,10 +114,10 @@ class WorkQueue:
     @asynccontextmanager
     async def next(self) -> AsyncIterator[str]:
         """Wait for a key and work on it inside the block."""
-        _, _, key = await self._line.get()
-        started = self._working[key] = monotonic()
-        waited = started - self._waiting.pop(key)
-        self._observer.taken(self.depth, waited)
+        key = await self._first()
+        wait, started = self._waiting.pop(key), monotonic()
+        self._working[key] = started
+        self._observer.taken(self.depth, started - wait.since)
         try:
             yield key
         finally:
@@ -106,8 +126,15 @@ class WorkQueue:
             if key in self._waiting:
                 self._line_up(key)
 
-    def _line_up(self, key: str, *, urgent: bool = False) -> None:
-        self._line.put_nowait((not urgent, next(self._number), key))
+    async def _first(self) -> str:
+        """Take the first in line. A key that got a better rank stands there twice, and is passed over once."""
+        while True:
+            _, _, key = await self._line.get()
+            if key in self._waiting and key not in self._working:
+                return key
+
+    def _line_up(self, key: str) -> None:
+        self._line.put_nowait((self._waiting[key].rank, next(self._number), key))
 
     def _cancel_timer(self, key: str) -> None:
         timer = self._timers.pop(key, None)

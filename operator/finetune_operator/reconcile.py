@@ -75,7 +75,7 @@ def _goes_on(case: Case, now: Tally) -> Plan:
             "start_time": stored.start_time or _first_start(case),
             "active_since": active_since(case),
             "active_seconds": active_seconds(case),
-            "parent": pinned(case),
+            "parents": pinned(case),
             **_counts(now),
         }
     )
@@ -144,6 +144,6 @@ def _again_at(case: Case, now: Tally, due: datetime | None) -> datetime | None:
         moments += [start_deadline(case, wait), wait.since + conditions.PATIENCE]
     if case.job is None and refused is not None:
         moments += [refused.at + retry_at(refused), refusal_deadline(case)]
-    if not tells_the_same(case, now) or pinned(case) != case.stored.parent:
+    if not tells_the_same(case, now) or pinned(case) != case.stored.parents:
         moments.append(world.now + timedelta(seconds=1))  # what follows once that is told
     return min((moment for moment in moments if moment is not None and moment > world.now), default=None)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from finetune_api import GROUP, VERSION
-from finetune_operator.kinship import Kinship, awaited_name
+from finetune_operator.kinship import Kinship
 from finetune_operator.plan import LiveRecord, Refusal, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings
@@ -136,7 +136,8 @@ class Store:
             refusal=self.refusals.get(uid),
             now=now,
             settings=self.settings,
-            ancestors=tuple(self._ancestors(tune)),
+            parents=tuple(filter(None, map(self.tunes.get, self.kinship.awaited(uid)))),
+            circle=tuple(self.kinship.circle(uid)),
         )
 
     def table(self, kind: Kind) -> Table[Any]:
@@ -152,17 +153,6 @@ class Store:
             return record.owner_uid
         job = self.jobs.get(record.owner_uid)
         return job.owner_uid if job else ""
-
-    def _ancestors(self, tune: TuneRecord) -> Iterator[TuneRecord]:
-        """What it waits for, then what that one waits for, up to one that waits for none or was there before."""
-        seen: set[str] = set()
-        found: TuneRecord | None = tune
-        while found is not None and (name := awaited_name(found)):
-            found = self.tunes.get(self.kinship.uid(tune.namespace, name))
-            if found is None or found.uid in seen:
-                return
-            seen.add(found.uid)
-            yield found
 
     def heard(self, world: World) -> None:
         """Drop the last words that were part of this world: they are told now."""

@@ -166,25 +166,6 @@ def test_checkpoint_is_saved_on_request(kubectl: Kubectl, namespace: str, asked:
     assert event["message"] == f"step {saved['step']} is in a checkpoint, as asked: before-the-demo"
 
 
-def test_job_goes_on_from_the_result_of_another(kubectl: Kubectl, namespace: str, store: S3Store) -> None:
-    child, base = Tuning(kubectl, namespace, "child"), Tuning(kubectl, namespace, "base")
-    model = {"uri": "finetunejob://base", "secretRef": None}
-    kubectl.apply(tiny_job(child.name, namespace, model=model))
-    wait_until("it says that there is no such job", lambda: "no FineTuneJob base" in _progress(child), 20)
-    kubectl.apply(tiny_job(base.name, namespace))
-    wait_until("it waits for the other", lambda: "waits for FineTuneJob base" in _progress(child), 20)
-    parent = base.wait_for_phase("Succeeded")
-    status = child.wait_for_phase("Succeeded")
-    uid = (base.object or {})["metadata"]["uid"]
-    assert (status["parent"]["uid"], status["parent"]["digest"]) == (uid, parent["artifacts"]["digest"])
-    prefix = status["artifacts"]["model"].removeprefix("s3://finetune/").removesuffix("/model")
-    assert verified_manifest(store, prefix).lineage.parent_uid == uid
-
-
-def _progress(tuning: Tuning) -> str:
-    return str(tuning.condition("Progressing").get("message", ""))
-
-
 def test_pod_on_a_node_that_is_silent_is_replaced_by_force_where_the_job_says_so(
     kubectl: Kubectl, namespace: str
 ) -> None:

@@ -27,7 +27,7 @@ def order_child(pod_files: Pod, parent: dict[str, Any], uid: str) -> None:
     pod_files.uid = uid
     pod_files.order(model={"uri": "finetunejob://first"}, **LORA)
     file = pod_files.at(pod.RUN_FILE)
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"parent": parent}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"parents": [parent]}))
 
 
 def trained_parent(pod_files: Pod) -> tuple[Path, dict[str, Any]]:
@@ -73,11 +73,10 @@ def test_a_parent_in_s3(pod_files: Pod, s3: S3Server, tmp_path: Path) -> None:
     mounts, stores = Mounts.below(pod_files.root, "team-a"), Stores(settings=settings)
     source = ModelSource(uri="finetunejob://first")
     with pytest.raises(PermissionDenied):
-        fetch_model(source, Site(tmp_path, mounts, stores, parent))
+        fetch_model(source, Site(tmp_path, mounts, stores, [parent]))
 
-    site = Site(
-        tmp_path, mounts, stores, parent.model_copy(update={"secret_ref": SecretReference(name="parents-keys")})
-    )
+    opened = parent.model_copy(update={"secret_ref": SecretReference(name="parents-keys")})
+    site = Site(tmp_path, mounts, stores, [opened])
     files = fetch_model(source, site)
     assert files.name == f"s3://{bucket.name}/first/6f1c/model"
     assert files.base is not None
@@ -91,3 +90,30 @@ def test_a_parent_in_s3(pod_files: Pod, s3: S3Server, tmp_path: Path) -> None:
     (there / "model" / "adapter_model.safetensors").write_bytes(content[:-1] + b"\x7f")
     with pytest.raises(ModelChanged, match=r"adapter_model\.safetensors is missing, cut or changed"):
         fetch_model(source, site)
+
+
+@pytest.mark.causes("PermissionDenied")
+def test_an_adapter_and_its_base_are_opened_with_different_secrets(
+    pod_files: Pod, s3: S3Server, tmp_path: Path
+) -> None:
+    bucket = s3.bucket(f"bases-{tmp_path.name.replace('_', '-')[-20:]}x")
+    shutil.copytree(pod_files.at(pod.CLAIMS) / "models" / "tiny", bucket / "tiny")
+    keys = {name: s3.credentials[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    pod_files.secret("keys-of-the-base", **keys)
+    settings = {name: value for name, value in s3.credentials.items() if name not in keys}
+    pod_files.stores = {"settings": settings}
+    base = {"uri": f"s3://{bucket.name}/tiny/", "secretRef": {"name": "keys-of-the-base"}}
+    pod_files.order(model=base, **LORA)
+    ended = pod_files.run()
+    assert ended.code == 0, ended.log
+    digest = hashlib.sha256((results(pod_files) / "MANIFEST.json").read_bytes()).hexdigest()
+    output = f"pvc://results/team-a/tickets/{pod_files.uid}"
+    parent = Parent.model_validate({"name": "first", "uid": "6f1c", "output": output, "digest": f"sha256:{digest}"})
+    mounts, stores = Mounts.below(pod_files.root, "team-a"), Stores(settings=settings)
+    source = ModelSource(uri="finetunejob://first")
+    with pytest.raises(PermissionDenied):
+        fetch_model(source, Site(tmp_path, mounts, stores, [parent]))
+    known = Parent.model_validate(parent.model_dump() | {"bases": [base]})
+    files = fetch_model(source, Site(tmp_path, mounts, stores, [known]))
+    assert files.base is not None
+    assert files.base.name == f"s3://{bucket.name}/tiny"

@@ -11,7 +11,7 @@ from yaml import safe_load
 
 from finetune_api.base import ApiModel, Rule
 from finetune_api.fields import format_path
-from finetune_api.job import FineTuneJob
+from finetune_api.job import FineTuneJob, Spec
 
 Manifest = dict[str, Any]
 TABLE = safe_load((Path(__file__).parents[1] / "data" / "api_constraints.yaml").read_text("utf-8"))
@@ -73,7 +73,10 @@ def test_both_sides_of_a_change_are_jobs_by_themselves(row: Manifest) -> None:
 
 def test_every_rule_has_a_row() -> None:
     assert {rule.message for rule in rules() if rule.holds} == {row["says"] for row in TABLE["rules"]}
-    assert {rule.message for rule in rules() if not rule.holds} == {row["says"] for row in TABLE["changes"]}
+    (fixed,) = (rule for rule in rules() if not rule.holds)
+    fields = Spec.model_json_schema()["properties"].keys() - {"runPolicy"}
+    said = {fixed.message.replace("all but runPolicy", field) for field in fields}
+    assert said == {row["says"] for row in TABLE["changes"]}
 
 
 def test_every_rule_has_words_of_its_own() -> None:

@@ -15,7 +15,7 @@ _KNOWN = {
     "description", "type", "format", "enum", "default", "nullable", "minimum", "exclusiveMinimum", "maximum",
     "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "minItems", "maxItems", "minProperties",
     "maxProperties", "required", "properties", "items", "additionalProperties", "x-kubernetes-list-type",
-    "x-kubernetes-list-map-keys", "x-kubernetes-validations",
+    "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations",
 }  # fmt: skip
 _PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list}
 

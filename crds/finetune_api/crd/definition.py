@@ -4,10 +4,11 @@ from typing import Any
 
 from finetune_api import GROUP, KIND, VERSION
 from finetune_api.crd.dialect import KubernetesSchema
-from finetune_api.crd.structural import Schema, structural, without_defaults
+from finetune_api.crd.structural import Schema, owned_whole, structural, without_defaults
 from finetune_api.job import FineTuneJob
 
 SINGULAR, PLURAL = "finetunejob", "finetunejobs"
+_MUTABLE = frozenset({"runPolicy"})
 _WIDE = 1
 """Priority of columns that only `kubectl get -o wide` shows."""
 
@@ -48,7 +49,8 @@ def _version() -> dict[str, Any]:
 def job_schema() -> Schema:
     """The structural schema of a whole `FineTuneJob`.
 
-    Fields of its status have no defaults: only the operator writes there, and what it left out is unknown.
+    Fields of its status have no defaults: only the operator writes there, and what it left out is unknown. Blocks of
+    the spec that can't be changed have one owner, whoever created the job; those of the status belong to the operator.
     """
     schema = structural(FineTuneJob.model_json_schema(schema_generator=KubernetesSchema))
     properties = schema["properties"]
@@ -61,8 +63,8 @@ def job_schema() -> Schema:
             },
             # Of the metadata, a schema may say nothing but what a name looks like.
             "metadata": {"type": "object", "properties": {"name": name}},
-            "spec": properties["spec"],
-            "status": without_defaults(properties["status"]),
+            "spec": owned_whole(properties["spec"], apart=_MUTABLE),
+            "status": owned_whole(without_defaults(properties["status"])),
         },
     }
 

@@ -45,4 +45,5 @@ class KubernetesSchema(GenerateJsonSchema):
 
 def _validation(rule: Rule) -> dict[str, str]:
     validation = {"rule": rule.cel, "message": rule.message}
-    return validation | ({"fieldPath": f".{rule.field}"} if rule.field else {})
+    more = {"fieldPath": rule.field and f".{rule.field}", "messageExpression": rule.message_cel}
+    return validation | {key: value for key, value in more.items() if value}

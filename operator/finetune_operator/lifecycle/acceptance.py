@@ -36,7 +36,7 @@ def order_for(case: Case, remaining: int | None) -> Order:
     if mode is Mode.VALIDATE:  # a place of its own, but the same cache: what it fetches, training need not
         check = settings.check_profile
         profile = check if check.cache is not None else check.model_copy(update={"cache": profile.cache})
-    return Order(case.spec, case.identity, mode, profile, settings, remaining, case.stored.parent)
+    return Order(case.spec, case.identity, mode, profile, settings, remaining, tuple(case.stored.parents))
 
 
 def _unknown_profile(name: str, known: list[str]) -> ProfileUnknown:

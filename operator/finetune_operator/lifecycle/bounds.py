@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from finetune_api.parent import Parent
 from finetune_api.status import Status
+from finetune_operator.lifecycle.case import TERMINAL
 from finetune_operator.lifecycle.wording import tidy
 
 STATUS_BYTES = 16 * 1024
@@ -76,6 +78,14 @@ def _only_the_model(status: Status) -> Status:
     )
 
 
+def _names_of_parents(status: Status) -> Status:
+    """Of a job that has ended: the others would not know what to start from."""
+    if status.phase not in TERMINAL:
+        return status
+    few = [Parent(name=parent.name, uid=parent.uid, output="", digest=parent.digest) for parent in status.parents]
+    return status.model_copy(update={"parents": few})
+
+
 _LEAST_IMPORTANT_FIRST: tuple[Callable[[Status], Status], ...] = (
     _figures(lambda name: "." not in name),
     _newest("checkpoints", 4),
@@ -90,4 +100,6 @@ _LEAST_IMPORTANT_FIRST: tuple[Callable[[Status], Status], ...] = (
     _without_evaluation,
     _only_the_model,
     _texts(60),
+    _names_of_parents,
+    _newest("attempts", 1),
 )

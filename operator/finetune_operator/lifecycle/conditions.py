@@ -19,7 +19,7 @@ from finetune_operator.lifecycle.progress import doing
 from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
 from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
 from finetune_operator.lifecycle.waiting import waiting
-from finetune_operator.lifecycle.wording import clock_text, sentence, tidy
+from finetune_operator.lifecycle.wording import clock_text, listed, sentence, tidy
 from finetune_operator.plan import World
 from finetune_operator.records import PodRecord
 
@@ -150,10 +150,10 @@ def _time_to_save(pod: PodRecord) -> str:
 
 
 def _created(case: Case, name: str) -> Said:
-    parent = f", to go on from the result of {case.stored.parent.name}" if case.stored.parent is not None else ""
-    return Said(
-        "Progressing", "True", CREATED, f"Job {name} was created with profile {case.spec.compute.profile}{parent}"
-    )
+    parents = [parent.name for parent in case.stored.parents]
+    taken = f", with the result{'s' if len(parents) > 1 else ''} of {listed(parents)}" if parents else ""
+    message = f"Job {name} was created with profile {case.spec.compute.profile}{taken}"
+    return Said("Progressing", "True", CREATED, message)
 
 
 def _last_words(case: Case, phase: Phase) -> str:

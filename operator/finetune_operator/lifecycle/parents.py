@@ -1,21 +1,24 @@
-"""`model.uri: finetunejob://name`: waits until that job has a result, then pins it for good."""
+"""`finetunejob://name` in a spec: waits until those jobs have results, and pins each of them for good."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from finetune_api.addresses import addresses, parent_names
 from finetune_api.failures import ParentUnusable, Problem
 from finetune_api.outcome import FailureInfo
 from finetune_api.parent import Parent
-from finetune_api.status import Phase, Status
+from finetune_api.status import Phase
 from finetune_api.uris import parent_job
 from finetune_operator.lifecycle.case import TERMINAL, Case, condition
-from finetune_operator.lifecycle.wording import failure_info
-from finetune_operator.parsed import read_output, read_status
+from finetune_operator.lifecycle.results import result_of
+from finetune_operator.lifecycle.wording import failure_info, listed
+from finetune_operator.parsed import read_status
 from finetune_operator.records import TuneRecord
 
 MISSING, NOT_FINISHED, FINISHED = "ParentMissing", "ParentNotFinished", "ParentFinished"
-"""Reasons of the condition Progressing while a job waits for another."""
-_WHERE = "spec.model.uri"
+"""Reasons of the condition Progressing while a job waits for others."""
+PARENTS_BYTES = 8 * 1024
+"""Room for all parents in a status, as JSON: what is pinned is never cut."""
 _AT_REST = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 """Phases that are named; all others are one, so that the status need not be written for each."""
 
@@ -28,89 +31,114 @@ class Awaited:
     message: str
 
 
-def pinned(case: Case) -> Parent | None:
-    """The parent as the status holds it from now on; None while there is nothing to hold."""
-    if case.stored.parent is not None:
-        return case.stored.parent
-    parent = _parent(case)
-    return _result(parent, read_status(parent)) if parent is not None else None
+def pinned(case: Case) -> list[Parent]:
+    """The results that the status holds from now on, in the order of the spec: a job that has one is asked no more."""
+    if not case.world.parents:
+        return case.stored.parents
+    held = {parent.name: parent for parent in case.stored.parents}
+    for parent in _ended(case):
+        result = result_of(parent, read_status(parent))
+        if result is not None:
+            held[parent.name] = result
+    return [held[name] for name in parent_names(case.world.tune.spec) if name in held]
 
 
 def awaited(case: Case) -> Awaited | None:
     """What the job waits for before its first Job is created."""
-    name = parent_job(case.spec.model.uri)
-    if not name or case.stored.parent is not None or case.job is not None:
+    names = _open(case) if case.job is None else []
+    if not names:
         return None
-    parent = _parent(case)
-    if parent is None:
-        namespace = case.world.tune.namespace
-        return Awaited(MISSING, f"there is no FineTuneJob {name} in namespace {namespace}; create it, or mend {_WHERE}")
-    status = read_status(parent)
-    if status.phase in TERMINAL:
-        return Awaited(FINISHED, f"FineTuneJob {name} has ended; its result is looked up")
-    how = f"is {status.phase}" if status.phase in _AT_REST else "runs"
-    return Awaited(NOT_FINISHED, f"waits for FineTuneJob {name}, which {how}")
+    there = {parent.name: parent for parent in case.world.parents}
+    missing = [name for name in names if name not in there]
+    if missing:
+        namespace, mend = case.world.tune.namespace, _where(case, missing[0])
+        message = f"there is no FineTuneJob {missing[0]} in namespace {namespace}; create it, or mend {mend}"
+        return Awaited(MISSING, message)
+    running = [f"FineTuneJob {name}, which {how}" for name in names if (how := _how(there[name]))]
+    if not running:
+        return Awaited(FINISHED, f"FineTuneJob {names[0]} has ended; its result is looked up")
+    found = len(case.stored.parents)
+    so_far = f"; has {found} of {found + len(names)} results" if found else ""
+    return Awaited(NOT_FINISHED, f"waits for {listed(running, between=', and ')}{so_far}")
 
 
 def circle(case: Case) -> Problem | None:
     """What is wrong where jobs wait for each other in a circle."""
-    names = [tune.name for tune in case.world.ancestors]
-    if case.world.tune.uid not in {tune.uid for tune in case.world.ancestors}:
+    names = case.world.circle
+    if not names:
         return None
     way = " -> ".join([case.world.tune.name, *names])
-    return Problem(f"these jobs would wait for each other for ever: {way}", _WHERE, "start one of them from a model")
+    where = _where(case, names[0])
+    return Problem(f"these jobs would wait for each other for ever: {way}", where, "start one of them from a model")
 
 
 def parent_failure(case: Case) -> FailureInfo | None:
-    """Why there will never be a result to begin with; None where there may be one."""
+    """Why the job will never have all results to begin with; None where it may."""
     wait = awaited(case)
     if wait is None:
         return None
+    unusable = next((why for parent in _ended(case) if (why := _unusable(case, parent)) is not None), None)
+    if unusable is not None:
+        return unusable
+    size = sum(len(parent.model_dump_json(by_alias=True, exclude_none=True).encode()) for parent in pinned(case))
+    if size > PARENTS_BYTES:
+        message = f"the results to start from take {size} bytes of the status, at most {PARENTS_BYTES} fit"
+        return failure_info(ParentUnusable, message, "name fewer at once, or let those jobs have a shorter output.uri")
     deadline = missing_deadline(case)
     if wait.reason == MISSING and deadline is not None and case.world.now >= deadline:
         return failure_info(ParentUnusable, wait.message)
-    parent = _parent(case) if wait.reason == FINISHED else None
-    return _unusable(parent, read_status(parent)) if parent is not None else None
+    return None
 
 
 def missing_deadline(case: Case) -> datetime | None:
-    """When to give up on a parent that is not there: as long as a pod may take to start."""
+    """When to give up on parents one of which is not there: as long as a pod may take to start."""
     limit, told = case.spec.run_policy.pre_running_deadline_seconds, condition(case.stored, "Progressing")
     if not limit or told is None or told.reason != MISSING:
         return None
     return told.last_transition_time + timedelta(seconds=limit)
 
 
-def _parent(case: Case) -> TuneRecord | None:
-    return case.world.ancestors[0] if case.world.ancestors else None
+def _open(case: Case) -> list[str]:
+    """Names of the jobs whose results it has not got yet, in the order of the spec."""
+    held = {parent.name for parent in case.stored.parents}
+    return [name for name in parent_names(case.world.tune.spec) if name not in held]
 
 
-def _result(parent: TuneRecord, status: Status) -> Parent | None:
-    """What a parent that succeeded has; None for others."""
-    output = read_output(parent)
-    if status.phase is not Phase.SUCCEEDED or status.artifacts is None or not status.artifacts.digest or output is None:
-        return None
-    return Parent(
-        name=parent.name,
-        uid=parent.uid,
-        output=f"{output.uri.rstrip('/')}/{parent.name}/{parent.uid}",
-        digest=status.artifacts.digest,
-        secret_ref=output.secret_ref,
-    )
+def _ended(case: Case) -> list[TuneRecord]:
+    """Those of them that have ended."""
+    names = _open(case)
+    return [parent for parent in case.world.parents if parent.name in names and _phase(parent) in TERMINAL]
 
 
-def _unusable(parent: TuneRecord, status: Status) -> FailureInfo | None:
-    name = parent.name
+def _how(parent: TuneRecord) -> str:
+    """What it does; empty where it has ended."""
+    phase = _phase(parent)
+    return "" if phase in TERMINAL else f"is {phase}" if phase in _AT_REST else "runs"
+
+
+def _phase(parent: TuneRecord) -> Phase:
+    """Its phase. Reading the whole status of each, whenever one has moved, would cost much more."""
+    told = parent.status.get("phase")
+    return Phase(told) if told in set(Phase) else Phase.PENDING
+
+
+def _where(case: Case, name: str) -> str:
+    """The field that names the job."""
+    return next(address.path for address in addresses(case.spec) if parent_job(address.uri) == name)
+
+
+def _unusable(case: Case, parent: TuneRecord) -> FailureInfo | None:
+    name, status, where = parent.name, read_status(parent), _where(case, parent.name)
     if status.phase is Phase.GATE_FAILED:
         model = status.artifacts.model if status.artifacts is not None else ""
-        hint = f"mend that job; or take its model as it is, by {_WHERE}: {model}" if model else "mend that job"
+        hint = f"mend that job; or take its model as it is, by {where}: {model}" if model else "mend that job"
         return failure_info(
             ParentUnusable, f"FineTuneJob {name} missed a gate: its model is not as good as asked", hint
         )
     if status.phase is Phase.FAILED:
         code = f" ({status.failure.code})" if status.failure is not None else ""
-        hint = f"kubectl describe finetunejob {name} tells why; create it again under another name, or mend {_WHERE}"
+        hint = f"kubectl describe finetunejob {name} tells why; create it again under another name, or mend {where}"
         return failure_info(ParentUnusable, f"FineTuneJob {name} failed{code}: it has no result", hint)
-    if _result(parent, status) is None:
+    if result_of(parent, status) is None:
         return failure_info(ParentUnusable, f"FineTuneJob {name} has no verified result", "create it again")
     return None

@@ -57,8 +57,10 @@ def _asked(old: Status, new: Status) -> Iterator[Event]:
     now = condition(new, "Progressing")
     if now is not None and now.reason == NOT_FINISHED and _reason(condition(old, "Progressing")) != NOT_FINISHED:
         yield _normal(NOT_FINISHED, now.message)
-    if new.parent is not None and old.parent is None:
-        yield _normal(FINISHED, f"goes on from the result of FineTuneJob {new.parent.name}, {new.parent.digest}")
+    held = {parent.name for parent in old.parents}
+    for parent in new.parents:
+        if parent.name not in held:
+            yield _normal(FINISHED, f"takes the result of FineTuneJob {parent.name}, {parent.digest}")
 
 
 def _ignored(accepted: Condition | None) -> str:

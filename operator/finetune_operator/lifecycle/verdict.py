@@ -39,7 +39,7 @@ def verdict(case: Case, now: Tally) -> Verdict | None:
     """How the job has ended; None while it goes on."""
     policies: tuple[Callable[[Case, Tally], Verdict | None], ...] = (
         _by_its_pods,
-        _by_its_parent,
+        _by_its_parents,
         _by_active_deadline,
         _by_backoff_limit,
         _by_preemptions,
@@ -85,7 +85,7 @@ def _by_its_pods(case: Case, _: Tally) -> Verdict | None:
     return None
 
 
-def _by_its_parent(case: Case, _: Tally) -> Verdict | None:
+def _by_its_parents(case: Case, _: Tally) -> Verdict | None:
     failure = parent_failure(case)
     return failed(failure) if failure is not None else None
 

@@ -1,6 +1,7 @@
 """Texts for people: safe to store, short, and built from failures of the catalogue."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from finetune_api.failures import FailureClass, JobFailure
@@ -9,6 +10,7 @@ from finetune_api.outcome import FailureInfo, cut
 MESSAGE = 600
 """Longest text of a message, in characters. The API would take 1,024; a status has many messages."""
 _HINT = 400
+_LISTED = 3
 
 
 def tidy(text: str, limit: int = MESSAGE) -> str:
@@ -41,6 +43,12 @@ def trusted(info: FailureInfo) -> FailureInfo:
 def sentence(info: FailureInfo) -> str:
     """Code, message and hint in one text."""
     return tidy(". ".join(part.rstrip(".") for part in (info.message, info.hint) if part), 1000)
+
+
+def listed(texts: Sequence[str], between: str = ", ") -> str:
+    """The first few of some texts, and how many there are beside."""
+    more = [f"{len(texts) - _LISTED} more"] if len(texts) > _LISTED else []
+    return between.join([*texts[:_LISTED], *more])
 
 
 def clock_text(moment: datetime) -> str:

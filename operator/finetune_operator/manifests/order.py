@@ -23,8 +23,8 @@ class Order:
     settings: Settings
     remaining_seconds: int | None = None
     """What is left of the time that the job may be active; None means no limit."""
-    parent: Parent | None = None
-    """The job whose result is the base model."""
+    parents: tuple[Parent, ...] = ()
+    """The jobs whose results it starts from."""
 
     @property
     def grace_seconds(self) -> int:
@@ -45,7 +45,7 @@ def run_text(order: Order) -> str:
         job=order.job,
         spec=order.spec,
         stores=order.settings.stores,
-        parent=order.parent,
+        parents=list(order.parents),
         grace_seconds=order.grace_seconds,
     )
     return run.model_dump_json(by_alias=True, exclude_none=True)

@@ -39,7 +39,7 @@ def _spec(order: Order) -> Json:
         "terminationGracePeriodSeconds": order.grace_seconds,
         "securityContext": _pod_security(image),
         "containers": [_container(order)],
-        "volumes": [part.volume for part in mounted(order.spec, order.profile, order.parent)],
+        "volumes": [part.volume for part in mounted(order.spec, order.profile, order.parents)],
         **_access(image),
         **_placement(order),
     }
@@ -62,7 +62,7 @@ def _container(order: Order) -> Json:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [mount for part in mounted(order.spec, order.profile, order.parent) for mount in part.mounts],
+        "volumeMounts": [mount for part in mounted(order.spec, order.profile, order.parents) for mount in part.mounts],
     }
 
 

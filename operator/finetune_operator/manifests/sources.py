@@ -1,17 +1,18 @@
 """What a spec names in its own namespace: Secrets, ConfigMaps and persistent volume claims."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from finetune_api.addresses import Use, addresses
 from finetune_api.job import Spec
 from finetune_api.parent import Parent
-from finetune_api.uris import is_claim, is_config_map, mounted_claim, mounted_config_map
+from finetune_api.uris import is_claim, is_config_map, mounted_claim, mounted_config_map, parent_job
 
 
-def secrets(spec: Spec, parent: Parent | None = None) -> list[str]:
-    """Names of the Secrets, sorted. A parent's own opens the model, unless the job names another."""
-    inherited = parent.secret_ref if parent is not None and spec.model.secret_ref is None else None
-    references = [inherited, *(address.secret_ref for address in addresses(spec))]
+def secrets(spec: Spec, parents: Sequence[Parent] = ()) -> list[str]:
+    """Names of the Secrets, sorted. A parent's own opens its result, unless the job names another beside its name."""
+    theirs = {parent.name: parent.secret_ref for parent in parents}
+    references = [address.secret_ref or theirs.get(parent_job(address.uri)) for address in addresses(spec)]
+    references += [base.secret_ref for parent in parents for base in parent.bases]
     return sorted({reference.name for reference in references if reference is not None})
 
 
@@ -21,11 +22,11 @@ def config_maps(spec: Spec) -> list[str]:
     return sorted({key.name for key in found if key is not None})
 
 
-def claims(spec: Spec, parent: Parent | None = None) -> dict[str, bool]:
+def claims(spec: Spec, parents: Sequence[Parent] = ()) -> dict[str, bool]:
     """Names of the claims, sorted, and whether the job writes to them."""
     written = _claims(address.uri for address in addresses(spec) if address.use is Use.OUTPUT)
     read = _claims(address.uri for address in addresses(spec))
-    read |= _claims([parent.output] if parent is not None else [])
+    read |= _claims(uri for parent in parents for uri in (parent.output, *(base.uri for base in parent.bases)))
     return {name: name in written for name in sorted(read)}
 
 

@@ -1,6 +1,6 @@
 """Volumes of a trainer pod, each with where it is mounted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from finetune_api import pod
@@ -23,14 +23,14 @@ class Mounted:
     mounts: tuple[Json, ...]
 
 
-def mounted(spec: Spec, profile: Profile, parent: Parent | None = None) -> list[Mounted]:
-    """Everything that the pod of `spec` mounts, in a fixed order; a parent's result is read too."""
+def mounted(spec: Spec, profile: Profile, parents: Sequence[Parent] = ()) -> list[Mounted]:
+    """Everything that the pod of `spec` mounts, in a fixed order; the results of parents are read too."""
     return [
         _run_file(),
         *_scratch(profile),
-        *_secrets(sources.secrets(spec, parent)),
+        *_secrets(sources.secrets(spec, parents)),
         *_config_maps(spec),
-        *_claims(sources.claims(spec, parent), profile),
+        *_claims(sources.claims(spec, parents), profile),
     ]
 
 

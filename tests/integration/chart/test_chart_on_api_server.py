@@ -122,7 +122,7 @@ def test_the_first_job_of_the_notes_is_one(helm: "Helm", cluster: "ControlPlane"
 def _check_rights(cluster: "ControlPlane", *, elsewhere: bool) -> None:
     for verb, resource in [
         ("list", "finetunejobs.finetune.dev"),
-        ("patch", "finetunejobs/status.finetune.dev"),
+        ("update", "finetunejobs/status.finetune.dev"),
         ("create", "jobs.batch"),
         ("watch", "pods"),
         ("create", "events"),

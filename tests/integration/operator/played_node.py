@@ -20,6 +20,14 @@ Json = dict[str, Any]
 DIGEST = "sha256:" + "a" * 64
 
 
+SUCCEEDED = {
+    "phase": "Succeeded",
+    "completionTime": "2026-11-21T12:00:00Z",
+    "artifacts": {"model": "s3://models/m/model", "digest": DIGEST},
+}
+"""Status of a job that ended well, long ago."""
+
+
 class PlayedNode:
     """Writes the status of pods as a kubelet does."""
 

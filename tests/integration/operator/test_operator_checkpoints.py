@@ -1,9 +1,7 @@
-"""Checkpoints, requests for them, stuck pods and parents, on a real API server with its controllers."""
-
-import json
+"""Checkpoints, requests for them, and stuck pods, on a real API server with its controllers."""
 
 from operator_process import OPERATOR, StartOperator
-from played_node import DIGEST, PlayedNode, PlayedTrainer, success, training
+from played_node import DIGEST, PlayedNode, PlayedTrainer, training
 from tuning import Json, Namespace
 
 from finetune_api.live import Live
@@ -108,27 +106,3 @@ def test_a_pod_on_a_node_that_is_silent_is_told_and_replaced_where_the_job_says_
     assert (status.get("preemptions"), status.get("failures", 0)) == (1, 0)
     writes = [write for write in namespace.writes_of(OPERATOR) if " pods" in write]
     assert writes == ["patch pods/status", "delete pods"]
-
-
-def test_a_job_waits_for_another_and_starts_from_its_result(
-    namespace: Namespace, node: PlayedNode, start_operator: StartOperator
-) -> None:
-    start_operator()
-    namespace.apply("tuned", model="finetunejob://base")
-    namespace.until(lambda: message(namespace.status("tuned"), "Progressing").startswith("there is no"), "its word")
-    base = namespace.apply("base")
-    pod = namespace.pod()
-    namespace.until(lambda: "waits for FineTuneJob base" in message(namespace.status("tuned"), "Progressing"), "a wait")
-    node.start(pod)
-    assert len(namespace.objects("jobs")) == 1
-    node.end(pod, 0, success(base))
-
-    def orders() -> list[Json]:
-        annotations = [job["spec"]["template"]["metadata"]["annotations"] for job in namespace.objects("jobs")]
-        found = [json.loads(each["finetune.dev/run"]) for each in annotations]
-        return [order for order in found if order["job"]["name"] == "tuned"]
-
-    (order,) = namespace.until(orders, "the second job")
-    parent = {"name": "base", "uid": base, "output": f"s3://models/tuned/base/{base}", "digest": DIGEST}
-    assert order["parent"] == parent
-    assert namespace.status("tuned")["parent"] == parent

@@ -11,8 +11,8 @@ import pytest
 from api_proxy import ApiProxy
 from control_plane import ControlPlane, free_port
 from operator_process import OPERATOR, OperatorProcess, StartOperator
-from played_node import PlayedNode, success
-from tuning import Namespace, write_kubeconfig
+from played_node import SUCCEEDED, PlayedNode, success
+from tuning import Json, Namespace, merge_of, write_kubeconfig
 
 _INACTIVITY_SECONDS = 70
 """After this long without a word, not even a bookmark, a watch counts as dead."""
@@ -22,7 +22,7 @@ def test_a_restart_writes_nothing(namespace: Namespace, node: PlayedNode, start_
     operator = start_operator()
     for name in ("pending", "running", "done"):
         namespace.apply(name)
-    pods = namespace.until(lambda: pods_by_job(namespace) if len(namespace.objects("pods")) == 3 else None, "pods")
+    pods = namespace.until(lambda: namespace.pods_by_job() if len(namespace.objects("pods")) == 3 else None, "pods")
     node.start(pods["running"])
     node.start(pods["done"])
     node.end(pods["done"], 0, success(uid_of(namespace, "done")))
@@ -54,13 +54,17 @@ def test_two_operators_do_no_harm(namespace: Namespace, node: PlayedNode, start_
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("blocks", "writes"), [({}, 4), (merge_of("one", "two"), 6)], ids=["alone", "from two others"])
 def test_killed_after_any_write_it_goes_on(
-    namespace: Namespace, node: PlayedNode, operator_kubeconfig: Path, tmp_path: Path
+    blocks: Json, writes: int, namespace: Namespace, node: PlayedNode, operator_kubeconfig: Path, tmp_path: Path
 ) -> None:
     """The process is killed when the API server has done the n-th write, and before it gets the answer."""
+    for name in ("one", "two"):
+        namespace.apply(name)
+        namespace.write_status(name, SUCCEEDED)
     for number in count(1):
         name = f"killed-{number}"
-        if not live_through(namespace, node, operator_kubeconfig, tmp_path / name, number):
+        if not live_through(namespace, node, operator_kubeconfig, tmp_path / name, number, blocks):
             break
         status = namespace.status(name)
         assert [attempt["reason"] for attempt in status["attempts"]] == ["Succeeded"], number
@@ -70,10 +74,15 @@ def test_killed_after_any_write_it_goes_on(
             if line["verb"] == "create" and ref["resource"] == "jobs" and line["responseStatus"]["code"] == 201
         ]  # fmt: skip
         assert len(created) == number, f"write {number}: {len(created)} Jobs were created for {number} FineTuneJobs"
-    assert number > 4, "a life has at least: a Job, its start, its end, and an event"
+        assert len(status.get("parents", [])) == (2 if blocks else 0)
+    assert number > writes, (
+        "a life has at least: a Job, its start, its end, an event, and its parents with their events"
+    )
 
 
-def live_through(namespace: Namespace, node: PlayedNode, kubeconfig: Path, folder: Path, number: int) -> bool:
+def live_through(
+    namespace: Namespace, node: PlayedNode, kubeconfig: Path, folder: Path, number: int, blocks: Json
+) -> bool:
     """Take a job from its creation to its end with the operator killed after that write; whether there was one."""
     killed = False
 
@@ -87,8 +96,8 @@ def live_through(namespace: Namespace, node: PlayedNode, kubeconfig: Path, folde
         operator = OperatorProcess(folder, through(proxy, namespace.cluster, kubeconfig), [namespace.name])
         try:
             operator.start()
-            uid = namespace.apply(folder.name)
-            pod = keep_going(operator, lambda: pods_by_job(namespace).get(folder.name), namespace)
+            uid = namespace.apply(folder.name, blocks)
+            pod = keep_going(operator, lambda: namespace.pods_by_job().get(folder.name), namespace)
             node.start(pod)
             keep_going(operator, lambda: namespace.status(folder.name).get("startTime"), namespace)
             node.end(pod, 0, success(uid))
@@ -192,12 +201,6 @@ def through(proxy: ApiProxy, cluster: ControlPlane, kubeconfig: Path) -> Path:
     """A kubeconfig with the same credentials that goes through the proxy."""
     token = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
     return write_kubeconfig(cluster, proxy.url, token, "proxy.kubeconfig")
-
-
-def pods_by_job(namespace: Namespace) -> dict[str, str]:
-    """Names of the pods by the FineTuneJob in their label."""
-    metas = [pod["metadata"] for pod in namespace.objects("pods")]
-    return {meta["labels"]["finetune.dev/job"]: meta["name"] for meta in metas}
 
 
 def uid_of(namespace: Namespace, name: str) -> str:

@@ -19,6 +19,12 @@ SPEC: Json = {
 }
 
 
+def merge_of(*names: str) -> Json:
+    """Blocks of a spec that merges the results of other jobs."""
+    sources = [{"uri": f"finetunejob://{name}"} for name in names]
+    return {"method": {"type": "Merge", "merge": {"sources": sources}}}
+
+
 class Namespace:
     """A namespace of its own for each test, so that tests don't see each other."""
 
@@ -35,14 +41,13 @@ class Namespace:
         """Delete it with all that is in it; does not wait."""
         self.cluster.request("DELETE", f"/api/v1/namespaces/{self.name}")
 
-    def apply(self, name: str = "movies", model: str = "", **policy: Any) -> str:
-        """Create a FineTuneJob with this `runPolicy` and perhaps another base model; return its UID."""
-        base = {"model": {"uri": model}} if model else {}
+    def apply(self, name: str = "movies", blocks: Json | None = None, **policy: Any) -> str:
+        """Create a FineTuneJob with this `runPolicy` and perhaps other blocks of its spec; return its UID."""
         body = {
             "apiVersion": "finetune.dev/v1alpha1",
             "kind": "FineTuneJob",
             "metadata": {"name": name},
-            "spec": {**SPEC, **base, "runPolicy": policy},
+            "spec": {**SPEC, **(blocks or {}), "runPolicy": policy},
         }
         status, answer = self.cluster.request("POST", self._path("finetunejobs"), body)
         assert status == 201, answer
@@ -63,6 +68,11 @@ class Namespace:
         path = f"{self._path(kind)}/{name}?propagationPolicy={policy}"
         status, answer = self.cluster.request("DELETE", path)
         assert status in (200, 202), answer
+
+    def write_status(self, name: str, status: Json) -> None:
+        """Merge something into the status of a FineTuneJob, as nobody but the operator should."""
+        code, answer = self.cluster.request("PATCH", f"{self._path('finetunejobs')}/{name}/status", {"status": status})
+        assert code == 200, answer
 
     def objects(self, kind: str) -> list[Json]:
         """Return all objects of a kind."""
@@ -86,6 +96,11 @@ class Namespace:
     def pod(self) -> str:
         """Wait for a pod that is not on its way out, and return its name."""
         return str(self.until(self._living_pod, "a pod")["metadata"]["name"])
+
+    def pods_by_job(self) -> dict[str, str]:
+        """Return the names of the pods by the FineTuneJob in their label."""
+        metas = [pod["metadata"] for pod in self.objects("pods")]
+        return {meta["labels"]["finetune.dev/job"]: meta["name"] for meta in metas}
 
     def until(self, look: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
         """Look until there is something to see; return it."""

@@ -11,6 +11,7 @@ from typing import Any
 from worlds import NOW, SETTINGS, UID, tune
 
 from finetune_api.status import Status
+from finetune_operator.kinship import awaited_names
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import (
@@ -51,6 +52,8 @@ class PlayedCluster:
     """By UID."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     """By UID, oldest first."""
+    parents: dict[str, TuneRecord] = field(default_factory=dict)
+    """Other FineTuneJobs that there are, by name."""
     live: LiveRecord | None = None
     refusal: Refusal | None = None
     now: datetime = NOW
@@ -66,7 +69,10 @@ class PlayedCluster:
 
     def world(self) -> World:
         return World(self.tune, tuple(self.jobs.values()), tuple(self.pods.values()), self.live, self.refusal,
-                     self.now, SETTINGS)  # fmt: skip
+                     self.now, SETTINGS, self._awaited())  # fmt: skip
+
+    def _awaited(self) -> tuple[TuneRecord, ...]:
+        return tuple(self.parents[name] for name in awaited_names(self.tune) if name in self.parents)
 
     @property
     def status(self) -> Status:

@@ -22,7 +22,7 @@ from worlds import (
 )
 
 from finetune_api.live import Measured
-from finetune_api.outcome import Artifacts, Outcome, Progress
+from finetune_api.outcome import Artifacts, EvaluationResult, GateResult, Outcome, Progress
 from finetune_api.status import Phase
 from finetune_operator.plan import CreateJob, World
 from finetune_operator.reconcile import reconcile
@@ -106,6 +106,24 @@ def test_exit_code_0_alone_is_no_success(message: str) -> None:
     assert plan.status.phase is Phase.STARTING
     assert plan.status.failures == 1
     assert plan.status.attempts[0].reason == "ContainerCrashed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "kind"),
+    [(Outcome.SUCCEEDED, 0, "Succeeded"), (Outcome.GATE_FAILED, 86, "Failed")],
+    ids=["no gate", "a gate"],
+)
+def test_a_condition_says_that_tuning_has_made_it_worse(outcome: Outcome, code: int, kind: str) -> None:
+    remark = "the tuned model is worse than the one it started from: accuracy 0.9 -> 0.8 on test rows"
+    gate = GateResult(metric="accuracy", value=0.8, baseline=0.9, limit="min 0.85", passed=not code)
+    evaluation = EvaluationResult(metrics={"accuracy": 0.8}, baseline={"accuracy": 0.9}, gates=[gate], remark=remark)
+    good = Artifacts(model="s3://models/movies/movies/uid/model", digest=DIGEST)
+    end = termination(outcome, artifacts=good, evaluation=evaluation)
+    plan = reconcile(then(begun(), job(), ended_pod(code, end), now=after(60)))
+    assert said(plan.status, kind) == ("True", str(outcome))
+    (told_there,) = [found.message for found in plan.status.conditions if found.type == kind]
+    missed = "; gates missed: accuracy min 0.85" if code else ""
+    assert told_there == f"the model is at {good.model}{missed}; {remark}"
 
 
 def test_a_missed_gate_keeps_the_results() -> None:

@@ -5,18 +5,23 @@ from hypothesis import Phase as Phase_
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from played_cluster import PlayedCluster
-from worlds import checkpoint, failure, spec, stored, termination, told, tune
+from worlds import DIGEST, checkpoint, failure, spec, stored, termination, told, tune
 
-from finetune_api.outcome import Outcome, Progress
+from finetune_api.addresses import parent_names
+from finetune_api.outcome import Artifacts, Outcome, Progress
 from finetune_api.status import Attempt, Phase, Status
 from finetune_operator.lifecycle.bounds import STATUS_BYTES, size
 from finetune_operator.parsed import status_json
 from finetune_operator.plan import PatchJob, World
 from finetune_operator.reconcile import reconcile
+from finetune_operator.records import Json
 
 # Shrinking and explaining a failure would take longer than the test may.
 PHASES = (Phase_.explicit, Phase_.reuse, Phase_.generate)
 TERMINAL = {Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED}
+ONE_PARENT: Json = {"model": {"uri": "finetunejob://one"}}
+SOURCES = [{"uri": "finetunejob://one"}, {"uri": "finetunejob://two"}]
+TWO_PARENTS: Json = {"method": {"type": "Merge", "merge": {"sources": SOURCES}}, "evaluation": {}}
 # Exit code, message, reason, whether the pod was disrupted.
 ENDINGS = {
     "success": (0, termination(), "Completed", False),
@@ -45,6 +50,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.seen: list[tuple[World, int]] = []
         self.last = Status()
         self.suspensions = 0
+        self.others = 0
+        self.held: dict[str, str] = {}
 
     @initialize(
         queue=st.booleans(),
@@ -54,15 +61,24 @@ class AnyOrder(RuleBasedStateMachine):
         active=st.sampled_from([0, 0, 100]),
         ttl=st.sampled_from([None, 0, 60]),
         force=st.sampled_from([0, 0, 100]),
+        blocks=st.sampled_from([{}, {}, ONE_PARENT, TWO_PARENTS]),
     )
     def start(
-        self, queue: bool, gpus: int, backoff: int, preemptions: int, active: int, ttl: int | None, force: int
+        self,
+        queue: bool,
+        gpus: int,
+        backoff: int,
+        preemptions: int,
+        active: int,
+        ttl: int | None,
+        force: int,
+        blocks: Json,
     ) -> None:
         policy = {"backoffLimit": backoff, "maxPreemptions": preemptions, "activeDeadlineSeconds": active,
                   "stallSeconds": 50, "forceReplaceSeconds": force,
                   "preRunningDeadlineSeconds": 600, "ttlSecondsAfterFinished": ttl}  # fmt: skip
         compute = {"profile": "gpu", "gpusPerNode": gpus, "queue": "lq" if queue else ""}
-        self.cluster.tune = tune(spec(compute=compute, runPolicy=policy))
+        self.cluster.tune = tune(spec(compute=compute, runPolicy=policy, **blocks))
 
     @rule()
     def operate(self) -> None:
@@ -78,6 +94,18 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(done=st.integers(0, 1))
     def crash(self, done: int) -> None:
         self.cluster.carry_out(reconcile(self.cluster.world()), self.cluster.version, stop_after=done)
+
+    @precondition(lambda self: parent_names(self.cluster.tune.spec))
+    @rule(name=st.sampled_from(["one", "two"]), phase=st.sampled_from([None, *Phase, *[Phase.SUCCEEDED] * 8]))
+    def change_parent(self, name: str, phase: Phase | None) -> None:
+        """Another job of that name gets on, or is there now, or goes."""
+        self.others += 1
+        if phase is None:
+            self.cluster.parents.pop(name, None)
+            return
+        done = Artifacts(model="s3://m", digest=DIGEST) if phase is Phase.SUCCEEDED else None
+        status = status_json(Status(phase=phase, artifacts=done))
+        self.cluster.parents[name] = tune(spec(), name=name, uid=f"other-{self.others}", status=status)
 
     @rule()
     def control(self) -> None:
@@ -164,6 +192,9 @@ class AnyOrder(RuleBasedStateMachine):
         """And its status is valid and small, and keeps to the limits."""
         world = self.cluster.world()
         first = reconcile(world)
+        if first.status.parents != self.cluster.status.parents:  # the next step follows once they are held
+            world = stored(world, first)
+            first = reconcile(world)
         again = reconcile(stored(world, first))
         assert again.events == ()
         assert status_json(again.status) == status_json(first.status)
@@ -184,6 +215,14 @@ class AnyOrder(RuleBasedStateMachine):
         assert now.preemptions >= before.preemptions
         assert now.active_seconds >= before.active_seconds
         assert _ended(before.attempts) <= _ended(now.attempts) or len(now.attempts) == 16
+
+    @invariant()
+    def nothing_is_made_before_all_results_are_held_and_they_stay(self) -> None:
+        held = {parent.name: parent.uid for parent in self.cluster.status.parents}
+        assert self.held.items() <= held.items()
+        self.held = held
+        if self.cluster.jobs:
+            assert held.keys() == {*parent_names(self.cluster.tune.spec)}
 
     @invariant()
     def nothing_is_counted_twice(self) -> None:

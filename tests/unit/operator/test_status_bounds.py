@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from worlds import DIGEST, NOW, after, begun, ended_pod, failure, job, termination, then, told, waiting_pod, world
 
 from finetune_api.outcome import Artifacts, Best, EvaluationResult, FailureInfo, GateResult, Progress
+from finetune_api.parent import MOST_PARENTS, Parent
 from finetune_api.status import Attempt, CheckpointInfo, Condition, Phase, Status, Summary
 from finetune_operator.lifecycle.bounds import STATUS_BYTES, bounded, size
+from finetune_operator.lifecycle.parents import PARENTS_BYTES
 from finetune_operator.parsed import status_json
 from finetune_operator.reconcile import reconcile
 
@@ -49,6 +51,21 @@ def statuses(draw: st.DrawFn) -> Status:
         artifacts=Artifacts(model=uri, report=uri, predictions=uri, digest=DIGEST),
         failure=FailureInfo(failure_class="Data", code=words(128), message=text, hint=text),
     )
+
+
+@settings(max_examples=50, deadline=None)
+@given(status=statuses(), name=st.sampled_from(["a" * 63, "a"]), count=st.integers(1, MOST_PARENTS))
+def test_results_to_start_from_stay_whole_until_the_end(status: Status, name: str, count: int) -> None:
+    one = Parent(name=name, uid="u" * 36, output="s3://models/", digest=DIGEST, secret_ref={"name": "credentials"})
+    room = PARENTS_BYTES // count - len(one.model_dump_json(by_alias=True, exclude_none=True))
+    parents = [one.model_copy(update={"output": one.output + "x" * min(room, 1388)})] * count
+    assert sum(len(each.model_dump_json(by_alias=True, exclude_none=True)) for each in parents) <= PARENTS_BYTES
+    ended = status.phase in (Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED)
+    artifacts = status.artifacts if ended else None
+    kept = bounded(status.model_copy(update={"parents": parents, "artifacts": artifacts}))
+    assert size(kept) <= STATUS_BYTES
+    assert [parent.digest for parent in kept.parents] == [DIGEST] * count
+    assert ended or kept.parents == parents
 
 
 @settings(max_examples=150, deadline=None)

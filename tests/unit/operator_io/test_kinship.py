@@ -22,6 +22,12 @@ def named(name: str, uid: str, parent: str = "", version: int = 1, **more: Any) 
     return {**body, "spec": {**body["spec"], "model": {"uri": uri}}}
 
 
+def merging(name: str, uid: str, *parents: str, version: int = 1, **more: Any) -> dict[str, Any]:
+    body = named(name, uid, version=version, **more)
+    sources = [{"uri": f"finetunejob://{parent}"} for parent in parents]
+    return {**body, "spec": {**body["spec"], "method": {"type": "Merge", "merge": {"sources": sources}}}}
+
+
 class Known:
     """A store with its intake and queue."""
 
@@ -34,10 +40,15 @@ class Known:
         for body in bodies:
             self.intake.seen(Kind.TUNE, body)
 
-    def ancestors(self, uid: str) -> list[str]:
+    def parents(self, uid: str) -> list[str]:
         world = self.store.world(uid, NOW)
         assert world is not None
-        return [tune.uid for tune in world.ancestors]
+        return [tune.uid for tune in world.parents]
+
+    def circle(self, uid: str) -> list[str]:
+        world = self.store.world(uid, NOW)
+        assert world is not None
+        return list(world.circle)
 
     async def line(self) -> set[str]:
         """Everything that is in line, which is empty then."""
@@ -57,8 +68,8 @@ def known() -> Known:
 async def test_a_parent_is_found_by_name_whichever_comes_first(known: Known, order: tuple[int, int]) -> None:
     bodies = [named("base", "b"), named("movies", "m", "base")]
     known.see(*(bodies[number] for number in order))
-    assert known.ancestors("m") == ["b"]
-    assert known.ancestors("b") == []
+    assert known.parents("m") == ["b"]
+    assert known.parents("b") == []
 
 
 async def test_those_that_wait_are_looked_at_when_the_parent_changes(known: Known) -> None:
@@ -70,7 +81,7 @@ async def test_those_that_wait_are_looked_at_when_the_parent_changes(known: Know
     assert await known.line() == {"b", "m"}
     known.intake.gone(Kind.TUNE, "b")
     assert await known.line() == {"b", "m"}
-    assert known.ancestors("m") == []
+    assert known.parents("m") == []
 
 
 async def test_our_own_write_to_the_parent_counts_as_well(known: Known) -> None:
@@ -83,9 +94,9 @@ async def test_our_own_write_to_the_parent_counts_as_well(known: Known) -> None:
 
 
 async def test_a_job_that_has_its_parent_waits_no_more(known: Known) -> None:
-    pinned = {"parent": {"name": "base", "uid": "b", "output": "s3://x/base/b", "digest": ""}}
+    pinned = {"parents": [{"name": "base", "uid": "b", "output": "s3://x/base/b", "digest": ""}]}
     known.see(named("base", "b"), named("movies", "m", "base"), named("movies", "m", "base", 2, status=pinned))
-    assert known.ancestors("m") == []
+    assert known.parents("m") == []
     await known.line()
     known.see(named("base", "b", version=3, status={"phase": "Failed"}))
     assert await known.line() == {"b"}
@@ -95,19 +106,46 @@ async def test_names_do_not_cross_namespaces(known: Known) -> None:
     foreign = named("base", "f")
     foreign["metadata"]["namespace"] = "other"
     known.see(foreign, named("movies", "m", "base"))
-    assert known.ancestors("m") == []
+    assert known.parents("m") == []
 
 
 async def test_the_next_job_of_a_name_takes_it_though_the_old_one_goes_late(known: Known) -> None:
     known.see(named("base", "old"), named("movies", "m", "base"), named("base", "new"))
     known.intake.gone(Kind.TUNE, "old")
-    assert known.ancestors("m") == ["new"]
+    assert known.parents("m") == ["new"]
 
 
-async def test_a_circle_is_walked_once(known: Known) -> None:
+async def test_a_job_waits_for_all_that_it_names_and_no_more_for_those_it_has(known: Known) -> None:
+    known.see(named("a", "1"), named("b", "2"), named("d", "4"), merging("m", "m", "a", "b", "c", "b"))
+    assert known.parents("m") == ["1", "2"]
+    await known.line()
+    for name, uid, touched in (("a", "1", {"1", "m"}), ("c", "3", {"3", "m"}), ("d", "4", {"4"})):
+        known.see(named(name, uid, version=2, status={"phase": "Training"}))
+        assert await known.line() == touched
+    assert known.parents("m") == ["1", "2", "3"]
+    pinned = {"parents": [{"name": "b", "uid": "2", "output": "s3://x/b/2", "digest": ""}]}
+    known.see(merging("m", "m", "a", "b", "c", "b", version=2, status=pinned))
+    assert known.parents("m") == ["1", "3"]
+    await known.line()
+    known.see(named("b", "2", version=3, status={"phase": "Training"}))
+    assert await known.line() == {"2"}, "its result is taken"
+    known.see(merging("m", "m", "a", "b", "c", "b", version=3, status={**pinned, "completionTime": "2026-11-21"}))
+    assert known.parents("m") == []
+
+
+async def test_a_circle_is_found_by_those_that_are_in_it(known: Known) -> None:
     known.see(named("a", "1", "b"), named("b", "2", "c"), named("c", "3", "a"), named("d", "4", "a"))
-    assert known.ancestors("1") == ["2", "3", "1"]
-    assert known.ancestors("4") == ["1", "2", "3"]
+    assert known.circle("1") == ["b", "c", "a"]
+    assert known.circle("3") == ["a", "b", "c"]
+    assert known.circle("4") == [], "it waits for a circle, but is in none"
+    known.intake.gone(Kind.TUNE, "2")
+    assert known.circle("1") == []
+
+
+async def test_a_circle_is_found_behind_any_of_several_jobs(known: Known) -> None:
+    known.see(merging("m", "m", "a", "b"), merging("b", "2", "a", "c"), named("a", "1"), named("c", "3", "m"))
+    assert known.circle("m") == ["b", "c", "m"]
+    assert known.circle("1") == []
 
 
 @pytest.mark.parametrize("model", [None, [], {"uri": 3}, {"uri": "finetunejob://A/b"}, "finetunejob://base"])
@@ -115,4 +153,4 @@ async def test_odd_specs_wait_for_nothing(known: Known, model: Any) -> None:
     body = named("movies", "m")
     body["spec"]["model"] = model
     known.see(named("base", "b"), body)
-    assert known.ancestors("m") == []
+    assert known.parents("m") == []

@@ -1,12 +1,13 @@
 """What the operator remembers: newer wins, the dead stay dead, and nothing crosses namespaces."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from queue_observer import Observer
 from raw_objects import job, meta, pod, tune
 
-from finetune_operator.intake import Intake
+from finetune_operator.intake import TOGETHER_SECONDS, Intake
 from finetune_operator.plan import World
 from finetune_operator.queue import WorkQueue
 from finetune_operator.settings import Profile, Settings, TrainerImage
@@ -52,6 +53,18 @@ async def test_kinds_may_come_in_any_order(known: Known, order: tuple[Kind, ...]
     assert known.queue.depth == 0
 
 
+async def test_news_of_children_waits_for_more_and_that_of_a_job_does_not(known: Known) -> None:
+    known.intake.seen(Kind.TUNE, tune())
+    assert await known.next() == "tune-1"
+    known.intake.seen(Kind.JOB, job())
+    known.intake.seen(Kind.POD, pod())
+    assert known.queue.depth == 0
+    assert await asyncio.wait_for(known.next(), 5) == "tune-1"
+    assert known.queue.depth == 0
+    known.intake.seen(Kind.TUNE, tune(version=2, status={"phase": "Starting"}))
+    assert known.queue.depth == 1
+
+
 async def test_older_news_is_no_news(known: Known) -> None:
     known.intake.seen(Kind.TUNE, tune(version=10, status={"phase": "Training"}))
     assert await known.next()
@@ -75,6 +88,7 @@ async def test_a_change_that_decides_nothing_gets_nobody_in_line(known: Known) -
     known.intake.seen(Kind.JOB, job())
     assert await known.next()
     known.intake.seen(Kind.JOB, job(version=2, annotations={"someone": "was here"}))
+    await asyncio.sleep(TOGETHER_SECONDS + 0.1)
     assert known.queue.depth == 0
     assert known.store.jobs.version("job-1") == 2
 

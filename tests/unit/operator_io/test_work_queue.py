@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from queue_observer import Observer
 
-from finetune_operator.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, WorkQueue
+from finetune_operator.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Rank, WorkQueue
 
 
 async def test_a_key_is_in_line_once() -> None:
@@ -19,11 +19,37 @@ async def test_a_key_is_in_line_once() -> None:
     assert queue.depth == 0
 
 
-async def test_an_urgent_key_goes_first() -> None:
+async def test_new_keys_go_first_then_those_that_others_wait_for() -> None:
     queue = WorkQueue(Observer())
-    queue.add("old")
-    queue.add("new", urgent=True)
-    assert [await take(queue), await take(queue)] == ["new", "old"]
+    for key, rank in (("old", Rank.REST), ("turn", Rank.TURN), ("new", Rank.NEW)):
+        queue.add(key, rank)
+    assert [await take(queue) for _ in range(3)] == ["new", "turn", "old"]
+
+
+async def test_a_better_rank_counts_and_a_worse_does_not() -> None:
+    queue = WorkQueue(Observer())
+    queue.add("first")
+    queue.add("second")
+    queue.add("second", Rank.TURN)
+    queue.add("second")
+    assert queue.depth == 2
+    assert [await take(queue), await take(queue)] == ["second", "first"]
+    queue.add("third")
+    assert await take(queue) == "third"
+    assert queue.depth == 0
+
+
+async def test_a_key_with_two_places_in_line_is_never_in_work_twice() -> None:
+    queue = WorkQueue(Observer())
+    queue.add("a")
+    queue.add("a", Rank.NEW)
+    async with queue.next() as key:
+        queue.add(key)
+        other = asyncio.create_task(take(queue))
+        await asyncio.sleep(0.01)
+        assert not other.done()
+    assert await asyncio.wait_for(other, 2) == "a"
+    assert queue.depth == 0
 
 
 async def test_a_key_added_in_work_comes_again_and_not_before() -> None:

@@ -1,0 +1,52 @@
+"""What a job that succeeded hands to those that name it: where its result is, and what opens it."""
+
+from collections.abc import Iterator
+
+from finetune_api.failures import SpecInvalid
+from finetune_api.job import Spec
+from finetune_api.parent import MOST_BASES, Parent, ParentBase
+from finetune_api.status import Phase, Status
+from finetune_api.tasks import MethodType
+from finetune_api.uris import is_claim, parent_job
+from finetune_operator.parsed import read_output, read_spec
+from finetune_operator.records import TuneRecord
+
+_WHOLE_MODELS = frozenset({MethodType.FULL, MethodType.FEATURE_EXTRACTION})
+
+
+def result_of(tune: TuneRecord, status: Status) -> Parent | None:
+    """The result of a job with that status; None where it has not succeeded, or told no digest."""
+    output = read_output(tune)
+    if status.phase is not Phase.SUCCEEDED or status.artifacts is None or not status.artifacts.digest or output is None:
+        return None
+    return Parent(
+        name=tune.name,
+        uid=tune.uid,
+        output=f"{output.uri.rstrip('/')}/{tune.name}/{tune.uid}",
+        digest=status.artifacts.digest,
+        secret_ref=output.secret_ref,
+        bases=_bases(tune, status),
+    )
+
+
+def _bases(tune: TuneRecord, status: Status) -> list[ParentBase]:
+    """What its adapter stands on, as far as a pod has to mount something for it."""
+    try:
+        spec = read_spec(tune)
+    except SpecInvalid:  # of another version, which ran it
+        return []
+    if spec.method.type in _WHOLE_MODELS or spec.output.merge_adapter:
+        return []
+    plain = (None, spec.output.secret_ref)  # what opens the output is tried for the rest anyway
+    return [base for base in _below(spec, status) if is_claim(base.uri) or base.secret_ref not in plain][:MOST_BASES]
+
+
+def _below(spec: Spec, status: Status) -> Iterator[ParentBase]:
+    model = spec.model
+    named = parent_job(model.uri)
+    if not named:
+        yield ParentBase(uri=model.uri, secret_ref=model.secret_ref)
+    for parent in status.parents:
+        if parent.name == named:
+            yield ParentBase(uri=parent.output, secret_ref=model.secret_ref or parent.secret_ref)
+            yield from parent.bases
