@@ -59,7 +59,8 @@ class Retention(ApiModel):
 
     task: Task | None = None
     """Task of those rows; left out it is the job's own. Classifiers can be asked for MaskedLM or CausalLM, whichever
-    the base was made for: the base's language head is put on the tuned body."""
+    the base was made for: the base's language head is put on the tuned body. Preference and PolicyOptimization can be
+    asked for CausalLM."""
 
     columns: Columns | None = None
     """Which column plays which role in those rows; left out it is as in `data.columns`, or for another task the column

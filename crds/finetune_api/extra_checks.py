@@ -10,10 +10,14 @@ from finetune_api.metrics import GAP, RETENTION
 from finetune_api.tasks import VIRTUAL_TOKENS, MethodType, Task
 
 _CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
-_LANGUAGE = frozenset({Task.MASKED_LM, Task.CAUSAL_LM})
 _BASE_UNCHANGED = VIRTUAL_TOKENS | {MethodType.FEATURE_EXTRACTION}
-_GROUPED = frozenset({*_CLASSIFIERS, Task.SEQ2SEQ, Task.CAUSAL_LM})
-_RETAINED = _GROUPED | _LANGUAGE
+_WITHOUT_GROUPS = frozenset({Task.MASKED_LM})
+_SKILLS: dict[Task, tuple[Task, ...]] = {
+    **dict.fromkeys(_CLASSIFIERS, (Task.CAUSAL_LM, Task.MASKED_LM)),
+    Task.PREFERENCE: (Task.CAUSAL_LM,),
+    Task.POLICY_OPTIMIZATION: (Task.CAUSAL_LM,),
+}
+"""What models can be asked for beside their own task."""
 _SHOWN_EXAMPLES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM})
 _PATH = "spec.evaluation.retention"
 
@@ -65,16 +69,13 @@ def _retention(spec: Spec) -> Iterator[Problem]:
     if not retention.data and retention != Retention():
         hint = "name the rows in evaluation.retention.data, or remove the block"
         yield Problem("there are no rows of an old skill", _PATH, hint)
-    if retention.data and spec.task not in _RETAINED:
-        message = f"{spec.task} can't be asked for old skills yet"
-        yield Problem(message, _PATH, f"remove it; it is for {', '.join(sorted(_RETAINED))}")
-    if not retention.data or retention.task in (None, spec.task) or spec.task not in _RETAINED:
+    if not retention.data or retention.task in (None, spec.task):
         return
-    if spec.task not in _CLASSIFIERS or retention.task not in _LANGUAGE:
-        skills = ", ".join([spec.task, *sorted(_LANGUAGE)] if spec.task in _CLASSIFIERS else [spec.task])
+    others = _SKILLS.get(spec.task, ())
+    if retention.task not in others:
         message = f"a model of {spec.task} can't be asked for {retention.task}: it has no head for it"
-        yield Problem(message, f"{_PATH}.task", f"skills that can be measured: {skills}")
-    elif spec.method.type in _BASE_UNCHANGED:
+        yield Problem(message, f"{_PATH}.task", f"skills that can be measured: {', '.join([spec.task, *others])}")
+    elif spec.task in _CLASSIFIERS and spec.method.type in _BASE_UNCHANGED:
         message = f"{spec.method.type} leaves the base as it is, so it forgets nothing of {retention.task}"
         yield Problem(message, f"{_PATH}.task", "remove it: before and after are the same")
 
@@ -85,10 +86,10 @@ def _groups(spec: Spec) -> Iterator[Problem]:
     if len(both) > 1:
         message = f"{spec.evaluation.group_column!r} here, and {spec.data.columns.group!r} in data.columns.group"
         yield Problem(message, path, "name the column of the groups once")
-    if both and spec.task not in _GROUPED:
-        why = "rows are cut into stretches of text" if spec.task is Task.MASKED_LM else "it is not built yet"
-        message = f"{spec.task} has no metrics by group: {why}"
-        yield Problem(message, path, f"remove it; it is for {', '.join(sorted(_GROUPED))}")
+    if both and spec.task in _WITHOUT_GROUPS:
+        message = f"{spec.task} has no metrics by group: rows are cut into stretches of text"
+        others = ", ".join(task for task in Task if task not in _WITHOUT_GROUPS)
+        yield Problem(message, path, f"remove it; it is for {others}")
 
 
 def retention_columns(spec: Spec) -> Columns:

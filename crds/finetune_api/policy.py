@@ -6,11 +6,11 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Rule, SecretReference
-from finetune_api.uris import CLAIM_RULE
+from finetune_api.uris import CLAIM_RULE, PARENT_RULE
 
 RewardUri = Annotated[
     str, StringConstraints(max_length=1024, pattern=r"^(hf|s3|gs|az|pvc|finetunejob|file)://.+$")
-]  # those that a result can't have are let in here, so that the rule below can say why not
+]  # hf://, which a result can't have, is let in here, so that the rule below can say why not
 
 
 class PolicyAlgorithm(StrEnum):
@@ -29,6 +29,16 @@ class RewardType(StrEnum):
     CONTAINS = "Contains"
 
 
+def _where_given(rule: Rule, message: str) -> Rule:
+    """The rule about `uri` for a block that may have none."""
+    return Rule(
+        cel=f"!has(self.uri) || {rule.cel}",
+        holds=lambda reward: reward.uri is None or rule.holds is None or rule.holds(reward),
+        field="uri",
+        message=message,
+    )
+
+
 class Reward(ApiModel):
     """What an answer is worth: 0 or 1 by the expected one in `data.columns.completion`, or the score of a model."""
 
@@ -40,18 +50,13 @@ class Reward(ApiModel):
             message="type Model needs the uri of a reward model, and no other type has one",
         ),
         Rule(
-            cel="!has(self.uri) || (!self.uri.startsWith('hf://') && !self.uri.startsWith('finetunejob://'))",
-            holds=lambda reward: not (reward.uri or "").startswith(("hf://", "finetunejob://")),
+            cel="!has(self.uri) || !self.uri.startsWith('hf://')",
+            holds=lambda reward: not (reward.uri or "").startswith("hf://"),
             field="uri",
-            message="a reward model is the output of a finished job, by its address: take it from that job's "
-            "status.artifacts.model",
+            message="a reward model is the result of a job: write finetunejob://NAME, or the address of its output",
         ),
-        Rule(
-            cel=f"!has(self.uri) || {CLAIM_RULE.cel}",
-            holds=lambda reward: reward.uri is None or CLAIM_RULE.holds is None or CLAIM_RULE.holds(reward),
-            field="uri",
-            message="a reward model in a claim is named pvc://CLAIM/PATH; use a path without . and ..",
-        ),
+        _where_given(CLAIM_RULE, "a reward model in a claim is named pvc://CLAIM/PATH; use a path without . and .."),
+        _where_given(PARENT_RULE, "a job that made a reward model is named finetunejob://NAME, in the same namespace"),
     )
 
     type: RewardType
@@ -60,11 +65,11 @@ class Reward(ApiModel):
     `evaluation.generation.answerAfter`, where that is given. `Model`: a model of task RewardModel scores it."""
 
     uri: RewardUri | None = None
-    """Output folder of the job that trained the reward model (`Model`): `s3://`, `gs://`, `az://`, `pvc://claim/path`
-    or `file://`. It is verified by its manifest."""
+    """The job that trains the reward model (`Model`), `finetunejob://name`, which is waited for; or its output folder:
+    `s3://`, `gs://`, `az://`, `pvc://claim/path` or `file://`. It is verified by its manifest."""
 
     secret_ref: SecretReference | None = None
-    """Secret with the credentials of the reward model's store."""
+    """Secret with the credentials of its store; for a `finetunejob://` in place of that of its output."""
 
     @property
     def is_checked(self) -> bool:

@@ -1,12 +1,16 @@
 """The list of addresses knows every place of a spec that names one: held against the schema."""
 
 import re
+from typing import Any
 
-from finetune_api.addresses import Use, addresses
+import pytest
+
+from finetune_api.addresses import Use, addresses, parent_names
 from finetune_api.fields import fields
 from finetune_api.job import Spec
 
 SPEC_FIELDS = [path for path in fields() if path.startswith("spec.")]
+JOBS = (Use.MODEL, Use.RESULT)
 SECRET = {"secretRef": {"name": "keys"}}
 SOURCE = {"uri": "s3://bucket/place", **SECRET}
 EVERYTHING = Spec.model_validate(
@@ -38,6 +42,35 @@ def test_each_comes_with_its_secret_and_its_path() -> None:
     ]
     assert [address.path for address in found][-2:] == ["spec.output.uri", "spec.predict.input"]
     assert all(_any_index(address.path) in SPEC_FIELDS for address in found)
+
+
+def test_every_field_that_may_name_a_job_is_asked_for_it() -> None:
+    may = {path for path in SPEC_FIELDS if "finetunejob" in fields()[path].schema.get("pattern", "")}
+    assert may == {_any_index(address.path) for address in addresses(EVERYTHING) if address.use in JOBS}
+    spec = EVERYTHING.model_dump(mode="json", by_alias=True)
+    spec["model"]["uri"] = "finetunejob://one"
+    spec["method"]["merge"]["sources"][1]["uri"] = "finetunejob://two"
+    spec["training"]["policy"]["reward"]["uri"] = "finetunejob://three"
+    assert parent_names(spec) == ("one", "two", "three")
+    spec["training"]["policy"]["reward"]["uri"] = "finetunejob://one"
+    assert parent_names(spec) == ("one", "two"), "a job that is named twice is waited for once"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"model": []},
+        {"model": {"uri": 3}},
+        {"model": "finetunejob://base"},
+        {"model": {"uri": "finetunejob://A/b"}},
+        {"method": {"merge": {"sources": "finetunejob://base"}}},
+        {"method": {"merge": [{"uri": "finetunejob://base"}]}},
+        {"training": {"policy": None}},
+    ],
+)
+def test_odd_specs_name_no_job(spec: dict[str, Any]) -> None:
+    assert parent_names(spec) == ()
 
 
 def _any_index(path: str) -> str:

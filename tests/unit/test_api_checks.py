@@ -62,6 +62,14 @@ FINE: list[dict[str, Any]] = [
         | {"retention": {"data": [{"uri": "file://old.csv"}], "task": "MaskedLM"}, "groupColumn": "team"}
     },
     {"task": "CausalLM", "evaluation": {"retention": {"data": [{"uri": "file://old.csv"}]}}},
+    {
+        "task": "PolicyOptimization",
+        "training": {"policy": {"reward": {"type": "NumberMatch"}}},
+        "evaluation": gates(
+            {"metric": "retention.perplexity", "maxRegression": 1}, {"metric": "gap.meanReward", "max": 1}
+        )
+        | {"retention": {"data": [{"uri": "file://old.csv"}], "task": "CausalLM"}, "groupColumn": "team"},
+    },
 ]
 
 
@@ -98,7 +106,11 @@ AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
         "evaluation.retention.task",
         "forgets nothing",
     ),
-    ({"task": "Preference", "evaluation": {"retention": OLD}}, "evaluation.retention", "Preference can't be asked"),
+    (
+        {"task": "Preference", "evaluation": {"retention": OLD | {"task": "MaskedLM"}}},
+        "evaluation.retention.task",
+        "skills that can be measured: Preference, CausalLM",
+    ),
     ({"task": "MaskedLM", "evaluation": {"groupColumn": "g"}}, "evaluation.groupColumn", "stretches of text"),
     (
         {"data": {"columns": {"group": "a"}}, "evaluation": {"groupColumn": "b"}},

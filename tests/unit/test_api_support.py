@@ -18,6 +18,7 @@ OTHER_VALUES: dict[str, Any] = {
     "compute.nodes": 2,
 }
 MERGE = {"merge": {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}
+OTHER = {"uri": "finetunejob://other"}
 MINIMAL: dict[str, Any] = {
     "task": "SequenceClassification",
     "model": {"uri": "hf://a/b"},
@@ -100,10 +101,21 @@ def test_volumes_are_of_clusters_only(path: str, uri: str) -> None:
     assert cluster_only(Spec.model_validate(MINIMAL)) == []
 
 
-def test_the_result_of_a_job_is_found_in_its_cluster_only() -> None:
-    spec = spec_with("model.uri", "finetunejob://other")
+@pytest.mark.parametrize(
+    ("where", "blocks"),
+    [
+        ("model.uri", {"model": OTHER}),
+        (
+            "method.merge.sources[1].uri",
+            {"method": {"type": "Merge", "merge": {"sources": [{"uri": "s3://a/b"}, OTHER]}}},
+        ),
+        ("training.policy.reward.uri", {"training": {"policy": {"reward": {"type": "Model", **OTHER}}}}),
+    ],
+)
+def test_the_result_of_a_job_is_found_in_its_cluster_only(where: str, blocks: dict[str, Any]) -> None:
+    spec = Spec.model_validate(MINIMAL | {"task": "PolicyOptimization"} | blocks)
     assert unsupported(spec) == []
     (problem,) = cluster_only(spec)
-    assert problem.where == "spec.model.uri"
+    assert problem.where == f"spec.{where}"
     assert "finetunejob://other is a job of a cluster" in problem.message
-    assert "model.uri=file://OUTPUT" in problem.hint
+    assert f"{where}=file://OUTPUT" in problem.hint

@@ -108,7 +108,7 @@ def test_other_labels_get_a_new_head(cli: Cli, job: Job, data: Path, tmp_path: P
 
 def test_the_result_of_a_job_by_its_name(cli: Cli, job: Job, tmp_path: Path) -> None:
     folder = run(cli, job, "first", "LoRA")
-    site = Site(tmp_path, parent=parent_of(folder))
+    site = Site(tmp_path, parents=[parent_of(folder)])
     files = fetch_model(ModelSource(uri="finetunejob://first"), site)
     assert (files.folder, files.parent_uid, files.name) == (folder / "model", folder.name, str(folder / "model"))
     assert files.base is not None
@@ -159,10 +159,10 @@ def test_another_result_than_the_job_said(cli: Cli, job: Job, tmp_path: Path) ->
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"metrics": {}}))
     with pytest.raises(ModelChanged, match="has the digest sha256"):
-        fetch_model(ModelSource(uri="finetunejob://first"), Site(tmp_path, parent=parent))
+        fetch_model(ModelSource(uri="finetunejob://first"), Site(tmp_path, parents=[parent]))
     shutil.rmtree(folder)
     with pytest.raises(ModelNotFound, match="the result of first is gone"):
-        fetch_model(ModelSource(uri="finetunejob://first"), Site(tmp_path, parent=parent))
+        fetch_model(ModelSource(uri="finetunejob://first"), Site(tmp_path, parents=[parent]))
 
 
 @pytest.mark.causes("ModelNotFound")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from finetune_api.data import Labels
+from finetune_api.data_report import Place
 from finetune_api.failures import LabelsUnsuitable, SpecInvalid
-from finetune_api.report import Place
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import UnusableLabel, class_name, class_names, detect, number
 from finetune_trainer.data.labels import LabelReader, LabelSpace, check_known, label_reader, label_space, targets

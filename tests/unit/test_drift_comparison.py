@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from finetune_api.data_report import Place
+from finetune_api.details import Details, ReliabilityBin
 from finetune_api.drift import Drift, DriftReference, DriftReport
-from finetune_api.report import Details, Place, ReliabilityBin
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples, LabelSpace
 from finetune_trainer.drift.compare import NewRows, compare

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_api.report import Details, Place
+from finetune_api.data_report import Place
+from finetune_api.details import Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.evaluation.details import SCATTER, TEXT_LENGTH, WORST, Inputs, describe, shorten
 from finetune_trainer.evaluation.scores import Scored

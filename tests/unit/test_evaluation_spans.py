@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_api.report import TaggedPiece
+from finetune_api.details import TaggedPiece
 from finetune_trainer.evaluation.spans import Span, count_found, spans
 from finetune_trainer.evaluation.tagged import pieces
 

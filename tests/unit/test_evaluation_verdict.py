@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from finetune_api.curves import CurvePoint, Fit
 from finetune_api.outcome import Best
-from finetune_api.report import CurvePoint, Fit
 from finetune_trainer.evaluation.verdict import judge
 
 

@@ -211,3 +211,14 @@ def test_qlora_is_merged_into_a_fresh_base(
     merged = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     assert merged.dtype == torch.float32
     assert np.allclose(predict_logits(merged, rows), tuned, atol=1e-4)
+
+
+@pytest.mark.causes("ModelUnsuitable")
+@pytest.mark.parametrize("name", ["DoRA", "IA3", "PromptTuning", "Pfeiffer"])
+def test_running_statistics_are_refused_since_no_adapter_carries_them(name: str, tiny_classifier: Make) -> None:
+    files, _, model = tiny_classifier("bert")
+    model.bert.encoder.layer[1].output.LayerNorm = torch.nn.BatchNorm1d(32)
+    with pytest.raises(ModelUnsuitable, match=r"running statistics in bert\.encoder\.layer\.1") as failure:
+        adapt(name, files, model)
+    assert failure.value.problems[0].where == "spec.method.type"
+    assert "Full" in failure.value.problems[0].hint

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from finetune_api.data_report import DataReport, SplitReport
 from finetune_api.live import LIVE_BYTES, Live
 from finetune_api.outcome import EvaluationResult, Progress
-from finetune_api.report import DataReport, Parameters, SplitReport
+from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_api.report import ReliabilityBin
+from finetune_api.details import ReliabilityBin
 from finetune_trainer.reporting.charts import MOST_BANDS, MOST_POINTS, LineChart, Marker, Series
 from finetune_trainer.reporting.diagrams import reliability_diagram, scatter_diagram
 from finetune_trainer.reporting.scales import scale, segments, smooth, thin

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from finetune_api.details import Details
 from finetune_api.outcome import EvaluationResult, Outcome
 from finetune_api.report import Report
 from finetune_trainer.reporting.page import render_page
@@ -209,3 +210,25 @@ def test_a_perfect_model_has_no_worst_errors() -> None:
     right = [sample.model_copy(update={"predicted": sample.expected}) for sample in report.details.worst]
     perfect = report.model_copy(update={"details": report.details.model_copy(update={"worst": right})})
     assert "every row is right" in words(render_page(perfect))
+
+
+def as_task(name: str, task: str) -> Report:
+    """A report as if the run had been of another task."""
+    report = load(name)
+    return report.model_copy(update={"spec": {**report.spec, "task": task}})
+
+
+def test_pairs_are_called_what_they_are_and_rewards_have_no_loss_to_read() -> None:
+    name = next(name for name in REPORTS if load(name).details and load(name).evaluation.best)
+    pairs, rewarded = (render_page(as_task(name, task)) for task in ("Preference", "PolicyOptimization"))
+    assert "<dt>rejected</dt>" in pairs
+    assert "<dt>rejected</dt>" not in rewarded
+    assert "The training loss says nothing here" in words(rewarded)
+    assert "dropout keeps it above" not in pairs
+
+
+def test_nothing_is_headed_where_there_is_no_error_to_show() -> None:
+    report = as_task(next(name for name in REPORTS if load(name).details), "PolicyOptimization")
+    page = render_page(report.model_copy(update={"details": Details()}))
+    assert "Where it errs" not in page
+    assert "#errors" not in page

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from yaml import safe_load
+from yaml import safe_load_all
 
+from finetune_api.checks import semantic_problems
 from finetune_api.job import FineTuneJob
 from finetune_api.support import unsupported
 
@@ -203,14 +204,17 @@ def test_every_page_is_listed() -> None:
     assert [page for page in sorted(pages) if f"({page})" not in index] == []
 
 
-def example_jobs() -> list[Path]:
-    return sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind: FineTuneJob" in path.read_text())
+def example_jobs() -> list[Any]:
+    """Each job of each example, with the file that it is in."""
+    files = sorted((ROOT / "examples").rglob("*.yaml"))
+    found = [(path, document) for path in files for document in safe_load_all(path.read_text())]
+    return [pytest.param(*it, id=it[1]["metadata"]["name"]) for it in found if it[1].get("kind") == "FineTuneJob"]
 
 
-@pytest.mark.parametrize("path", example_jobs(), ids=lambda path: path.stem)
-def test_examples_are_valid_jobs(path: Path) -> None:
-    job = FineTuneJob.model_validate(safe_load(path.read_text()))
-    assert unsupported(job.spec) == []
+@pytest.mark.parametrize(("path", "document"), example_jobs())
+def test_examples_are_valid_jobs(path: Path, document: dict[str, Any]) -> None:
+    job = FineTuneJob.model_validate(document)
+    assert [*semantic_problems(job.spec), *unsupported(job.spec)] == []
     for source in job.spec.data.train:
         if source.uri.startswith("file://./"):
             assert (path.parent / source.uri.removeprefix("file://")).is_file()

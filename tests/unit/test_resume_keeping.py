@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from finetune_api.curves import CurvePoint
 from finetune_api.manifest import Lineage
 from finetune_api.metrics import metric_named
 from finetune_api.output import Checkpoints, Output
-from finetune_api.report import CurvePoint
 from finetune_api.status import CheckpointInfo
 from finetune_api.tasks import Task
 from finetune_trainer.checkpoints.retention import Retention

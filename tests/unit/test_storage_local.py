@@ -80,6 +80,19 @@ def test_the_opener_chooses_the_failure_for_what_is_missing(tmp_path: Path) -> N
         open_folder("file://.", Site(tmp_path)).get("folder")
 
 
+def test_a_misspelt_path_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "support_tickets.csv").write_text("text,label")
+    folder = open_folder("file://.", Site(tmp_path))
+    for asked, hint in (
+        ("suport_tickets.csv", "did you mean support_tickets.csv?"),
+        ("rows.parquet", "check the path"),
+        ("data/rows.csv", f"check the path: there is no folder {tmp_path}/data"),
+    ):
+        with pytest.raises(DataNotFound) as failure:
+            folder.get(asked)
+        assert failure.value.problems[0].hint == hint
+
+
 @pytest.mark.causes("OutputNotWritable")
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("not a folder")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from finetune_trainer.data.tokenising.batches import BatchPlan, cut_by_tokens, cut_cheapest, padding_ratio
+from finetune_trainer.data.tokenising.batches import BatchPlan, cut_by_tokens, cut_cheapest, volume_of
 
 row_lengths = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(lambda rows: np.asarray(rows, np.int64))
 
@@ -81,8 +81,8 @@ def test_little_is_padded() -> None:
     plan = plan_of(lengths)
     parts = [part for batch in plan.epoch(0) for part in plan.micro_batches(batch)]
     unsorted = [np.arange(start, start + 16) for start in range(0, len(lengths), 16)]
-    assert padding_ratio(parts, lengths) < 0.1
-    assert padding_ratio(unsorted, lengths) > 0.4, "the lengths are too alike to tell"
+    assert volume_of(parts, lengths).padding_ratio < 0.1
+    assert volume_of(unsorted, lengths).padding_ratio > 0.4, "the lengths are too alike to tell"
 
 
 def test_a_row_over_the_budget_goes_alone() -> None:

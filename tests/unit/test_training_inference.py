@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.training import inference
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.inference import predict_logits
@@ -89,7 +89,7 @@ def test_rates_leave_pauses_and_padding_out() -> None:
     with rate.paused():
         time.sleep(0.2)
     time.sleep(0.02)
-    rate.add(list(plan.micro_batches(np.arange(3))), plan.lengths)
+    rate.add(3, volume_of(list(plan.micro_batches(np.arange(3))), plan.lengths))
     progress, totals = rate.progress(1, 0.5, 0.7, 1e-3), rate.totals()
     assert totals["paddingRatio"] == pytest.approx(4 / 12)
     assert progress.samples_per_second is not None

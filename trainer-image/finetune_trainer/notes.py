@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from finetune_api.curves import CurvePoint, Verdict
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.failures import FailureClass, JobFailure
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
-from finetune_api.report import CurvePoint, DataReport, Details, MergeReport, Parameters, Report, Verdict
+from finetune_api.report import MergeReport, Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.output.lineage import library_versions

@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from finetune_api.data_report import DataReport
 from finetune_api.outcome import EvaluationResult, Progress
-from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.status import CheckpointInfo
 

@@ -2,7 +2,7 @@
 
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,15 +179,15 @@ def _merge(run: _Run, task: Task, ready: Ready, sources: list[Source], *, to_pre
         baseline = score_baseline(task, ready, observer) if task.spec.evaluation.baseline else None
     with notes.timed("merging"):
         ready = Merging(task, ready, sources, merge, run.scratch, observer).run(notes)
-    staged = _conclude(run, task, ready, baseline, to_predict=to_predict, settings_of=sources[0])
+    staged = _conclude(run, task, ready, baseline, to_predict=to_predict, merged=sources)
     with notes.timed("publish"):
         publish(staged, lineage, run.output, notes, observer)
 
 
 def _conclude(
-    run: _Run, task: Task, ready: Ready, baseline: Outputs | None, *, to_predict: int, settings_of: Source | None = None
+    run: _Run, task: Task, ready: Ready, baseline: Outputs | None, *, to_predict: int, merged: Sequence[Source] = ()
 ) -> Path:
-    """Measure the model and write all that is to be published; returns the folder. Settings may be a source's."""
+    """Measure the model and write all that is to be published; returns the folder."""
     notes, observer = run.notes, run.observer
     observer.phase("Evaluating")
     with notes.timed("evaluation"):
@@ -195,7 +195,7 @@ def _conclude(
 
     observer.phase("Exporting")
     staged = run.scratch / "output"
-    export(task, ready, staged, notes, settings_of)
+    export(task, ready, staged, notes, merged)
     if to_predict:
         predict(task, ready, staged, run.site, rows=to_predict, observer=observer)
     return staged

@@ -10,6 +10,7 @@ from finetune_trainer.data.old_skill import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.models.classifier import check_architecture, load_tokenizer, position_limit
 from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.judge import check_judge
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import spec_digest
@@ -44,6 +45,8 @@ def _validate(job: FineTuneJob, site: Site, notes: Notes, observer: RunObserver)
         files = fetch_model(spec.model, site, weights=False)
         check_architecture(files, spec.task)
         notes.resolved = resolve_values(spec, position_limit(files, load_tokenizer(files)))
+        if spec.training.policy is not None and not spec.training.policy.reward.is_checked:
+            check_judge(spec.training.policy.reward, site)
     observer.said("model: config and tokenizer are fine")
     with notes.timed("data"):
         notes.data = prepare_job(spec, site, observer.said).report

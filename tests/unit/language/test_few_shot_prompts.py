@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from finetune_api.data_report import DataReport, Place
 from finetune_api.job import Spec
-from finetune_api.report import DataReport, Place
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.labels import NO_LABELS
 from finetune_trainer.data.records import Turn

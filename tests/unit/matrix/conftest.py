@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from matrix_checks import RATES, SETTINGS, STEPS, cases_of, lines_of
 
 from finetune_api.tasks import MethodType, Task
 
@@ -58,6 +60,46 @@ def world_of(reader: Callable[[set[str]], Path], encoder_decoder: Callable[..., 
         return made[task]
 
     return world
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the tests of a file the tasks that it lists as `TASKS`."""
+    tasks = getattr(metafunc.module, "TASKS", ())
+    if tasks and "method" in metafunc.fixturenames:
+        metafunc.parametrize(("task", "method"), cases_of(tasks))
+    elif tasks and "layered" in metafunc.fixturenames:
+        metafunc.parametrize("layered", [pytest.param(task, marks=pytest.mark.slow) for task in tasks])
+
+
+@pytest.fixture
+def write_job(tmp_path: Path, world_of: Callable[[Task], Any]) -> Callable[[Task, MethodType], Path]:
+    """A function that writes the job of a task by a method."""
+
+    def write(task: Task, method: MethodType) -> Path:
+        world = world_of(task)
+        rate = (RATES | world.rates)[method]
+        for name in ("train", "test"):
+            (tmp_path / f"{name}.jsonl").write_text(lines_of(getattr(world, name)), encoding="utf-8")
+        spec: dict[str, Any] = {
+            "task": task.value,
+            "model": {"uri": world.model.as_uri()},
+            "data": {name: [{"uri": f"file://./{name}.jsonl"}] for name in ("train", "test")},
+            "method": {"type": method.value, **SETTINGS.get(method, {})},
+            "training": {"maxSteps": STEPS, "batchSize": 8, "learningRate": rate},
+            "evaluation": {"everySteps": 8},
+            "output": {"uri": "file://./out"},
+        }
+        for block, fields in world.blocks.items():
+            spec[block] = {**spec[block], **fields}
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump(_manifest(spec)))
+        return tmp_path / "job.yaml"
+
+    return write
+
+
+def _manifest(spec: dict[str, Any]) -> dict[str, Any]:
+    kind = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "job"}}
+    return {**kind, "spec": spec}
 
 
 def _rows(file: Path) -> Rows:

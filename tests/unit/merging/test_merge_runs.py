@@ -109,6 +109,32 @@ def test_a_finished_merge_is_not_made_again(pair: Pair, cli: Cli, merge_job: Job
     assert {file: file.stat().st_mtime_ns for file in first.folder.rglob("*.safetensors")} == written
 
 
+def test_inputs_that_all_sources_share_are_what_new_rows_are_compared_with(
+    pair: Pair, merged: Run, merge_job: Job, cli: Cli, data: Path
+) -> None:
+    folder = merged(merge_job(*pair)).folder
+    carried, own = (json.loads((place / "model" / "drift.json").read_text()) for place in (folder, pair[0]))
+    assert carried["answers"]["rows"] == 216, "what the merged model says of the rows of the merge"
+    assert carried["answers"] != own["answers"]
+    assert {**carried, "answers": None} == {**own, "answers": None}
+    assert "trained on the same inputs" in (folder / "report" / "index.html").read_text()
+    assert cli("drift", folder, data).code == 0
+
+
+@pytest.mark.causes("ModelNotFound")
+def test_sources_of_different_inputs_have_no_statistics_in_common(
+    pair: Pair, tuned: Callable[..., Path], merged: Run, merge_job: Job, cli: Cli, data: Path
+) -> None:
+    ended = merged(merge_job(pair[0], tuned("another")))
+    assert not ended.report.merge.drift_reference
+    assert not (ended.folder / "model" / "drift.json").exists()
+    assert "has no statistics for" in (ended.folder / "report" / "index.html").read_text()
+    compared = cli("drift", ended.folder, data)
+    assert compared.code == 66
+    assert "merged of results that were trained on different rows" in compared.err
+    assert "lineage.merged" in compared.err
+
+
 def test_what_validate_foretells(pair: Pair, cli: Cli, merge_job: Job) -> None:
     ended = cli("validate", merge_job(*pair, merge={"combination": "DARETIES"}))
     assert ended.code == 0, ended.err

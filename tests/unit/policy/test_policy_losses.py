@@ -10,6 +10,7 @@ import torch
 
 from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
+from finetune_trainer.data.tokenising.batches import Volume
 from finetune_trainer.training.policy import PolicyLoss, Rollouts, World, advantages, policy_losses
 from finetune_trainer.training.rollouts import Weighed, answer_batch, reference_of, weigh_answers
 
@@ -158,3 +159,19 @@ def test_rewards_that_never_differ_are_told_once(tiny_model: Callable[..., Path]
         warnings.append(loss.told().warning)
     assert [bool(warning) for warning in warnings] == [False] * 9 + [True] + [False] * 2
     assert "temperature" in warnings[9]
+
+
+def test_tokens_that_were_written_are_counted_and_no_room_for_others(tiny_model: Callable[..., Path]) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2"))
+    inputs = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2, dtype=torch.long)}
+    lengths = (1, 4)
+    world = World(
+        lambda rows: [np.asarray([5, 6])] * len(rows),
+        lambda _model, _prompts: [np.full(length, 7) for length in lengths],
+        lambda _rows, answers: [float(len(answer)) for answer in answers],
+    )
+    loss = PolicyLoss(settings(samplesPerPrompt=2), world, None, pad_id=0)
+    _step(loss, model, inputs, np.asarray([0]))
+    assert loss.told().volume == Volume(tokens=3 + 6, padded=2 * 6)

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 from stopped_runs import Run, run_here
+from yaml import safe_load
 
-from finetune_api.report import Fit
+from finetune_api.curves import Fit
+from finetune_api.job import FineTuneJob
+from finetune_trainer.cli.plain import PlainObserver
+from finetune_trainer.storage import Site
+from finetune_trainer.validation import validate_job
 
 STORIES = Path(__file__).parents[3] / "tests" / "models" / "stories260k"
 
@@ -82,6 +87,16 @@ def test_what_is_no_reward_model_is_refused_at_its_field(write_job: Callable[...
     assert failure is not None
     assert failure.code == "ModelNotFound"
     assert "spec.training.policy.reward.uri" in failure.message
+
+
+@pytest.mark.causes("ModelNotFound")
+@pytest.mark.parametrize("uri", ["file://./nothing", STORIES.as_uri()], ids=["nothing", "no result of a job"])
+def test_a_check_without_training_looks_for_the_reward_model(write_job: Callable[..., Path], uri: str) -> None:
+    """In a cluster that is done before a GPU is taken."""
+    job = write_job({"reward": {"type": "Model", "uri": uri}})
+    found = validate_job(FineTuneJob.model_validate(safe_load(job.read_text())), Site(job.parent), "1", PlainObserver())
+    assert found.failure is not None
+    assert (found.failure.code, found.failure.problems[0].where) == ("ModelNotFound", "spec.training.policy.reward.uri")
 
 
 @pytest.mark.causes("SpecInvalid")

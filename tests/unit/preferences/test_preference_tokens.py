@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from finetune_api.data_report import DataReport
 from finetune_api.failures import DataEmpty
-from finetune_api.report import DataReport
 from finetune_trainer.data.records import Turn
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers

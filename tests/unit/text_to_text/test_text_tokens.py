@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
-from finetune_api.report import Place
 from finetune_trainer.data.label_cells import Passage
 from finetune_trainer.data.labels import NO_LABELS
 from finetune_trainer.data.prepared import Examples

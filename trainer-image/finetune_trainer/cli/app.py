@@ -20,8 +20,9 @@ app = typer.Typer(
     name="finetune-trainer",
     help="Fine-tune, evaluate and report on Hugging Face models from a FineTuneJob.",
     no_args_is_help=True,
-    epilog="Exit codes: 0 done, 2 wrong arguments, 64 bad spec, 65 bad data, 66 not found, 86 a gate was missed, "
-    "85 stopped with a checkpoint, 130 stopped without; the others are in docs/reference/failures.md.",
+    epilog="Exit codes: 0 done, 2 wrong arguments, 64 bad spec, 65 bad data, 66 not found, "
+    "85 stopped with a checkpoint, 86 a gate was missed, 87 drift, 130 stopped without; the others are in "
+    "docs/reference/failures.md.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

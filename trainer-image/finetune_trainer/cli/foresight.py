@@ -1,7 +1,7 @@
 """What a job that passed its check would do, in lines for a person. Pure: facts in, lines out."""
 
+from finetune_api.data_report import DataReport, SplitReport
 from finetune_api.job import FineTuneJob, Spec
-from finetune_api.report import DataReport, SplitReport
 from finetune_api.resolved import Resolved, resolve
 from finetune_trainer.cli.local import local_notes
 from finetune_trainer.evaluation.gates import limit_in_words

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from finetune_api.data_report import DataReport
 from finetune_api.outcome import EvaluationResult, Progress
-from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
 from finetune_trainer.cli.words import (

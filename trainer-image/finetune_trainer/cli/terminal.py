@@ -10,8 +10,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from finetune_api.data_report import DataReport
 from finetune_api.outcome import EvaluationResult, Outcome, Progress
-from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.words import (
     checkpoint_line,
@@ -161,8 +162,7 @@ def result_table(report: Report) -> Table:
     few_shot = report.evaluation.few_shot
     for column in ("baseline", *(["examples"] if few_shot else []), "tuned", "gate"):
         table.add_column(column, justify="right")
-    problem_type = report.data.problem_type if report.data else ""
-    rows = headline_rows(report.evaluation, problem_type)
+    rows = headline_rows(report)
     shown = {name for name, _, _ in rows}
     rows += [
         (g.metric, g.baseline, g.value)

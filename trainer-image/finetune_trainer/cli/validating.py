@@ -12,7 +12,7 @@ from finetune_trainer.cli.quiet import quiet_libraries
 from finetune_trainer.manifest import LoadedJob, load_job
 
 if TYPE_CHECKING:
-    from finetune_api.report import DataReport
+    from finetune_api.data_report import DataReport
 
 
 def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> int:

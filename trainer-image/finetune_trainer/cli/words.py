@@ -3,30 +3,12 @@
 from shlex import quote
 from urllib.parse import unquote
 
-from finetune_api.outcome import EvaluationResult, GateResult, Outcome, Progress
-from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.data_report import DataReport
+from finetune_api.outcome import GateResult, Outcome, Progress
+from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.observer import Upload
-
-HEADLINE = {
-    "SingleLabel": ("accuracy", "f1Macro", "evalLoss", "calibrationError"),
-    "MultiLabel": ("f1Micro", "f1Macro", "accuracy", "evalLoss"),
-    "Regression": ("rootMeanSquaredError", "meanAbsoluteError", "r2", "spearman"),
-    "": (
-        "meanReward",
-        "kl",
-        "evalLoss",
-        "perplexity",
-        "f1",
-        "precision",
-        "recall",
-        "exactMatch",
-        "rougeL",
-        "tokenAccuracy",
-        "bitsPerByte",
-    ),
-}
-"""The few metrics that a terminal shows; the report has all."""
+from finetune_trainer.reporting.headline import LEADING, LEADING_OF_TASK, leading_metrics
 
 _SHOWN_METRICS = 3
 
@@ -73,7 +55,7 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
         f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens"
     )
     return [
-        f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.2g} %)",
+        f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.3g} %)",
         f"{values}; {device}, {hardware.get('precision')}",
     ]
 
@@ -110,18 +92,15 @@ def progress_line(progress: Progress) -> str:
 
 def evaluation_line(step: int, metrics: dict[str, float], is_best: bool) -> str:
     """Metrics on the validation rows, the best known first."""
-    known = [name for names in HEADLINE.values() for name in names]
+    known = [name for names in (*LEADING.values(), *LEADING_OF_TASK.values()) for name in names]
     shown = list(dict.fromkeys(name for name in known if name in metrics))[:_SHOWN_METRICS]
     figures = ", ".join(f"{name} {number(metrics[name])}" for name in shown)
     return f"validation at step {step}: {figures}{', best so far' if is_best else ''}"
 
 
-def headline_rows(evaluation: EvaluationResult, problem_type: str) -> list[tuple[str, float | None, float]]:
+def headline_rows(report: Report) -> list[tuple[str, float | None, float]]:
     """Name, baseline and tuned value of the metrics worth showing first."""
-    names = HEADLINE.get(problem_type, ("evalLoss",))
-    return [
-        (name, evaluation.baseline.get(name), evaluation.metrics[name]) for name in names if name in evaluation.metrics
-    ]
+    return [(one.metric.name, one.baseline, one.tuned) for one in leading_metrics(report)]
 
 
 def outcome_line(report: Report) -> str:
@@ -153,8 +132,7 @@ def predict_command_line(uri: str) -> str:
 def summary_lines(report: Report, uri: str) -> list[str]:
     """The end of a run as plain lines."""
     lines = [outcome_line(report)]
-    problem_type = report.data.problem_type if report.data else ""
-    for name, before, after in headline_rows(report.evaluation, problem_type):
+    for name, before, after in headline_rows(report):
         baseline = f"{number(before)} -> " if before is not None else ""
         shown = report.evaluation.few_shot.get(name)
         examples = f" (untouched with examples: {number(shown)})" if shown is not None else ""

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 from pydantic.alias_generators import to_camel
 
-from finetune_api.report import BadRow, DataReport, Place, SourceReport, SplitReport
+from finetune_api.data_report import BadRow, DataReport, Place, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace

@@ -9,7 +9,7 @@ from json import dumps
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_api.report import Place
+from finetune_api.data_report import Place
 from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.label_cells import Label, Passage, UnusableLabel
 from finetune_trainer.data.labels import LabelSpace

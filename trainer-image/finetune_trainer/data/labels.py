@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data import Labels
+from finetune_api.data_report import Place
 from finetune_api.failures import LabelsUnsuitable, Problem, SpecInvalid
-from finetune_api.report import Place
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import (
     Label,

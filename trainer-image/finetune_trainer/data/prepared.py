@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_api.report import DataReport, Place
+from finetune_api.data_report import DataReport, Place
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import LabelSpace, targets
 from finetune_trainer.data.records import Turn

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from finetune_api.data import Clean
-from finetune_api.report import Place
+from finetune_api.data_report import Place
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import is_absent
 from finetune_trainer.data.reading.rows import Bad, Row, shown

@@ -7,7 +7,7 @@ from typing import Any
 from finetune_api.data import Labels
 from finetune_api.drift import DRIFT_NAME, DriftReference, DriftReport
 from finetune_api.failures import DataEmpty, ModelNotFound
-from finetune_api.tasks import ProblemType
+from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import UnusableLabel, is_absent
 from finetune_trainer.data.labels import LabelReader
@@ -18,7 +18,8 @@ from finetune_trainer.data.running_text import running_text
 from finetune_trainer.drift.compare import NewRows, compare
 from finetune_trainer.drift.reference import ENOUGH
 from finetune_trainer.drift.sketch import sketch
-from finetune_trainer.models.tuned import TunedModel, load_tuned
+from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.tuned import TunedModel, load_tuned, read_settings
 from finetune_trainer.prediction import Predictor
 from finetune_trainer.prediction.rows import predictor_of, tuned_files, with_columns
 from finetune_trainer.storage import Site
@@ -36,8 +37,7 @@ def measure_drift(model_uri: str, rows_uri: str, site: Site, columns: Mapping[st
     files = tuned_files(model_uri, site)
     statistics = files.folder / DRIFT_NAME
     if not statistics.is_file():
-        hint = "train it again with this version: each run saves them"
-        raise ModelNotFound(f"{model_uri} has no statistics of its training inputs ({DRIFT_NAME})", hint=hint)
+        raise _without_statistics(model_uri, files)
     reference = DriftReference.model_validate_json(statistics.read_text())
     tuned = with_columns(load_tuned(files), columns)
     predictor = predictor_of(tuned)
@@ -46,6 +46,17 @@ def measure_drift(model_uri: str, rows_uri: str, site: Site, columns: Mapping[st
         hint = "check that its columns are those of the training rows, or name them with --column ROLE=COLUMN"
         raise DataEmpty("no row can be used", where=input_name(rows_uri), hint=hint)
     return compare(reference, _new_rows(tuned, predictor, rows))
+
+
+def _without_statistics(model_uri: str, files: ModelFiles) -> ModelNotFound:
+    message, hint = (
+        f"{model_uri} has no statistics of its training inputs ({DRIFT_NAME})",
+        "train it again with this version: each run saves them",
+    )
+    if read_settings(files.folder, files.uri).method is MethodType.MERGE:
+        message += ": it was merged of results that were trained on different rows"
+        hint = "compare with each of them: lineage.merged in MANIFEST.json says where they are"
+    return ModelNotFound(message, hint=hint)
 
 
 def _readable(uri: str, site: Site, predictor: Predictor[Any]) -> Iterator[Row]:

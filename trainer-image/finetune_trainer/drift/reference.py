@@ -1,14 +1,15 @@
 """Statistics of the training inputs, saved with the model."""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from finetune_api.details import Details
 from finetune_api.drift import DRIFT_NAME, Answers, Distribution, DriftReference, Mass
-from finetune_api.report import Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples
 from finetune_trainer.data.splits import TRAIN
@@ -26,8 +27,35 @@ _BINS, _DIGITS = 10, 6
 
 def save_reference(folder: Path, rows: Examples, tokenizer: "PreTrainedTokenizerBase", notes: Notes) -> None:
     """Write the statistics of the training rows beside the weights."""
-    held_out = notes.details if notes.evaluated_on != TRAIN else None
-    reference = refer_to(rows, tokenizer, held_out, notes.job.spec.data.split.seed)
+    _write(folder, refer_to(rows, tokenizer, _held_out(notes), notes.job.spec.data.split.seed))
+
+
+def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...], notes: Notes) -> bool:
+    """Write the statistics of the inputs that all `sources`, folders of models, were trained on beside merged weights.
+
+    Returns whether there are any: statistics of different inputs have different bins, and can't be made one. What the
+    merged model answers, with labels of these `names`, goes with them.
+    """
+    known = [source / DRIFT_NAME for source in sources]
+    if not all(file.is_file() for file in known):
+        return False
+    found = [
+        DriftReference.model_validate_json(file.read_text()).model_copy(update={"answers": None}) for file in known
+    ]
+    if any(other != found[0] for other in found):
+        return False
+    held_out = _held_out(notes)
+    answers = _answers(held_out, names) if held_out is not None else None
+    _write(folder, found[0].model_copy(update={"answers": answers}))
+    return True
+
+
+def _held_out(notes: Notes) -> Details | None:
+    """What was found on rows that the model was not trained on."""
+    return notes.details if notes.evaluated_on != TRAIN else None
+
+
+def _write(folder: Path, reference: DriftReference) -> None:
     (folder / DRIFT_NAME).write_text(reference.model_dump_json(by_alias=True, exclude_none=True) + "\n")
 
 

@@ -7,7 +7,7 @@ that is mostly sure. Rows of equal confidence share a bin, so the order of rows 
 
 import numpy as np
 
-from finetune_api.report import ReliabilityBin
+from finetune_api.details import ReliabilityBin
 from finetune_api.tasks import ProblemType
 from finetune_trainer.evaluation.scores import Array, Floats, Scored
 

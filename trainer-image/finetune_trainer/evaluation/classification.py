@@ -16,7 +16,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from finetune_api.report import ClassRow
+from finetune_api.details import ClassRow
 from finetune_api.tasks import ProblemType
 from finetune_trainer.evaluation.calibration import decisions, expected_calibration_error
 from finetune_trainer.evaluation.scores import Array, Scored

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from finetune_api.report import Details, Place, Sample
+from finetune_api.data_report import Place
+from finetune_api.details import Details, Sample
 from finetune_api.tasks import ProblemType
 from finetune_trainer.evaluation.calibration import decisions, reliability
 from finetune_trainer.evaluation.classification import class_rows

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune_api.curves import CurvePoint, Fit, Verdict
+from finetune_api.details import Details, Sample
 from finetune_api.outcome import Best
-from finetune_api.report import CurvePoint, Details, Fit, Sample, Verdict
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.details import SAMPLES, WORST, shorten
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from finetune_api.report import ClassRow
+from finetune_api.details import ClassRow
 from finetune_trainer.data.tags import OUTSIDE, split_tag
 
 _ENDING = ("", "S", "U", "E", "L")

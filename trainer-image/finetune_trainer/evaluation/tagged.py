@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune_api.details import Details, Sample, TaggedPiece
 from finetune_api.metrics import PER_CLASS
-from finetune_api.report import Details, Sample, TaggedPiece
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.running_text import running_text, word_places
 from finetune_trainer.data.tags import OUTSIDE, entity_types, split_tag

@@ -7,8 +7,8 @@ class weights change its level, and dropout keeps it above what the model can do
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finetune_api.curves import CurvePoint, Fit, Verdict
 from finetune_api.outcome import Best
-from finetune_api.report import CurvePoint, Fit, Verdict
 
 ENOUGH_POINTS = 3
 """Two evaluations make a line, and any two differ; three are the least that show a turn."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from finetune_api.report import Details, Sample
+from finetune_api.details import Details, Sample
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.details import SAMPLES, WORST, shorten
 from finetune_trainer.evaluation.text_overlap import chr_f, exact_match, mean_of, rouge_1, rouge_l, token_f1

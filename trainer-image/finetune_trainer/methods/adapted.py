@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
+from finetune_trainer.data.tokenising.collate import RowSource, SeveralTexts, TokenRows
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.observer import Advance
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
+
+MakeRows = Callable[[Tokens, Advance], RowSource]
+"""Makes rows of tokens, and tells how many are done."""
 
 
 def everywhere_alike(_name: str) -> float:
@@ -28,7 +32,7 @@ class Adapted:
     model: nn.Module
     """What the loop trains: takes what `rows` collate, returns an output with `logits`."""
 
-    rows: Callable[[Tokens, Advance], RowSource]
+    rows: MakeRows
     """Turns `Tokens` into the `RowSource` that the model takes; tells how many rows are done."""
 
     total_parameters: int
@@ -47,7 +51,7 @@ class Adapted:
     """Factor on the learning rate of a parameter, by its name."""
 
 
-def token_rows(config: "PretrainedConfig") -> Callable[[Tokens, Advance], RowSource]:
+def token_rows(config: "PretrainedConfig") -> MakeRows:
     """Rows for methods that run the whole model in every step; `config` is the model's."""
     pad_id, start_id = config.pad_token_id, getattr(config, "decoder_start_token_id", None)
 
@@ -56,6 +60,12 @@ def token_rows(config: "PretrainedConfig") -> Callable[[Tokens, Advance], RowSou
         return TokenRows(tokens, pad_id, start_id)
 
     return rows
+
+
+def whole_rows(make: MakeRows, tokens: Tokens, advance: Advance) -> RowSource:
+    """The rows that `make` makes of tokens, the several texts of a row taken together."""
+    source = make(tokens, advance)
+    return source if tokens.texts_a_row == 1 else SeveralTexts(source, tokens.texts_a_row)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_api.failures import ModelUnsuitable
 from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
 from finetune_trainer.models.merging import merge_adapter
 
@@ -38,9 +39,12 @@ def adapted_by(
 
     With `merges` the adapter is a change of weights. The head learns at the share `head_rate` of the learning rate:
     scales and virtual tokens want steps that are too long for it.
+
+    Raises `ModelUnsuitable` for a model with running statistics.
     """
     from peft import get_peft_model
 
+    _check_no_statistics(model, files.uri)
     adapted = get_peft_model(model, config)
     settings = adapted.peft_config["default"]
     settings.base_model_name_or_path, settings.revision = files.name, files.revision or None
@@ -53,6 +57,16 @@ def adapted_by(
         untouched=partial(_untouched, adapted),
         rate_factor=partial(_rate_factor, head_rate),
     )
+
+
+def _check_no_statistics(model: "PreTrainedModel", uri: str) -> None:
+    """Refuse layers such as BatchNorm: every batch in training changes what they keep, and an adapter carries none."""
+    for name, module in model.named_modules():
+        if getattr(module, "running_mean", None) is not None:
+            message = f"{uri} keeps running statistics in {name}, which training changes and no adapter carries"
+            raise ModelUnsuitable(
+                message, where="spec.method.type", hint="use method Full, which writes the whole model"
+            )
 
 
 def _rate_factor(head_rate: float, name: str) -> float:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from finetune_api.failures import ModelNotFound, ModelUnsuitable, PermissionDenied, Problem, SpecInvalid, UnsafeModel
 from finetune_api.model import ModelSource
+from finetune_api.parent import MOST_BASES, Parent
 from finetune_api.uris import PARENT_SCHEME
 from finetune_trainer.models.adapters import ADAPTER_CONFIG, base_source, is_adapter
 from finetune_trainer.models.copies import copy_files, forget_copies
@@ -21,7 +22,6 @@ WEIGHTS = "*.safetensors"
 _SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 _PICKLED = ("*.bin", "*.pt")
 _URI = "spec.model.uri"
-_MOST_ADAPTERS = 8
 
 
 @dataclass(frozen=True)
@@ -72,23 +72,35 @@ def fetch_model(source: ModelSource, site: Site, *, weights: bool = True) -> Mod
         UnsafeModel: it has only pickled weights.
         PermissionDenied, StorageUnavailable: from the hub, the store or a volume.
     """
-    return _fetch(source, site, weights, above=())
+    return _fetch(source, site, weights, site.parent(source.uri), above=())
 
 
-def _fetch(source: ModelSource, site: Site, weights: bool, above: tuple[str, ...]) -> ModelFiles:
+def _fetch(source: ModelSource, site: Site, weights: bool, parent: Parent | None, above: tuple[str, ...]) -> ModelFiles:
     files = _own_files(source, site, (*_SETTINGS, *((WEIGHTS,) if weights else ())))
     if not is_adapter(files.folder):
         return files
-    if files.name in above or len(above) == _MOST_ADAPTERS:
-        message = f"{source.uri} is an adapter over an adapter, more than {_MOST_ADAPTERS} deep"
+    if files.name in above or len(above) == MOST_BASES:
+        message = f"{source.uri} is an adapter over an adapter, more than {MOST_BASES} deep"
         raise ModelUnsuitable(message, where=_URI, hint="merge it once: run a job on it with output.mergeAdapter")
-    secret = source.secret_ref or (site.parent.secret_ref if site.parent else None)
     try:
-        base = _fetch(base_source(files.folder, files.uri, secret, site), site, weights, (*above, files.name))
+        base = _fetch(_base_of(files, source, parent, site), site, weights, parent, (*above, files.name))
     except ModelNotFound as error:
         message = f"{files.uri} is an adapter, and its base is gone: {error.problems[0].message}"
         raise ModelNotFound(message, where=_URI, hint=error.problems[0].hint) from error
     return replace(files, base=base)
+
+
+def _base_of(files: ModelFiles, source: ModelSource, parent: Parent | None, site: Site) -> ModelSource:
+    """Where the base of an adapter is, with the Secret that its own job had for it, or else with the adapter's."""
+    secret = source.secret_ref or (parent.secret_ref if parent is not None else None)
+    base = base_source(files.folder, files.uri, secret, site)
+    places = parent.bases if parent is not None else ()
+    own = next((place.secret_ref for place in places if _is_within(base.uri, place.uri)), None)
+    return base.model_copy(update={"secret_ref": own}) if own is not None else base
+
+
+def _is_within(uri: str, folder: str) -> bool:
+    return f"{uri}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def _own_files(source: ModelSource, site: Site, patterns: tuple[str, ...]) -> ModelFiles:
@@ -114,7 +126,7 @@ def _own_files(source: ModelSource, site: Site, patterns: tuple[str, ...]) -> Mo
 
 
 def _from_parent(source: ModelSource, patterns: tuple[str, ...], site: Site) -> ModelFiles:
-    parent = site.parent
+    parent = site.parent(source.uri)
     if parent is None:
         message = f"{source.uri} is the result of a job in a cluster, which only its operator can find"
         raise SpecInvalid(message, where=_URI, hint="name its output instead: s3://..., or file://OUTPUT")

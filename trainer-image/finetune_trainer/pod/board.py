@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from finetune_api.data_report import DataReport
 from finetune_api.live import Live, Measured
 from finetune_api.outcome import Best, EvaluationResult, Progress, cut
-from finetune_api.report import DataReport, Parameters, Report
+from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase

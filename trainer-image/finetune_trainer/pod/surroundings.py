@@ -20,7 +20,7 @@ def site_of(order: RunFile | None, root: Path) -> Site:
     base = below(root, pod.WORK)
     if order is None:
         return Site(base, Mounts.below(root, ""), Stores())
-    return Site(base, Mounts.below(root, order.job.namespace), order.stores, order.parent)
+    return Site(base, Mounts.below(root, order.job.namespace), order.stores, order.parents)
 
 
 def use_work_folder(root: Path) -> None:

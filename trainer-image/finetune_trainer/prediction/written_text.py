@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from finetune_api.data_report import Place
 from finetune_api.evaluation import Generation
-from finetune_api.report import Place
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from finetune_api.curves import CurvePoint
 from finetune_api.metrics import CATALOGUE
-from finetune_api.report import CurvePoint, Report
+from finetune_api.report import Report
 from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.reporting.charts import LineChart, Marker, Series
 from finetune_trainer.reporting.headline import METRIC_TITLES, problem_of, task_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from finetune_api.report import ReliabilityBin
+from finetune_api.details import ReliabilityBin
 from finetune_trainer.reporting.numbers import count, figure, percent, tick
 from finetune_trainer.reporting.scales import Scale, scale
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from finetune_api.report import DataReport
+from finetune_api.data_report import DataReport
 
 SPLITS = ("train", "validation", "test")
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from finetune_api.details import GroupRow
 from finetune_api.metrics import GAP, RETENTION, Direction, find_metric
-from finetune_api.report import GroupRow, Report
+from finetune_api.report import Report
 from finetune_trainer.reporting.headline import Comparison, compare_metrics, task_of, wilson_interval
 from finetune_trainer.reporting.numbers import percent
 

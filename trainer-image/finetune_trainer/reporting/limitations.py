@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from finetune_api.report import DataReport, Fit, Report
+from finetune_api.curves import Fit
+from finetune_api.data_report import DataReport
+from finetune_api.report import Report
 from finetune_trainer.reporting.headline import evaluated_rows, wilson_interval
 from finetune_trainer.reporting.numbers import count, figure, percent
 

@@ -14,7 +14,8 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from finetune_api.report import Report, Sample
+from finetune_api.details import Sample
+from finetune_api.report import Report
 from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.reporting import numbers
 from finetune_trainer.reporting.confusion import READABLE, matrix_cells, worst_mixups
@@ -49,6 +50,8 @@ _WORST_LEADS = {
 }
 _UNITS = {Task.TOKEN_CLASSIFICATION: ("Type", "Entities")}
 """What the rows of the table of classes are, and what they count."""
+_PAIRS = frozenset({Task.PREFERENCE, Task.REWARD_MODEL})
+_WITHOUT_DROPOUT = frozenset({Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 _WRITES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 
 
@@ -79,17 +82,18 @@ def breakable(name: str) -> Markup:
 
 def _view(report: Report) -> dict[str, Any]:
     """All that the templates show beside the report itself."""
-    details, data = report.details, report.data
+    details, data, task = report.details, report.data, task_of(report)
     script = _source("page.js")
+    errors = _errors(report)
     return {
         "style": Markup(_source("page.css")),  # noqa: S704 -- a file of this package, no input
         "script": Markup(script),  # noqa: S704 -- as above
         "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
         "outcome": OUTCOME_WORDS[report.outcome.value],
         "ungraded": is_ungraded(report),
-        "worst_lead": _WORST_LEADS.get(task_of(report)) or (_HIGHEST_LOSS if is_ungraded(report) else _SUREST_FIRST),
-        "units": _UNITS.get(task_of(report), ("Class", "Rows")),
-        "has_new_head": task_of(report) in WITH_NEW_HEAD,
+        "worst_lead": _WORST_LEADS.get(task) or (_HIGHEST_LOSS if is_ungraded(report) else _SUREST_FIRST),
+        "units": _UNITS.get(task, ("Class", "Rows")),
+        "has_new_head": task in WITH_NEW_HEAD,
         "summary": summarise(report),
         "leading": leading_metrics(report),
         "merged_by": [one.metric.name for one in leading_metrics(report)],
@@ -97,16 +101,30 @@ def _view(report: Report) -> dict[str, Any]:
         "groups": group_table(report),
         "evaluated_rows": evaluated_rows(report),
         "charts": draw_curves(report),
-        "matrix": _matrix(report),
-        "mixups": worst_mixups(details.confusion, _names(report)) if details else [],
-        "classes": _classes(report),
-        "reliability": reliability_diagram(details.reliability) if details else "",
-        "scatter": scatter_diagram(details.scatter) if details else "",
-        "worst": _worst(report),
+        **errors,
+        "has_errors": any(errors.values()) or bool(details and (details.worst or details.suspects)),
+        "worst_words": ("chosen", "rejected") if task in _PAIRS else ("expected", "predicted"),
+        "is_rewarded": task is Task.POLICY_OPTIMIZATION,
+        "without_dropout": task in _WITHOUT_DROPOUT,
         "is_wrong": is_wrong,
         "split_names": split_names(data) if data else [],
         "label_rows": label_rows(data) if data else [],
         "spec_yaml": yaml.safe_dump(report.spec, sort_keys=False, allow_unicode=True, width=100),
+    }
+
+
+def _errors(report: Report) -> dict[str, Any]:
+    """What shows where the model errs, by the names that the templates have for it; empty where there is none."""
+    details = report.details
+    if details is None:
+        return {"matrix": [], "mixups": [], "classes": [], "reliability": "", "scatter": "", "worst": []}
+    return {
+        "matrix": _matrix(report),
+        "mixups": worst_mixups(details.confusion, _names(report)),
+        "classes": _classes(report),
+        "reliability": reliability_diagram(details.reliability),
+        "scatter": scatter_diagram(details.scatter),
+        "worst": _worst(report),
     }
 
 

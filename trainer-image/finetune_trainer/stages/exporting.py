@@ -1,8 +1,9 @@
 """What a run leaves: model, settings, card, report and predictions, staged in a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from finetune_trainer.drift.reference import save_reference
+from finetune_trainer.drift.reference import carry_reference, save_reference
 from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
@@ -17,10 +18,10 @@ from finetune_trainer.tasks.settings import save_settings
 from finetune_trainer.tasks.task import Task
 
 
-def export(task: Task, ready: Ready, staged: Path, notes: Notes, settings_of: Source | None = None) -> None:
+def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequence[Source] = ()) -> None:
     """Write model, tokenizer, settings, model card and report into the staging folder.
 
-    With `settings_of` the settings are those of a result that was merged.
+    Settings and statistics of inputs are those of the results that were `merged`, where some were.
     """
     from finetune_trainer.reporting.card import render_card
 
@@ -30,11 +31,10 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, settings_of: So
         merge = ready.adapted.merge if task.spec.output.merge_adapter else None
         (merge or ready.adapted.save)(model_folder)
         ready.tokenizer.save_pretrained(model_folder)
-        if settings_of is None:
-            save_settings(task, model_folder, ready.resolved.max_length)
+        if merged:
+            _describe_merged(task, merged, model_folder, notes)
         else:
-            save_merged_settings(task.spec, settings_of, model_folder)
-        if "train" in task.data.splits:
+            save_settings(task, model_folder, ready.resolved.max_length)
             save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
     report = notes.report()
     for path, text in report_files(report).items():
@@ -42,6 +42,14 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, settings_of: So
         (staged / path).write_text(text, encoding="utf-8")
     card = render_card(report, hidden_layer=has_hidden_layer(model_folder))
     (staged / "README.md").write_text(card, encoding="utf-8")
+
+
+def _describe_merged(task: Task, merged: Sequence[Source], folder: Path, notes: Notes) -> None:
+    """Write what goes beside merged weights."""
+    save_merged_settings(task.spec, merged[0], folder)
+    carried = carry_reference(folder, [source.files.folder for source in merged], task.data.labels.names, notes)
+    if notes.merge is not None:
+        notes.merge = notes.merge.model_copy(update={"drift_reference": carried})
 
 
 def predict(task: Task, ready: Ready, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:

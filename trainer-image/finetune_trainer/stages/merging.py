@@ -20,7 +20,7 @@ from finetune_trainer.observer import RunObserver
 from finetune_trainer.stages.measuring import look
 from finetune_trainer.stages.preparing import Ready, evaluation_split
 from finetune_trainer.tasks.beside import measure_all
-from finetune_trainer.tasks.retention import skill_of
+from finetune_trainer.tasks.retention import skill_of_another
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.state_random import seed_everything
 
@@ -115,7 +115,7 @@ class Merging:
 
 def _with(task: Task, ready: Ready, adapted: Adapted) -> Ready:
     """The same rows with another model; an old skill is measured on that one too."""
-    skill = skill_of(task, ready.files, ready.tokenizer, adapted, ready.resolved.max_length) if ready.skill else None
+    skill = skill_of_another(task, ready.skill, ready.files, adapted) if ready.skill else None
     return replace(ready, adapted=adapted, skill=skill)
 
 

@@ -11,10 +11,12 @@ from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved
 from finetune_api.training import Precision
 from finetune_trainer.cache import cache_folder
-from finetune_trainer.data.tokenising.collate import RowSource, SeveralTexts
+from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.learned import sample_line
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths
 from finetune_trainer.methods import METHODS, Adapted
+from finetune_trainer.methods.adapted import whole_rows
 from finetune_trainer.models.classifier import head_note, load_tokenizer, position_limit
 from finetune_trainer.models.files import ModelFiles, fetch_model
 from finetune_trainer.notes import Notes
@@ -105,14 +107,17 @@ def _look_at_base(task: Task, ready: Ready, notes: Notes, observer: RunObserver)
     if not (isinstance(task, Anchored) and task.needs_base):
         return
     weights = f"{ready.files.digest()} {ready.accelerator.device.type} {ready.accelerator.mixed_precision}"
-    total = sum(len(part.lengths) for part in ready.rows.values())
+    rows = dict(ready.rows)
+    if ready.skill is not None and ready.skill.task.spec.task is task.spec.task:
+        rows[OLD_SKILL] = ready.skill.rows
+    total = sum(len(part.lengths) for part in rows.values())
     with (
         notes.timed("reference"),
         ready.adapted.untouched(),
         ready.accelerator.autocast(),
         observer.working("reference", total) as advance,
     ):
-        task.remember_base(ready.adapted.model, ready.rows, weights, cache_folder("references"), advance)
+        task.remember_base(ready.adapted.model, rows, weights, cache_folder("references"), advance)
 
 
 def _tokenise(
@@ -153,8 +158,7 @@ def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: R
     with observer.working("preparing rows", sum(len(part) for part in tokens.values())) as advance:
         for split, part in tokens.items():
             with notes.timed(f"rows.{split}"):
-                source = adapted.rows(part, advance)
-                rows[split] = source if part.texts_a_row == 1 else SeveralTexts(source, part.texts_a_row)
+                rows[split] = whole_rows(adapted.rows, part, advance)
     return rows
 
 

@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
+from finetune_api.curves import CurvePoint
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_api.metrics import Metric, metric_named
-from finetune_api.report import CurvePoint
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.evaluation.verdict import judge
 from finetune_trainer.notes import Notes

@@ -99,5 +99,8 @@ def _common_failure(answer: Answer, uri: str) -> JobFailure:
         )
     hint = "check the credentials and what they may do"
     if answer.meaning is Meaning.NO_CREDENTIALS:
-        hint = "set them in the environment (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), or name a secretRef"
+        hint = (
+            "in a cluster name a secretRef; elsewhere, where none is read, set them in the environment (for S3: "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        )
     return PermissionDenied(f"{uri}: {answer}", hint=hint)

@@ -1,11 +1,13 @@
 """Where a run takes place: what relative files, claims, ConfigMaps and Secrets are on this machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_api import pod
 from finetune_api.parent import Parent
 from finetune_api.run_file import Stores
+from finetune_api.uris import parent_job
 
 
 @dataclass(frozen=True)
@@ -44,5 +46,10 @@ class Site:
     """Where a pod has its volumes; None outside of clusters."""
     stores: Stores = field(default_factory=Stores)
     """What the administrator says about stores and the hub."""
-    parent: Parent | None = None
-    """What `finetunejob://` in `spec.model.uri` stands for."""
+    parents: Sequence[Parent] = ()
+    """What each `finetunejob://` in the spec stands for."""
+
+    def parent(self, uri: str) -> Parent | None:
+        """What a `finetunejob://name` stands for; None for other addresses, and where nobody says what it is."""
+        name = parent_job(uri)
+        return next((parent for parent in self.parents if parent.name == name), None)

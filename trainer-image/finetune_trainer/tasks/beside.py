@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from finetune_api.report import Details
+from finetune_api.details import Details
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.tasks.few_shot import FewShot, without_examples
 from finetune_trainer.tasks.groups import measure_groups

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from torch import nn
 
-from finetune_api.report import ShownExamples
+from finetune_api.details import ShownExamples
 from finetune_trainer.data.shown_examples import choose_examples
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens

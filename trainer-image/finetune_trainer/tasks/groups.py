@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api import tasks
+from finetune_api.details import GroupRow
 from finetune_api.metrics import GAP
-from finetune_api.report import GroupRow
 from finetune_api.tasks import ProblemType
 from finetune_trainer.tasks.elsewhere import elsewhere, named_in_gates
 from finetune_trainer.tasks.task import Task
@@ -28,6 +28,9 @@ _LEADING_OF_TASK = {
     tasks.Task.TOKEN_CLASSIFICATION: ("f1", "accuracy"),
     tasks.Task.SEQ2SEQ: ("rougeL", "exactMatch"),
     tasks.Task.CAUSAL_LM: ("rougeL", "exactMatch", "evalLoss"),
+    tasks.Task.PREFERENCE: ("rewardAccuracy", "rewardMargin"),
+    tasks.Task.REWARD_MODEL: ("accuracy", "margin"),
+    tasks.Task.POLICY_OPTIMIZATION: ("meanReward", "exactMatch", "kl"),
 }
 
 

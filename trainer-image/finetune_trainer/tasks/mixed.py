@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from finetune_api import tasks
 from finetune_api.data import RowOrder
+from finetune_api.details import GroupRow
 from finetune_api.failures import SpecInvalid
-from finetune_api.report import GroupRow
 from finetune_trainer.data.course import Course
 from finetune_trainer.data.shares import shares_of, source_names
 from finetune_trainer.data.tokenising.tokens import Tokens, join
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.groups import ENOUGH
-from finetune_trainer.tasks.task import Anchored, Task
+from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
 
 if TYPE_CHECKING:
@@ -91,12 +91,9 @@ class Validation:
 def figures_by_source(
     task: Task, split: str, tokens: Tokens, outputs: Outputs, baseline: Outputs | None
 ) -> list[GroupRow]:
-    """Metrics on the rows of each source of a split, before and after training.
-
-    None of a single source, nor of a task that compares each row with what it remembers of it.
-    """
+    """Metrics on the rows of each source of a split, before and after training; none of a single source."""
     examples = _members(task.data.splits[split].sources)
-    if tokens.sources is None or len(examples) == 1 or (isinstance(task, Anchored) and task.needs_base):
+    if tokens.sources is None or len(examples) == 1:
         return []
     names = source_names(getattr(task.spec.data, split) or task.spec.data.train)
     found = []

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import nn
 
+from finetune_api.curves import CurvePoint, Verdict
 from finetune_api.data import Columns
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.failures import ColumnMissing
 from finetune_api.job import Spec
 from finetune_api.outcome import Best
 from finetune_api.policy import Policy, PolicyAlgorithm, Reward, RewardType
-from finetune_api.report import CurvePoint, DataReport, Details, Verdict
 from finetune_api.tasks import MethodType
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.course import Rows
 from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.asked_tokens import describe_asked, tokenise_asked
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.learned import learned_from
@@ -33,6 +36,7 @@ from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
 from finetune_trainer.storage import Site
+from finetune_trainer.tasks.task import split_of
 from finetune_trainer.training.continuing import Manner, Sampling, continue_ids, stop_ids
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.policy import PolicyLoss, World
@@ -168,7 +172,7 @@ class PolicyOptimization:
         prompts = [prompt_ids(batch)[0] for batch in one]
         manner = Manner(tokenizer, self.spec.evaluation.generation, self._found.stops)
         answers = continue_ids(model, prompts, manner, advance)
-        split = next(name for name, source in self._found.rows.items() if source is rows)
+        split = split_of(rows, self._found.rows)
         texts = [manner.text(ids).strip() for ids in answers]
         outputs = {TEXT: as_bytes(texts), _REWARD: np.asarray(self._rewards(split, range(len(texts)), texts))}
         if self._found.reference is None:
@@ -255,11 +259,11 @@ class PolicyOptimization:
     def _check_answers(self, split: str) -> None:
         missing = sum(not str(label).strip() for label in self._rows(split).labels)
         if missing and self.settings.reward.is_checked:
-            message = (
-                f"{missing:,} {split} rows have no expected answer, which reward {self.settings.reward.type} needs"
-            )
-            hint = "name their column in data.columns.completion, end chats with the answer, or use a reward model"
-            raise ColumnMissing(message, where="spec.data.columns.completion", hint=hint)
+            needing = f"which reward {self.settings.reward.type} needs"
+            message = f"{missing:,} {split} rows have no expected answer, {needing}"
+            hint = "name the column of expected answers, end chats with the answer, or use a reward model"
+            where = "spec.evaluation.retention" if split == OLD_SKILL else "spec.data"
+            raise ColumnMissing(message, where=f"{where}.columns.completion", hint=hint)
 
     def _rows(self, split: str) -> Examples:
         return self.data.splits[split]

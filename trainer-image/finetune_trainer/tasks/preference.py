@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from finetune_api.data import Columns
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.job import Spec
 from finetune_api.preference import Preference as Settings
 from finetune_api.preference import PreferenceLoss
-from finetune_api.report import DataReport, Details
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
@@ -30,11 +31,13 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.task import split_of
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
 from finetune_trainer.training.foretelling import perplexity
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.preferring import (
     LOG_PROBABILITIES,
+    REFERENCE,
     PairLoss,
     Pairs,
     pair_losses,
@@ -57,8 +60,10 @@ class Preference:
     spec: Spec
     data: Prepared
     _tokens: dict[str, Tokens] = field(default_factory=dict)
+    _rows_of: dict[str, RowSource] = field(default_factory=dict)
+    """The rows that the model was asked about as it came, by split."""
     _reference: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    """Log-probabilities that the model gave as it came, [n, 2], by split."""
+    """The log-probabilities that it gave, [n, 2]."""
 
     @property
     def sees_only_its_rows(self) -> bool:
@@ -100,6 +105,7 @@ class Preference:
     ) -> None:
         """See `Anchored.remember_base`: its log-probabilities of all answers."""
         for split, source in rows.items():
+            self._rows_of[split] = source
             key = reference_key(weights, self._tokens[split])
             make = partial(_log_probabilities, model, source, advance)
             self._reference[split] = kept(key, cache, len(source.lengths), make, advance)
@@ -119,8 +125,13 @@ class Preference:
         *,
         thorough: bool,
     ) -> Outputs:
-        """See `Task.infer`: see `weigh`; in a thorough look also what the model answers to some prompts, `text`."""
+        """See `Task.infer` and `weigh`; `reference` [n, 2] is what `weigh` said of the model as it came.
+
+        In a thorough look also what the model answers to some prompts, `text`.
+        """
         outputs = weigh(model, rows, advance)
+        if self.needs_base:
+            outputs[REFERENCE] = self._reference[split_of(rows, self._rows_of)]
         if not thorough:
             return outputs
         texts, places = [""] * len(rows.lengths), drawn(len(rows.lengths), self.spec.training.seed)
@@ -131,9 +142,9 @@ class Preference:
             texts[row] = text
         return {**outputs, TEXT: as_bytes(texts)}
 
-    def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
+    def measure(self, _split: str, outputs: Outputs) -> dict[str, float]:
         """Loss, and how often and by how much the chosen answers are ahead."""
-        pairs = self._pairs(split, outputs)
+        pairs = pairs_from(outputs)
         loss = float(pair_losses(pairs, self.settings).mean())
         if not isfinite(loss):
             return {}
@@ -149,7 +160,7 @@ class Preference:
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """Pairs with the wrong answer ahead, and what the model writes, now and before."""
-        pairs, rows = self._pairs(split, outputs), self._rows(split)
+        pairs, rows = pairs_from(outputs), self._rows(split)
         scores = rewards(pairs, self.settings)
         losses = pair_losses(pairs, self.settings)
         preferred = Preferred(rows, (scores[:, 0] - scores[:, 1]).numpy(), losses.numpy())
@@ -184,9 +195,6 @@ class Preference:
 
     def _rows(self, split: str) -> Examples:
         return self.data.splits[split]
-
-    def _pairs(self, split: str, outputs: Outputs) -> Pairs:
-        return pairs_from(outputs, self._reference.get(split))
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
         return prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=self._is_chat, every_answer=False)

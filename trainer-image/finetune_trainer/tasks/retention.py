@@ -1,21 +1,21 @@
 """An old skill, measured on the same model before and after training: what has it forgotten?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from finetune_api import tasks
+from finetune_api.details import OldSkill
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.job import Spec
 from finetune_api.metrics import CATALOGUE, RETENTION
-from finetune_api.report import OldSkill
 from finetune_api.tasks import MethodType
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.methods.adapted import Adapted, token_rows
+from finetune_trainer.methods.adapted import Adapted, MakeRows, token_rows, whole_rows
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.causal_lm import CausalLM
@@ -31,6 +31,8 @@ _LANGUAGE: dict[tasks.Task, type[CausalLM] | type[MaskedLM]] = {
     tasks.Task.CAUSAL_LM: CausalLM,
     tasks.Task.MASKED_LM: MaskedLM,
 }
+_OF_LANGUAGE = frozenset({tasks.Task.PREFERENCE, tasks.Task.POLICY_OPTIMIZATION})
+"""Tasks whose models are those of `CausalLM`, head and all."""
 _WHERE = "spec.evaluation.retention.task"
 
 
@@ -78,15 +80,23 @@ def skill_of(
     data = task.data.old_skill
     if data is None:
         return None
-    wanted = task.spec.evaluation.retention.task or task.spec.task
-    also = named_in_gates(task.spec, RETENTION)
-    if wanted is task.spec.task:
-        skill, model, make_rows = elsewhere(task, data, also), adapted.model, adapted.rows
-    else:
-        skill, model = _of_language(_language_spec(task.spec, wanted, also), data, files, tokenizer, adapted)
-        make_rows = token_rows(model.config)
+    skill = _task_of(task, data)
+    model, make_rows = _shown_by(task, skill, files, tokenizer, adapted)
     tokens = skill.tokenise(OLD_SKILL, tokenizer, max_length, cache_folder("tokens"), _untold)
-    return Skill(skill, model, make_rows(tokens, _untold), tokenizer)
+    return Skill(skill, model, whole_rows(make_rows, tokens, _untold), tokenizer)
+
+
+def skill_of_another(task: Task, skill: Skill, files: ModelFiles, adapted: Adapted) -> Skill:
+    """The same skill on the same rows, asked of another model. Raises what `skill_of` raises."""
+    return replace(skill, model=_shown_by(task, skill.task, files, skill.tokenizer, adapted)[0])
+
+
+def _task_of(task: Task, data: Prepared) -> Task:
+    """The task on rows of the old skill, or that of language on them."""
+    wanted, also = task.spec.evaluation.retention.task or task.spec.task, named_in_gates(task.spec, RETENTION)
+    if wanted is task.spec.task:
+        return elsewhere(task, data, also)
+    return _LANGUAGE[wanted](_language_spec(task.spec, wanted, also), data)
 
 
 def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
@@ -95,24 +105,31 @@ def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
     return asking_for(spec, also).model_copy(update={"task": wanted, "method": method})
 
 
-def _of_language(
-    spec: Spec, data: Prepared, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted
-) -> tuple[Task, Any]:
+def _shown_by(
+    task: Task, skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted
+) -> tuple[Any, MakeRows]:
+    """The model that has the skill, and what makes the rows that it takes."""
+    if skill.spec.task is task.spec.task or task.spec.task in _OF_LANGUAGE:
+        return adapted.model, adapted.rows
+    model = _with_own_head(skill, files, tokenizer, adapted)
+    return model, token_rows(model.config)
+
+
+def _with_own_head(skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted) -> Any:
     """A language model of the base's head and the body that is trained: what the body learns changes it too."""
-    task = _LANGUAGE[spec.task](spec, data)
     try:
-        model = task.load(files, tokenizer)
+        model: Any = skill.load(files, tokenizer)
     except ModelUnsuitable as error:
         hint = "use a base that was made for this task, or remove evaluation.retention"
         raise ModelUnsuitable(error.problems[0].message, where=_WHERE, hint=hint) from error
     trained, name = _inner(adapted.model), model.base_model_prefix
     body = getattr(trained, name, None)
     if type(body) is not type(getattr(model, name)):
-        message = f"{files.uri}: the head for {spec.task} does not fit on the body that is trained"
+        message = f"{files.uri}: the head for {skill.spec.task} does not fit on the body that is trained"
         raise ModelUnsuitable(message, where=_WHERE, hint="remove evaluation.retention.task")
     model.to(trained.device)
     setattr(model, name, body)
-    return task, model
+    return model
 
 
 def _inner(model: Any) -> Any:

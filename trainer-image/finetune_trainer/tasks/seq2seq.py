@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.job import Spec
 from finetune_api.metrics import WRITTEN
-from finetune_api.report import DataReport, Details
 from finetune_api.resolved import resolve
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shares import common_prefix

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.job import Spec
 from finetune_api.metrics import CATALOGUE
-from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.splits import TRAIN

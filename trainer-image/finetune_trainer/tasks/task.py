@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
+from finetune_api.curves import CurvePoint, Verdict
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.job import Spec
 from finetune_api.outcome import Best
-from finetune_api.report import CurvePoint, DataReport, Details, Verdict
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens
@@ -100,6 +102,8 @@ class Anchored(Protocol):
     ) -> None:
         """Take from the model as it came what is needed of it later; called before it is trained or restored.
 
+        `rows` are those of each split, and of the old skill where that is of the same task; later it is asked for these
+        very objects (see `split_of`).
         `weights` says what it computes with; what follows from that and the rows alone may be kept below `cache`.
         """
 
@@ -125,3 +129,11 @@ class SelfTaught(Protocol):
 
     def verdict(self, curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
         """What the curves say; the loss, of other texts in every step, says little."""
+
+
+def split_of(rows: RowSource, known: Mapping[str, RowSource]) -> str:
+    """The name under which a task has seen `rows` before. Raises `KeyError` for others."""
+    for split, source in known.items():
+        if source is rows:
+            return split
+    raise KeyError(sorted(known))

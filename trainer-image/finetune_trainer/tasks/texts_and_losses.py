@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from finetune_api.report import Details
+from finetune_api.details import Details
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.written import Written, describe_written
 from finetune_trainer.training.foretelling import LOSS, TOKENS

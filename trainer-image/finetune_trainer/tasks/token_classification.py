@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from finetune_api.data_report import DataReport
+from finetune_api.details import Details
 from finetune_api.job import Spec
-from finetune_api.report import DataReport, Details
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.tokenising.collate import RowSource

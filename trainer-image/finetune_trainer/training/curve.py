@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from finetune_api.report import CurvePoint
+from finetune_api.curves import CurvePoint
 
 _POINTS = 200
 

@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from finetune_api.curves import CurvePoint
 from finetune_api.failures import Fenced, JobFailure, StorageUnavailable
 from finetune_api.manifest import Lineage
-from finetune_api.report import CurvePoint
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.committed import Resumed
 from finetune_trainer.checkpoints.snapshot import Snapshot

@@ -10,14 +10,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from finetune_api.curves import CurvePoint
 from finetune_api.failures import LossDiverged
 from finetune_api.metrics import Metric
 from finetune_api.outcome import Best, Progress
-from finetune_api.report import CurvePoint
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.course import Rows
-from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import everywhere_alike
 from finetune_trainer.observer import Tally
@@ -224,7 +224,7 @@ class Loop:
         step = self._step = self._step + 1
         self._check_numbers(loss, norm, step)
         told = self._loss.told() if isinstance(self._loss, Telling) else Told({})
-        self._rate.add(parts, self._plan.batches.lengths)
+        self._rate.add(len(batch), told.volume or volume_of(parts, self._plan.batches.lengths))
         self._curve.add(step, loss, learning_rate, norm, told.figures)
         epoch = step / self._plan.batches.steps_per_epoch
         observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm, told.figures))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokenising.batches import Volume
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.objective import Objective
 
@@ -39,6 +40,8 @@ class Told:
     """Means over the step, by name; the same names after every step."""
     warning: str = ""
     """Something a careful person would look at, told once."""
+    volume: Volume | None = None
+    """Tokens that went through the model, where they are not those of the rows."""
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
 from finetune_trainer.data.course import Rows
+from finetune_trainer.data.tokenising.batches import Volume
 from finetune_trainer.training.loss import Told
 from finetune_trainer.training.rollouts import (
     Ids,
@@ -138,7 +139,12 @@ class PolicyLoss:
             figures[KL] = sums[KL] / tokens
             self._check_divergence(figures[KL])
         self._constant_steps = self._constant_steps + 1 if figures[CONSTANT] == 1 else 0
-        return Told(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "")
+        return Told(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "", self._volume())
+
+    def _volume(self) -> Volume:
+        """What the prompts and answers of the step came to."""
+        masks = [part.batch["attention_mask"] for part in self._drawn.values()]
+        return Volume(sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks))
 
     def _sample(self, model: nn.Module) -> dict[int, list[Answer]]:
         """Answers to the prompts of the step, by row."""

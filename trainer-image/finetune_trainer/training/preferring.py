@@ -21,7 +21,7 @@ from finetune_trainer.training.foretelling import LOSS, TOKENS, foretold
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.loss import token_losses
 
-LOG_PROBABILITIES = "logProbabilities"
+LOG_PROBABILITIES, REFERENCE = "logProbabilities", "reference"
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ def _pairs_of(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(2, -1).T
 
 
-def pairs_from(outputs: Outputs, reference: NDArray[np.float64] | None) -> Pairs:
-    """What `weigh` said, beside the log-probabilities [n, 2] of the reference where the loss has one."""
+def pairs_from(outputs: Outputs) -> Pairs:
+    """What `weigh` said, with the log-probabilities of the `reference` [n, 2] where they are beside it."""
     return Pairs(
         torch.from_numpy(np.ascontiguousarray(outputs[LOG_PROBABILITIES], np.float64)),
         torch.from_numpy(np.ascontiguousarray(outputs[TOKENS])),
-        None if reference is None else torch.from_numpy(reference),
+        torch.from_numpy(np.ascontiguousarray(outputs[REFERENCE])) if REFERENCE in outputs else None,
     )
 
 

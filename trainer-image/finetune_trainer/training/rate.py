@@ -5,13 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from finetune_api.outcome import Progress
-from finetune_trainer.data.course import Rows
-from finetune_trainer.data.tokenising.batches import padding_ratio
+from finetune_trainer.data.tokenising.batches import Volume
 from finetune_trainer.observer import Tally
 
 
@@ -61,12 +58,11 @@ class Rate:
         self._rows, self._tokens, self._padded = work.rows, work.tokens, work.padded
         self._before, self._pause = work.seconds, work.paused
 
-    def add(self, parts: list[Rows], lengths: NDArray[np.int64]) -> None:
-        """Count one step's rows, in the parts that went through the model; `lengths` are those of all rows, [n]."""
-        tokens = float(sum(lengths[part].sum() for part in parts))
-        self._rows += sum(len(part) for part in parts)
-        self._tokens += tokens
-        self._padded += tokens / (1 - padding_ratio(parts, lengths))
+    def add(self, rows: int, volume: Volume) -> None:
+        """Count one step's rows, and the tokens that went through the model for them."""
+        self._rows += rows
+        self._tokens += volume.tokens
+        self._padded += volume.padded
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from finetune_api.report import Sample
+from finetune_api.details import Sample
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.training.continuing import Manner, continue_prompts
 from finetune_trainer.training.inference import Outputs

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from finetune_api.report import Place
+from finetune_api.data_report import Place
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.reading.text_files import open_text

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
+from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
-from finetune_api.report import Place
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.reading.text_files import open_text

@@ -8,8 +8,8 @@ from datasets import ClassLabel, Dataset, get_dataset_split_names, load_dataset
 from huggingface_hub import hf_hub_download
 
 from finetune_api.data import DataSource
+from finetune_api.data_report import Place
 from finetune_api.failures import DataNotFound, SpecInvalid
-from finetune_api.report import Place
 from finetune_trainer.data.reading.hub_failures import hub_failures
 from finetune_trainer.data.reading.rows import Row
 

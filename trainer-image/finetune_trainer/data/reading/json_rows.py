@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import NoReturn
 
+from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
-from finetune_api.report import Place
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.reading.text_files import open_text

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
-from finetune_api.report import Place
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from finetune_api.report import Place
+from finetune_api.data_report import Place
 
 
 @dataclass(frozen=True, slots=True)

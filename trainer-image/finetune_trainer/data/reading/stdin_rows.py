@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from finetune_api.data import DataFormat
-from finetune_api.report import Place
+from finetune_api.data_report import Place
 from finetune_trainer.data.reading.csv_rows import find_delimiter, read_csv
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.json_rows import read_json, read_jsonl

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from finetune_api.data_report import DataReport
 from finetune_api.failures import DataEmpty
-from finetune_api.report import DataReport
 from finetune_trainer.data.tokenising.learned import first_row
 from finetune_trainer.data.tokenising.tokens import Tokens
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune_api.report import DataReport, Piece
+from finetune_api.data_report import DataReport, Piece
 from finetune_trainer.data.records import Turn
 from finetune_trainer.data.tokenising.learned import first_row
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat

@@ -99,7 +99,22 @@ def cut_cheapest(rows: Rows, lengths: NDArray[np.int64], pass_cost: int) -> list
     return parts[::-1]
 
 
-def padding_ratio(parts: list[Rows], lengths: NDArray[np.int64]) -> float:
-    """Share of padding among all tokens that go through the model."""
+@dataclass(frozen=True)
+class Volume:
+    """Tokens that go through a model."""
+
+    tokens: int
+    """Those of texts."""
+    padded: int
+    """All of them, padding included."""
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of padding; 0 where there is nothing."""
+        return 1 - self.tokens / self.padded if self.padded else 0.0
+
+
+def volume_of(parts: list[Rows], lengths: NDArray[np.int64]) -> Volume:
+    """What rows come to in the parts that go through the model one by one; `lengths` are those of all rows, [n]."""
     padded = sum(len(part) * int(lengths[part].max()) for part in parts)
-    return 1 - float(sum(int(lengths[part].sum()) for part in parts)) / padded if padded else 0.0
+    return Volume(sum(int(lengths[part].sum()) for part in parts), padded)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune_api.report import DataReport, Piece
+from finetune_api.data_report import DataReport, Piece
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 
 if TYPE_CHECKING:
@@ -53,12 +53,13 @@ def first_row(tokens: Tokens, tokenizer: "PreTrainedTokenizerBase") -> list[Piec
 
 
 def sample_line(sample: Sequence[Piece]) -> str:
-    """The sample as one line: what is learned stands between « and »."""
+    """The sample as one line: what is learned stands between « and »; a prompt to be answered has nothing of it."""
     text = "".join(f"«{piece.text}»" if piece.learned else piece.text for piece in sample).replace("\n", "↵")
     if len(text) > _LINE:
         half = _LINE // 2
         text = f"{text[:half]} [...] {text[-half:]}"
-    return f"first training row, learned between « and »: {text}"
+    what = "training row, learned between « and »" if any(piece.learned for piece in sample) else "prompt"
+    return f"first {what}: {text}"
 
 
 def _about_answers(tokens: dict[str, Tokens]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable, Problem
-from finetune_api.report import Place
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.reading.rows import at
 from finetune_trainer.data.tokenising.tokens import Tokens, cached, content_key, tokenise

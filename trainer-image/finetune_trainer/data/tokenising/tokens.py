@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_api.report import Lengths
+from finetune_api.data_report import Lengths
 from finetune_trainer.cache import keep
 
 if TYPE_CHECKING:

@@ -1,15 +1,14 @@
-"""Each task by each method that is built for it: it learns, is stopped and goes on, is saved, and predicts."""
+"""What is checked of each task by each method: it learns, is stopped and goes on, is saved, and predicts."""
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from stopped_runs import run_here, weights_in
 
 from finetune_api.metrics import find_metric
@@ -26,7 +25,6 @@ from finetune_trainer.training.foretelling import foretell, token_metrics
 from finetune_trainer.training.masking import hide
 
 Rows = list[dict[str, Any]]
-CASES = [(task, method) for task, methods in BUILT.items() for method in sorted(methods - {MethodType.MERGE})]
 QUICK = {
     (Task.TOKEN_CLASSIFICATION, MethodType.FEATURE_EXTRACTION),
     (Task.CAUSAL_LM, MethodType.PROMPT_TUNING),
@@ -55,48 +53,17 @@ SETTINGS: dict[MethodType, dict[str, Any]] = {
 """Settings in keeping with models so small."""
 STEPS, STOP_AT = 20, 12
 """Steps of a run, and the one at which it is stopped: within an epoch, and between two evaluations."""
+WRITING = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
+"""Tasks whose models write texts: one file of tests has these, another the rest, so that two processes share them."""
 
 
-@pytest.fixture
-def write_job(tmp_path: Path, world_of: Callable[[Task], Any]) -> Callable[[Task, MethodType], Path]:
-    """A function that writes the job of a task by a method."""
-
-    def write(task: Task, method: MethodType) -> Path:
-        world = world_of(task)
-        rate = (RATES | world.rates)[method]
-        for name in ("train", "test"):
-            (tmp_path / f"{name}.jsonl").write_text(_lines(getattr(world, name)), encoding="utf-8")
-        spec: dict[str, Any] = {
-            "task": task.value,
-            "model": {"uri": world.model.as_uri()},
-            "data": {name: [{"uri": f"file://./{name}.jsonl"}] for name in ("train", "test")},
-            "method": {"type": method.value, **SETTINGS.get(method, {})},
-            "training": {"maxSteps": STEPS, "batchSize": 8, "learningRate": rate},
-            "evaluation": {"everySteps": 8},
-            "output": {"uri": "file://./out"},
-        }
-        for block, fields in world.blocks.items():
-            spec[block] = {**spec[block], **fields}
-        (tmp_path / "job.yaml").write_text(yaml.safe_dump(_manifest(spec)))
-        return tmp_path / "job.yaml"
-
-    return write
-
-
-def _manifest(spec: dict[str, Any]) -> dict[str, Any]:
-    kind = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "job"}}
-    return {**kind, "spec": spec}
-
-
-def _lines(rows: Rows) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def cases_of(tasks: Iterable[Task]) -> list[Any]:
+    """Each of the tasks by each method that is built for it, all but a few marked as slow."""
+    pairs = [(task, method) for task in sorted(tasks) for method in sorted(BUILT[task] - {MethodType.MERGE})]
+    return [pytest.param(*pair, marks=() if pair in QUICK else pytest.mark.slow) for pair in pairs]
 
 
 @pytest.mark.causes("ModelUnsuitable")
-@pytest.mark.parametrize(
-    ("task", "method"),
-    [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES],
-)
 def test_it_learns_goes_on_where_it_was_and_predicts(
     task: Task,
     method: MethodType,
@@ -104,6 +71,7 @@ def test_it_learns_goes_on_where_it_was_and_predicts(
     world_of: Callable[[Task], Any],
     cli: Callable[..., Any],
 ) -> None:
+    """Run a job at once, and again with a stop; let the result predict."""
     job, world = write_job(task, method), world_of(task)
     if method is MethodType.QLORA and not torch.cuda.is_available():
         refused = run_here(job, "one", "--set", "spec.compute.gpusPerNode=1")
@@ -112,7 +80,7 @@ def test_it_learns_goes_on_where_it_was_and_predicts(
         return
     once = run_here(job, "one")
     assert once.code == 0, json.dumps(once.events[-1])
-    _check_learned(once.report, task, method, world.better)
+    _check_figures(once.report, task, method, world.better)
     stopped = run_here(job, "two", stop_at=STOP_AT)
     assert stopped.code == 85, json.dumps(stopped.events[-1])
     again = run_here(job, "two", "--resume")
@@ -123,17 +91,17 @@ def test_it_learns_goes_on_where_it_was_and_predicts(
     PREDICTIONS[task](once.report, world.test, cli, again.folder)
 
 
-@pytest.mark.parametrize("task", [pytest.param(task, marks=pytest.mark.slow) for task in BUILT])
 def test_the_top_layer_alone_is_trained(
-    task: Task, write_job: Callable[[Task, MethodType], Path], world_of: Callable[[Task], Any]
+    layered: Task, write_job: Callable[[Task, MethodType], Path], world_of: Callable[[Task], Any]
 ) -> None:
-    job = write_job(task, MethodType.FULL)
+    """Train the top layer alone, and see that nothing below it has moved."""
+    job = write_job(layered, MethodType.FULL)
     settings = ["method.full.trainableLayers=1", "method.full.layerwiseDecay=0.5", "training.maxSteps=3"]
     run = run_here(job, "one", *(part for setting in settings for part in ("--set", f"spec.{setting}")))
     assert run.code == 0, json.dumps(run.events[-1])
     assert run.report.parameters is not None
     assert 0 < run.report.parameters.trainable < run.report.parameters.total
-    base, found = weights_in(world_of(task).model), run.weights
+    base, found = weights_in(world_of(layered).model), run.weights
     kept = {name for name in base.keys() & found.keys() if base[name] == found[name]}
     tables = {
         name for name in found if name.endswith(("embed_tokens.weight", "word_embeddings.weight", "shared.weight"))
@@ -143,7 +111,7 @@ def test_the_top_layer_alone_is_trained(
     assert (base.keys() & found.keys()) - kept, "something has learned"
 
 
-def _check_learned(report: Report, task: Task, method: MethodType, better: dict[str, float]) -> None:
+def _check_figures(report: Report, task: Task, method: MethodType, better: dict[str, float]) -> None:
     tuned, before = report.evaluation.metrics, report.evaluation.baseline
     for name, margin in better.items():
         metric = find_metric(task, name)
@@ -153,9 +121,14 @@ def _check_learned(report: Report, task: Task, method: MethodType, better: dict[
     assert (report.parameters.trainable == report.parameters.total) == (method is MethodType.FULL)
 
 
+def lines_of(rows: Rows) -> str:
+    """Rows as a JSON Lines file."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
 def _predicted(cli: Callable[..., Any], folder: Path, rows: Rows) -> Rows:
     """What the exported model says of rows."""
-    ended = cli("predict", folder, "-", "--format", "jsonl", stdin=_lines(rows).encode())
+    ended = cli("predict", folder, "-", "--format", "jsonl", stdin=lines_of(rows).encode())
     assert ended.code == 0, ended.err
     assert len(ended.events) == len(rows)
     return list(ended.events)

@@ -1,0 +1,124 @@
+"""The part of a report on the data: what it is like, before any training."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel
+
+
+class Place(ApiModel):
+    """A row by where it came from."""
+
+    file: str
+    """Name of the file."""
+    line: Annotated[int, Field(ge=0)]
+    """Line that the row starts at (text formats), or row number (parquet, hub), counted from 1."""
+
+
+class BadRow(ApiModel):
+    """A row that was left out."""
+
+    place: Place
+    """Where it is."""
+    reason: str
+    """What is wrong with it."""
+
+
+class Lengths(ApiModel):
+    """How long inputs are, in tokens, special tokens included."""
+
+    mean: float
+    median: float
+    p95: float
+    longest: int
+    truncated: int
+    """Rows that are longer than the limit and lose their end."""
+    limit: int
+    """The limit, `maxLength`."""
+
+
+class SplitReport(ApiModel):
+    """One split after cleaning."""
+
+    rows: int
+    """Rows used."""
+    labels: dict[str, int] = Field(default_factory=dict)
+    """Rows of each label (classification), or words with each tag (tags of words)."""
+    numbers: dict[str, float] = Field(default_factory=dict)
+    """mean, std, min and max of the target (regression)."""
+    lengths: Lengths | None = None
+    """Lengths in tokens; missing where validation ran without the tokenizer."""
+    blocks: int | None = None
+    """Stretches of text that the rows were joined and cut into (raw text)."""
+    target_lengths: Lengths | None = None
+    """Lengths of the texts to be written (sequence to sequence)."""
+    unseen_words: int = 0
+    """Words beyond the limit, or that the tokenizer knows nothing of (tags of words)."""
+
+
+class Piece(ApiModel):
+    """A part of a text."""
+
+    text: str
+    """The part."""
+    learned: bool
+    """Whether the model learns to write it, or only reads it."""
+
+
+class SourceReport(ApiModel):
+    """One of several sources of training rows."""
+
+    name: str
+    """Its URI."""
+    prefix: str = ""
+    """What it puts in front of its inputs."""
+    rows_read: int = 0
+    """Rows in its files."""
+    rows: dict[str, int] = Field(default_factory=dict)
+    """Rows used, by split: `train`, and what was split from it."""
+    share: float = 0
+    """Share of the training rows of an epoch, or with order AsGiven of the whole training, that come from it."""
+    passes: float | None = None
+    """How often an epoch goes through its rows."""
+
+
+class DataReport(ApiModel):
+    """What the data is like, before any training."""
+
+    files: list[str]
+    """Files read."""
+    rows_read: int
+    """Rows in the files."""
+    bad_rows: int
+    """Rows left out because they are broken or empty."""
+    bad_row_examples: list[BadRow] = Field(default_factory=list)
+    """The first of them."""
+    bad_row_reasons: dict[str, int] = Field(default_factory=dict)
+    """How often each reason occurred."""
+    duplicates_dropped: int = 0
+    """Training rows that repeated an earlier one."""
+    near_duplicates: int = 0
+    """Rows that are nearly the same as another one; each group of them is kept in one split."""
+    leaks: int = 0
+    """Rows of given validation or test files that are nearly the same as a training row."""
+    leak_examples: list[tuple[Place, Place]] = Field(default_factory=list)
+    """The first of them, each with its training row."""
+    conflicting_labels: int = 0
+    """Groups of rows with the same text and different labels."""
+    splits: dict[str, SplitReport] = Field(default_factory=dict)
+    """train, validation and test."""
+    imbalance: float | None = None
+    """Rows of the most frequent label for one of the rarest (training rows); entities, with tags of words."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Role to column."""
+    problem_type: str = ""
+    """SingleLabel, MultiLabel or Regression."""
+    label_names: list[str] = Field(default_factory=list)
+    """Names of the labels in the order of their numbers."""
+    sample: list[Piece] = Field(default_factory=list)
+    """The first training row as the model gets it, decoded from its tokens (language models)."""
+    sources: list[SourceReport] = Field(default_factory=list)
+    """The sources of the training rows, where there are several."""
+    warnings: list[str] = Field(default_factory=list)
+    """What a careful person would look at, in sentences."""
