@@ -112,8 +112,8 @@ bench-trainer: $(READY) ## Compare training speed with plain recipes, side by si
 bench-checkpoint: $(READY) ## Compare training's wait for a checkpoint with plain, synchronous saving, side by side
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python benchmarks/checkpointing.py $(ARGS)
 
-bench-quality: $(READY) ## Compare the quality of results with a hand-written script, side by side
-	$(BIN)/python benchmarks/quality.py $(ARGS)
+bench-quality: $(READY) ## Measure each task by each method, beside its rate, and beside scripts by hand (ARGS="--data FOLDER --model FOLDER")
+	PYTHONPATH=tests/chaos $(BIN)/python benchmarks/compare_quality.py $(ARGS)
 
 bench-recipes: $(READY) ## Compare the recipes with the scripts that tutorials teach, side by side (ARGS=--real: their models)
 	PYTHONPATH=tests/chaos $(BIN)/python benchmarks/compare_recipes.py $(ARGS)

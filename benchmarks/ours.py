@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from finetune_trainer.run import run_job
 from finetune_trainer.storage import Site
 
 
-def run_ours(spec: dict[str, Any], base: Path) -> Report:
-    """Run a job with an empty cache and return its report; raises the failure of a job that fails."""
+def run_ours(spec: dict[str, Any], base: Path, keep: Path | None = None) -> Report:
+    """Run a job with an empty cache and return its report; raises the failure of a job that fails.
+
+    The tuned model goes to the folder `keep`, where one is named.
+    """
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FINETUNE_CACHE"] = folder
         manifest = {
@@ -28,6 +32,8 @@ def run_ours(spec: dict[str, Any], base: Path) -> Report:
         result = run_job(job, Site(base), "1", PlainObserver(io.StringIO()))
         if result.failure is not None:
             raise result.failure
+        if keep is not None:
+            shutil.copytree(Path(folder, "runs", "benchmark", "1", "model"), keep)
         return result.report
 
 

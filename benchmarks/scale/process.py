@@ -17,7 +17,7 @@ USER = "system:serviceaccount:finetune-system:finetune-operator"
 """Who the operator is in the audit log."""
 BRIEF, STAYING = "brief", "staying"
 """Profiles whose pods end after a moment, or never."""
-_START_SECONDS = 60
+_START_SECONDS = 300
 
 
 class OperatorProcess:

@@ -47,7 +47,7 @@ class LossOn(StrEnum):
 class EarlyStopping(ApiModel):
     """Stops when `evaluation.metric` on the validation rows no longer improves."""
 
-    patience: Annotated[int, Field(ge=0, le=1000)] = 2
+    patience: Annotated[int, Field(ge=0, le=1000)] = 3
     """Evaluations without improvement before training stops; 0 never stops early."""
 
     min_delta: Annotated[float, Field(ge=0, le=1e6)] = 0

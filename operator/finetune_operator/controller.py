@@ -109,6 +109,7 @@ class Controller:
         with job_context(world.tune.namespace, world.tune.name):
             result = await self._attempt(key, world)
         self._turns.give_back(key)
+        self._metrics.untold.set(self._turns.waiting)
         self._metrics.reconciled(result)
 
     async def _attempt(self, key: str, world: World) -> str:

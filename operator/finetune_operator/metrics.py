@@ -95,6 +95,9 @@ class Metrics:
             buckets=_DURATIONS,
         )  # fmt: skip
         self.lag = Gauge("finetune_event_loop_lag_seconds", "How late the event loop is", registry=registry)
+        self.untold = Gauge(
+            "finetune_statuses_waiting", "Jobs whose newest state waits for its turn to be written", registry=registry
+        )
         self._heard = dict.fromkeys(Kind, monotonic())
         age = Gauge(
             "finetune_watch_last_event_seconds", "Time since a watch last told anything or began", ["kind"],

@@ -24,7 +24,7 @@ def write_encoder_decoder(folder: Path, kind: str, texts: list[str], vocabulary:
 
     tokenizer = _byte_pairs(texts, vocabulary)
     tokens = {"pad_token_id": 0, "eos_token_id": 1}
-    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **tokens, **_SETTINGS[kind], **settings)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **tokens, **{**_SETTINGS[kind], **settings})
     torch.manual_seed(7)
     AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -126,3 +126,8 @@ def test_diagrams_show_every_bin_and_every_row() -> None:
     assert str(reliability_diagram(bins)).count("<circle") == 2
     assert "sure by 60%, right in 50% of 10" in reliability_diagram(bins)
     assert str(scatter_diagram([(0.0, 1.0), (2.0, -1.0), (2.0, 2.0)])).count("<circle") == 3
+
+
+def test_few_steps_are_counted_in_whole_ones() -> None:
+    assert scale([0, 3], 0, 1, count=6, tight=True).ticks == (0, 1, 2, 3)
+    assert scale([0, 300], 0, 1, count=6, tight=True).step == 50

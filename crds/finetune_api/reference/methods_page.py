@@ -45,6 +45,7 @@ _DEFAULTS = """
 ## Defaults
 
 What a job leaves out is set by its task and method. The values in force are in `status.resolved` and in the report.
+Some are measured, others were published: [where they come from](../decisions/0029-where-the-defaults-come-from.md).
 
 """
 

@@ -41,7 +41,7 @@ def scale(values: Sequence[float], start: float, end: float, *, count: int = 5, 
         start: Position of the low end.
         end: Position of the high end.
         count: About how many ticks.
-        tight: End at the data, not at the next tick (for steps on the x axis).
+        tight: End at the data, not at the next tick, and have whole numbers only (for steps on the x axis).
     """
     low, high = min(values, default=0.0), max(values, default=1.0)
     if high - low <= LEAST_SPAN * max(abs(low), abs(high)):
@@ -49,7 +49,9 @@ def scale(values: Sequence[float], start: float, end: float, *, count: int = 5, 
         margin = LEAST_SPAN * abs(middle) or 0.5
         low, high = middle - margin, middle + margin
     step = nice_step(high - low, count)
-    if not tight:
+    if tight:
+        step = max(step, 1.0)
+    else:
         low, high = floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
     ticks = tuple(number * step for number in range(first, last + 1))
