@@ -21,7 +21,7 @@ def test_it_foretells_the_run(job: Job, cli: Cli) -> None:
     assert facts["data"] == "SingleLabel, 1 file, 216 rows read"
     assert facts["training"] == "18 steps at most: 3 epochs of 6"
     assert facts["values"] == "learning rate 0.003, batches of 32, inputs of 256 tokens at most"
-    assert facts["best"].startswith("by f1Macro, measured after each epoch; stops after 2 evaluations")
+    assert facts["best"].startswith("by f1Macro, measured after each epoch; stops after 3 evaluations")
     assert facts["gate"] == "accuracy min 0.5, min improvement 0.1"
     assert facts["output"] == "file://./out/tiny/<uid>/"
     steps = [event["totalSteps"] for event in cli("run", path, "--json").events if event["event"] == "progress"]

@@ -59,7 +59,7 @@ def test_the_loss_falls(train: Train, silent: Any) -> None:
 
 def test_early_stopping_brings_back_the_best_state(train: Train, silent: Any) -> None:
     net = Net()
-    script = Evaluations(net, [0.9, 0.5, 0.6, 0.55, 0.1])
+    script = Evaluations(net, [0.9, 0.5, 0.6, 0.55, 0.7, 0.1])
     result = train(
         net,
         FeatureRows(FEATURES),
@@ -71,12 +71,13 @@ def test_early_stopping_brings_back_the_best_state(train: Train, silent: Any) ->
         evaluate_every=3,
         observer=silent,
     )
-    assert (result.steps, result.stopped_early) == (12, True)
+    assert (result.steps, result.stopped_early) == (15, True)
     assert (result.best.step, result.best.value, result.best.metric) == (6, 0.5, "evalLoss")
     assert torch.equal(weights(net), script.states[1])
     assert not torch.equal(script.states[1], script.states[3])
-    assert [(step, best) for step, _, best in silent.evaluations] == [(3, True), (6, True), (9, False), (12, False)]
-    assert [point.step for point in result.curves if point.validation] == [3, 6, 9, 12]
+    told = [(step, best) for step, _, best in silent.evaluations]
+    assert told == [(3, True), (6, True), (9, False), (12, False), (15, False)]
+    assert [point.step for point in result.curves if point.validation] == [3, 6, 9, 12, 15]
 
 
 def test_without_patience_all_steps_are_made_and_the_last_is_measured(train: Train) -> None:
