@@ -8,7 +8,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 
 from finetune_api.pod import CHECKPOINT_ANNOTATION
@@ -79,7 +78,9 @@ class Controller:
         self._cluster = cluster
         self._metrics = metrics
         self._reconcile = reconcile
-        self._turns = Turns(UNHURRIED_WRITES, partial(queue.add, rank=Rank.TURN))
+        self._turns = Turns(UNHURRIED_WRITES, self._call)
+        self._last_took = 0.0
+        """Seconds that the API server needed for the last status that tells no end."""
         self._written: dict[str, float] = {}
         """When the status of a job was last written, by the loop's clock."""
 
@@ -228,8 +229,11 @@ class Controller:
             self._turns.leave(tune.uid)
         elif not self._turns.take(tune.uid):
             return False
+        begun = monotonic()
         body = await self._cluster.update_status(tune.namespace, tune.name, version, status)
         self._written[tune.uid] = monotonic()
+        if "completionTime" not in status:
+            self._last_took = self._written[tune.uid] - begun
         self._intake.put(Kind.TUNE, body)
         self._metrics.transition(tune.status, status)
         if "completionTime" in status:
@@ -238,6 +242,10 @@ class Controller:
             log.info("%s: %s", event.reason, event.message)
             self._story.tell(tune, event)
         return True
+
+    def _call(self, key: str) -> None:
+        """Let a key have its turn after a rest as long as the work: what can wait takes half of the time at most."""
+        self._queue.add_after(key, self._last_took, Rank.TURN)
 
     def _follow(self, key: str, plan: Plan) -> None:
         if self.poller is None:

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
@@ -15,6 +16,8 @@ from typing import Protocol
 
 FIRST_RETRY_SECONDS = 0.005
 LONGEST_RETRY_SECONDS = 60.0
+_NO_CONTEXT = Context()
+"""Of timers. That of the caller, which each would keep otherwise, holds the raw object that the news is about."""
 
 
 class Rank(IntEnum):
@@ -73,7 +76,7 @@ class WorkQueue:
         if known is None:
             self._observer.added(self.depth)
 
-    def add_after(self, key: str, seconds: float) -> None:
+    def add_after(self, key: str, seconds: float, rank: Rank = Rank.REST) -> None:
         """Put a key in line later. Of several times for a key, the earliest counts."""
         if key in self._waiting:
             return
@@ -81,7 +84,7 @@ class WorkQueue:
         due, timer = loop.time() + max(0.0, seconds), self._timers.get(key)
         if timer is None or due < timer.when():
             self._cancel_timer(key)
-            self._timers[key] = loop.call_at(due, self.add, key)
+            self._timers[key] = loop.call_at(due, self.add, key, rank, context=_NO_CONTEXT)
 
     def retry(self, key: str, at_least: float = 0.0) -> float:
         """Put a key in line again after a failure: later each time, with jitter. Returns the delay in seconds."""
