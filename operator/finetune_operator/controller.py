@@ -225,19 +225,20 @@ class Controller:
         tune, status = world.tune, status_json(plan.status)
         if status == tune.status:
             return True
-        if "completionTime" in status:
+        ended = "completionTime" in status
+        if ended:
             self._turns.leave(tune.uid)
         elif not self._turns.take(tune.uid):
             return False
         begun = monotonic()
         body = await self._cluster.update_status(tune.namespace, tune.name, version, status)
         self._written[tune.uid] = monotonic()
-        if "completionTime" not in status:
-            self._last_took = self._written[tune.uid] - begun
         self._intake.put(Kind.TUNE, body)
         self._metrics.transition(tune.status, status)
-        if "completionTime" in status:
+        if ended:
             self._store.live.pop(tune.uid, None)
+        else:
+            self._last_took = self._written[tune.uid] - begun
         for event in plan.events:
             log.info("%s: %s", event.reason, event.message)
             self._story.tell(tune, event)
