@@ -7,7 +7,7 @@ class Turns:
     """Lets `at_once` keys have a turn; when one ends, the next in line is called. Used from one event loop."""
 
     def __init__(self, at_once: int, call: Callable[[str], None]) -> None:
-        self._free = at_once
+        self._at_once = at_once
         self._call = call
         self._having: set[str] = set()
         self._line: dict[str, None] = {}
@@ -16,8 +16,7 @@ class Turns:
         """Whether the key has a turn. If not, it is in line, and will be called when it has one."""
         if key in self._having:
             return True
-        if self._free:
-            self._free -= 1
+        if len(self._having) < self._at_once:
             self._having.add(key)
             self._line.pop(key, None)
             return True
@@ -34,8 +33,6 @@ class Turns:
             del self._line[following]
             self._having.add(following)
             self._call(following)
-        else:
-            self._free += 1
 
     def leave(self, key: str) -> None:
         """Give back the turn, or leave the line: the key needs none any more."""
