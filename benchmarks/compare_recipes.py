@@ -132,7 +132,7 @@ def _by_hand(arguments: argparse.Namespace, recipe: Recipe) -> dict[str, float]:
     from importlib import import_module
 
     from finetune_trainer.data import prepare
-    from finetune_trainer.models.files import fetch_model
+    from finetune_trainer.models.fetching import fetch_model
     from finetune_trainer.storage import Site
 
     loaded = _loaded(arguments, recipe)

@@ -204,7 +204,7 @@ def tiny_classifier(tiny_model: Callable[..., Path]) -> Callable[..., tuple[Any,
     from finetune_api.model import ModelSource
     from finetune_api.tasks import ProblemType
     from finetune_trainer.models.classifier import load_classifier, load_tokenizer
-    from finetune_trainer.models.files import fetch_model
+    from finetune_trainer.models.fetching import fetch_model
     from finetune_trainer.storage import Site
 
     def load(

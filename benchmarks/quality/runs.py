@@ -93,7 +93,7 @@ def _by_hand(case: str, spec: dict[str, Any]) -> dict[str, Any]:
 
     from finetune_api.job import Spec
     from finetune_trainer.data import prepare
-    from finetune_trainer.models.files import fetch_model
+    from finetune_trainer.models.fetching import fetch_model
     from finetune_trainer.storage import Site
 
     parsed = Spec.model_validate_json(json.dumps({**spec, "output": {"uri": "file://unused"}}))

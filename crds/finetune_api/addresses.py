@@ -1,6 +1,6 @@
 """All that a job reads and writes, by address: the one list that knows every place of a spec that names one. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +66,11 @@ def parent_names(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """
     found = (_job_named(block) for path in _RESULTS for block in _blocks(spec, path))
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def awaited_names(spec: Mapping[str, Any], held: Collection[str]) -> list[str]:
+    """Those of `parent_names` whose results are not among the `held` ones."""
+    return [name for name in parent_names(spec) if name not in held]
 
 
 def _blocks(node: object, path: tuple[str, ...]) -> list[object]:

@@ -17,20 +17,9 @@ from finetune_api.tasks import MethodType, Task
 from finetune_api.training import Training
 from finetune_api.uris import PARENT_SCHEME, parent_job
 
-_FIXED_FIELDS = (
-    "task",
-    "model",
-    "data",
-    "method",
-    "training",
-    "evaluation",
-    "checkpoints",
-    "output",
-    "predict",
-    "compute",
-)
+MUTABLE = frozenset({"runPolicy"})
+"""Fields of the spec that may be changed while the job exists."""
 _CANT_BE_CHANGED = "can't be changed once the job exists; only runPolicy can. Create a new job instead"
-_REQUIRED = frozenset({"task", "model", "data", "output"})
 
 
 def _same(path: str) -> str:
@@ -47,22 +36,6 @@ _STATUS_WRITE = (
 spec with itself each time a status is written, which is a third of what the write costs."""
 _HAS_TRAINING_ROWS = "(has(self.data.train) && size(self.data.train) > 0)"
 _MERGES = "(has(self.method) && self.method.type == 'Merge')"
-
-
-def _unchanged(field: str) -> str:
-    return f"self.spec.{field} == oldSelf.spec.{field}" if field in _REQUIRED else _same(f"spec.{field}")
-
-
-def _immutable() -> Rule:
-    """One rule for all fields, since asking once is cheaper; its message names the first that was changed."""
-    *others, last = _FIXED_FIELDS
-    changed = "".join(f"!({_unchanged(field)}) ? '{field}' : " for field in others) + f"'{last}'"
-    return Rule(
-        cel=f"{_STATUS_WRITE} || ({' && '.join(map(_unchanged, _FIXED_FIELDS))})",
-        field="spec",
-        message=f"all but runPolicy {_CANT_BE_CHANGED}",
-        message_cel=f'({changed}) + " {_CANT_BE_CHANGED}"',
-    )
 
 
 class Spec(ApiModel):
@@ -119,6 +92,26 @@ class Spec(ApiModel):
 
     run_policy: RunPolicy = Field(default_factory=RunPolicy)
     """Retries, deadlines, suspension and clean-up."""
+
+
+_NAMED = {field.alias or name: field for name, field in Spec.model_fields.items()}
+_FIXED = {name: field for name, field in _NAMED.items() if name not in MUTABLE}
+
+
+def _unchanged(name: str) -> str:
+    return f"self.spec.{name} == oldSelf.spec.{name}" if _FIXED[name].is_required() else _same(f"spec.{name}")
+
+
+def _immutable() -> Rule:
+    """One rule for all fields, since asking once is cheaper; its message names the first that was changed."""
+    *others, last = _FIXED
+    changed = "".join(f"!({_unchanged(field)}) ? '{field}' : " for field in others) + f"'{last}'"
+    return Rule(
+        cel=f"{_STATUS_WRITE} || ({' && '.join(map(_unchanged, _FIXED))})",
+        field="spec",
+        message=f"all but runPolicy {_CANT_BE_CHANGED}",
+        message_cel=f'({changed}) + " {_CANT_BE_CHANGED}"',
+    )
 
 
 _ITSELF = f"'{PARENT_SCHEME}' + self.metadata.name"

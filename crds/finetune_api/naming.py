@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """Those of `names` that `name` is probably meant to be, best first.
+def near_names(name: str, names: Iterable[str], count: int = 3, alike: float = 0.65) -> list[str]:
+    """Those of `names` that `name` is probably meant to be, best first: by `difflib` they are `alike` at least.
 
     Case, hyphens and underscores don't matter; a name with the same letters and digits is the only answer.
     """
@@ -15,7 +15,7 @@ def near_names(name: str, names: Iterable[str], count: int = 3) -> list[str]:
         by_letters.setdefault(_letters(other), []).append(other)
     if _letters(name) in by_letters:
         return by_letters[_letters(name)]
-    near = get_close_matches(_letters(name), by_letters, n=count, cutoff=0.65)
+    near = get_close_matches(_letters(name), by_letters, n=count, cutoff=alike)
     return [other for letters in near for other in by_letters[letters]][:count]
 
 

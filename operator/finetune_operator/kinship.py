@@ -1,6 +1,6 @@
 """Which FineTuneJob waits for which: `finetunejob://name` in a spec names another one of the same namespace."""
 
-from finetune_api.addresses import parent_names
+from finetune_api.addresses import awaited_names
 from finetune_operator.records import TuneRecord
 
 Place = tuple[str, str]
@@ -18,7 +18,7 @@ class Kinship:
     def put(self, tune: TuneRecord) -> None:
         """Take a FineTuneJob as it is now."""
         self._uids[tune.namespace, tune.name] = tune.uid
-        awaited = tuple((tune.namespace, name) for name in awaited_names(tune))
+        awaited = tuple((tune.namespace, name) for name in awaited_parents(tune))
         if awaited == self._awaited.get(tune.uid, ()):
             return
         self._forget(tune.uid)
@@ -65,11 +65,10 @@ class Kinship:
                 del self._waiting[place]
 
 
-def awaited_names(tune: TuneRecord) -> list[str]:
+def awaited_parents(tune: TuneRecord) -> list[str]:
     """The jobs whose results it has not got yet; none for one that has ended."""
-    names = parent_names(tune.spec) if "completionTime" not in tune.status else ()
-    if not names:
+    if "completionTime" in tune.status:
         return []
     parents = tune.status.get("parents")
-    held = {parent.get("name") for parent in parents} if isinstance(parents, list) else set()
-    return [name for name in names if name not in held]
+    held = {parent.get("name") for parent in parents} if isinstance(parents, list) else ()
+    return awaited_names(tune.spec, held)

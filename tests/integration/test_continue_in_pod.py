@@ -17,7 +17,7 @@ from finetune_api.manifest import Manifest
 from finetune_api.model import ModelSource
 from finetune_api.parent import Parent
 from finetune_api.run_file import Stores
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.storage import Mounts, Site
 
 LORA = {"method": {"type": "LoRA"}}

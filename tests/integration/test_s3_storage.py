@@ -15,7 +15,7 @@ from finetune_api.failures import (
 from finetune_api.model import ModelSource
 from finetune_api.run_file import Stores
 from finetune_trainer.data import prepare
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.storage import Folder, Patience, Site, open_folder
 from finetune_trainer.storage.credentials import mounted_credentials
 

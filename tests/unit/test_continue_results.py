@@ -14,7 +14,7 @@ from finetune_api.failures import ModelChanged, ModelNotFound, ModelUnsuitable, 
 from finetune_api.manifest import Manifest
 from finetune_api.model import ModelSource
 from finetune_api.parent import Parent
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.prediction.rows import predict_rows
 from finetune_trainer.storage import Site
 

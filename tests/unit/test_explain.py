@@ -101,6 +101,7 @@ def test_defaults_by_method(path: str, value: float) -> None:
         ("labels", "did you mean spec.data.labels?"),
         ("trainng.epochs", "did you mean spec.training.epochs?"),
         ("method.lora.zebra", "fields of spec.method.lora: rank, alpha"),
+        ("nothing", "fields of spec: task, model"),
         ("what is this", "name it like training.epochs"),
     ],
 )

@@ -14,7 +14,7 @@ from finetune_api.method import Method
 from finetune_api.model import ModelSource
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_trainer.methods import METHODS, Adapted
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
 from finetune_trainer.training.dropout import ByteDropout, fast_dropout

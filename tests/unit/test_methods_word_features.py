@@ -17,7 +17,7 @@ from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.data.tokenising.word_tokens import tokenise_words, word_tokenizer
 from finetune_trainer.methods import METHODS, feature_extraction
 from finetune_trainer.models.classifier import load_tagger, load_tokenizer
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.storage import Site
 from finetune_trainer.training.tagging import predict_tags
 

@@ -11,7 +11,8 @@ from finetune_api.failures import ModelUnsuitable, UnsafeModel
 from finetune_api.model import ModelSource
 from finetune_api.tasks import ProblemType
 from finetune_trainer.models.classifier import load_classifier, load_tokenizer, position_limit
-from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.models.fetching import fetch_model
+from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.storage import Site
 
 Make = Callable[..., Any]

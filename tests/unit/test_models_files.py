@@ -9,7 +9,7 @@ import torch
 
 from finetune_api.failures import ModelNotFound, UnsafeModel
 from finetune_api.model import ModelSource
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.storage import Site
 
 Make = Callable[..., Path]

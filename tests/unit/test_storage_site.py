@@ -20,7 +20,7 @@ from finetune_api.model import ModelSource
 from finetune_api.output import Output
 from finetune_api.run_file import Stores
 from finetune_trainer.data.reading.sources import read_rows
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.storage import Mounts, Site, hub_token, ignored_keys, open_folder, redacted
 from finetune_trainer.storage.credentials import store_settings

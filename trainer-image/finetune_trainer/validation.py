@@ -9,7 +9,7 @@ from finetune_trainer.agreement import check_agreement
 from finetune_trainer.data.old_skill import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.models.classifier import check_architecture, load_tokenizer, position_limit
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.judge import check_judge
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver

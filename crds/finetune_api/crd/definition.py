@@ -5,10 +5,9 @@ from typing import Any
 from finetune_api import GROUP, KIND, VERSION
 from finetune_api.crd.dialect import KubernetesSchema
 from finetune_api.crd.structural import Schema, owned_whole, structural, without_defaults
-from finetune_api.job import FineTuneJob
+from finetune_api.job import MUTABLE, FineTuneJob
 
 SINGULAR, PLURAL = "finetunejob", "finetunejobs"
-_MUTABLE = frozenset({"runPolicy"})
 _WIDE = 1
 """Priority of columns that only `kubectl get -o wide` shows."""
 
@@ -63,7 +62,7 @@ def job_schema() -> Schema:
             },
             # Of the metadata, a schema may say nothing but what a name looks like.
             "metadata": {"type": "object", "properties": {"name": name}},
-            "spec": owned_whole(properties["spec"], apart=_MUTABLE),
+            "spec": owned_whole(properties["spec"], apart=MUTABLE),
             "status": owned_whole(without_defaults(properties["status"])),
         },
     }

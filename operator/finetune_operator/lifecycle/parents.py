@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from finetune_api.addresses import addresses, parent_names
+from finetune_api.addresses import addresses, awaited_names, parent_names
 from finetune_api.failures import ParentUnusable, Problem
 from finetune_api.outcome import FailureInfo
 from finetune_api.parent import Parent
@@ -100,8 +100,7 @@ def missing_deadline(case: Case) -> datetime | None:
 
 def _open(case: Case) -> list[str]:
     """Names of the jobs whose results it has not got yet, in the order of the spec."""
-    held = {parent.name for parent in case.stored.parents}
-    return [name for name in parent_names(case.world.tune.spec) if name not in held]
+    return awaited_names(case.world.tune.spec, {parent.name for parent in case.stored.parents})
 
 
 def _ended(case: Case) -> list[TuneRecord]:

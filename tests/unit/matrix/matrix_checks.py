@@ -18,7 +18,7 @@ from finetune_api.tasks import BUILT, MethodType, Task
 from finetune_api.training import Training
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
-from finetune_trainer.models.files import fetch_model
+from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
 from finetune_trainer.training.foretelling import foretell, token_metrics

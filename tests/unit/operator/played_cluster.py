@@ -11,7 +11,7 @@ from typing import Any
 from worlds import NOW, SETTINGS, UID, tune
 
 from finetune_api.status import Status
-from finetune_operator.kinship import awaited_names
+from finetune_operator.kinship import awaited_parents
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import (
@@ -72,7 +72,7 @@ class PlayedCluster:
                      self.now, SETTINGS, self._awaited())  # fmt: skip
 
     def _awaited(self) -> tuple[TuneRecord, ...]:
-        return tuple(self.parents[name] for name in awaited_names(self.tune) if name in self.parents)
+        return tuple(self.parents[name] for name in awaited_parents(self.tune) if name in self.parents)
 
     @property
     def status(self) -> Status:

@@ -12,6 +12,8 @@ from finetune_api.resolved import DEFAULTS, Resolved
 from finetune_trainer.manifest.unknown_fields import meant_field
 
 _WIDTH = 100
+_SURELY = 0.8
+"""How alike a name anywhere in the spec must be to be meant: among so many, some are a little alike by chance."""
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 _NAMES_OF_THE_KIND = ("finetunejob", "finetunejobs", "ftj")
 _RESOLVED = {
@@ -71,7 +73,7 @@ def _meant(name: str) -> str:
     if "did you mean" in hint:
         return hint
     places = {path.rpartition(".")[2]: path for path in reversed(_known_fields()) if path.startswith("spec.")}
-    near = near_names(name.rpartition(".")[2], places, count=1)
+    near = near_names(name.rpartition(".")[2], places, count=1, alike=_SURELY)
     return f"did you mean {places[near[0]]}?" if near else hint.removeprefix("remove it; ")
 
 

@@ -9,7 +9,8 @@ from finetune_api.inference import InferenceSettings
 from finetune_api.model import ModelSource
 from finetune_api.policy import Reward
 from finetune_api.tasks import Task
-from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.models.fetching import fetch_model
+from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.tuned import TunedModel, load_tuned, read_settings
 from finetune_trainer.storage import Site
 

@@ -14,7 +14,8 @@ from finetune_api.merge import Merge, MergeSource
 from finetune_api.model import ModelSource
 from finetune_trainer.models.adapters import MERGEABLE, adapter_kind
 from finetune_trainer.models.classifier import load_tokenizer
-from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.models.fetching import fetch_model
+from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.results import Result
 from finetune_trainer.models.tuned import read_settings
 from finetune_trainer.storage import Site

@@ -11,7 +11,8 @@ from finetune_api.inference import INFERENCE_NAME
 from finetune_api.manifest import MANIFEST_NAME
 from finetune_api.model import ModelSource
 from finetune_trainer.data.reading.inputs import input_name, read_inputs
-from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.models.fetching import fetch_model
+from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.tuned import TunedModel, load_tuned
 from finetune_trainer.prediction import PREDICTORS
 from finetune_trainer.prediction.predictor import Prediction, Predictor

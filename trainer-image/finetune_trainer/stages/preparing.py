@@ -18,7 +18,8 @@ from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.methods.adapted import whole_rows
 from finetune_trainer.models.classifier import head_note, load_tokenizer, position_limit
-from finetune_trainer.models.files import ModelFiles, fetch_model
+from finetune_trainer.models.fetching import fetch_model
+from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import describe_hardware

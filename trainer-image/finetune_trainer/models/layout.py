@@ -1,0 +1,65 @@
+"""Which files make a folder a model."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from finetune_api.failures import ModelNotFound, PermissionDenied, Problem, UnsafeModel
+from finetune_trainer.storage.mounted import OnDisk
+
+WEIGHTS = "*.safetensors"
+SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
+"""Config and tokenizer."""
+MODEL_URI = "spec.model.uri"
+_PICKLED = ("*.bin", "*.pt")
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a file is one of those that are wanted."""
+    return any(PurePosixPath(path).match(pattern) for pattern in patterns)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Paths of the files of a model in its folder; none where there is no such folder."""
+    return [file.relative_to(folder).as_posix() for file in _files(folder)] if folder.is_dir() else []
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a model, and of a folder in it that may be one."""
+    yield from (file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.is_file())
+
+
+def check_links(here: OnDisk, uri: str) -> None:
+    """Refuse links that lead out of a volume: the libraries that load the model would follow them.
+
+    Raises `PermissionDenied`.
+    """
+    leading_out = [name for name in names_in(here.path) if here.leads_out(name)]
+    if leading_out:
+        message = f"{uri}: {leading_out[0]} leads out of its volume"
+        raise PermissionDenied(message, where=MODEL_URI, hint="put the file itself there instead of a link to it")
+
+
+def check_layout(names: Iterable[str], uri: str) -> None:
+    """Make sure that a list of files, by their paths in the model's folder, is a model.
+
+    Raises `ModelNotFound`, and `UnsafeModel` where its weights are pickled.
+    """
+    top = [name for name in names if "/" not in name]
+    if "config.json" not in top:
+        raise ModelNotFound(Problem(f"no model at {uri}: there is no config.json", MODEL_URI, _layout_hint(names)))
+    if any(matches(name, [WEIGHTS]) for name in top):
+        return
+    if any(matches(name, _PICKLED) for name in top):
+        hint = "convert it once with save_pretrained() of transformers 5, which writes safetensors"
+        raise UnsafeModel(f"{uri} has pickled weights only, which can run code when they are read", hint=hint)
+    hint = "a model with pickled weights only is never loaded; save_pretrained() of transformers 5 converts it"
+    raise ModelNotFound(f"no weights at {uri}: there is no {WEIGHTS}", where=MODEL_URI, hint=hint)
+
+
+def _layout_hint(names: Iterable[str]) -> str:
+    nested = sorted(
+        name.removesuffix("/config.json") for name in names if name.count("/") == 1 and name.endswith("/config.json")
+    )
+    if nested:
+        return f"there is one in {', '.join(nested[:3])}/: add that to the uri"
+    return "give a folder in Hugging Face layout: config.json, *.safetensors and the tokenizer's files"
