@@ -103,5 +103,10 @@ def _by_hand(case: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"metrics": script.by_hand(parsed, data, fetch_model(parsed.model, site).folder), "baseline": {}}
 
 
-SCRIPTS = {"SequenceClassification": "classes", "TokenClassification": "entities", "CausalLM": "language"}
+SCRIPTS = {
+    "SequenceClassification": "classes",
+    "TokenClassification": "entities",
+    "CausalLM": "language",
+    "MaskedLM": "masked",
+}
 """Scripts by hand, by task."""

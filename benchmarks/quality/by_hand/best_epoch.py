@@ -38,7 +38,7 @@ def train(model: Any, rows: int, spec: Spec, loss: Callable[[Tensor], Tensor], h
     model.load_state_dict(kept)
 
 
-def adapted(model: Any, spec: Spec, kind: str, head: list[str] | None = None) -> Any:
+def adapted(model: Any, spec: Spec, kind: str | None, head: list[str] | None = None) -> Any:
     """The model with LoRA on all linear modules, trained with its `head`, where the job says so; else as it is."""
     if spec.method.type != "LoRA":
         return model

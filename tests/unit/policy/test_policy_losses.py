@@ -1,6 +1,7 @@
 """The losses by hand-made figures: advantages, clipping, the price of divergence, and who gets the gradient."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
 from finetune_trainer.data.tokenising.batches import Volume
+from finetune_trainer.training.counted_logits import Counted, counted_logits
 from finetune_trainer.training.policy import PolicyLoss, Rollouts, World, advantages, policy_losses
 from finetune_trainer.training.rollouts import Weighed, answer_batch, reference_of, weigh_answers
 
@@ -28,7 +30,7 @@ def settings(**fields: Any) -> Policy:
 
 
 def rollouts(gains: torch.Tensor, before: torch.Tensor, reference: torch.Tensor | None = None) -> Rollouts:
-    return Rollouts({}, torch.empty(0), gains, reference, before)
+    return Rollouts({}, gains, reference, before)
 
 
 def test_rloo_compares_with_the_mean_of_the_others() -> None:
@@ -98,14 +100,15 @@ def test_what_is_rewarded_gets_likelier_and_the_reference_stays(
         pad_id=0,
     )
     optimizer, rewards, rows = torch.optim.SGD(model.parameters(), lr=0.1), [], np.arange(2)
-    before = reference(model, inputs)
+    asked = {**inputs, "labels": inputs["input_ids"]}
+    before = reference(model, asked).logits
     for _ in range(10):
         _step(loss, model, inputs, rows).backward()
         optimizer.step()
         optimizer.zero_grad()
         rewards.append(loss.told().figures["meanReward"])
     assert max(rewards[5:]) > rewards[0] + 0.2
-    assert torch.equal(reference(model, inputs), before)
+    assert torch.equal(reference(model, asked).logits, before)
 
 
 def _step(loss: PolicyLoss, model: Any, inputs: dict[str, torch.Tensor], rows: Any) -> torch.Tensor:
@@ -120,8 +123,7 @@ def test_answers_are_weighed_as_they_were_sampled(tiny_model: Callable[..., Path
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2")).eval()
     prompts, answers = [np.asarray([5, 6, 9, 11]), np.asarray([8])], [np.asarray([7]), np.asarray([3, 4, 0])]
     batch = answer_batch(prompts, answers, pad_id=0)
-    labels = batch.pop("labels")
-    weighed = weigh_answers(model(**batch).logits, labels, temperature=2.0)
+    weighed = weigh_answers(counted_logits(model, batch, shift=True), temperature=2.0)
     for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         logits = model(torch.from_numpy(np.concatenate([prompt, answer]))[None]).logits[0] / 2.0
         places = np.arange(len(prompt) - 1, len(prompt) + len(answer) - 1)
@@ -137,8 +139,9 @@ def test_a_model_that_falls_apart_is_not_trained_on(tiny_model: Callable[..., Pa
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2"))
     inputs = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2, dtype=torch.long)}
 
-    def far_away(_model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return torch.nn.functional.one_hot(torch.full_like(batch["input_ids"], 3), 400).float() * 50
+    def far_away(_model: Any, batch: dict[str, torch.Tensor]) -> Counted:
+        seen = counted_logits(model, batch, shift=True)
+        return replace(seen, logits=torch.nn.functional.one_hot(torch.full_like(seen.labels, 3), 400).float() * 50)
 
     loss = PolicyLoss(settings(), ALWAYS_SEVEN, far_away, pad_id=0)
     _step(loss, model, inputs, np.asarray([0]))

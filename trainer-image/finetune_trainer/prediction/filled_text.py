@@ -13,6 +13,7 @@ from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.frames import encode, frame_of
 from finetune_trainer.data.tokenising.tokens import Tokens
+from finetune_trainer.training.counted_logits import logits_at
 from finetune_trainer.training.inference import Outputs, run_rows
 
 if TYPE_CHECKING:
@@ -94,13 +95,12 @@ class TextFiller:
     def _look(self, batch: dict[str, Tensor]) -> Outputs:
         """The likeliest ids of each mask and their probabilities, [rows, masks * candidates]."""
         masked = batch["input_ids"] == self._tuned.tokenizer.mask_token_id
-        logits = self._tuned.model(**batch).logits[:, -masked.shape[1] :]
+        found = torch.split(logits_at(self._tuned.model, batch, masked), masked.sum(dim=1).tolist())
         width = int(masked.sum(dim=1).max()) * _CANDIDATES
         ids, scores = torch.full((len(masked), width), -1), torch.full((len(masked), width), -1.0)
-        for row in range(len(masked)):
-            best = logits[row][masked[row]].float().softmax(dim=-1).topk(_CANDIDATES)
-            found = best.indices.flatten()
-            ids[row, : len(found)], scores[row, : len(found)] = found.cpu(), best.values.flatten().cpu()
+        for row, logits in enumerate(found):
+            best, count = logits.float().softmax(dim=-1).topk(_CANDIDATES), len(logits) * _CANDIDATES
+            ids[row, :count], scores[row, :count] = best.indices.flatten().cpu(), best.values.flatten().cpu()
         return {_IDS: ids.numpy(), _SCORES: scores.numpy()}
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:

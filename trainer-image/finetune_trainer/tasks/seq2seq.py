@@ -17,16 +17,17 @@ from finetune_trainer.data.shares import common_prefix
 from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, shown_source
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both, tokenise_targets
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, describe_lengths, tokenise
+from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
 from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.texts_and_losses import details_of_texts
+from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.foretelling import LOSS, TOKENS, perplexity
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.loss import TokenLoss, token_losses
+from finetune_trainer.training.loss import TokenLoss
 from finetune_trainer.training.writing import TEXT, as_texts, write
 
 if TYPE_CHECKING:
@@ -116,9 +117,11 @@ class Seq2Seq:
         writes = thorough or self.spec.evaluation.metric in WRITTEN
 
         def look(batch: dict[str, Tensor]) -> Outputs:
-            losses = token_losses(model, batch, shift=False)
-            counted = (batch["labels"] != NOT_COUNTED).sum(dim=1)
-            outputs = {LOSS: losses.sum(dim=1).cpu().numpy(), TOKENS: counted.cpu().numpy()}
+            seen = counted_logits(model, batch, shift=False)
+            outputs = {
+                LOSS: seen.row_sums(seen.losses()).cpu().numpy(),
+                TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
+            }
             return outputs | ({TEXT: write(model, batch, tokenizer)} if writes else {})
 
         return run_rows(model, rows, look, advance)

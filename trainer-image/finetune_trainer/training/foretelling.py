@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.inference import Outputs, run_rows
 
 LOSS, TOKENS, HITS = "loss", "tokens", "hits"
@@ -36,25 +36,18 @@ def foretell(
 
 def foretold(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
     """The same for one collated batch."""
-    inputs = dict(batch)
-    labels = inputs.pop("labels")
-    logits = model(**inputs).logits[:, -labels.shape[1] :]  # soft prompts put positions of their own in front
-    if shift:
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    # Row by row, and only where there is a label: all logits in FP32 at once would be gigabytes.
-    seen = [_row(*one) for one in zip(logits, labels, strict=True)]
+    seen = counted_logits(model, batch, shift=shift)
+    rows = [_row(logits.float(), labels) for logits, labels in seen.by_row()]
     return {
-        LOSS: torch.stack([loss for loss, _ in seen]).double().cpu().numpy(),
-        TOKENS: (labels != NOT_COUNTED).sum(dim=1).cpu().numpy(),
-        HITS: torch.stack([hits for _, hits in seen]).cpu().numpy(),
+        LOSS: torch.stack([loss for loss, _ in rows]).double().cpu().numpy(),
+        TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
+        HITS: torch.stack([hits for _, hits in rows]).cpu().numpy(),
     }
 
 
 def _row(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the losses and number of hits of one row; logits [length, vocabulary], labels [length]."""
-    counted = labels != NOT_COUNTED
-    chosen, wanted = logits[counted].float(), labels[counted]
-    return functional.cross_entropy(chosen, wanted, reduction="sum"), (chosen.argmax(dim=-1) == wanted).sum()
+    """Sum of the losses and number of hits of one row; logits [counted, vocabulary], labels [counted]."""
+    return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(dim=-1) == labels).sum()
 
 
 def perplexity(loss: float) -> float:

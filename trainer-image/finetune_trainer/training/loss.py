@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from finetune_trainer.data.course import Rows
 from finetune_trainer.data.tokenising.batches import Volume
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.objective import Objective
 
 
@@ -94,21 +93,4 @@ class TokenLoss:
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
         """See `Loss.total`."""
-        return token_losses(model, inputs, shift=self._shift, label_smoothing=self._smoothing).sum()
-
-
-def token_losses(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool, label_smoothing: float = 0.0) -> Tensor:
-    """Loss of each token, 0 where it has no label, [rows, length] (one less with `shift`)."""
-    inputs = dict(inputs)
-    labels = inputs.pop("labels")
-    logits = model(**inputs).logits[:, -labels.shape[1] :]  # soft prompts put positions of their own in front
-    if shift:
-        logits, labels = logits[:, :-1], labels[:, 1:]
-    losses = functional.cross_entropy(
-        logits.float().flatten(0, 1),
-        labels.flatten(),
-        ignore_index=NOT_COUNTED,
-        label_smoothing=label_smoothing,
-        reduction="none",
-    )
-    return losses.view(labels.shape)
+        return counted_logits(model, inputs, shift=self._shift).losses(self._smoothing).sum()

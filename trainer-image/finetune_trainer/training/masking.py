@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from finetune_trainer.data.course import Rows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
-from finetune_trainer.training.loss import token_losses
+from finetune_trainer.training.counted_logits import counted_logits
 
 SHARE = 0.15
 """Share of the tokens that are to be foretold."""
@@ -59,4 +59,4 @@ class MaskedLoss:
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
         """See `Loss.total`."""
         hidden = hide(inputs, self._mask_id, self._vocabulary)
-        return token_losses(model, hidden, shift=False, label_smoothing=self._smoothing).sum()
+        return counted_logits(model, hidden, shift=False).losses(self._smoothing).sum()

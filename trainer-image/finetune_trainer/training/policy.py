@@ -16,6 +16,7 @@ from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
 from finetune_trainer.data.course import Rows
 from finetune_trainer.data.tokenising.batches import Volume
+from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.loss import Told
 from finetune_trainer.training.rollouts import (
     Ids,
@@ -65,11 +66,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Sampled answers; tensors by token are [texts, length - 1]."""
+    """Sampled answers; tensors by token are [texts, length]."""
 
     batch: dict[str, Tensor]
-    """Prompts with answers: `input_ids` and `attention_mask`."""
-    labels: Tensor
+    """Prompts with answers: `input_ids`, `attention_mask` and `labels`."""
     advantages: Tensor
     """By how much each answer did better than its group, [texts]."""
     reference: Tensor | None
@@ -114,11 +114,11 @@ class PolicyLoss:
         if key not in self._drawn:
             self._drawn[key] = self._rolled_out(model, inputs, rows)
         rollouts = self._drawn[key]
-        logits = model(**rollouts.batch).logits
-        now = weigh_answers(logits, rollouts.labels, temperature)
+        seen = counted_logits(model, rollouts.batch, shift=True)
+        now = weigh_answers(seen, temperature)
         if rollouts.before is None:
             rollouts = self._drawn[key] = self._completed(rollouts, now)
-            self._sums[ENTROPY] += float(entropies(logits, rollouts.labels, temperature))
+            self._sums[ENTROPY] += float(entropies(seen, temperature))
         return policy_losses(now, rollouts, self._settings).sum()
 
     def told(self) -> Told:
@@ -165,16 +165,15 @@ class PolicyLoss:
         answers, device = [one for row in rows.tolist() for one in self._answers[row]], inputs["input_ids"].device
         made = answer_batch([one.prompt for one in answers], [one.ids for one in answers], self._pad_id)
         batch = {name: part.to(device) for name, part in made.items()}
-        labels = batch.pop("labels")
         reference = None
         if self._reference is not None:
-            reference = weigh_answers(self._reference(model, batch), labels, self._settings.temperature)
+            reference = weigh_answers(self._reference(model, batch), self._settings.temperature)
         rewards = torch.tensor([one.reward for one in answers], dtype=torch.float32, device=device)
         groups = rewards.view(-1, self._settings.samples_per_prompt)
         self._sums[REWARD] += float(rewards.sum())
         self._sums[TOKENS] += float(sum(len(one.ids) for one in answers))
         self._sums[CONSTANT] += int((groups == groups[:, :1]).all(dim=1).sum())
-        return Rollouts(batch, labels, rewards, reference.log_probabilities if reference else None)
+        return Rollouts(batch, rewards, reference.log_probabilities if reference else None)
 
     def _completed(self, rollouts: Rollouts, now: Weighed) -> Rollouts:
         """The rollouts with the log-probabilities that tokens have now, and with advantages in place of rewards."""

@@ -16,10 +16,9 @@ from torch.nn import functional
 from finetune_api.preference import Preference, PreferenceLoss
 from finetune_trainer.data.course import Rows
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.foretelling import LOSS, TOKENS, foretold
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.loss import token_losses
 
 LOG_PROBABILITIES, REFERENCE = "logProbabilities", "reference"
 
@@ -115,8 +114,8 @@ class PairLoss:
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
         """See `Loss.total`: one pass for both answers."""
-        counted = (inputs["labels"][:, 1:] != NOT_COUNTED).sum(dim=1)
-        log_probabilities = -token_losses(model, inputs, shift=True).sum(dim=1)
+        seen = counted_logits(model, inputs, shift=True)
+        counted, log_probabilities = seen.mask.sum(dim=1), -seen.row_sums(seen.losses())
         reference = None
         if self._reference is not None:
             reference = self._reference[torch.from_numpy(rows).to(self._reference.device)]

@@ -16,11 +16,12 @@ from finetune_trainer.data.course import Rows
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.models.without_dropout import without_dropout
+from finetune_trainer.training.counted_logits import Counted, counted_logits
 from finetune_trainer.training.inference import Outputs, run_rows
 
 Ids = NDArray[np.int64]
-Reference = Callable[[nn.Module, dict[str, Tensor]], Tensor]
-"""The logits of the model as it came, given the model as it is now and its inputs; computes no gradient."""
+Reference = Callable[[nn.Module, dict[str, Tensor]], Counted]
+"""What the model as it came says of answers, given the model as it is now and a batch; computes no gradient."""
 DIVERGENCE, LENGTH = "divergence", "length"
 
 
@@ -64,39 +65,27 @@ def answer_batch(prompts: Sequence[Ids], answers: Sequence[Ids], pad_id: int) ->
 
 @dataclass(frozen=True)
 class Weighed:
-    """What a model thinks of answers, token by token; each tensor is [texts, length - 1], 0 outside of answers."""
+    """What a model thinks of answers, token by token; each tensor is [texts, length], 0 outside of answers."""
 
     log_probabilities: Tensor
     counted: Tensor
     """1 for each token of an answer."""
 
 
-def weigh_answers(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> Weighed:
-    """Log-probabilities of the labels at a temperature; logits [texts, length, vocabulary]."""
-    logits, labels = _foretelling(logits, labels), labels[:, 1:]
-    losses = functional.cross_entropy(
-        (logits.float() / temperature).flatten(0, 1), labels.flatten(), ignore_index=NOT_COUNTED, reduction="none"
-    )
-    return Weighed(-losses.view(labels.shape), (labels != NOT_COUNTED).float())
+def weigh_answers(seen: Counted, temperature: float = 1.0) -> Weighed:
+    """Log-probabilities of the tokens of answers at a temperature."""
+    return Weighed(seen.spread(-seen.losses(temperature=temperature)), seen.mask.float())
 
 
 @torch.no_grad()
-def entropies(logits: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Sum of the entropies of the next token over all answers, in nats, a scalar. Row by row, to save memory."""
-    logits, counted = _foretelling(logits, labels), labels[:, 1:] != NOT_COUNTED
-    return torch.stack(
-        [_entropy(row[kept].float() / temperature).sum() for row, kept in zip(logits, counted, strict=True)]
-    ).sum()
+def entropies(seen: Counted, temperature: float) -> Tensor:
+    """Sum of the entropies of the next token over all answers, in nats, a scalar."""
+    return torch.stack([_entropy(logits.float() / temperature).sum() for logits, _ in seen.by_row()]).sum()
 
 
 def _entropy(logits: Tensor) -> Tensor:
     known = functional.log_softmax(logits, dim=-1)
     return -(known.exp() * known).sum(dim=-1)
-
-
-def _foretelling(logits: Tensor, labels: Tensor) -> Tensor:
-    """The logits of the positions before each label; soft prompts put positions of their own in front."""
-    return logits[:, -labels.shape[1] :][:, :-1]
 
 
 def diverge(model: nn.Module, reference: Reference, rows: RowSource, advance: Callable[[int], None]) -> Outputs:
@@ -106,13 +95,11 @@ def diverge(model: nn.Module, reference: Reference, rows: RowSource, advance: Ca
     """
 
     def look(batch: dict[str, Tensor]) -> Outputs:
-        labels = batch.pop("labels")
-        before = _foretelling(reference(model, batch), labels)
-        now, counted = _foretelling(model(**batch).logits, labels), labels[:, 1:] != NOT_COUNTED
-        sums = [_divergence(a[kept], b[kept]) for a, b, kept in zip(now, before, counted, strict=True)]
+        before, now = reference(model, batch), counted_logits(model, batch, shift=True)
+        sums = [_divergence(one, other) for (one, _), (other, _) in zip(now.by_row(), before.by_row(), strict=True)]
         return {
             DIVERGENCE: torch.stack(sums).double().cpu().numpy(),
-            LENGTH: counted.sum(dim=1).cpu().numpy(),
+            LENGTH: now.mask.sum(dim=1).cpu().numpy(),
         }
 
     return run_rows(model, rows, look, advance)
@@ -137,16 +124,14 @@ def reference_of(model: nn.Module) -> Reference:
 
 
 @torch.no_grad()
-def _bare(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    logits: Tensor = model.get_base_model()(**inputs).logits
-    return logits
+def _bare(model: Any, batch: dict[str, Tensor]) -> Counted:
+    return counted_logits(model.get_base_model(), batch, shift=True)
 
 
 @torch.no_grad()
-def _switched_off(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+def _switched_off(model: Any, batch: dict[str, Tensor]) -> Counted:
     with model.disable_adapter():
-        logits: Tensor = model(**inputs).logits
-    return logits
+        return counted_logits(model, batch, shift=True)
 
 
 class _Copy:
@@ -158,10 +143,9 @@ class _Copy:
         self._precision = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     @torch.no_grad()
-    def __call__(self, _model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    def __call__(self, _model: nn.Module, batch: dict[str, Tensor]) -> Counted:
         with self._autocast():
-            logits: Tensor = self._model(**inputs).logits
-        return logits
+            return counted_logits(self._model, batch, shift=True)
 
     def _autocast(self) -> AbstractContextManager[object]:
         kind, dtype, enabled = self._precision

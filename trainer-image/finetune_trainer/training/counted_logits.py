@@ -1,0 +1,97 @@
+"""Logits of the tokens that have a label, and of no others.
+
+The projection onto the vocabulary is often half of a step, and its logits most of the memory. Prompts, padding and
+what is not hidden need neither, so the other positions are taken out just before the model's output layer.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a model says where a token has a label, row after row."""
+
+    logits: Tensor
+    """[counted, vocabulary], in the precision of the model."""
+    labels: Tensor
+    """Ids of the tokens, [counted]."""
+    mask: Tensor
+    """Which positions they are of, [rows, length]: with `shift` those before the tokens."""
+
+    def losses(self, label_smoothing: float = 0.0, temperature: float = 1.0) -> Tensor:
+        """Cross entropy of each token at a temperature, in nats, [counted]."""
+        logits = self.logits.float() if temperature == 1 else self.logits.float() / temperature
+        return functional.cross_entropy(logits, self.labels, label_smoothing=label_smoothing, reduction="none")
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sum of values of the tokens [counted] by row, [rows]."""
+        rows = self.mask.nonzero()[:, 0]
+        return values.new_zeros(len(self.mask)).index_add(0, rows, values)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Values of the tokens [counted] at their positions, 0 elsewhere, [rows, length]."""
+        return values.new_zeros(self.mask.shape).masked_scatter(self.mask, values)
+
+    def by_row(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits and labels of each row: what is made of all logits at once may be gigabytes."""
+        counts: list[int] = self.mask.sum(dim=1).tolist()
+        return zip(torch.split(self.logits, counts), torch.split(self.labels, counts), strict=True)
+
+
+def counted_logits(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool) -> Counted:
+    """Run the model on collated `inputs`, whose `labels` are [rows, length].
+
+    With `shift` the logits of a position are of the next token, so that the first label of a row never counts.
+    """
+    inputs = dict(inputs)
+    labels = inputs.pop("labels")
+    if shift:
+        labels = functional.pad(labels[:, 1:], (0, 1), value=NOT_COUNTED)
+    mask = labels != NOT_COUNTED
+    return Counted(logits_at(model, inputs, mask), labels[mask], mask)
+
+
+def logits_at(model: nn.Module, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:
+    """Logits at the positions in `mask` [rows, length], row after row, [positions, vocabulary]."""
+    with _narrowed(model, mask) as narrowed:
+        logits: Tensor = model(**inputs).logits
+    return logits.flatten(0, 1) if narrowed else _at(logits, mask)
+
+
+@contextmanager
+def _narrowed(model: Any, mask: Tensor) -> Iterator[list[bool]]:
+    """Let the output layer see the positions in `mask` alone; the list is empty where that could not be done."""
+    layer = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    narrowed: list[bool] = []
+
+    def narrow(_layer: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if narrowed or not given or not _has_positions(given[0], mask):
+            return None
+        narrowed.append(True)
+        return (_at(given[0], mask)[None], *given[1:])
+
+    handle = layer.register_forward_pre_hook(narrow) if isinstance(layer, nn.Module) else None
+    try:
+        yield narrowed
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def _has_positions(hidden: object, mask: Tensor) -> bool:
+    rows, length = mask.shape
+    return isinstance(hidden, Tensor) and hidden.ndim == 3 and len(hidden) == rows and hidden.shape[1] >= length
+
+
+def _at(values: Tensor, mask: Tensor) -> Tensor:
+    """Values at the positions in `mask`; soft prompts put positions of their own in front."""
+    return values[:, -mask.shape[1] :][mask]
