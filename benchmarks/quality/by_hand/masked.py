@@ -1,4 +1,4 @@
-"""By hand: a masked language model on pieces of text, padded by batch, with transformers' own collator hiding tokens."""
+"""By hand: masked language modelling on pieces of text, padded by batch, with transformers' own collator."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _EVALUATION_SEED = 1
 
 
 def by_hand(spec: Spec, data: Prepared, folder: Path) -> dict[str, float]:
-    """Train the model in `folder`; returns the loss of a hidden token and the share filled in right on the test rows."""
+    """Train the model in `folder`; returns the loss of a hidden token and the share that is right on the test rows."""
     set_seed(spec.training.seed)
     tokenizer, limit = AutoTokenizer.from_pretrained(folder), resolve(spec).max_length
     model = adapted(AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32), spec, None)
