@@ -55,9 +55,9 @@ def _classes(data: str, *, group: str = "", rows: tuple[int, int, int] = (300, 1
     return Case(Task.SEQUENCE_CLASSIFICATION, data, ENCODER, rows, figures, blocks=blocks)
 
 
-def _tags(data: str) -> Case:
+def _tags(data: str, rows: tuple[int, int, int] = (160, 60, 150)) -> Case:
     blocks: Blocks = {"data": {"columns": {"tokens": "tokens", "tags": "ner_tags"}, "maxLength": 64}}
-    return Case(Task.TOKEN_CLASSIFICATION, data, ENCODER, (160, 60, 150), ("f1", "evalLoss"), blocks=blocks)
+    return Case(Task.TOKEN_CLASSIFICATION, data, ENCODER, rows, ("f1", "evalLoss"), blocks=blocks)
 
 
 def _written(data: str, columns: dict[str, str], length: int, rows: tuple[int, int, int]) -> Case:
@@ -111,7 +111,7 @@ CASES: dict[str, Case] = {
     "movie_reviews": _classes("movie_reviews"),
     "identity_toxicity": _classes("identity_toxicity", group="group_type", rows=(200, 60, 800)),
     "wnut17_ner": _tags("wnut17_ner"),
-    "uner_zh": _tags("uner_zh"),
+    "uner_zh": _tags("uner_zh", (400, 80, 150)),
     "tiny_shakespeare-masked": Case(
         Task.MASKED_LM, "tiny_shakespeare", FILLER, (120, 40, 60), ("evalLoss", "tokenAccuracy"), blocks=_TEXT,
         note="the encoder's file has no head for this task: one was trained with it on film reviews first",
