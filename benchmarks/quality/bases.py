@@ -51,7 +51,8 @@ def model_of(name: str, place: Place) -> Path:
 
 def spec_of(case: Case, place: Place) -> dict[str, Any]:
     """`spec` of a job for the case, without method, settings of the training and output."""
-    return case.spec(rows_of(case, place), model_of(case.model, place))
+    judge = model_of(case.judge, place) if case.judge else None
+    return case.spec(rows_of(case, place), model_of(case.model, place), judge)
 
 
 def _random_t5(folder: Path, place: Place) -> None:

@@ -10,7 +10,7 @@ from finetune_api.tasks import BUILT, MethodType, Task
 Blocks = dict[str, dict[str, Any]]
 ENCODER, STORIES = "encoder", "stories"
 """Models that are given: a BERT-like encoder, and the tiny language model of the tests."""
-SENTENCES, FILLER, SOLVER = "sentences", "filler", "solver"
+SENTENCES, FILLER, SOLVER, JUDGE = "sentences", "filler", "solver", "judge"
 """Models that are made first (see `BASES`)."""
 _NOT_COMPARED = {MethodType.MERGE, MethodType.QLORA}  # trains nothing; needs a GPU
 
@@ -32,6 +32,10 @@ class Case:
     """How rows are made of those of the data set (see `rows.DERIVED`)."""
     blocks: Blocks = field(default_factory=dict)
     """Further blocks of the spec."""
+    factor: float = 1
+    """Of the default learning rates: small models in few steps of policy optimisation take, and need, far more."""
+    judge: str = ""
+    """The base that rewards answers, where a model does."""
     note: str = ""
     """What a reader of the table has to know."""
 
@@ -40,11 +44,15 @@ class Case:
         """Methods that are compared, in the order of the API."""
         return [method for method in MethodType if method in BUILT[self.task] and method not in _NOT_COMPARED]
 
-    def spec(self, files: Mapping[str, Path], model: Path) -> dict[str, Any]:
+    def spec(self, files: Mapping[str, Path], model: Path, judge: Path | None = None) -> dict[str, Any]:
         """`spec` of a job with these rows, by split, without method, budget and output."""
         sources = {split: [{"uri": file.absolute().as_uri()}] for split, file in files.items()}
         base = {"task": self.task.value, "model": {"uri": model.absolute().as_uri()}}
-        return {**self.blocks, **base, "data": {**sources, **self.blocks.get("data", {})}}
+        spec = {**self.blocks, **base, "data": {**sources, **self.blocks.get("data", {})}}
+        if judge is not None:
+            reward = {"type": "Model", "uri": judge.absolute().as_uri()}
+            spec["training"] = {**spec.get("training", {}), "policy": {"reward": reward}}
+        return spec
 
 
 def _classes(data: str, *, group: str = "", rows: tuple[int, int, int] = (300, 100, 400)) -> Case:
@@ -75,21 +83,16 @@ def _pairs(task: Task, model: str, derive: str = "", note: str = "") -> Case:
     if preference:
         blocks["evaluation"] = {"generation": {"maxNewTokens": 4}}
     figures = ("rewardAccuracy", "evalLoss", "perplexity") if preference else ("accuracy", "evalLoss")
-    return Case(task, "gsm8k_preference", model, (120, 30, 80), figures, derive, blocks, note)
+    return Case(task, "gsm8k_preference", model, (120, 30, 80), figures, derive, blocks, note=note)
 
 
-def _rewarded(data: str, model: str, columns: dict[str, str], *, reward: str, derive: str = "", note: str) -> Case:
-    blocks: Blocks = {
-        "data": {
-            "columns": columns,
-            "maxLength": 256,
-            **({} if reward == "NumberMatch" else {"promptTemplate": "{prompt}"}),
-        },
-        "training": {"policy": {"reward": {"type": reward}}},
-        "evaluation": {"generation": {"maxNewTokens": 24}},
-    }
+def _rewarded(data: str, model: str, blocks: Blocks, *, judge: str = "", derive: str = "", note: str) -> Case:
+    blocks = {"evaluation": {"generation": {"maxNewTokens": 24}}, **blocks}
     figures = ("meanReward", "kl")
-    return Case(Task.POLICY_OPTIMIZATION, data, model, (96, 24, 48), figures, derive, blocks, note)
+    told = f"at {_BOLD} times the default learning rates; {note}"
+    return Case(
+        Task.POLICY_OPTIMIZATION, data, model, (96, 24, 48), figures, derive, blocks, _BOLD, judge=judge, note=told
+    )
 
 
 def _restaurants(derive: str, note: str) -> Case:
@@ -97,13 +100,15 @@ def _restaurants(derive: str, note: str) -> Case:
         "data": {"columns": {"input": "input", "target": "target"}, "maxLength": 128, "maxTargetLength": 96},
         "evaluation": {"generation": {"maxNewTokens": 64}},
     }
-    return Case(Task.SEQ2SEQ, "e2e_nlg", SENTENCES, (300, 80, 80), ("evalLoss", "rougeL"), derive, blocks, note)
+    figures = ("evalLoss", "rougeL")
+    return Case(Task.SEQ2SEQ, "e2e_nlg", SENTENCES, (300, 80, 80), figures, derive, blocks, note=note)
 
 
 _ALPACA = {"prompt": "instruction", "input": "input", "completion": "output"}
 _QUESTIONS = {"question": "question", "context": "context", "target": "answer"}
 _TEXT: Blocks = {"data": {"columns": {"text": "text"}, "maxLength": 128}}
 _BRIEF = "the bare result is preferred over the worked answer"
+_BOLD = 50
 _HARD = "which of two worked answers is right is more than models this small can tell"
 
 CASES: dict[str, Case] = {
@@ -134,12 +139,14 @@ CASES: dict[str, Case] = {
     "gsm8k_preference-scored": _pairs(Task.REWARD_MODEL, ENCODER, note=_HARD),
     "gsm8k_preference-brief-scored": _pairs(Task.REWARD_MODEL, ENCODER, "brief", _BRIEF),
     "gsm8k_preference-rewarded": _rewarded(
-        "gsm8k_preference", SOLVER, {"prompt": "prompt", "completion": "chosen"}, reward="NumberMatch",
-        note="the base was tuned on worked answers first; next to none of its results are right",
+        "gsm8k_preference", SOLVER, {"data": {"columns": {"prompt": "prompt"}, "maxLength": 256}}, judge=JUDGE,
+        note="the base was tuned on worked answers, the reward model on pairs in which the bare result is preferred",
     ),
     "tiny_shakespeare-rewarded": _rewarded(
-        "tiny_shakespeare", STORIES, {"prompt": "prompt", "completion": "completion"},
-        reward="Contains", derive="rewarded_word", note="a text that goes on with the word `happy` is rewarded",
+        "tiny_shakespeare", STORIES,
+        {"data": {"maxLength": 256, "promptTemplate": "{prompt}"},
+         "training": {"policy": {"reward": {"type": "Contains"}}}},
+        derive="rewarded_word", note="a text that goes on with the word `happy` is rewarded",
     ),
 }  # fmt: skip
 """All cases by name, in the order of the tables."""
@@ -174,5 +181,6 @@ BASES: dict[str, Base] = {
         learning_rate=3e-4,
     ),
     SOLVER: Base(_written("gsm8k", _ALPACA, 256, (600, 40, 20)), epochs=6, learning_rate=2e-3),
+    JUDGE: Base(_pairs(Task.REWARD_MODEL, ENCODER, "brief"), epochs=3, learning_rate=1.5e-4),
 }  # fmt: skip
 """Models that are made first, by name."""

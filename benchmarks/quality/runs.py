@@ -40,9 +40,9 @@ class Run:
 
 
 def run_at(case: str, method: MethodType, factor: float = 1, seed: int = 1, side: str = OURS) -> Run:
-    """The run at `factor` times the default learning rate."""
-    defaults = DEFAULTS[CASES[case].task][method]
-    return Run(case, method.value, float(f"{defaults.learning_rate * factor:.2g}"), defaults.epochs, seed, side)
+    """The run at `factor` times the learning rate that is usual for its case."""
+    defaults, usual = DEFAULTS[CASES[case].task][method], CASES[case].factor
+    return Run(case, method.value, float(f"{defaults.learning_rate * usual * factor:.2g}"), defaults.epochs, seed, side)
 
 
 def measure(run: Run, place: Place) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def spec_of(name: str, method: MethodType, tmp_path: Path) -> dict[str, Any]:
     from quality.runs import budgeted, run_at
 
     files = {split: tmp_path / f"{split}.jsonl" for split in ("train", "validation", "test")}
-    return budgeted(CASES[name].spec(files, tmp_path / "model"), run_at(name, method))
+    judge = tmp_path / "judge" if CASES[name].judge else None
+    return budgeted(CASES[name].spec(files, tmp_path / "model", judge), run_at(name, method))
 
 
 def test_every_case_is_a_job_that_can_run(tmp_path: Path) -> None:
