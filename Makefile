@@ -105,7 +105,7 @@ chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: noth
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale
+.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 
@@ -117,6 +117,9 @@ bench-quality: $(READY) ## Measure each task by each method, beside its rate, an
 
 bench-recipes: $(READY) ## Compare the recipes with the scripts that tutorials teach, side by side (ARGS=--real: their models)
 	PYTHONPATH=tests/chaos $(BIN)/python benchmarks/compare_recipes.py $(ARGS)
+
+bench-vocabulary: $(READY) ## Compare projecting all tokens onto the vocabulary with those that have a label, side by side
+	$(BIN)/python benchmarks/vocabulary.py $(ARGS)
 
 bench-scale: $(READY) ## Give the operator 1,000 jobs at once on a real control plane, with played pods
 	PYTHONPATH=tests/cluster $(BIN)/python benchmarks/operator_scale.py $(ARGS)

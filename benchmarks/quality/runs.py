@@ -13,7 +13,7 @@ from ours import run_ours
 from quality.bases import Place, spec_of
 from quality.cases import CASES
 
-from finetune_api.resolved import DEFAULTS
+from finetune_api.resolved import DEFAULTS, with_enough_steps
 from finetune_api.tasks import MethodType
 
 OURS, BY_HAND = "this project", "by hand"
@@ -41,7 +41,8 @@ class Run:
 
 def run_at(case: str, method: MethodType, factor: float = 1, seed: int = 1, side: str = OURS) -> Run:
     """The run at `factor` times the learning rate that is usual for its case."""
-    defaults, usual = DEFAULTS[CASES[case].task][method], CASES[case].factor
+    task, usual = CASES[case].task, CASES[case].factor
+    defaults = with_enough_steps(DEFAULTS[task][method], task, CASES[case].rows[0])
     return Run(case, method.value, float(f"{defaults.learning_rate * usual * factor:.2g}"), defaults.epochs, seed, side)
 
 

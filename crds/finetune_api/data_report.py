@@ -122,3 +122,8 @@ class DataReport(ApiModel):
     """The sources of the training rows, where there are several."""
     warnings: list[str] = Field(default_factory=list)
     """What a careful person would look at, in sentences."""
+
+    @property
+    def training_rows(self) -> int | None:
+        """Rows to train on; None where nothing is trained."""
+        return self.splits["train"].rows if "train" in self.splits else None

@@ -1,5 +1,6 @@
 """Defaults that depend on task and method: the spec's choices with every gap filled."""
 
+from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -56,8 +57,8 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
         MethodType.QLORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
         MethodType.DORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
         MethodType.IA3: Resolved(epochs=2, learning_rate=1e-3, batch_size=16, max_length=1024),
-        MethodType.PREFIX_TUNING: Resolved(epochs=3, learning_rate=1e-3, batch_size=16, max_length=1024),
-        MethodType.PROMPT_TUNING: Resolved(epochs=3, learning_rate=1e-3, batch_size=16, max_length=1024),
+        MethodType.PREFIX_TUNING: Resolved(epochs=3, learning_rate=1e-2, batch_size=16, max_length=1024),
+        MethodType.PROMPT_TUNING: Resolved(epochs=3, learning_rate=1e-2, batch_size=16, max_length=1024),
         MethodType.P_TUNING: Resolved(epochs=3, learning_rate=2e-4, batch_size=16, max_length=1024),
         MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=2, learning_rate=5e-5, batch_size=16, max_length=1024),
     },
@@ -127,12 +128,20 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
 """Good results without tuning, on small and middling data. Some are measured (`benchmarks/quality`), the others follow
 what was published or like methods and tasks: `docs/decisions/0029` tells which is which."""
 
+LEAST_STEPS, MOST_EPOCHS = 200, 20
+STEPS_MATTER = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.SEQ2SEQ})
+"""Tasks whose training has as many epochs as make `LEAST_STEPS` steps, `MOST_EPOCHS` at most, where rows are few: new
+heads and new kinds of output need steps, however many rows there are (arXiv:2006.04884; measured in 0029). Language
+models begin to repeat their rows instead."""
+
 for _methods in DEFAULTS.values():
     _methods[MethodType.MERGE] = _methods[MethodType.FULL].model_copy(update={"epochs": 0, "learning_rate": 0})
 
 
-def resolve(spec: "Spec") -> Resolved:
+def resolve(spec: "Spec", rows: int | None = None) -> Resolved:
     """Fill the gaps of `spec` with the defaults of its task and method.
+
+    With few training `rows` an open number of epochs is higher, see `STEPS_MATTER`.
 
     Raises `KeyError` for a combination that is not built; check `support` first.
     """
@@ -144,4 +153,13 @@ def resolve(spec: "Spec") -> Resolved:
         "max_length": spec.data.max_length,
         "max_target_length": spec.data.max_target_length,
     }
-    return defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
+    resolved = defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
+    return resolved if spec.training.epochs or not rows else with_enough_steps(resolved, spec.task, rows)
+
+
+def with_enough_steps(defaults: Resolved, task: Task, rows: int) -> Resolved:
+    """The defaults of a task for so many training rows: with more epochs where these are few, see `STEPS_MATTER`."""
+    if task not in STEPS_MATTER or not defaults.epochs:
+        return defaults
+    enough = ceil(LEAST_STEPS / ceil(rows / defaults.batch_size))
+    return defaults.model_copy(update={"epochs": max(defaults.epochs, min(MOST_EPOCHS, enough))})

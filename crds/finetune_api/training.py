@@ -58,7 +58,8 @@ class Training(ApiModel):
     """The optimisation: AdamW with decoupled weight decay (arXiv:1711.05101)."""
 
     epochs: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    """Passes over the training rows. Default by task and method."""
+    """Passes over the training rows. Default by task and method; for classes, tags and text to text with few rows, as
+    many as make 200 steps, 20 at most."""
 
     max_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Stop after this many optimiser steps; 0 means `epochs` decides."""

@@ -42,6 +42,33 @@ def test_what_is_given_stays(task: Task, method: MethodType) -> None:
     assert resolve(spec) == DEFAULTS[task][method].model_copy(update=given)
 
 
+@pytest.mark.parametrize(
+    ("task", "rows", "epochs"),
+    [
+        (Task.TOKEN_CLASSIFICATION, 10_000, 6),
+        (Task.TOKEN_CLASSIFICATION, 534, 6),  # 34 steps an epoch, 204 in 6
+        (Task.TOKEN_CLASSIFICATION, 300, 11),
+        (Task.TOKEN_CLASSIFICATION, 160, 20),
+        (Task.TOKEN_CLASSIFICATION, 1, 20),
+        (Task.SEQUENCE_CLASSIFICATION, 300, 11),
+        (Task.SEQ2SEQ, 300, 11),
+        (Task.CAUSAL_LM, 10, 3),
+        (Task.PREFERENCE, 10, 1),
+    ],
+)
+def test_few_rows_make_more_epochs_where_steps_matter(task: Task, rows: int, epochs: float) -> None:
+    assert resolve(spec_of(task, MethodType.FULL), rows).epochs == epochs
+    assert resolve(spec_of(task, MethodType.FULL, epochs=2), rows).epochs == 2, "what is given stays"
+    assert resolve(spec_of(task, MethodType.FULL)).epochs == DEFAULTS[task][MethodType.FULL].epochs
+
+
+def test_what_has_many_epochs_or_trains_nothing_keeps_them() -> None:
+    task = Task.SEQUENCE_CLASSIFICATION
+    assert resolve(spec_of(task, MethodType.FEATURE_EXTRACTION), 5).epochs == 40
+    assert resolve(spec_of(task, MethodType.MERGE), 5).epochs == 0
+    assert resolve(spec_of(task, MethodType.FULL, batchSize=1), 100).epochs == 4
+
+
 def test_defaults_are_within_the_bounds_of_the_spec() -> None:
     for task, method in TRAINED:
         resolved = DEFAULTS[task][method]

@@ -34,8 +34,8 @@ def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
     return Steps(an_epoch, total, spec.evaluation.every_steps or an_epoch, rows)
 
 
-def resolve_values(spec: Spec, limit: int) -> Resolved:
-    """The values in force for a model that takes `limit` tokens: a default is cut to that.
+def resolve_values(spec: Spec, limit: int, rows: int | None = None) -> Resolved:
+    """The values in force for a model that takes `limit` tokens, to which a default is cut, and for training `rows`.
 
     Virtual tokens of the method are taken off it. Raises `ModelUnsuitable` where the spec itself asks for more.
     """
@@ -43,7 +43,7 @@ def resolve_values(spec: Spec, limit: int) -> Resolved:
     if limit < 1:
         message, hint = f"{spec.method.virtual_tokens} virtual tokens leave no room for a text", "use fewer"
         raise ModelUnsuitable(message, where="spec.method", hint=hint)
-    resolved, wanted = resolve(spec), spec.data.max_length
+    resolved, wanted = resolve(spec, rows), spec.data.max_length
     if wanted is not None and wanted > limit:
         message, hint = f"{wanted} tokens are more than the model can take", f"use at most {limit}, or leave it out"
         raise ModelUnsuitable(message, where="spec.data.maxLength", hint=hint)

@@ -44,12 +44,14 @@ def _validate(job: FineTuneJob, site: Site, notes: Notes, observer: RunObserver)
     with notes.timed("model"):
         files = fetch_model(spec.model, site, weights=False)
         check_architecture(files, spec.task)
-        notes.resolved = resolve_values(spec, position_limit(files, load_tokenizer(files)))
+        limit = position_limit(files, load_tokenizer(files))
+        notes.resolved = resolve_values(spec, limit)
         if spec.training.policy is not None and not spec.training.policy.reward.is_checked:
             check_judge(spec.training.policy.reward, site)
     observer.said("model: config and tokenizer are fine")
     with notes.timed("data"):
         notes.data = prepare_job(spec, site, observer.said).report
+    notes.resolved = resolve_values(spec, limit, notes.data.training_rows)
     check_agreement(spec, notes.data)
     check_rows(spec, notes.data.columns, site)
     observer.data_ready(notes.data)

@@ -3,7 +3,7 @@
 from finetune_api.combinations import WHY_NOT
 from finetune_api.fields import fields
 from finetune_api.reference.markdown import table
-from finetune_api.resolved import DEFAULTS
+from finetune_api.resolved import DEFAULTS, LEAST_STEPS, MOST_EPOCHS, STEPS_MATTER
 from finetune_api.tasks import BUILT, MethodType, Task
 
 _REASONS = list(dict.fromkeys(reason for methods in WHY_NOT.values() for reason in methods.values()))
@@ -31,6 +31,11 @@ _ASKED = [
     ("`BottleneckAdapter`", "small networks after feed-forward (and attention), and the head", _NAMED, "no"),
     ("`Merge`", "nothing: several results of one base become one model", "all", "is a whole model, or yes"),
 ]
+_FEW_ROWS = f"""
+With {", ".join(f"`{task}`" for task in Task if task in STEPS_MATTER)} an open number of epochs grows where rows
+are few: to as many as make {LEAST_STEPS} steps, {MOST_EPOCHS} at most. New heads and new kinds of output need steps,
+however many rows there are; early stopping ends what no longer gets better.
+"""
 _MODELS = """
 What can't be done with a model is refused in words before training.
 
@@ -95,7 +100,7 @@ def _defaults() -> str:
         for method, d in methods.items()
         if d.epochs  # nothing is trained otherwise
     ]
-    return table(header, rows)
+    return table(header, rows) + _FEW_ROWS
 
 
 def _settings() -> str:

@@ -12,7 +12,7 @@ _MOST_LABELS = 20
 
 def foresight_lines(job: FineTuneJob, report: DataReport | None) -> list[str]:
     """The job, its data, how it would be trained, what it must reach, and warnings; without `report` what is known."""
-    spec, resolved = job.spec, resolve(job.spec)
+    spec, resolved = job.spec, resolve(job.spec, report.training_rows if report else None)
     facts = [
         ("job", f"{job.metadata.name}: {spec.task} by {spec.method.type}"),
         ("model", " ".join(filter(None, [spec.model.uri, spec.model.revision]))),

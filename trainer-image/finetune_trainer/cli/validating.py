@@ -62,10 +62,11 @@ def _check_data(loaded: LoadedJob) -> "DataReport":
 
 def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
     spec = loaded.job.spec
+    resolved = resolve(spec, report.training_rows if report else None)
     facts: dict[str, Any] = {
         "valid": True,
         "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "resolved": resolve(spec).model_dump(mode="json", by_alias=True, exclude_none=True),
+        "resolved": resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
         "data": report.model_dump(mode="json", by_alias=True) if report else None,
         "plan": None,
         "warnings": [*local_notes(loaded.job), *(report.warnings if report else [])],
@@ -73,7 +74,7 @@ def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
     if report is not None and "train" in report.splits:
         from finetune_trainer.plan import plan_steps
 
-        steps = plan_steps(spec, resolve(spec), report.splits["train"].rows)
+        steps = plan_steps(spec, resolved, report.splits["train"].rows)
         facts["plan"] = {
             "stepsPerEpoch": steps.an_epoch,
             "totalSteps": steps.total,

@@ -69,7 +69,7 @@ def prepare_model(
     if spec.data.chat_template:
         tokenizer.chat_template = spec.data.chat_template  # the tokenizer is saved with it
     limit = position_limit(files, tokenizer)
-    resolved = resolve_values(spec, limit)
+    resolved = resolve_values(spec, limit, task.data.report.training_rows)
     tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
     if isinstance(task, Equipped):
