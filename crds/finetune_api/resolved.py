@@ -30,10 +30,10 @@ class Resolved(ApiModel):
 DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
     Task.SEQUENCE_CLASSIFICATION: {
         MethodType.FULL: Resolved(epochs=4, learning_rate=5e-5, batch_size=16, max_length=256),
-        MethodType.LORA: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.LORA: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=256),
         MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=1e-3, batch_size=32, max_length=256),
-        MethodType.QLORA: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.DORA: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
+        MethodType.QLORA: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=256),
+        MethodType.DORA: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=256),
         MethodType.IA3: Resolved(epochs=8, learning_rate=1e-2, batch_size=16, max_length=256),
         MethodType.PREFIX_TUNING: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=256),
         MethodType.PROMPT_TUNING: Resolved(epochs=12, learning_rate=1e-2, batch_size=16, max_length=256),
