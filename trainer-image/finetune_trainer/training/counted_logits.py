@@ -33,9 +33,8 @@ class Counted:
         return functional.cross_entropy(logits, self.labels, label_smoothing=label_smoothing, reduction="none")
 
     def row_sums(self, values: Tensor) -> Tensor:
-        """Sum of values of the tokens [counted] by row, [rows]."""
-        rows = self.mask.nonzero()[:, 0]
-        return values.new_zeros(len(self.mask)).index_add(0, rows, values)
+        """Sum of values of the tokens [counted] by row, [rows], always in one order, unlike `index_add` on a GPU."""
+        return self.spread(values).sum(dim=1)
 
     def spread(self, values: Tensor) -> Tensor:
         """Values of the tokens [counted] at their positions, 0 elsewhere, [rows, length]."""
