@@ -62,7 +62,8 @@ def _check_data(loaded: LoadedJob) -> "DataReport":
 
 def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
     spec = loaded.job.spec
-    resolved = resolve(spec, report.training_rows if report else None)
+    rows = report.training_rows if report else None
+    resolved = resolve(spec, rows)
     facts: dict[str, Any] = {
         "valid": True,
         "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
@@ -71,10 +72,10 @@ def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
         "plan": None,
         "warnings": [*local_notes(loaded.job), *(report.warnings if report else [])],
     }
-    if report is not None and "train" in report.splits:
+    if rows is not None:
         from finetune_trainer.plan import plan_steps
 
-        steps = plan_steps(spec, resolved, report.splits["train"].rows)
+        steps = plan_steps(spec, resolved, rows)
         facts["plan"] = {
             "stepsPerEpoch": steps.an_epoch,
             "totalSteps": steps.total,
