@@ -59,10 +59,10 @@ class Compute(ApiModel):
     """Name of a compute profile that the platform team defined in the chart."""
 
     nodes: Annotated[int, Field(ge=1, le=512)] = 1
-    """Pods that train together."""
+    """Pods that train together; more than 1 is refused until training in several processes is built."""
 
     gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
-    """GPUs a pod."""
+    """GPUs per pod; more than 1 is refused until training in several processes is built."""
 
     queue: Annotated[str, StringConstraints(max_length=253)] = ""
     """Kueue LocalQueue that admits the job; empty means none."""

@@ -1,12 +1,11 @@
 """What the API names but this version can't do: refused with words, never ignored."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic.alias_generators import to_camel
 
 from finetune_api.addresses import Address, Use, addresses
-from finetune_api.base import ApiModel
 from finetune_api.combinations import WHY_NOT
 from finetune_api.failures import Problem
 from finetune_api.tasks import BUILT
@@ -15,10 +14,8 @@ from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME, PARENT_SCHEME
 if TYPE_CHECKING:
     from finetune_api.job import Spec
 
-# Settings that no code honours yet: the path and the only value that is accepted.
-_ONLY: dict[str, Any] = {
-    "compute.nodes": 1,
-}
+_AT_MOST = {"nodes": 1, "gpus_per_node": 1}
+"""Fields of `compute` of which training uses no more yet: it is one process, on one GPU."""
 
 
 def unsupported(spec: "Spec") -> list[Problem]:
@@ -39,11 +36,11 @@ def _combination(spec: "Spec") -> Iterator[Problem]:
 
 
 def _settings(spec: "Spec") -> Iterator[Problem]:
-    for path, only in _ONLY.items():
-        value = _value_at(spec, path)
-        if value is not _ABSENT and value != only:
-            wire = "spec." + ".".join(to_camel(part) for part in path.split("."))
-            yield Problem(f"{_shown(value)} is not built yet", wire, _remedy(only))
+    for name, most in _AT_MOST.items():
+        value = getattr(spec.compute, name)
+        if value > most:
+            hint = f"use {most}: training is one process, on one GPU at most"
+            yield Problem(f"{value} is not built yet", f"spec.compute.{to_camel(name)}", hint)
 
 
 def cluster_only(spec: "Spec") -> list[Problem]:
@@ -71,26 +68,3 @@ _LOCAL_HINTS = {
     Use.DATA: "name a file:// here, or apply the job to a cluster",
     Use.OUTPUT: "name a folder with --output FOLDER, or apply the job to a cluster",
 }
-
-
-_ABSENT = object()
-
-
-def _value_at(spec: "Spec", path: str) -> object:
-    node: object = spec
-    for part in path.split("."):
-        if node is None:
-            return _ABSENT
-        node = getattr(node, part)
-    return node
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, ApiModel):
-        return "this block"
-    return "this list" if isinstance(value, list) else str(value)
-
-
-def _remedy(only: object) -> str:
-    """What to do instead; a value that stands for nothing is not worth naming."""
-    return f"remove it, or use {only}" if isinstance(only, str | int) and only != "" else "remove it"

@@ -7,16 +7,12 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_camel
 
-from finetune_api.base import ApiModel
 from finetune_api.fields import fields, parse_path, schema_path
 from finetune_api.job import Spec
 from finetune_api.method import BLOCKS
-from finetune_api.support import _ONLY, cluster_only, unsupported
+from finetune_api.support import cluster_only, unsupported
 from finetune_api.tasks import BUILT, MethodType, Task
 
-OTHER_VALUES: dict[str, Any] = {
-    "compute.nodes": 2,
-}
 MERGE = {"merge": {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}
 OTHER = {"uri": "finetunejob://other"}
 MINIMAL: dict[str, Any] = {
@@ -57,29 +53,19 @@ def test_a_combination_runs_if_and_only_if_it_is_built(task: Task, method: Metho
         assert "this version can do: " in problems[0].hint
 
 
-def test_every_path_that_is_refused_exists_and_accepts_its_default() -> None:
-    assert set(_ONLY) == set(OTHER_VALUES)
-    for path, only in _ONLY.items():
-        model: type[ApiModel] = Spec
-        for part in path.split("."):
-            field = model.model_fields[part]
-            nested = [
-                kind for kind in getattr(field.annotation, "__args__", (field.annotation,)) if isinstance(kind, type)
-            ]
-            model = next((kind for kind in nested if issubclass(kind, ApiModel)), model)
-        assert field.get_default(call_default_factory=True) == only, "a default must never be refused"
-
-
 @pytest.mark.causes("NotBuiltYet")
-@pytest.mark.parametrize(("path", "value"), OTHER_VALUES.items(), ids=OTHER_VALUES)
-def test_a_setting_that_nothing_honours_is_refused(path: str, value: Any) -> None:
-    problems = unsupported(spec_with(path, value))
-    where = "spec." + ".".join(to_camel(part) for part in path.split("."))
-    assert [problem.where for problem in problems] == [where]
-    assert schema_path(parse_path(where)) in fields()
-    assert problems[0].message.endswith("is not built yet")
-    assert problems[0].hint.startswith("remove it")
-    assert "None" not in problems[0].hint
+@pytest.mark.parametrize(("name", "value"), [("nodes", 2), ("gpusPerNode", 2), ("gpusPerNode", 16)])
+def test_more_processes_than_one_are_refused(name: str, value: int) -> None:
+    (problem,) = unsupported(spec_with(f"compute.{name}", value))
+    assert problem.where == f"spec.compute.{name}"
+    assert schema_path(parse_path(problem.where)) in fields()
+    assert problem.message == f"{value} is not built yet"
+    assert problem.hint.startswith("use 1: ")
+
+
+@pytest.mark.parametrize(("name", "value"), [("nodes", 1), ("gpusPerNode", 0), ("gpusPerNode", 1)])
+def test_one_process_is_not_refused(name: str, value: int) -> None:
+    assert unsupported(spec_with(f"compute.{name}", value)) == []
 
 
 @pytest.mark.parametrize(
