@@ -288,6 +288,18 @@ class PodRefused(JobFailure):
     code, failure_class = "PodRefused", FailureClass.CLUSTER
 
 
+class InitContainerFailed(JobFailure):
+    """An init container that an admission webhook put into the pod failed, so that the trainer never started."""
+
+    code, failure_class = "InitContainerFailed", FailureClass.TRANSIENT
+
+
+class NodeRefusedPod(JobFailure):
+    """Nodes would not start the pod: a GPU, its device plug-in or other resources were not there after all."""
+
+    code, failure_class = "NodeRefusedPod", FailureClass.CLUSTER
+
+
 class PodLost(JobFailure):
     """The pod vanished without saying how it ended: deleted by someone, or gone with its node."""
 

@@ -4,6 +4,7 @@ Objects of users are read here, so nothing may be taken for granted: labels and 
 """
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from finetune_operator.records import (
     ContainerState,
     JobRecord,
     Json,
+    OtherContainer,
     PodRecord,
     TuneRecord,
 )
@@ -88,6 +90,7 @@ def pod_record(body: Json) -> PodRecord:
         forced="deletionTimestamp" in meta and meta.get("deletionGracePeriodSeconds") == 0,
         checkpoint_request=_cut((meta.get("annotations") or {}).get(CHECKPOINT_ANNOTATION, "")),
         conditions=tuple(_condition(c) for c in status.get("conditions") or () if c["type"] in _POD_CONDITIONS),
+        others=tuple(_others(body.get("spec") or {}, status)),
     )
 
 
@@ -98,8 +101,19 @@ def resource_version(body: Json) -> int:
 
 
 def _trainer(statuses: Any) -> ContainerRecord | None:
-    """The trainer's container; others, which an admission webhook may have put beside it, say nothing of the run."""
+    """The trainer's container, wherever it stands in the list."""
     return next((_container(status.get("state") or {}) for status in statuses if status["name"] == CONTAINER), None)
+
+
+def _others(spec: Json, status: Json) -> Iterator[OtherContainer]:
+    """What an admission webhook has put beside the trainer's container, as far as it has not ended well."""
+    native = {c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
+    for field, is_init in (("initContainerStatuses", True), ("containerStatuses", False)):
+        for found in status.get(field) or ():
+            name, container = found["name"], _container(found.get("state") or {})
+            is_at_work = name not in native or container.state is ContainerState.WAITING
+            if (is_init or name != CONTAINER) and is_at_work and container.exit_code != 0:
+                yield OtherContainer(sys.intern(name), is_init, container)
 
 
 def _container(state: Json) -> ContainerRecord:

@@ -17,6 +17,7 @@ from finetune_operator.lifecycle.parents import awaited, missing_deadline, pinne
 from finetune_operator.lifecycle.phase import phase_of
 from finetune_operator.lifecycle.progress import figures, final_figures, without_rates
 from finetune_operator.lifecycle.settling import settled
+from finetune_operator.lifecycle.sidecars import sidecar_check
 from finetune_operator.lifecycle.stall import stall_check
 from finetune_operator.lifecycle.story import story
 from finetune_operator.lifecycle.stuck import stuck_check
@@ -139,6 +140,7 @@ def _again_at(case: Case, now: Tally, due: datetime | None) -> datetime | None:
     """The earliest moment at which something is due though nothing happens."""
     world, wait, refused = case.world, waiting(case), case.world.refusal
     moments = [due, active_deadline(case), stall_check(case), pods_may_be_late(case), stuck_check(case)]
+    moments.append(sidecar_check(case))
     moments.append(missing_deadline(case) if awaited(case) is not None else None)
     if wait is not None:
         moments += [start_deadline(case, wait), wait.since + conditions.PATIENCE]

@@ -91,6 +91,16 @@ class ContainerRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherContainer:
+    """A container beside the trainer's that has not ended well: one that someone put into the pod at its admission."""
+
+    name: str
+    is_init: bool
+    """Whether it runs before the trainer's container."""
+    container: ContainerRecord
+
+
+@dataclass(frozen=True, slots=True)
 class PodRecord:
     """A pod of a child Job."""
 
@@ -118,6 +128,9 @@ class PodRecord:
     """Value of its annotation `finetune.dev/checkpoint`: what the trainer was asked for."""
     conditions: tuple[ConditionRecord, ...] = field(default=())
     """PodScheduled and DisruptionTarget, where they say something."""
+    others: tuple[OtherContainer, ...] = ()
+    """Init containers and sidecars that have not ended well. Native sidecars only while they wait: once the trainer's
+    container has ended, the kubelet ends them."""
 
     def condition(self, kind: str) -> ConditionRecord | None:
         """The condition of that type, whatever its status."""

@@ -5,16 +5,12 @@ Nothing here changes the outcome: terminal is final.
 
 from datetime import datetime, timedelta
 
-from finetune_api.exit_codes import ExitCode
 from finetune_api.status import Status
 from finetune_operator.lifecycle.case import is_finished
-from finetune_operator.manifests.failure_policy import ENDS_THE_JOB
+from finetune_operator.lifecycle.sidecars import END_NOW, ends_by_itself, keepers, patience_ends
 from finetune_operator.parsed import time_to_live
 from finetune_operator.plan import DeleteJob, DeleteTune, PatchJob, Plan, World, Write
-from finetune_operator.records import JobRecord, PodRecord
-
-_END_NOW = {"spec": {"activeDeadlineSeconds": 1}}
-"""Ends a Job that has begun and keeps its pods that ended, with their logs; deleting it would take them along."""
+from finetune_operator.records import JobRecord
 
 
 def aftermath(world: World, stored: Status) -> Plan:
@@ -24,8 +20,8 @@ def aftermath(world: World, stored: Status) -> Plan:
     over = expiry(world, stored)
     if over is not None and world.now >= over:
         return Plan(status, (DeleteTune(world.tune.uid),))
-    writes = [write for job in world.jobs if job.owner_uid == world.tune.uid for write in _stop(job, world.pods)]
-    return Plan(status, tuple(writes), again_at=over)
+    writes = [write for job in world.jobs if job.owner_uid == world.tune.uid for write in _stop(job, world)]
+    return Plan(status, tuple(writes), again_at=_again_at(world, over))
 
 
 def expiry(world: World, stored: Status) -> datetime | None:
@@ -36,18 +32,17 @@ def expiry(world: World, stored: Status) -> datetime | None:
     return stored.completion_time + timedelta(seconds=seconds)
 
 
-def _stop(job: JobRecord, pods: tuple[PodRecord, ...]) -> tuple[Write, ...]:
-    if job.deleting or is_finished(job) or _ends_by_itself(job, pods):
+def _stop(job: JobRecord, world: World) -> tuple[Write, ...]:
+    if job.deleting or is_finished(job) or ends_by_itself(job, world.pods, world.now):
         return ()
     if job.suspend or job.started is None:  # a deadline would not count, and Kueue might start it yet
         return (DeleteJob(job.name, job.uid),)
     is_told = job.active_deadline_seconds == 1
-    return () if is_told else (PatchJob(job.name, job.uid, _END_NOW),)
+    return () if is_told else (PatchJob(job.name, job.uid, END_NOW),)
 
 
-def _ends_by_itself(job: JobRecord, pods: tuple[PodRecord, ...]) -> bool:
-    """Whether the Job controller will end it for the exit code of its newest pod."""
-    newest = next((pod for pod in reversed(pods) if pod.owner_uid == job.uid), None)
-    if newest is None or newest.container is None or newest.condition("DisruptionTarget") is not None:
-        return False
-    return newest.container.exit_code in ENDS_THE_JOB | {ExitCode.DONE}
+def _again_at(world: World, over: datetime | None) -> datetime | None:
+    """When the time to live is over, or a sidecar's patience."""
+    kept = [patience_ends(pod) for pod in world.pods if keepers(pod) and not pod.deleting]
+    moments = [over, *(moment for moment in kept if moment > world.now)]
+    return min((moment for moment in moments if moment is not None), default=None)

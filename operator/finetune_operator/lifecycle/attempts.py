@@ -17,6 +17,8 @@ from finetune_operator.lifecycle.endings import (
     UNCOUNTED,
     Ending,
     ending_of,
+    node_refusal,
+    node_refuses,
 )
 from finetune_operator.lifecycle.stall import is_stalled
 from finetune_operator.lifecycle.wording import failure_info, seconds_text
@@ -77,6 +79,8 @@ def last_failure(case: Case, now: Tally) -> FailureInfo:
     failed = [attempt for attempt in now.attempts if attempt.reason not in UNCOUNTED | INTERRUPTIONS]
     if not failed:
         newest = next(filter(None, by_pod.values()), None)
+        if newest is None and case.pod is not None and node_refuses(case.pod):
+            newest = node_refusal(case.pod)
         return newest or failure_info(PodLost, "the pod is gone, and with it the reason why it ended")
     attempt = failed[-1]
     if attempt.reason == Stalled.code:

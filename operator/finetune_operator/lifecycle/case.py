@@ -40,10 +40,16 @@ class Case:
     def is_checked(self) -> bool:
         """Whether spec, model and data are known to be fine."""
         ready = condition(self.stored, "DataReady")
-        return (ready is not None and ready.status == "True") or any(
-            job.condition("Complete") is not None or any(map(_ended_well, self._pods_of(job)))
+        return (ready is not None and ready.status == "True") or bool(self.checks_done)
+
+    @cached_property
+    def checks_done(self) -> list[JobRecord]:
+        """Jobs that have found spec, model and data to be fine."""
+        return [
+            job
             for job in self._jobs(Mode.VALIDATE)
-        )
+            if job.condition("Complete") is not None or any(map(_ended_well, self._pods_of(job)))
+        ]
 
     @cached_property
     def job(self) -> JobRecord | None:

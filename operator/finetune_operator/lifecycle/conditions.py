@@ -6,14 +6,14 @@ The eighth, PodStuckTerminating, comes with the first pod that does not end when
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from finetune_api.failures import DataNotFound, FailureClass
+from finetune_api.failures import DataNotFound, FailureClass, InitContainerFailed
 from finetune_api.outcome import EvaluationResult
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt, Condition, Phase, Status
-from finetune_operator.lifecycle.attempts import Tally
+from finetune_operator.lifecycle.attempts import Tally, last_failure
 from finetune_operator.lifecycle.case import RUNNING, Case, condition
 from finetune_operator.lifecycle.checkpoints import committed, kept, request_problem
-from finetune_operator.lifecycle.endings import INTERRUPTIONS, UNCOUNTED
+from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED, refused_by_node
 from finetune_operator.lifecycle.parents import MISSING, awaited
 from finetune_operator.lifecycle.progress import doing
 from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
@@ -125,7 +125,7 @@ def _starting(case: Case, now: Tally) -> Said:
     if wait is not None and wait.is_blocked:
         return Said(kind, "False", wait.failure.code, tidy(wait.message))
     if last is not None and last.reason not in UNCOUNTED and (case.pod is None or case.pod.name == last.pod):
-        return Said(kind, "True", RETRYING, _what_follows(case, last))
+        return Said(kind, "True", RETRYING, _what_follows(case, now, last))
     if wait is not None and case.world.now >= wait.since + PATIENCE:
         return Said(kind, "True", POD_STARTING, tidy(wait.message))
     if stored is not None and stored.reason == "Suspended":
@@ -137,8 +137,13 @@ def _starting(case: Case, now: Tally) -> Said:
     return Said(kind, "True", POD_STARTING, "waits for its pod")
 
 
-def _what_follows(case: Case, last: Attempt) -> str:
+def _what_follows(case: Case, now: Tally, last: Attempt) -> str:
+    pod = case.pod
+    if last.reason == NODE_REFUSED and pod is not None and pod.name == last.pod:
+        return tidy(f"{refused_by_node(pod)}; another one follows")
     cause = "was interrupted" if last.reason in INTERRUPTIONS else "failed"
+    if last.reason == InitContainerFailed.code:
+        return tidy(f"attempt {last.number} did not start: {last_failure(case, now).message}; the next one follows")
     safe = committed(case)
     follows = f"the next one goes on from step {safe[-1].step}" if safe else "the next one follows"
     return f"attempt {last.number} {cause} ({last.reason}); {follows}"

@@ -9,9 +9,11 @@ from finetune_api.failures import (
     ContainerCrashed,
     DataNotFound,
     DataUnreadable,
+    InitContainerFailed,
     InternalError,
     JobFailure,
     LossDiverged,
+    NodeRefusedPod,
     OutOfMemory,
     OutputNotWritable,
     PermissionDenied,
@@ -23,11 +25,12 @@ from finetune_api.outcome import FailureInfo, Outcome
 from finetune_api.run_file import Mode
 from finetune_api.termination import Termination
 from finetune_operator.lifecycle.wording import failure_info, tidy, trusted
-from finetune_operator.records import ContainerRecord, ContainerState, PodRecord
+from finetune_operator.records import ContainerRecord, ContainerState, OtherContainer, PodRecord
 
 SUCCEEDED, GATE_FAILED = "Succeeded", "GateFailed"
 PREEMPTED, STOPPED, FENCED, SUSPENDED, LOST = "Preempted", "Stopped", "Fenced", "Suspended", "Lost"
-INTERRUPTIONS = frozenset({PREEMPTED, STOPPED, FENCED})
+NODE_REFUSED = NodeRefusedPod.code
+INTERRUPTIONS = frozenset({PREEMPTED, STOPPED, FENCED, NODE_REFUSED})
 """Reasons that count against `runPolicy.maxPreemptions`: nobody's failure, but not for ever."""
 UNCOUNTED = frozenset({SUCCEEDED, GATE_FAILED, SUSPENDED, ""})
 """Reasons that count against nothing."""
@@ -43,6 +46,13 @@ _BY_EXIT_CODE: dict[int, type[JobFailure]] = {
     ExitCode.TRANSIENT: StorageUnavailable,
     ExitCode.PERMISSION: PermissionDenied,
 }
+_NODE_REFUSES = frozenset(
+    {"UnexpectedAdmissionError", "NodeAffinity", "TopologyAffinityError", "NodePorts", "InvalidNodeInfo",
+     "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch", "AppArmor", "Sysctl"}
+)  # fmt: skip
+"""Reasons of pods that a kubelet would not have, beside `OutOf<resource>`: nothing of them ran."""
+_NODE_ENDS = frozenset({"Terminated", "Shutdown", "NodeShutdown", "NodeLost", "Preempting"})
+"""Reasons of pods that ended with their node, or made room there. Newer kubelets say so by DisruptionTarget."""
 _KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 _MEMORY_HINT = (
     "lower training.deviceBatchSize or data.maxLength, set training.activationCheckpointing: true, "
@@ -108,8 +118,7 @@ def _unfinished(pod: PodRecord, container: ContainerRecord, said: Termination | 
         return _failed(own, code, said)
     if asked and (pod.deleting or _stopped(code)):
         return Ending(asked, code, said)
-    disruption = pod.condition("DisruptionTarget")
-    if disruption is not None and disruption.status == "True":
+    if _is_disrupted(pod):
         return Ending(PREEMPTED, code, said)
     if code == ExitCode.FENCED:
         return Ending(FENCED, code, said)
@@ -130,12 +139,47 @@ def _without_container(pod: PodRecord, asked: str) -> Ending:
     """The pod ended before its container did anything that the kubelet remembers."""
     if asked:
         return Ending(asked)
-    disruption = pod.condition("DisruptionTarget")
-    if disruption is not None and disruption.status == "True":
+    if _is_disrupted(pod):
         return Ending(PREEMPTED)
+    if node_refuses(pod):
+        return Ending(NODE_REFUSED)
+    broken = next((it for it in pod.others if it.is_init and it.container.state is ContainerState.TERMINATED), None)
+    if broken is not None:
+        return _failed(_init_failure(pod, broken), None, None)
     if pod.reason:
         return _failed(_ended_by_kubelet(pod), None, None)
     return Ending(LOST, failure=failure_info(PodLost, f"pod {pod.name} ended without saying how"))
+
+
+def _is_disrupted(pod: PodRecord) -> bool:
+    """Whether Kubernetes, not the run, ended the pod."""
+    disruption = pod.condition("DisruptionTarget")
+    return (disruption is not None and disruption.status == "True") or pod.reason in _NODE_ENDS
+
+
+def node_refuses(pod: PodRecord) -> bool:
+    """Whether its node would not have the pod: what the scheduler counted on was not there."""
+    return pod.phase == "Failed" and (pod.reason in _NODE_REFUSES or pod.reason.startswith("OutOf"))
+
+
+def refused_by_node(pod: PodRecord) -> str:
+    """What the node said, in words."""
+    why = f": {tidy(pod.message, 300)}" if pod.message else ""
+    return f"node {pod.node or '(none)'} could not give pod {pod.name} what it asks for ({pod.reason}){why}"
+
+
+def node_refusal(pod: PodRecord, more: str = "") -> FailureInfo:
+    """The same as a failure; `more` follows what the node said."""
+    return failure_info(NodeRefusedPod, refused_by_node(pod) + more, "look at the node's GPUs and their device plug-in")
+
+
+def _init_failure(pod: PodRecord, broken: OtherContainer) -> FailureInfo:
+    """An init container failed, which someone put into the pod: the trainer never started."""
+    ended = broken.container
+    why = _code_text(ended.exit_code) + (f" ({ended.reason})" if ended.reason not in ("", "Error") else "")
+    message = f"init container {broken.name} of pod {pod.name} ended with {why}{_last_line(ended.message)}"
+    hint = f"kubectl logs {pod.name} -c {broken.name} tells more; it is not the trainer's: who adds it to pods here?"
+    return failure_info(InitContainerFailed, message, hint)
 
 
 def _guessed(pod: PodRecord, container: ContainerRecord) -> FailureInfo:

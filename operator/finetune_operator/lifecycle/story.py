@@ -9,7 +9,7 @@ from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.case import RUNNING, TERMINAL, condition
 from finetune_operator.lifecycle.checkpoints import kept
 from finetune_operator.lifecycle.conditions import CREATED, STUCK
-from finetune_operator.lifecycle.endings import INTERRUPTIONS, UNCOUNTED
+from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED
 from finetune_operator.lifecycle.parents import FINISHED, NOT_FINISHED
 from finetune_operator.lifecycle.wording import tidy
 from finetune_operator.plan import Event, EventType
@@ -89,7 +89,10 @@ def _attempts(old: Status, new: Status) -> Iterator[Event]:
     for attempt in new.attempts:
         if attempt.reason in UNCOUNTED or before.get(attempt.number):
             continue
-        if attempt.reason in INTERRUPTIONS:
+        if attempt.reason == NODE_REFUSED and new.phase not in TERMINAL:
+            why = condition(new, "Progressing")
+            yield _warning(NODE_REFUSED, f"attempt {attempt.number} did not start: {why.message if why else ''}")
+        elif attempt.reason in INTERRUPTIONS:
             yield _normal("Preempted", f"attempt {attempt.number} was interrupted at step {attempt.steps}"
                           f" ({attempt.reason}); {kept(new.checkpoints)}; it does not count as a failure")  # fmt: skip
         elif new.phase not in TERMINAL:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from finetune_operator.lifecycle.attempts import Tally, tells_the_same
 from finetune_operator.lifecycle.case import Case, is_over
+from finetune_operator.lifecycle.sidecars import keepers
 from finetune_operator.lifecycle.wording import clock_text
 from finetune_operator.plan import DeletePod, FailPod
 from finetune_operator.records import PodRecord
@@ -54,7 +55,7 @@ def replacement(case: Case, now: Tally) -> tuple[FailPod | DeletePod, ...]:
 def _stopping(case: Case) -> Iterator[tuple[PodRecord, datetime]]:
     """Pods that were asked to end and have not, and by when they should have."""
     for pod in case.pods:
-        if pod.deleting and pod.deletion_deadline is not None and not is_over(pod):
+        if pod.deleting and pod.deletion_deadline is not None and (keepers(pod) or not is_over(pod)):
             yield pod, pod.deletion_deadline
 
 

@@ -12,6 +12,7 @@ from finetune_operator.lifecycle.budget import job_seconds, remaining_seconds
 from finetune_operator.lifecycle.case import Case, is_finished, is_over
 from finetune_operator.lifecycle.checkpoints import request
 from finetune_operator.lifecycle.parents import awaited
+from finetune_operator.lifecycle.sidecars import leftovers
 from finetune_operator.lifecycle.stuck import replacement
 from finetune_operator.lifecycle.verdict import pods_may_be_late
 from finetune_operator.manifests.job import child_job
@@ -35,7 +36,8 @@ def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
         return (DeleteJob(job.name, job.uid),) if tells_the_same(case, now) else ()
     if case.is_suspending and case.is_queued:
         return (DeleteJob(job.name, job.uid),)  # Kueue owns `suspend`, and would resume an admitted Job at once
-    return (*_adjusted(case, job), *_stalled(case, now), *request(case), *replacement(case, now))
+    tended = (*_adjusted(case, job), *_stalled(case, now), *request(case), *replacement(case, now))
+    return (*tended, *leftovers(case, now))
 
 
 def retry_at(refusal: Refusal) -> timedelta:

@@ -5,7 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from finetune_api.failures import ActiveDeadlineExceeded, ContainerCrashed, PodRefused, TooManyPreemptions
+from finetune_api.failures import (
+    ActiveDeadlineExceeded,
+    ContainerCrashed,
+    NodeRefusedPod,
+    PodRefused,
+    TooManyPreemptions,
+)
 from finetune_api.outcome import FailureInfo
 from finetune_api.run_file import Mode
 from finetune_api.status import Phase
@@ -13,7 +19,16 @@ from finetune_api.termination import Termination
 from finetune_operator.lifecycle.attempts import Tally, endings, last_failure
 from finetune_operator.lifecycle.budget import active_deadline
 from finetune_operator.lifecycle.case import Case, condition, is_finished, is_over
-from finetune_operator.lifecycle.endings import GATE_FAILED, INTERRUPTIONS, SUCCEEDED, SUSPENDED, failure_by_exit_code
+from finetune_operator.lifecycle.endings import (
+    GATE_FAILED,
+    INTERRUPTIONS,
+    NODE_REFUSED,
+    SUCCEEDED,
+    SUSPENDED,
+    failure_by_exit_code,
+    node_refusal,
+    node_refuses,
+)
 from finetune_operator.lifecycle.parents import parent_failure
 from finetune_operator.lifecycle.waiting import start_deadline, waiting
 from finetune_operator.lifecycle.wording import failure_info, seconds_text, tidy
@@ -114,9 +129,19 @@ def _by_preemptions(case: Case, now: Tally) -> Verdict | None:
     limit = case.spec.run_policy.max_preemptions
     if now.preemptions <= limit:
         return None
+    if now.last is not None and now.last.reason == NODE_REFUSED:
+        return failed(_refused_by_nodes(case, now.preemptions))
     message = f"the job was preempted, evicted or stopped {now.preemptions} times; runPolicy.maxPreemptions is {limit}"
     hint = "run it with a higher priority or on nodes that stay, or raise runPolicy.maxPreemptions"
     return failed(failure_info(TooManyPreemptions, message, hint))
+
+
+def _refused_by_nodes(case: Case, times: int) -> FailureInfo:
+    pod = case.pod
+    more = f" ({times} interruptions, runPolicy.maxPreemptions is {case.spec.run_policy.max_preemptions})"
+    if pod is not None and node_refuses(pod):
+        return node_refusal(pod, more)
+    return failure_info(NodeRefusedPod, f"the last node would not start the pod{more}")
 
 
 def _by_its_job(case: Case, now: Tally) -> Verdict | None:

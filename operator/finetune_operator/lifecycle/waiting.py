@@ -1,20 +1,23 @@
 """Pods that do not start: what they wait for, since when, and how long that is allowed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.failures import ImageUnavailable, JobFailure, PodNotStarted, PodUnschedulable
 from finetune_operator.lifecycle.case import Case, is_finished, is_over, is_running
+from finetune_operator.lifecycle.sidecars import keepers, patience_ends
 from finetune_operator.lifecycle.wording import tidy
-from finetune_operator.records import PodRecord
+from finetune_operator.records import ContainerState, PodRecord
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
      "RegistryUnavailable", "SignatureValidationFailed"}
 )  # fmt: skip
 _BROKEN = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "StartError"}
-)
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError", "StartError",
+     "PostStartHookError", "CrashLoopBackOff"}
+)  # fmt: skip
 _FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(seconds=10), timedelta(seconds=600)
 _MESSAGE = 400
 
@@ -39,6 +42,9 @@ def waiting(case: Case) -> Waiting | None:
     if job.started is None or job.condition("Suspended") is not None:
         return None  # the Job controller has not begun, or not yet gone on
     pod = case.pod
+    if pod is not None and (names := keepers(pod)):
+        message = f"the trainer of pod {pod.name} has ended, and {_containers(names)} not; the pod is being ended"
+        return Waiting(PodNotStarted, message, is_blocked=False, since=patience_ends(pod))
     if pod is None or is_over(pod):
         message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} tells why"
         return Waiting(PodNotStarted, message, is_blocked=False, since=max(job.started, _after_backoff(case)))
@@ -63,17 +69,32 @@ def _after_backoff(case: Case) -> datetime:
 
 
 def _for_its_start(pod: PodRecord) -> Waiting:
-    scheduled, container = pod.condition("PodScheduled"), pod.container
+    scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status != "True":
         why = tidy(scheduled.message, _MESSAGE) or "the scheduler found no node"
         return Waiting(PodUnschedulable, f"pod {pod.name} waits for a node: {why}", is_blocked=True, since=pod.created)
-    reason = container.reason if container is not None else ""
-    detail = f": {tidy(container.message, _MESSAGE)}" if container is not None and container.message else ""
-    if reason in _IMAGE:
-        message = f"pod {pod.name} can't get its image ({reason}){detail}"
-        return Waiting(ImageUnavailable, message, is_blocked=True, since=pod.created)
-    if reason in _BROKEN:
-        message = f"pod {pod.name} can't start ({reason}){detail}"
-        return Waiting(PodNotStarted, message, is_blocked=True, since=pod.created)
-    message = f"pod {pod.name} waits for its image and volumes; kubectl describe pod {pod.name} tells more"
+    found = next(_broken(pod), None)
+    if found is not None:
+        return found
+    at_work = [it.name for it in pod.others if it.is_init and it.container.state is ContainerState.RUNNING]
+    waits = f"init container {at_work[0]}, which runs" if at_work else "its image and volumes"
+    message = f"pod {pod.name} waits for {waits}; kubectl describe pod {pod.name} tells more"
     return Waiting(PodNotStarted, message, is_blocked=False, since=pod.created)
+
+
+def _broken(pod: PodRecord) -> Iterator[Waiting]:
+    """What is wrong with the containers that wait: the trainer's, or others without which it does not start."""
+    named = [(f"{'init ' if it.is_init else ''}container {it.name} of ", it.container) for it in pod.others]
+    for name, container in [("", pod.container), *named]:
+        if container is None or container.state is not ContainerState.WAITING:
+            continue
+        detail = f": {tidy(container.message, _MESSAGE)}" if container.message else ""
+        who, why = f"{name}pod {pod.name}", f"({container.reason}){detail}"
+        if container.reason in _IMAGE:
+            yield Waiting(ImageUnavailable, f"{who} can't get its image {why}", is_blocked=True, since=pod.created)
+        elif container.reason in _BROKEN:
+            yield Waiting(PodNotStarted, f"{who} can't start {why}", is_blocked=True, since=pod.created)
+
+
+def _containers(names: tuple[str, ...]) -> str:
+    return f"container {names[0]} has" if len(names) == 1 else f"containers {', '.join(names)} have"

@@ -36,6 +36,7 @@ from finetune_operator.records import (
     ContainerState,
     JobRecord,
     Json,
+    OtherContainer,
     PodRecord,
     TuneRecord,
 )
@@ -57,6 +58,8 @@ class PlayedCluster:
     live: LiveRecord | None = None
     refusal: Refusal | None = None
     now: datetime = NOW
+    sidecar: bool = False
+    """Whether pods get a container that runs until the pod is deleted."""
     refuses: int = 0
     """HTTP status for the next creation; 0 means yes."""
     events: list[Event] = field(default_factory=list)
@@ -216,14 +219,23 @@ class PlayedCluster:
         started = pod.container.started if pod.container else None
         container = ContainerRecord(ContainerState.TERMINATED, reason, message, code, started or self.now, self.now)
         why = (ConditionRecord("DisruptionTarget", "True", "PreemptionByScheduler"),) if disrupt else ()
-        phase = "Succeeded" if code == 0 else "Failed"
-        self.pods[pod.uid] = replace(pod, phase=phase, container=container, conditions=why)
+        phase, others = _phase(code), pod.others
+        if self.sidecar and not pod.deleting:
+            phase, others = "Running", (OtherContainer("proxy", False, ContainerRecord(ContainerState.RUNNING)),)
+        self.pods[pod.uid] = replace(pod, phase=phase, container=container, conditions=why, others=others)
+
+    def refuse(self, pod: PodRecord, reason: str) -> None:
+        """The node won't have the pod."""
+        self.pods[pod.uid] = replace(pod, phase="Failed", reason=reason, container=None)
 
     def delete_pod(self, uid: str) -> None:
         """Ask a pod to end: one that has not started ends at once."""
         pod = self.pods[uid]
         if pod.container is None or pod.container.state is ContainerState.WAITING:
             self.pods[uid] = replace(pod, deleting=True, phase="Failed", container=None)
+        elif pod.container.state is ContainerState.TERMINATED:  # only its sidecar runs
+            phase = _phase(pod.container.exit_code)
+            self.pods[uid] = replace(pod, deleting=True, phase=phase, others=())
         else:
             until = self.now + timedelta(seconds=SETTINGS.termination_grace_seconds)
             self.pods[uid] = replace(pod, deleting=True, deletion_deadline=pod.deletion_deadline or until)
@@ -246,6 +258,10 @@ class PlayedCluster:
         changed = {**self.tune.spec, "runPolicy": {**self.tune.spec.get("runPolicy", {}), **policy}}
         self.tune = replace(self.tune, spec=changed, generation=self.tune.generation + 1)
         self.version += 1
+
+
+def _phase(code: int | None) -> str:
+    return "Succeeded" if code == 0 else "Failed"
 
 
 def _patched(job: JobRecord, spec: Json) -> JobRecord:

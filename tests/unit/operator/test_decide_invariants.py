@@ -62,6 +62,7 @@ class AnyOrder(RuleBasedStateMachine):
         ttl=st.sampled_from([None, 0, 60]),
         force=st.sampled_from([0, 0, 100]),
         blocks=st.sampled_from([{}, {}, ONE_PARENT, TWO_PARENTS]),
+        sidecar=st.booleans(),
     )
     def start(
         self,
@@ -73,7 +74,9 @@ class AnyOrder(RuleBasedStateMachine):
         ttl: int | None,
         force: int,
         blocks: Json,
+        sidecar: bool,
     ) -> None:
+        self.cluster.sidecar = sidecar
         policy = {"backoffLimit": backoff, "maxPreemptions": preemptions, "activeDeadlineSeconds": active,
                   "stallSeconds": 50, "forceReplaceSeconds": force,
                   "preRunningDeadlineSeconds": 600, "ttlSecondsAfterFinished": ttl}  # fmt: skip
@@ -138,6 +141,13 @@ class AnyOrder(RuleBasedStateMachine):
         pod = data.draw(st.sampled_from(self.cluster.running()))
         code, message, reason, disrupt = ENDINGS[how]
         self.cluster.end(pod, code, message, reason, disrupt=disrupt)
+
+    @precondition(lambda self: self.cluster.at_work())
+    @rule(data=st.data(), reason=st.sampled_from(["UnexpectedAdmissionError", "OutOfnvidia.com/gpu"]))
+    def refuse_pod(self, data: st.DataObject, reason: str) -> None:
+        pod = data.draw(st.sampled_from(self.cluster.at_work()))
+        if pod not in self.cluster.running() and not pod.deleting and pod.phase == "Pending":
+            self.cluster.refuse(pod, reason)
 
     @precondition(lambda self: self.cluster.pods)
     @rule(data=st.data(), force=st.booleans())

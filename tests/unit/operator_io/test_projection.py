@@ -99,3 +99,40 @@ def test_a_version_that_is_no_number_is_not_compared() -> None:
 def test_a_pod_tells_what_it_was_asked_for() -> None:
     assert pod_record(pod(annotations={"finetune.dev/checkpoint": "now"})).checkpoint_request == "now"
     assert pod_record(pod()).checkpoint_request == ""
+
+
+def test_containers_beside_the_trainers_are_read_as_far_as_they_have_not_ended_well() -> None:
+    """Wherever they stand in the list. Native sidecars count only while they wait: the kubelet ends them."""
+    done = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    failed = {"terminated": {"exitCode": 255, "reason": "Error", "message": "boom"}}
+    pulls = {"waiting": {"reason": "ImagePullBackOff"}}
+    body = pod(
+        status={
+            "phase": "Running",
+            "initContainerStatuses": [
+                {"name": "fine", "state": done},
+                {"name": "broken", "state": failed},
+                {"name": "native", "state": {"running": {}}},
+                {"name": "native-waits", "state": pulls},
+            ],
+            "containerStatuses": [
+                {"name": "istio-proxy", "state": {"running": {}}},
+                {"name": "trainer", "state": {"running": {}}},
+                {"name": "agent", "state": pulls},
+                {"name": "brief", "state": done},
+            ],
+        }
+    )
+    body["spec"]["initContainers"] = [
+        {"name": "fine"}, {"name": "broken"},
+        {"name": "native", "restartPolicy": "Always"}, {"name": "native-waits", "restartPolicy": "Always"},
+    ]  # fmt: skip
+    record = pod_record(body)
+    assert record.container is not None
+    assert record.container.state is ContainerState.RUNNING
+    assert [(other.name, other.is_init, other.container.reason) for other in record.others] == [
+        ("broken", True, "Error"),
+        ("native-waits", True, "ImagePullBackOff"),
+        ("istio-proxy", False, ""),
+        ("agent", False, "ImagePullBackOff"),
+    ]
