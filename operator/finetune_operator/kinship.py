@@ -66,8 +66,8 @@ class Kinship:
 
 
 def awaited_parents(tune: TuneRecord) -> list[str]:
-    """The jobs whose results it has not got yet; none for one that has ended."""
-    if "completionTime" in tune.status:
+    """The jobs whose results it has not got yet; none for one that has ended, or is being deleted."""
+    if "completionTime" in tune.status or tune.deleting:
         return []
     parents = tune.status.get("parents")
     held = {parent.get("name") for parent in parents} if isinstance(parents, list) else ()

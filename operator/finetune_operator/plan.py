@@ -46,6 +46,8 @@ class World:
     """What each `finetunejob://...` of the spec names, as far as it is there and its result is still waited for."""
     circle: tuple[str, ...] = ()
     """Names on the way from a parent that waits itself to this job, which is the last; empty where there is none."""
+    dependents: int = 0
+    """Other jobs that wait for the result of this one and have not taken it yet."""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ class Store:
             settings=self.settings,
             parents=tuple(filter(None, map(self.tunes.get, self.kinship.awaited(uid)))),
             circle=tuple(self.kinship.circle(uid)),
+            dependents=len(set(self.kinship.waiting_for(tune)) - {uid}),
         )
 
     def table(self, kind: Kind) -> Table[Any]:

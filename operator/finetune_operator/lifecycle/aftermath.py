@@ -12,6 +12,9 @@ from finetune_operator.parsed import time_to_live
 from finetune_operator.plan import DeleteJob, DeleteTune, PatchJob, Plan, World, Write
 from finetune_operator.records import JobRecord
 
+_DEPENDENTS = timedelta(seconds=2)
+"""How often to look whether those that wait for the result have taken it: until then it outlives its time."""
+
 
 def aftermath(world: World, stored: Status) -> Plan:
     """The plan for a job that has ended."""
@@ -19,7 +22,9 @@ def aftermath(world: World, stored: Status) -> Plan:
     status = stored.model_copy(update={"observed_generation": generation})
     over = expiry(world, stored)
     if over is not None and world.now >= over:
-        return Plan(status, (DeleteTune(world.tune.uid),))
+        if not world.dependents:
+            return Plan(status, (DeleteTune(world.tune.uid),))
+        over = world.now + _DEPENDENTS
     writes = [write for job in world.jobs if job.owner_uid == world.tune.uid for write in _stop(job, world)]
     return Plan(status, tuple(writes), again_at=_again_at(world, over))
 

@@ -63,6 +63,20 @@ class PlayedNode:
         phase = "Failed" if exit_code else "Succeeded"
         self._write(pod, {"phase": phase, **_container({"terminated": ended}, ready=False)})
 
+    def end_beside_a_sidecar(self, pod: str, exit_code: int, message: str) -> None:
+        """Let the trainer's container end while another one, the first in the list, runs on."""
+        ended = {
+            "exitCode": exit_code,
+            "reason": "Error",
+            "message": message,
+            "startedAt": _now(),
+            "finishedAt": _now(),
+        }
+        status = _container({"terminated": ended}, ready=False)
+        proxy = {**status["containerStatuses"][0], "name": "istio-proxy", "state": {"running": {"startedAt": _now()}}}
+        status["containerStatuses"].insert(0, proxy)
+        self._write(pod, {"phase": "Running", **status})
+
     def let_go(self, pod: str) -> None:
         """Let a pod go that has ended and was to be deleted."""
         path = f"/api/v1/namespaces/{self._namespace}/pods/{pod}?gracePeriodSeconds=0"

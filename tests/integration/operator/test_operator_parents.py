@@ -4,7 +4,7 @@ import json
 
 import pytest
 from operator_process import StartOperator
-from played_node import DIGEST, PlayedNode, failure, success
+from played_node import DIGEST, SUCCEEDED, PlayedNode, failure, success
 from tuning import Json, Namespace, merge_of
 
 from finetune_api.outcome import FailureInfo
@@ -109,3 +109,18 @@ def test_jobs_that_wait_for_each_other_are_told_so(namespace: Namespace, start_o
     words = [namespace.status(name)["failure"]["message"] for name in ("one", "merged")]
     assert any(" -> " in text for text in words), words
     assert namespace.objects("jobs") == []
+
+
+def test_parents_whose_time_is_over_stay_until_each_child_has_taken_their_result(
+    namespace: Namespace, start_operator: StartOperator
+) -> None:
+    """Twenty at once, so that most children wait for their turn to be written."""
+    names = [str(number) for number in range(20)]
+    for name in names:
+        namespace.apply(f"parent-{name}", ttlSecondsAfterFinished=0)
+        namespace.write_status(f"parent-{name}", SUCCEEDED)
+        namespace.apply(f"child-{name}", {"model": {"uri": f"finetunejob://parent-{name}"}})
+    start_operator()
+    namespace.until(lambda: len(namespace.objects("finetunejobs")) == len(names), "end of the parents")
+    for name in names:
+        assert [parent["name"] for parent in namespace.status(f"child-{name}")["parents"]] == [f"parent-{name}"]

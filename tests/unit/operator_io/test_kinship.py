@@ -45,6 +45,11 @@ class Known:
         assert world is not None
         return [tune.uid for tune in world.parents]
 
+    def dependents(self, uid: str) -> int:
+        world = self.store.world(uid, NOW)
+        assert world is not None
+        return world.dependents
+
     def circle(self, uid: str) -> list[str]:
         world = self.store.world(uid, NOW)
         assert world is not None
@@ -154,3 +159,17 @@ async def test_odd_specs_wait_for_nothing(known: Known, model: Any) -> None:
     body["spec"]["model"] = model
     known.see(named("base", "b"), body)
     assert known.parents("m") == []
+
+
+async def test_a_job_knows_how_many_have_not_taken_its_result(known: Known) -> None:
+    """Neither those that have it, nor those that ended or go without it."""
+    known.see(named("base", "b"), named("base-2", "x"), named("one", "1", "base"), named("two", "2", "base"))
+    assert known.dependents("b") == 2
+    pinned = {"parents": [{"name": "base", "uid": "b", "output": "s3://x/b", "digest": ""}]}
+    known.see(named("one", "1", "base", version=2, status=pinned))
+    assert known.dependents("b") == 1
+    going = named("two", "2", "base", version=2)
+    meta = {**going["metadata"], "deletionTimestamp": "2026-11-21T12:00:00Z"}
+    known.see({**going, "metadata": meta})
+    assert known.dependents("b") == 0
+    assert known.dependents("x") == 0
