@@ -126,9 +126,10 @@ class Columns(ApiModel):
     label: ShortText = ""
     """Class name, class number, list of classes, or number to predict."""
     tokens: ShortText = ""
-    """List of words (token classification)."""
+    """List of words (token classification). In CoNLL files the number of the column, from 1, such as `"2"`, or its name
+    where the file or CoNLL-U gives it one."""
     tags: ShortText = ""
-    """List of tags, one a word (token classification)."""
+    """List of tags, one per word (token classification). In CoNLL files as for `tokens`, such as `"4"` or `UPOS`."""
     context: ShortText = ""
     """Passage that holds the answer (question answering)."""
     question: ShortText = ""

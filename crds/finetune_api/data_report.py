@@ -116,6 +116,8 @@ class DataReport(ApiModel):
     """SingleLabel, MultiLabel or Regression."""
     label_names: list[str] = Field(default_factory=list)
     """Names of the labels in the order of their numbers."""
+    tag_scheme: str = ""
+    """How tags of words are written in the data, such as BIO; empty for labels of texts."""
     sample: list[Piece] = Field(default_factory=list)
     """The first training row as the model gets it, decoded from its tokens (language models)."""
     sources: list[SourceReport] = Field(default_factory=list)

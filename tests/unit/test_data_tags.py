@@ -61,8 +61,6 @@ def test_numbers_are_named_by_the_spec() -> None:
     ("cells", "words"),
     [
         ([[0, 1], [2]], r"numbers(.|\n)*spec\.data\.labels\.names"),
-        ([["B_per", "I_per", "O"]], "not written as entities"),
-        ([["b-per", "i-per", "O"]], "not written as entities"),
         ([["O", "O"]], "all words of the training rows have the tag 'O'"),
         ([[f"T{number}" for number in range(600)]], "600 tags are more than 512"),
     ],

@@ -17,6 +17,7 @@ def foresight_lines(job: FineTuneJob, report: DataReport | None) -> list[str]:
         ("job", f"{job.metadata.name}: {spec.task} by {spec.method.type}"),
         ("model", " ".join(filter(None, [spec.model.uri, spec.model.revision]))),
         *([("data", _data(report))] if report else []),
+        *([("tags", report.tag_scheme)] if report and report.tag_scheme else []),
         ("training", _training(spec, resolved, report)),
         *([] if spec.method.merge else [("values", _values(resolved)), ("best", _best(spec, report))]),
         *(("gate", f"{gate.metric} {limit_in_words(gate)}") for gate in spec.evaluation.gates),

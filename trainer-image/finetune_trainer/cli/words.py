@@ -32,6 +32,8 @@ def data_line(report: DataReport) -> str:
     """The data in one line."""
     splits = ", ".join(f"{name} {split.rows:,}" for name, split in report.splits.items())
     labels = f"; {len(report.label_names)} labels" if report.label_names else ""
+    if report.tag_scheme:
+        labels = f"; {len(report.label_names)} tags ({report.tag_scheme})"
     left_out = [
         f"{count:,} {what}"
         for count, what in ((report.bad_rows, "bad rows left out"), (report.duplicates_dropped, "duplicates dropped"))

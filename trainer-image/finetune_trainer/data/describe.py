@@ -65,6 +65,7 @@ def describe(found: Findings) -> DataReport:
         columns={to_camel(role): column for role, column in found.roles.items()},
         problem_type="" if found.space.problem_type is ProblemType.AUTO else found.space.problem_type.value,
         label_names=list(found.space.names),
+        tag_scheme=found.space.tag_scheme,
         sources=found.mixed,
         warnings=list(_warnings(found, splits)),
     )

@@ -35,6 +35,8 @@ class LabelSpace:
 
     problem_type: ProblemType
     names: tuple[str, ...] = ()
+    tag_scheme: str = ""
+    """How tags of words are written, in words; empty for labels of texts."""
 
     @property
     def num_labels(self) -> int:

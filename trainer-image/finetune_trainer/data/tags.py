@@ -1,7 +1,8 @@
-"""Tags of words: which scheme they are written in, and the tag space. Pure.
+"""Tags of words: read into their canonical form, and the tag space. Pure.
 
 Entities are written as `O` and a prefix with a type: `B-person` begins one, `I-person` goes on with it (BIO), and in
-BIOES and BILOU `E-` or `L-` ends one and `S-` or `U-` is one of a single word. Other tags (parts of speech) are plain.
+BIOES and BILOU `E-` or `L-` ends one and `S-` or `U-` is one of a single word. What is written otherwise
+(`tag_schemes`) is read as these. Other tags (parts of speech) are plain.
 """
 
 import re
@@ -15,11 +16,9 @@ from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import Label, UnusableLabel, as_list, class_name, is_whole
 from finetune_trainer.data.labels import MAX_CLASSES, LabelSpace
 from finetune_trainer.data.reading.rows import shown
+from finetune_trainer.data.tag_schemes import OUTSIDE, AmbiguousTags, TagScheme, find_scheme, with_order
 
-OUTSIDE = "O"
-"""The tag of words that belong to no entity."""
 _ENTITY = re.compile(r"([BIESLU])-(.+)")
-_NEARLY = re.compile(r"(?i:[BIESLU])[-_/: ].+")
 _ORDER = "BIESLU"
 _FEW = 20
 _CHECK = "check that spec.data.columns.tags is the right column"
@@ -58,25 +57,27 @@ def tag_warnings(words: Mapping[str, int]) -> Iterator[str]:
 
 
 class TagReader:
-    """Reads cells with a list of tags, all of one scheme."""
+    """Reads cells with a list of tags, all of one scheme, into tags in canonical form."""
 
     def __init__(self, labels: Labels, cells: Sequence[object]) -> None:
-        """Find the scheme in the training cells. Raises `LabelsUnsuitable` for numbers that no name is given for."""
-        self._names = tuple(labels.names)
-        found = Counter(tag for cell in cells for tag in map(str.strip, map(str, as_list(cell) or ())))
-        inside = {tag: count for tag, count in (found.items()) if tag != OUTSIDE and tag}
-        if not self._names and found and all(is_whole(tag) for tag in found):
+        """Find the scheme in the names that the spec gives, else in the training cells.
+
+        Raises `LabelsUnsuitable` for numbers that no name is given for, and for tags that can be read in two ways.
+        """
+        rows = [[str(tag).strip() for tag in as_list(cell) or ()] for cell in cells]
+        found = Counter(tag for row in rows for tag in row)
+        if not labels.names and found and all(is_whole(tag) for tag in found):
             hint = "name them in the order of their numbers: spec.data.labels.names: [O, B-person, I-person]"
             raise LabelsUnsuitable("the tags are numbers", where="spec.data.train", hint=hint)
-        entities = sum(count for tag, count in inside.items() if _ENTITY.fullmatch(tag))
-        nearly = [tag for tag in inside if _NEARLY.fullmatch(tag) and not _ENTITY.fullmatch(tag)]
-        self.has_entities = any(map(_ENTITY.fullmatch, self._names)) or entities > sum(inside.values()) / 2
-        if not self.has_entities and nearly and sum(inside[tag] for tag in nearly) > sum(inside.values()) / 2:
-            message, hint = (
-                f"tags such as {shown(nearly[0])} are not written as entities",
-                "write B-person, I-person, O",
-            )
-            raise LabelsUnsuitable(message, where="spec.data.train", hint=hint)
+        self._given, scheme = _named_tags(labels.names, found)
+        self.scheme = with_order(scheme, rows) if scheme is not None else None
+        """How the tags are written; None for plain ones."""
+        self._names = tuple(self._canonical(name) or name for name in self._given)
+
+    @property
+    def description(self) -> str:
+        """The scheme in words."""
+        return self.scheme.description if self.scheme is not None else "plain, each word by itself"
 
     def read(self, cell: object) -> Label:
         """The tags in a cell. Raises `UnusableLabel` for a cell without a list, or with a tag of another scheme."""
@@ -87,22 +88,30 @@ class TagReader:
 
     def _tag(self, item: object) -> str:
         tag = class_name(item) if not isinstance(item, str) else item.strip()
-        if self._names:
+        if self._given:
             return self._named(tag)
         if not tag:
             raise UnusableLabel("a tag is empty", "words outside of all entities have the tag O")
-        if self.has_entities and tag != OUTSIDE and not _ENTITY.fullmatch(tag):
-            raise UnusableLabel(
-                "a tag is neither O nor a prefix with a type", f"{shown(tag)}; write B-person, I-person"
-            )
-        return tag
+        canonical = self._canonical(tag)
+        if canonical is None:
+            scheme = self.scheme or TagScheme()
+            parts = "type with a suffix" if scheme.marker_last else "prefix with a type"
+            examples = ", ".join(scheme.written(marker, "person") for marker in "BI")
+            raise UnusableLabel(f"a tag is neither {scheme.outside} nor a {parts}", f"{shown(tag)}; write {examples}")
+        return canonical
+
+    def _canonical(self, tag: str) -> str | None:
+        return tag if self.scheme is None else self.scheme.canonical(tag)
 
     def _named(self, tag: str) -> str:
-        if tag in self._names:
-            return tag
+        if tag in self._given:
+            return self._names[self._given.index(tag)]
         if is_whole(tag) and 0 <= int(tag) < len(self._names):
             return self._names[int(tag)]
-        close = get_close_matches(tag, self._names, n=1)
+        canonical = self._canonical(tag)
+        if canonical in self._names:
+            return str(canonical)
+        close = get_close_matches(tag, self._given, n=1)
         meant = f"; did you mean {shown(close[0])}?" if close else ""
         raise UnusableLabel("tag is not one of data.labels.names", f"{shown(tag)}{meant}")
 
@@ -120,12 +129,32 @@ class TagReader:
         if len(names) > MAX_CLASSES:
             message = f"{len(names):,} tags are more than {MAX_CLASSES}"
             raise LabelsUnsuitable(message, where="spec.data.train", hint=_CHECK)
-        return LabelSpace(ProblemType.AUTO, names)
+        return LabelSpace(ProblemType.AUTO, names, self.description)
 
     def _in_order(self, found: set[str]) -> list[str]:
-        outside = [OUTSIDE] if OUTSIDE in found or self.has_entities else []
-        if not self.has_entities:
+        outside = [OUTSIDE] if OUTSIDE in found or self.scheme is not None else []
+        if self.scheme is None:
             return [*outside, *sorted(found - {OUTSIDE})]
         used = {split_tag(tag)[0] for tag in found if tag != OUTSIDE} | ({"B", "I"} if found - {OUTSIDE} else set())
         prefixes = [prefix for prefix in _ORDER if prefix in used]
         return [*outside, *(f"{prefix}-{kind}" for kind in sorted(entity_types(found)) for prefix in prefixes)]
+
+
+def _named_tags(names: Sequence[str], found: Mapping[str, int]) -> tuple[tuple[str, ...], TagScheme | None]:
+    """The names of the tags that are given, and the scheme of those or else of the tags found.
+
+    Names that are the types of the tags found stand for all their tags. Raises `LabelsUnsuitable`.
+    """
+    try:
+        of_names, of_tags = find_scheme(dict.fromkeys(names, 1)), find_scheme(found)
+    except AmbiguousTags as ambiguous:
+        raise LabelsUnsuitable(ambiguous.message, where="spec.data.train", hint=ambiguous.question) from None
+    if not names or of_names is not None or of_tags is None:
+        return tuple(names), of_names if names else of_tags
+    types = entity_types(filter(None, map(of_tags.canonical, found)))
+    if not set(types) <= set(names):
+        return tuple(names), None
+    inside = "M" if "M" in of_tags.markers else "I"
+    markers = sorted({"B", inside, *of_tags.markers} - ({"I"} if inside == "M" else set()), key="BIMESWLU".find)
+    kinds = [name for name in names if name != of_tags.outside]
+    return (of_tags.outside, *(of_tags.written(marker, kind) for kind in kinds for marker in markers)), of_tags

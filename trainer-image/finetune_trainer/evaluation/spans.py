@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from finetune_api.details import ClassRow
-from finetune_trainer.data.tags import OUTSIDE, split_tag
+from finetune_trainer.data.tag_schemes import OUTSIDE
+from finetune_trainer.data.tags import split_tag
 
 _ENDING = ("", "S", "U", "E", "L")
 _BEGINNING = ("", "B", "S", "U")

@@ -11,7 +11,8 @@ from finetune_api.details import Details, Sample, TaggedPiece
 from finetune_api.metrics import PER_CLASS
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.running_text import running_text, word_places
-from finetune_trainer.data.tags import OUTSIDE, entity_types, split_tag
+from finetune_trainer.data.tag_schemes import OUTSIDE
+from finetune_trainer.data.tags import entity_types, split_tag
 from finetune_trainer.evaluation.details import SAMPLES, WORST, shorten
 from finetune_trainer.evaluation.spans import Found, Span, count_found, spans
 

@@ -11,8 +11,9 @@ import numpy as np
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.running_text import running_text, text_words, word_places
-from finetune_trainer.data.shapes.tagged_words import cell_words
-from finetune_trainer.data.tags import OUTSIDE, split_tag
+from finetune_trainer.data.shapes.tagged_words import cell_words, check_clear
+from finetune_trainer.data.tag_schemes import OUTSIDE
+from finetune_trainer.data.tags import split_tag
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.word_tokens import WordTokenizer, seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.spans import spans
@@ -125,6 +126,7 @@ class WordTagger:
         """See `Predictor.read`."""
         clean = self._tuned.settings.clean
         if self._tokens_column in row.values:
+            check_clear(row.values[self._tokens_column], "--column")
             words = cell_words(row, self._tokens_column, clean)
             return words if isinstance(words, Bad) else InputWords(running_text(words), word_places(words), given=True)
         text = cell_text(row, self._text_column, clean)

@@ -1,26 +1,30 @@
-"""CoNLL files: a word a line with its tag in the last column, and a blank line after each sentence."""
+"""CoNLL files: a word a line with its tag in another column, and a blank line after each sentence."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 from finetune_api.data_report import Place
+from finetune_trainer.data.reading.conll_layout import COMMENT, Layout, document_of, find_layout, is_range
 from finetune_trainer.data.reading.files import DataFile
-from finetune_trainer.data.reading.rows import Bad, Row, shown
+from finetune_trainer.data.reading.rows import Bad, Row, UnclearColumn, shown
 from finetune_trainer.data.reading.text_files import open_text
 
-_DOCUMENT = "-DOCSTART-"
-_COMMENT = "#"
+DOCUMENT = "document"
+"""Column of the document that a sentence belongs to, in files that say where one begins."""
 
 
 def read_conll(file: DataFile) -> Iterator[Row | Bad]:
-    """Read a CoNLL file: rows with the columns `tokens` and `tags`, or `tokens` alone where lines hold a word only.
+    """Read a CoNLL file, in two passes: the first finds its layout, see `conll_layout`.
 
-    Columns are separated by tabs, or by white space where the file has no tab; the first is the word, the last the
-    tag. `-DOCSTART-` lines are passed over, as are lines that begin with `#`, unless they have exactly as many columns
-    as the others. A sentence whose lines differ in their columns comes out as `Bad`, with the line.
+    Rows have every column as a list, by its number from 1 and by its name (CoNLL-U, CoNLL-U Plus); `tokens` and `tags`
+    are those that hold the words and their tags, or an `UnclearColumn`. `-DOCSTART-`, `# newdoc` and
+    `#begin document` begin a document, whose name is in the column `document`. Comments are passed over, as are ranges
+    and empty nodes of CoNLL-U. A sentence with a line of too few or too many columns comes out as `Bad`, with the line.
     """
-    reader = _Reader(file.name)
+    with open_text(file) as text:
+        layout = find_layout(text, file.name)
+    reader = _Reader(file.name, layout)
     with open_text(file) as text:
         numbered = enumerate(text, start=1)
         for has_words, lines in groupby(numbered, key=lambda line: bool(line[1].strip())):
@@ -32,33 +36,40 @@ def read_conll(file: DataFile) -> Iterator[Row | Bad]:
 @dataclass
 class _Reader:
     name: str
-    columns: int = 0
-    """Columns of the file's first line with a word; 0 until it has come."""
-    by_tabs: bool = field(default=False)
+    layout: Layout
+    document: str = ""
+    """Name of the document that the next sentence belongs to."""
 
     def row(self, lines: list[tuple[int, str]]) -> Row | Bad | None:
         """One sentence; None where there is no word in it."""
-        lines = [(number, line) for number, line in lines if not line.startswith(_DOCUMENT)]
-        self._learn(lines)
-        cells = [(number, self._cells(line)) for number, line in lines]
-        words = [(n, found) for n, found in cells if not found[0].startswith(_COMMENT) or len(found) == self.columns]
+        words = list[tuple[int, list[str]]]()
+        for number, line in lines:
+            name = document_of(line)
+            cells = self.layout.split(line)
+            if name is not None and not (line.startswith(COMMENT) and len(cells) == self.layout.columns and words):
+                self.document = name or f"{self.name}:{number}"
+            elif not self._is_passed_over(cells, opens_sentence=not words):
+                words.append((number, cells))
         if not words:
             return None
-        for number, found in words:
-            if len(found) != self.columns:
-                detail = f"{shown(' '.join(found))} has {len(found)} where the first line has {self.columns}"
+        for number, cells in words:
+            if len(cells) != self.layout.columns:
+                detail = f"{shown(' '.join(cells))} has {len(cells)} where most lines have {self.layout.columns}"
                 return Bad(Place(file=self.name, line=number), "wrong number of columns", detail)
-        values: dict[str, object] = {"tokens": [found[0] for _, found in words]}
-        if self.columns > 1:
-            values["tags"] = [found[-1] for _, found in words]
-        return Row(values, Place(file=self.name, line=words[0][0]))
+        return Row(self._values([cells for _, cells in words]), Place(file=self.name, line=words[0][0]))
 
-    def _learn(self, lines: list[tuple[int, str]]) -> None:
-        """Take separator and number of columns from the first line with a word."""
-        first = next((line for _, line in lines if not line.startswith(_COMMENT)), None)
-        if not self.columns and first is not None:
-            self.by_tabs = "\t" in first.strip("\r\n")
-            self.columns = len(self._cells(first))
+    def _is_passed_over(self, cells: list[str], *, opens_sentence: bool) -> bool:
+        if cells[0].startswith(COMMENT):
+            return self.layout.is_comment(cells, opens_sentence=opens_sentence)
+        return self.layout.is_numbered and is_range(cells[0])
 
-    def _cells(self, line: str) -> list[str]:
-        return line.strip("\r\n").split("\t") if self.by_tabs else line.split()
+    def _values(self, words: list[list[str]]) -> dict[str, object]:
+        layout, columns = self.layout, [list(column) for column in zip(*words, strict=True)]
+        roles = {"tokens": layout.tokens, "tags": layout.tags}
+        values: dict[str, object] = {
+            role: column if isinstance(column, UnclearColumn) else columns[column]
+            for role, column in roles.items()
+            if column is not None
+        }
+        values |= {name: columns[column] for name, column in layout.names.items()}
+        return values | ({DOCUMENT: self.document or self.name} if layout.has_documents else {})

@@ -17,6 +17,10 @@ _ENDINGS = {
     ".conll": DataFormat.CONLL,
     ".bio": DataFormat.CONLL,
     ".iob2": DataFormat.CONLL,
+    ".iob": DataFormat.CONLL,
+    ".bmes": DataFormat.CONLL,
+    ".conllu": DataFormat.CONLL,
+    ".conllup": DataFormat.CONLL,
 }
 _PACKED = (".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
 _SHEETS = (".xlsx", ".xls", ".ods")

@@ -27,6 +27,19 @@ class Bad:
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
+@dataclass(frozen=True, slots=True)
+class UnclearColumn:
+    """Stands for the cells of a column that a file does not name, and that can't be told from what it holds."""
+
+    role: str
+    """What is looked for: `tokens` or `tags`."""
+    file: str
+    reason: str
+    """Why it is unclear."""
+    example: str
+    """A column that may be meant."""
+
+
 def at(place: Place) -> str:
     """`file:line`, as editors and terminals understand it."""
     return f"{place.file}:{place.line}"

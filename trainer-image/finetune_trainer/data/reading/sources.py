@@ -103,7 +103,7 @@ def _known_files(folder: Folder, source: DataSource) -> list[str]:
         raise DataNotFound(
             f"no data file below {folder.uri()}",
             where=source.uri,
-            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .bio .iob2, also with .gz",
+            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .conllu .bio, also with .gz",
         )
     return known
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from finetune_api.data import Clean, Data
+from finetune_api.failures import ColumnMissing, Problem
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import Label, as_list
 from finetune_trainer.data.labels import LabelSpace
-from finetune_trainer.data.reading.rows import Bad, Row, shown
+from finetune_trainer.data.reading.rows import Bad, Row, UnclearColumn, shown
 from finetune_trainer.data.records import Record, group_of
 from finetune_trainer.data.running_text import running_text
 from finetune_trainer.data.shapes.shape import with_group
@@ -25,6 +26,8 @@ class TaggedWords:
 
     def record(self, row: Row) -> Record | Bad:
         """See `Shape.record`."""
+        for role in ("tokens", "tags"):
+            check_clear(row.values.get(self.roles[role]))
         words = cell_words(row, self.roles["tokens"], self._data.clean)
         if isinstance(words, Bad):
             return words
@@ -42,6 +45,14 @@ class TaggedWords:
     def space(self, labels: Sequence[Label]) -> LabelSpace:
         """See `Shape.space`. Raises as `TagReader.space` does."""
         return self._reader.space(labels)
+
+
+def check_clear(cell: object, option: str = "") -> None:
+    """Raise `ColumnMissing` for a column that the file leaves unclear; `option` names it on a command line."""
+    if isinstance(cell, UnclearColumn):
+        where, field = cell.file, f'write  data.columns: {{{cell.role}: "{cell.example}"}}, or another column'
+        hint = f"{option} {cell.role}={cell.example}, or another column" if option else field
+        raise ColumnMissing(Problem(f"which column holds the {cell.role} is not clear: {cell.reason}", where, hint))
 
 
 def cell_words(row: Row, column: str, clean: Clean) -> tuple[str, ...] | Bad:
