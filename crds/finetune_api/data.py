@@ -29,6 +29,21 @@ class DataFormat(StrEnum):
     CONLL = "CoNLL"
 
 
+class Quoting(StrEnum):
+    r"""What quotes are in a CSV file.
+
+    `Auto` is found from the file. `DoubleQuote`: fields may be enclosed in `"`, and a quote inside is doubled
+    (RFC 4180). `Backslash`: the same with `\"` for a quote inside, as Spark and MySQL write. `SingleQuote`: fields may
+    be enclosed in `'`. `None`: quotes are characters like any other, and each line is a row (many TSV exports).
+    """
+
+    AUTO = "Auto"
+    DOUBLE_QUOTE = "DoubleQuote"
+    BACKSLASH = "Backslash"
+    SINGLE_QUOTE = "SingleQuote"
+    NONE = "None"
+
+
 class RowOrder(StrEnum):
     """In which order rows are trained on.
 
@@ -84,6 +99,11 @@ class DataSource(ApiModel):
 
     delimiter: Annotated[str, StringConstraints(max_length=1)] = ""
     """Column separator of CSV files; empty means found from the header line (comma, semicolon, tab or bar)."""
+
+    quoting: Quoting = Quoting.AUTO
+    """What quotes are in a CSV file (`quotechar` and `quoting` in pandas): `Auto` finds from the file whether they
+    enclose fields or belong to the text, and refuses a file where neither is clear; `DoubleQuote` (RFC 4180),
+    `Backslash` (a quote inside is `\\"`), `SingleQuote`, and `None` (quotes belong to the text)."""
 
     secret_ref: SecretReference | None = None
     """Secret with the credentials of the store."""

@@ -64,7 +64,7 @@ def test_the_separator_line_of_spreadsheets_is_no_header(tmp_path: Path) -> None
     ],
 )
 def test_a_broken_row_is_left_out_and_named(tmp_path: Path, line: str, reason: str) -> None:
-    before, bad, after = rows_of(tmp_path, f"text,label\nfine,a\n{line}\nfine,b\n")
+    before, bad, after = rows_of(tmp_path, f'text,label\n"fine, it is",a\n{line}\nfine,b\n')
     assert isinstance(bad, Bad)
     assert bad.place.line == 3
     assert bad.reason.startswith(reason)
@@ -80,11 +80,11 @@ def test_empty_fields_beyond_the_header_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.causes("DataUnreadable")
 def test_a_quote_that_swallows_the_rest_of_the_file_is_fatal(tmp_path: Path) -> None:
     with pytest.raises(DataUnreadable, match=r"rows\.csv:3: a quote .* never closed .* line 5"):
-        list(rows_of(tmp_path, 'text,label\nfine,a\n"open,a\nlost,b\nlost,c\n'))
+        list(rows_of(tmp_path, 'text,label\n"fine, it is",a\n"open,a\nlost,b\nlost,c\n'))
 
 
 def test_a_quote_left_open_in_the_last_row_costs_that_row_only(tmp_path: Path) -> None:
-    fine, bad = rows_of(tmp_path, 'text,label\nfine,a\n"open,a')
+    fine, bad = rows_of(tmp_path, 'text,label\n"fine, it is",a\n"open,a')
     assert isinstance(fine, Row)
     assert isinstance(bad, Bad)
 

@@ -10,7 +10,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.hub import list_files, snapshot
 from finetune_trainer.models.layout import MODEL_URI, WEIGHTS, check_layout, check_links, matches, names_in
 from finetune_trainer.models.results import Result, find_result
-from finetune_trainer.storage import Site, check_present, hub_token, on_disk, open_address, parse_address
+from finetune_trainer.storage import Site, check_present, find_address, hub_token, on_disk, open_address, parse_address
 
 
 def own_files(source: ModelSource, site: Site, patterns: tuple[str, ...]) -> ModelFiles:
@@ -22,7 +22,7 @@ def own_files(source: ModelSource, site: Site, patterns: tuple[str, ...]) -> Mod
         return _from_hub(source, patterns, site)
     if source.uri.startswith(PARENT_SCHEME):
         return _from_parent(source, patterns, site)
-    address = parse_address(source.uri, site.base)
+    address = find_address(source.uri, site)
     check_present(address, site, ModelNotFound, MODEL_URI)
     result = find_result(address, site, source.secret_ref)
     if result is not None:

@@ -8,7 +8,7 @@ from finetune_trainer.storage.addresses import Address, parse_address
 from finetune_trainer.storage.commits import commit
 from finetune_trainer.storage.credentials import hub_token, ignored_keys
 from finetune_trainer.storage.folder import Folder, NotCreateOnlyError, Patience
-from finetune_trainer.storage.mounted import check_present, on_disk
+from finetune_trainer.storage.mounted import check_present, find_address, on_disk
 from finetune_trainer.storage.opening import open_address, open_folder
 from finetune_trainer.storage.redaction import redacted
 from finetune_trainer.storage.site import Mounts, Site
@@ -22,6 +22,7 @@ __all__ = [
     "Site",
     "check_present",
     "commit",
+    "find_address",
     "hub_token",
     "ignored_keys",
     "on_disk",

@@ -69,6 +69,12 @@ def parse_address(uri: str, base: Path) -> Address:
     return Address(scheme, bucket, key.strip("/"))
 
 
+def literal_address(uri: str, base: Path) -> Address | None:
+    """The address of a file whose name has the percent signs of a `file://` URI; None where the URI has none."""
+    scheme, _, rest = uri.partition("://")
+    return Address(LOCAL, "", _local_path(uri, quote(rest), base)) if scheme == LOCAL and "%" in rest else None
+
+
 def _volume(uri: str) -> Address:
     """The address of something in a pod's volume. The API has checked its shape already, unless it comes from us."""
     try:

@@ -7,6 +7,7 @@ from the status and the store's own error code alone.
 import re
 from dataclasses import dataclass
 from enum import Enum
+from urllib.parse import unquote
 
 from finetune_api.failures import JobFailure, OutputNotWritable, PermissionDenied, StorageUnavailable
 
@@ -81,7 +82,10 @@ def understand(text: str, *, not_found: bool, denied: bool) -> Answer:
 def reading_failure(answer: Answer, uri: str, missing: type[JobFailure]) -> JobFailure:
     """The failure for a refused read of `uri`."""
     if answer.meaning in _NO_USE:
-        return missing(f"{uri} can't be read: {answer}", hint="check bucket, path, endpoint and region")
+        hint = "check bucket, path, endpoint and region"
+        if unquote(uri) != uri:
+            hint += f"; keys are taken as they stand: for a key with other characters write {unquote(uri)}"
+        return missing(f"{uri} can't be read: {answer}", hint=hint)
     return _common_failure(answer, uri)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 
 from finetune_api.failures import JobFailure, PermissionDenied, SpecInvalid
-from finetune_trainer.storage.addresses import CLAIM, CONFIG_MAP, LOCAL, Address
+from finetune_trainer.storage.addresses import CLAIM, CONFIG_MAP, LOCAL, Address, literal_address, parse_address
 from finetune_trainer.storage.disk_errors import reading
 from finetune_trainer.storage.site import Mounts, Site
 
@@ -23,6 +24,17 @@ class OnDisk:
     def leads_out(self, below: str = "") -> bool:
         """Whether the real path of the file `below` is outside."""
         return self.inside is not None and not (self.path / below).resolve().is_relative_to(self.inside.resolve())
+
+
+def find_address(uri: str, site: Site) -> Address:
+    """`parse_address`, but for a `file://` URI that names nothing when decoded and something as it stands.
+
+    A file may really be called `a%20b.csv`. Raises as `parse_address` does.
+    """
+    address, literal = parse_address(uri, site.base), literal_address(uri, site.base)
+    if literal is not None and lexists(literal.path) and not lexists(address.path):
+        return literal
+    return address
 
 
 def on_disk(address: Address, site: Site) -> OnDisk | None:

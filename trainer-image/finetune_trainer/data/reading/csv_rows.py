@@ -1,52 +1,49 @@
-"""CSV by the standard library, row by row, with the line each row starts at."""
+"""CSV files: rows by the names in the header, with the line each starts at."""
 
-import csv
 import re
 from collections.abc import Iterator
-from itertools import chain
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TextIO
 
+from finetune_api.data import Quoting
 from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
+from finetune_trainer.data.reading.csv_quoting import Found, find_quoting
+from finetune_trainer.data.reading.csv_records import BrokenRecord, records
 from finetune_trainer.data.reading.files import DataFile
-from finetune_trainer.data.reading.rows import Bad, Row, shown
+from finetune_trainer.data.reading.rows import Bad, Row, csv_cell, shown
 from finetune_trainer.data.reading.text_files import open_text
-
-if TYPE_CHECKING:
-    import _csv
-
-csv.field_size_limit(2**31 - 1)  # the standard 128 KiB is less than a long document
 
 _DELIMITERS = ",;\t|"
 _NONE = "\x1f"  # for files of one column, whose rows may hold any of the usual separators
-_SEP_LINE = re.compile(r"sep=(.)\r?\n?")
+_SEP_LINE = re.compile(r"\"?sep=(.)\"?\r?\n?")
 _QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 
 
 def read_csv(file: DataFile) -> Iterator[Row | Bad]:
     """Read a CSV file with a header line.
 
-    A row with too few or too many fields, or with broken quotes, comes out as `Bad`; blank lines are passed over.
-    Raises `DataUnreadable` for a header that names a column twice and for a quote that is never closed, since that
-    swallows the rest of the file.
+    A row with too few or too many fields, with broken quotes, or that repeats the header comes out as `Bad`; blank
+    lines are passed over. Raises `DataUnreadable` for a header that names a column twice, for one that comes again with
+    its columns in another order, for a quote that is never closed, since that swallows the rest of the file, and for
+    quotes that seem to merge rows.
     """
-    with open_text(file) as text:
-        first, offset = _first_line(text)
-        separator = _SEP_LINE.fullmatch(first)
-        if separator:
-            first, offset = text.readline(), offset + 1
-        if not first:
-            return
-        delimiter = file.delimiter or (separator[1] if separator else find_delimiter(first))
-        records = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
-        columns: list[str] | None = None
-        for line, cells in _records(records, offset, file):
-            if isinstance(cells, Bad):
-                yield cells
+    layout = _layout(file)
+    if layout is None:
+        return
+    quoting = file.quoting if file.quoting is not Quoting.AUTO else _found_quoting(file, layout)
+    columns: list[str] | None = None
+    with _lines(file, layout.skipped) as text:
+        for record in records(text, layout.delimiter, quoting):
+            line = layout.skipped + record.first + 1
+            if isinstance(record, BrokenRecord):
+                yield _broken(record, file, layout.skipped)
             elif columns is None:
-                columns = _header(cells, file, line)
+                columns = _header(record.cells, file, line)
             else:
-                yield _row(columns, cells, Place(file=file.name, line=line))
+                yield _row(columns, record.cells, Place(file=file.name, line=line), file)
 
 
 def find_delimiter(header: str) -> str:
@@ -54,6 +51,25 @@ def find_delimiter(header: str) -> str:
     bare = _QUOTED.sub("", header)
     best = max(_DELIMITERS, key=bare.count)
     return best if best in bare else _NONE
+
+
+@dataclass(frozen=True)
+class _Layout:
+    delimiter: str
+    skipped: int
+    """Lines in front of the header."""
+
+
+def _layout(file: DataFile) -> _Layout | None:
+    """The layout of a file by its first lines; None for a file without any."""
+    with open_text(file) as text:
+        first, skipped = _first_line(text)
+        separator = _SEP_LINE.fullmatch(first)
+        if separator:
+            first, skipped = text.readline(), skipped + 1
+    if not first:
+        return None
+    return _Layout(file.delimiter or (separator[1] if separator else find_delimiter(first)), skipped)
 
 
 def _first_line(text: TextIO) -> tuple[str, int]:
@@ -66,29 +82,41 @@ def _first_line(text: TextIO) -> tuple[str, int]:
     return "", before
 
 
-def _records(records: "_csv.Reader", offset: int, file: DataFile) -> Iterator[tuple[int, list[str] | Bad]]:
-    while True:
-        line = offset + records.line_num + 1
-        try:
-            cells = next(records)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, _broken(error, file, line, offset + records.line_num)
-            continue
-        if cells:
-            yield line, cells
+@contextmanager
+def _lines(file: DataFile, skipped: int) -> Iterator[Iterator[str]]:
+    with open_text(file) as text:
+        yield islice(text, skipped, None)
 
 
-def _broken(error: csv.Error, file: DataFile, line: int, last: int) -> Bad:
-    open_at_end = "end of data" in str(error)
-    if open_at_end and last > line:
+def _found_quoting(file: DataFile, layout: _Layout) -> Quoting:
+    found = find_quoting(lambda: _lines(file, layout.skipped), layout.delimiter)
+    if found.merged:
+        raise _merges(found, file, layout.skipped)
+    return found.quoting
+
+
+def _merges(found: Found, file: DataFile, skipped: int) -> DataUnreadable:
+    span, more = found.merged[0], len(found.merged) - 1
+    first, last = skipped + span.first + 1, skipped + span.last + 1
+    others = f" (and {more} more like it)" if more else ""
+    return DataUnreadable(
+        f"the quote opened in line {first} closes in line {last}, and {last - first + 1} lines that look like rows"
+        f" become one{others}",
+        where=f"{file.name}:{first}",
+        hint=f"set {file.field}.quoting: None if quotes belong to the text, or DoubleQuote if this is one row",
+    )
+
+
+def _broken(record: BrokenRecord, file: DataFile, skipped: int) -> Bad:
+    line, last = skipped + record.first + 1, skipped + record.last + 1
+    if record.is_open and last > line:
         raise DataUnreadable(
             f"a quote opened in this row is never closed and swallows everything down to line {last}",
             where=f"{file.name}:{line}",
-            hint='close it, or double quotes that belong to the text ("")',
+            hint=f'close it, or double quotes that belong to the text (""), or set {file.field}.quoting: None if no'
+            " quote encloses a field",
         )
-    detail = "the last one is never closed" if open_at_end else "quotes inside a quoted field have to be doubled"
+    detail = "the last one is never closed" if record.is_open else "quotes inside a quoted field have to be doubled"
     return Bad(Place(file=file.name, line=line), "broken quotes", detail)
 
 
@@ -106,11 +134,29 @@ def _header(cells: list[str], file: DataFile, line: int) -> list[str]:
     return columns
 
 
-def _row(columns: list[str], cells: list[str], place: Place) -> Row | Bad:
+def _row(columns: list[str], cells: list[str], place: Place, file: DataFile) -> Row | Bad:
     while len(cells) > len(columns) and not cells[-1]:
         cells.pop()
     if len(cells) != len(columns):
         return Bad(place, "wrong number of fields", f"{len(cells)} where the header has {len(columns)}")
     if not any(cell.strip() for cell in cells):
         return Bad(place, "empty row")
-    return Row(dict(zip(columns, cells, strict=True)), place)
+    if columns[-1] == cells[-1].strip() or cells[0].strip().lstrip("\ufeff") in columns:
+        again = _header_again(columns, cells, place, file)
+        if again:
+            return again
+    return Row(dict(zip(columns, map(csv_cell, cells), strict=True)), place)
+
+
+def _header_again(columns: list[str], cells: list[str], place: Place, file: DataFile) -> Bad | None:
+    """A row that repeats the header, as in files put one behind the other."""
+    names = [cell.strip().lstrip("\ufeff") for cell in cells]
+    if names == columns:
+        return Bad(place, "the header again", "files put one behind the other keep one header line")
+    if len(names) > 1 and sorted(names) == sorted(columns):
+        raise DataUnreadable(
+            "a header with the columns in another order",
+            where=f"{file.name}:{place.line}",
+            hint="the rows below it would be read wrongly: keep the files apart and name both under data",
+        )
+    return None

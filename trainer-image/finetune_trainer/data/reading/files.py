@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from finetune_api.data import DataFormat, DataSource
+from finetune_api.data import DataFormat, DataSource, Quoting
 from finetune_api.failures import DataUnreadable
 
 _ENDINGS = {
@@ -22,7 +22,8 @@ _ENDINGS = {
     ".conllu": DataFormat.CONLL,
     ".conllup": DataFormat.CONLL,
 }
-_PACKED = (".zip", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".lz4")
 _SHEETS = (".xlsx", ".xls", ".ods")
 
 
@@ -36,10 +37,11 @@ class DataFile:
     encoding: str = "utf-8"
     delimiter: str = ""
     field: str = "spec.data.train[0]"
+    quoting: Quoting = Quoting.AUTO
 
 
 def known_format(name: str) -> DataFormat | None:
-    """The format that a file's ending stands for, also below `.gz`; None for endings that stand for none."""
+    """The format that a file's ending stands for, compression aside; None for endings that stand for none."""
     return _ENDINGS.get(_ending(name))
 
 
@@ -49,16 +51,17 @@ def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile
     if form is None:
         raise DataUnreadable(f"the format is not clear from the name {name}", where=name, hint=_advice(name, field))
     delimiter = source.delimiter or ("\t" if _ending(name) == ".tsv" else "")
-    return DataFile(path, name, form, source.encoding, delimiter, field)
+    return DataFile(path, name, form, source.encoding, delimiter, field, source.quoting)
 
 
 def _ending(name: str) -> str:
-    return PurePosixPath(name.lower().removesuffix(".gz")).suffix
+    path = PurePosixPath(name.lower())
+    return PurePosixPath(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
 
 
 def _advice(name: str, field: str) -> str:
-    if name.lower().endswith(_PACKED):
-        return "unpack it first, or pack it as .gz"
+    if name.lower().endswith(_PACKED) or _ending(name) == ".tar":
+        return "unpack it first, or pack the table itself as .gz, .bz2, .xz or .zst"
     if name.lower().endswith(_SHEETS):
         return "save the sheet as CSV (UTF-8)"
     return f"set {field}.format: CSV, JSONL, JSON, Parquet or CoNLL"

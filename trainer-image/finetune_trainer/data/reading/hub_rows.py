@@ -1,15 +1,16 @@
 """Data sets and single files on the Hugging Face hub. Imported only where a job names one: `datasets` loads slowly."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import ClassLabel, Dataset, get_dataset_split_names, load_dataset
+from datasets import Dataset, get_dataset_split_names, load_dataset
 from huggingface_hub import hf_hub_download
 
 from finetune_api.data import DataSource
 from finetune_api.data_report import Place
 from finetune_api.failures import DataNotFound, SpecInvalid
+from finetune_trainer.data.reading.class_names import named, unpackers
 from finetune_trainer.data.reading.hub_failures import hub_failures
 from finetune_trainer.data.reading.rows import Row
 
@@ -19,7 +20,6 @@ _SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev", "eval"),
     "test": ("test", "testing"),
 }
-Unpack = Callable[[object], object]
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,9 @@ def read_data_set(repository: str, source: DataSource, place: str, field: str, t
         )
     with hub_failures(source.uri, field):
         rows: Dataset = load_dataset(repository, source.subset or None, split=split, **which)
-    unpack = _class_names(rows.features)
+    unpack = unpackers(rows.features.to_dict())
     for number, values in enumerate(rows, start=1):
-        named = {name: unpack[name](value) if name in unpack else value for name, value in values.items()}
-        yield Row(named, Place(file=f"{repository}/{split}", line=number))
+        yield Row(named(values, unpack), Place(file=f"{repository}/{split}", line=number))
 
 
 def _fitting(names: list[str], place: str, uri: str, field: str) -> str:
@@ -72,23 +71,3 @@ def _fitting(names: list[str], place: str, uri: str, field: str) -> str:
     if place == "train" and len(names) == 1:
         return names[0]
     raise DataNotFound(f"{uri} has no split for {place}", where=f"{field}.split", hint=f"it has: {', '.join(names)}")
-
-
-def _class_names(features: Mapping[str, object]) -> dict[str, Unpack]:
-    """For columns of class numbers, or of lists of them, a function that gives the names; -1 means no label there."""
-    unpack: dict[str, Unpack] = {}
-    for column, feature in features.items():
-        inner = getattr(feature, "feature", None)
-        if isinstance(feature, ClassLabel):
-            unpack[column] = _namer(feature.names)
-        elif isinstance(inner, ClassLabel):
-            unpack[column] = _list_namer(_namer(inner.names))
-    return unpack
-
-
-def _namer(names: list[str]) -> Unpack:
-    return lambda value: names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-
-
-def _list_namer(namer: Unpack) -> Unpack:
-    return lambda values: [namer(value) for value in values] if isinstance(values, list) else None

@@ -1,88 +1,144 @@
-"""JSON Lines, and JSON files that hold one array of objects."""
+"""JSON Lines, and JSON files that hold one array of objects or another table."""
 
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import NoReturn
 
 from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
 from finetune_trainer.data.reading.files import DataFile
+from finetune_trainer.data.reading.json_tables import table_of
 from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.reading.text_files import open_text
 
 _KEYS = ("data", "rows", "examples", "train", "validation", "test")
 _SYNTAX = "broken JSON"
 _SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+_TWICE = "a key given twice"
+_RECORDS = "write one object per row: df.to_json(PATH, orient='records', lines=True)"
 _BROKEN = (ValueError, RecursionError)  # ValueError covers syntax and numbers with thousands of digits
+
+
+class _Decoder(json.JSONDecoder):
+    """A decoder that notes a key that an object has twice, of which only the last value would be left."""
+
+    def __init__(self) -> None:
+        self.twice = ""
+        super().__init__(object_pairs_hook=self._object)
+
+    def _object(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            names = [name for name, _ in pairs]
+            self.twice = next(name for name in names if names.count(name) > 1)
+        return found
+
+    def row(self, value: object, place: Place) -> Row | Bad:
+        """What has just been decoded as a row."""
+        twice, self.twice = self.twice, ""
+        if twice:
+            return Bad(place, _TWICE, shown(twice))
+        if not isinstance(value, dict):
+            return Bad(place, "not a JSON object", shown(value))
+        return Row(value, place) if value else Bad(place, "empty row")
 
 
 def read_jsonl(file: DataFile) -> Iterator[Row | Bad]:
     """Read one JSON object a line. Broken lines come out as `Bad`; blank ones are passed over.
 
-    A JSON array under a `.jsonl` name is read as such. Raises `DataUnreadable` where the first line is no JSON at all,
-    since then the format is wrong.
+    A JSON array or a whole table under a `.jsonl` name is read as such. Raises `DataUnreadable` where the first line is
+    no JSON at all, since then the format is wrong.
     """
+    decoder = _Decoder()
     with open_text(file, newline="\n") as text:
         lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
-        first = next(lines, None)
-        is_array = first is not None and _opens_an_array(first[1])
-        if first is not None and not is_array:
-            row = _parsed(first[1], Place(file=file.name, line=first[0]))
+        first, second = next(lines, None), next(lines, None)
+        if first is not None and not _is_a_whole(first[1], second):
+            row = _parsed(decoder, first[1], Place(file=file.name, line=first[0]))
             if isinstance(row, Bad) and row.kind == _SYNTAX and not first[1].lstrip().startswith("{"):
                 _not_json_lines(file, *first)
             yield row
-            for number, line in lines:
-                yield _parsed(line, Place(file=file.name, line=number))
-    if is_array:
+            for number, line in chain([second] if second else [], lines):
+                yield _parsed(decoder, line, Place(file=file.name, line=number))
+            return
+    if first is not None:
         yield from read_json(file)
 
 
 def read_json(file: DataFile) -> Iterator[Row | Bad]:
     """Read an array of objects, or an object that holds one under `data`, `rows`, `examples` or as its only array.
 
-    JSON Lines under a `.json` name are read as such, and a lone object is one row. The file is held in memory.
-    Raises `DataUnreadable` for broken syntax.
+    Tables by columns or by rows are read as pandas writes them; their rows are numbered from 1. JSON Lines under a
+    `.json` name are read as such, and a lone object is one row. The file is held in memory.
+    Raises `DataUnreadable` for broken syntax and for rows that are lists without names.
     """
     with open_text(file, newline="\n") as text:
         content = text.read()
     start = _skip_space(content, 0)
     if start == len(content):
         return
+    decoder = _Decoder()
     if content[start] == "[":
-        yield from _elements(content, start, file)
+        yield from _elements(decoder, content, start, file)
         return
-    value, end = _decode(content, start, file)
-    key = _rows_key(value)
+    value, end = _decode(decoder, content, start, file)
     if _skip_space(content, end) < len(content):
-        yield from read_jsonl(file)
-    elif key is None:
-        yield _as_row(value, Place(file=file.name, line=content.count("\n", 0, start) + 1))
+        yield from _lines(file)
     else:
-        yield from _elements(content, _position_of(content, start, key), file)
+        yield from _of_object(decoder, value, content, start, file)
 
 
-def _opens_an_array(line: str) -> bool:
-    """Tell whether a first line begins a JSON array of objects, rather than being a whole line of JSON Lines."""
-    return line.strip() == "[" or line.lstrip().startswith("[{")
+def _of_object(decoder: _Decoder, value: object, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
+    """The rows in a lone object, which opens at `start`."""
+    key = _rows_key(value)
+    if key is not None and not decoder.twice:
+        yield from _elements(decoder, content, _position_of(content, start, key), file)
+        return
+    table = table_of(value) if isinstance(value, dict) and not decoder.twice else None
+    if table is None:
+        _check_no_table(value, file)
+        yield decoder.row(value, Place(file=file.name, line=content.count("\n", 0, start) + 1))
+        return
+    for number, values in enumerate(table, start=1):
+        yield decoder.row(values, Place(file=file.name, line=number))
 
 
-def _parsed(line: str, place: Place) -> Row | Bad:
+def _lines(file: DataFile) -> Iterator[Row | Bad]:
+    """JSON Lines, whatever the first of them looks like."""
+    decoder = _Decoder()
+    with open_text(file, newline="\n") as text:
+        for number, line in enumerate(text, start=1):
+            if line.strip():
+                yield _parsed(decoder, line, Place(file=file.name, line=number))
+
+
+def _is_a_whole(first: str, second: tuple[int, str] | None) -> bool:
+    """Tell whether a first line begins one JSON value that is the file, rather than being a line of JSON Lines."""
+    bare = first.strip()
+    return bare in ("[", "{") or bare.startswith("[{") or (second is None and bare.startswith(("{", "[[")))
+
+
+def _parsed(decoder: _Decoder, line: str, place: Place) -> Row | Bad:
     try:
-        value = json.loads(line.strip())
+        value = decoder.decode(line.strip())
     except _BROKEN as error:
         return Bad(place, _SYNTAX, _words(error))
-    return _as_row(value, place)
+    return decoder.row(value, place)
 
 
-def _as_row(value: object, place: Place) -> Row | Bad:
-    if not isinstance(value, dict):
-        return Bad(place, "not a JSON object", shown(value))
-    return Row(value, place) if value else Bad(place, "empty row")
+def _check_no_table(value: object, file: DataFile) -> None:
+    """Raise `DataUnreadable` for an object that is a table, of columns that differ in length."""
+    cells = list(value.values()) if isinstance(value, dict) else []
+    if len(cells) > 1 and all(isinstance(cell, list) for cell in cells) and len({len(cell) for cell in cells}) > 1:
+        lengths = ", ".join(f"{shown(name)} {len(cell):,}" for name, cell in list(value.items())[:6])  # type: ignore[attr-defined]
+        raise DataUnreadable(
+            f"this is a table by columns whose columns differ in length: {lengths}", where=file.name, hint=_RECORDS
+        )
 
 
-def _elements(content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
+def _elements(decoder: _Decoder, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
     """Decode the array that opens at `start` element by element, so that each has its line."""
     position, line = start + 1, content.count("\n", 0, start + 1) + 1
     seen = start + 1
@@ -91,8 +147,12 @@ def _elements(content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
         if content[position : position + 1] == "]":
             return
         line, seen = line + content.count("\n", seen, position), position
-        value, position = _decode(content, position, file)
-        yield _as_row(value, Place(file=file.name, line=line))
+        value, position = _decode(decoder, content, position, file)
+        if isinstance(value, list):
+            raise DataUnreadable(
+                "rows are lists, so that their columns have no names", where=f"{file.name}:{line}", hint=_RECORDS
+            )
+        yield decoder.row(value, Place(file=file.name, line=line))
         position = _skip_space(content, position)
         if content[position : position + 1] == ",":
             position += 1
@@ -100,9 +160,9 @@ def _elements(content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
             _broken(content, position, "a comma or the end of the array is missing", file)
 
 
-def _decode(content: str, position: int, file: DataFile) -> tuple[object, int]:
+def _decode(decoder: _Decoder, content: str, position: int, file: DataFile) -> tuple[object, int]:
     try:
-        return _DECODER.raw_decode(content, position)
+        return decoder.raw_decode(content, position)
     except json.JSONDecodeError as error:
         _broken(content, error.pos, error.msg, file)
     except _BROKEN as error:
@@ -120,13 +180,13 @@ def _rows_key(value: object) -> str | None:
 
 def _position_of(content: str, start: int, wanted: str) -> int:
     """Position of the value of key `wanted` in the object whose text opens at `start` and is known to be whole."""
-    position = start + 1
+    position, plain = start + 1, json.JSONDecoder()
     while True:
-        key, position = _DECODER.raw_decode(content, _skip_space(content, position))
+        key, position = plain.raw_decode(content, _skip_space(content, position))
         position = _skip_space(content, _skip_space(content, position) + 1)
         if key == wanted:
             return position
-        _, position = _DECODER.raw_decode(content, position)
+        _, position = plain.raw_decode(content, position)
         position = _skip_space(content, position) + 1
 
 

@@ -40,6 +40,38 @@ class UnclearColumn:
     """A column that may be meant."""
 
 
+class Spelled(str):
+    """Text of a CSV cell that programs write for a missing value, and that may be a word or a class as well."""
+
+    __slots__ = ()
+
+
+_SPELLINGS = {
+    "nan",
+    "NaN",
+    "NAN",
+    "-nan",
+    "NA",
+    "N/A",
+    "#N/A",
+    "<NA>",
+    "NULL",
+    "null",
+    "NaT",
+    "\\N",
+    "#REF!",
+    "#VALUE!",
+    "#NAME?",
+    "#DIV/0!",
+}
+_LONGEST = 9
+
+
+def csv_cell(cell: str) -> str:
+    """A cell of a format that has text only, marked where it may stand for a missing value."""
+    return Spelled(cell) if len(cell) < _LONGEST and cell.strip() in _SPELLINGS else cell
+
+
 def at(place: Place) -> str:
     """`file:line`, as editors and terminals understand it."""
     return f"{place.file}:{place.line}"

@@ -23,10 +23,10 @@ from finetune_trainer.storage import (
     Folder,
     Site,
     check_present,
+    find_address,
     hub_token,
     on_disk,
     open_address,
-    parse_address,
 )
 
 HUB = "hf://"
@@ -84,7 +84,7 @@ def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterato
 
 def _files(source: DataSource, site: Site, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
     """Find the files of a storage URI, in order of their names; each is fetched when its turn comes."""
-    address = parse_address(source.uri, site.base)
+    address = find_address(source.uri, site)
     check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
     here = on_disk(address, site)
     whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
@@ -103,7 +103,8 @@ def _known_files(folder: Folder, source: DataSource) -> list[str]:
         raise DataNotFound(
             f"no data file below {folder.uri()}",
             where=source.uri,
-            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .conllu .bio, also with .gz",
+            hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .conllu .bio, also with .gz,"
+            " .bz2, .xz or .zst",
         )
     return known
 

@@ -1,14 +1,14 @@
 """From bytes to text: compression, byte order marks, encodings, and files that are not what they claim to be."""
 
 import codecs
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, TextIOWrapper
-from typing import IO, TextIO, cast
+from typing import TextIO
 
 from finetune_api.failures import DataUnreadable, SpecInvalid
+from finetune_trainer.data.reading.compression import BROKEN, compression, open_bytes
+from finetune_trainer.data.reading.file_kinds import known_kind
 from finetune_trainer.data.reading.files import DataFile
 
 _BOMS = (  # longest first: UTF-32's begins with UTF-16's
@@ -18,16 +18,6 @@ _BOMS = (  # longest first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_GZIP = b"\x1f\x8b"
-_IMPOSTORS = (
-    (b"PAR1", "a Parquet file", "set {field}.format: Parquet"),
-    (b"PK\x03\x04", "a ZIP archive or an Excel sheet", "unpack it, or save the sheet as CSV (UTF-8)"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the data", "fetch the data: git lfs pull"),
-    (b"<!doctype", "a web page, not data", "download the file itself, not the page about it"),
-    (b"<html", "a web page, not data", "download the file itself, not the page about it"),
-    (b"%pdf", "a PDF", "export the rows as CSV or JSONL"),
-    (b"sqlite format 3", "an SQLite data base", "export the rows as CSV or JSONL"),
-)
 _PEEK = 4096
 
 
@@ -36,25 +26,23 @@ def open_text(file: DataFile, newline: str = "") -> Iterator[TextIO]:
     """Open a text file for reading, unpacked and decoded; `newline` is as in `open`.
 
     A byte order mark wins over the encoding of the spec. Raises `DataUnreadable` (also while the caller reads) for
-    undecodable bytes, broken gzip and files of another kind, `SpecInvalid` for an encoding that doesn't exist.
+    undecodable bytes, broken compression and files of another kind, `SpecInvalid` for an encoding that doesn't exist.
     """
+    packed = compression(file.path)
     try:
-        with _open_bytes(file) as content:
+        with open_bytes(file.path) as content:
             encoding = _encoding(file, _peek(content))
             with TextIOWrapper(content, encoding=encoding, newline=newline) as text:
                 yield text
     except UnicodeDecodeError:
         raise _undecodable(file) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataUnreadable(f"broken gzip: {error}", where=file.name, hint="copy or download the file again") from None
+    except BROKEN as error:
+        if not packed:
+            raise
+        raise DataUnreadable(f"broken {packed}: {error}", where=file.name, hint=_AGAIN) from None
 
 
-def _open_bytes(file: DataFile) -> BufferedReader:
-    raw = file.path.open("rb")
-    if raw.peek(2)[:2] == _GZIP:
-        raw.close()
-        return BufferedReader(cast("IO[bytes]", gzip.open(file.path)))  # type: ignore[arg-type]  # a raw stream in all but type
-    return raw
+_AGAIN = "copy or download the file again"
 
 
 def _peek(content: BufferedReader) -> bytes:
@@ -65,9 +53,9 @@ def _encoding(file: DataFile, start: bytes) -> str:
     for bom, encoding in _BOMS:
         if start.startswith(bom):
             return encoding
-    for magic, what, hint in _IMPOSTORS:
-        if start.lstrip()[: len(magic)].lower() == magic.lower():
-            raise DataUnreadable(f"this is {what}", where=file.name, hint=hint.format(field=file.field))
+    kind = known_kind(start)
+    if kind is not None:
+        raise DataUnreadable(f"this is {kind.name}", where=file.name, hint=kind.hint.format(field=file.field))
     encoding = _checked(file)
     if "16" not in encoding and "32" not in encoding and start.count(b"\0") > len(start) // 4:
         order = "be" if start.startswith(b"\0") else "le"
@@ -92,7 +80,7 @@ def _checked(file: DataFile) -> str:
 
 
 def _undecodable(file: DataFile) -> DataUnreadable:
-    with _open_bytes(file) as content:
+    with open_bytes(file.path) as content:
         encoding = _encoding(file, _peek(content))
         line, byte, text = _first_undecodable(content, encoding)
     hint = "save the file as UTF-8"
