@@ -46,6 +46,10 @@ test-unit: $(READY) ## Run the tests that need no server, but for the long ones
 test-integration: $(READY) ## Run the tests against a real API server and object store, but for the long ones
 	$(PARALLEL) -m "not slow" tests/integration
 
+.PHONY: programs
+programs: $(READY) ## Get the servers that tests start, if they are not there (the tests do it, too)
+	@$(BIN)/python tests/cluster/binaries.py
+
 e2e: $(READY) ## Test all of it on a real node: make cluster-up images e2e
 	FINETUNE_REQUIRE_NODE=1 $(PYTEST) tests/e2e
 

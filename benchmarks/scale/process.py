@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import minder
 from control_plane import ControlPlane, free_port
 from scale.trainers import STAYS
 
@@ -39,10 +40,12 @@ class OperatorProcess:
         """
         begun = time.monotonic()
         self._starts += 1
+        minder.get_ready()
         log = self.log.open("wb")
         command = [sys.executable, "-m", "finetune_operator", f"--settings={self._settings}"]
         self._process = subprocess.Popen([*command, f"--kubeconfig={self._kubeconfig}"], stdout=log, stderr=log)
         log.close()
+        minder.entrust(self._process.pid)
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() - begun > _START_SECONDS:
                 raise SystemExit(f"the operator did not start:\n{self.log.read_text()[-3000:]}")

@@ -25,7 +25,7 @@ import s3_server
 import services
 import turns
 import volumes
-from binaries import find
+from binaries import BinaryMissingError, find, get_all
 from containers import Containers
 from control_plane import ControlPlane
 from processes import Processes
@@ -178,8 +178,14 @@ def _check_machine() -> None:
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
         packages = " ".join(PACKAGES.read_text().split())
         raise BedError(f"{', '.join(missing)} not found: apt-get install {packages}")
+    get_programs()
     for program in _PROGRAMS:
         find(program)
+
+
+def get_programs() -> None:
+    """Get the programs of a cluster without Docker: minutes, once a machine."""
+    get_all(_PROGRAMS)
 
 
 def _status() -> None:
@@ -203,5 +209,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         command()
-    except (BedError, subprocess.CalledProcessError) as error:
+    except (BedError, BinaryMissingError, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {error}")

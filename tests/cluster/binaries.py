@@ -1,24 +1,28 @@
 """Finds or makes the programs of a cluster: etcd, all of Kubernetes, and what stands around it.
 
-    python tests/cluster/binaries.py etcd kube-apiserver kubectl     # get them now, print where they are
+    python tests/cluster/binaries.py [etcd kube-apiserver kubectl]     # get them now, print where they are
 
-In this order: `$KUBEBUILDER_ASSETS` (the convention of envtest), the cache below `$XDG_CACHE_HOME`, the release of
-envtest, `go build` of the versions in a go.mod. Needs the standard library only, and Go for the last.
+Without names: all that tests can need without a node. In this order: `$KUBEBUILDER_ASSETS` (the convention of envtest),
+the cache below `$XDG_CACHE_HOME`, the release of envtest, `go build` of the versions in a go.mod. One process at a time
+gets programs. Needs the standard library only, and Go for the last.
 """
 
 import hashlib
 import os
 import platform
-import re
 import shutil
-import subprocess
 import sys
 import tarfile
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+import turns
+from builds import BuildError, build
+from caches import caches, scratch
 
 MODULE = Path(__file__).parent
 
@@ -42,6 +46,16 @@ OTHER_PACKAGES = {
 }
 """Go packages of the rest; each has a go.mod of its own below programs/, so that each is raised alone."""
 
+WITHOUT_NODE = (
+    "etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "helm", "versitygw",
+)  # fmt: skip
+"""What tests need that need no node."""
+_SECONDS = {
+    "coredns": 130, "etcd": 50, "helm": 70, "kube-apiserver": 200, "kube-controller-manager": 120, "kubectl": 60,
+    "kubelet": 90, "kube-proxy": 40, "pause": 5, "kube-scheduler": 10, "kwok": 140, "versitygw": 90,
+}  # fmt: skip
+"""How long a build takes on two cores with an empty cache of Go; what they share is counted for the first of them."""
+
 ENVTEST = "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1"
 ENVTEST_SHA512 = {
     "darwin-amd64": "d9e0464dc1708c36ab41147b5e364c8b8e201eafc14c299dcbe58ebeaa82c651b8e834647167a951ded8c6d08c616aad"
@@ -63,11 +77,6 @@ class BinaryMissingError(Exception):
     """A program is nowhere to be had; the message lists what was tried."""
 
 
-def caches() -> Path:
-    """Where the project keeps what is dear to make: outside the tree."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
-
-
 def cache_folder(name: str = "etcd") -> Path:
     """Where the program `name` is kept: apart for each state of go.sum, or of the source where it is ours."""
     module = _module(name)
@@ -87,27 +96,73 @@ def this_system() -> str:
     return f"{platform.system().lower()}-{processor}"
 
 
+def there(name: str) -> Path | None:
+    """Return the path of the program `name` where it is on this machine already."""
+    folders = [*map(Path, filter(None, [os.environ.get("KUBEBUILDER_ASSETS")])), cache_folder(name)]
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
 def find(name: str) -> Path:
     """Return the path of the program `name`, getting it first where needed (a build takes minutes, once).
 
     Raises `BinaryMissingError` with all reasons when it can't be had.
     """
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and (Path(assets) / name).is_file():
-        return Path(assets) / name
+    if program := there(name):
+        return program
+    if name in _not_to_be_had:
+        raise BinaryMissingError(_not_to_be_had[name])
+    with turns.turn("programs", f"Waiting for another process that gets programs; then {name}", _tell):
+        return there(name) or _get(name)
+
+
+def get_all(names: Iterable[str]) -> None:
+    """Get the programs that are not there, and tell how long that takes.
+
+    One that can't be had is not tried again by this process: `find` raises at once.
+    """
+    if not (missing := [name for name in names if there(name) is None]):
+        return
+    minutes = sum(_SECONDS.get(name, 60) for name in missing) / 60
+    _tell(
+        f"Getting programs of the cluster, once a machine: {', '.join(missing)}. "
+        f"Where they must be built, about {minutes:.0f} min on two free cores"
+    )
+    started = time.monotonic()
+    for name in missing:
+        try:
+            find(name)
+        except BinaryMissingError as error:
+            _not_to_be_had[name] = str(error)
+    had = [name for name in missing if name not in _not_to_be_had]
+    _tell(f"Got {len(had)} of {len(missing)} in {(time.monotonic() - started) / 60:.1f} min")
+
+
+_not_to_be_had: dict[str, str] = {}
+"""Why `get_all` could not get a program."""
+
+
+def _get(name: str) -> Path:
+    """Download or build the program into the cache; the caller has the turn."""
     program = cache_folder(name) / name
+    program.parent.mkdir(parents=True, exist_ok=True)
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
     tried = [] if assets is None else [f"$KUBEBUILDER_ASSETS ({assets}) has no {name}"]
     for get in (_download, _build):
-        if program.is_file():
-            break
-        program.parent.mkdir(parents=True, exist_ok=True)
         try:
             get(name, program.parent)
-        except BinaryMissingError as error:
+        except (BinaryMissingError, BuildError) as error:
             tried.append(str(error))
-    if not program.is_file():
-        raise BinaryMissingError(f"no {name}: " + "; ".join(tried))
-    return program
+        if program.is_file():
+            return program
+    raise BinaryMissingError(f"no {name}: " + "; ".join(tried))
+
+
+def _build(name: str, folder: Path) -> None:
+    started = time.monotonic()
+    if shutil.which("go"):
+        _tell(f"building {name}, about {_SECONDS.get(name, 60)} s on two free cores")
+    build((PACKAGES | OTHER_PACKAGES)[name], _module(name), folder / name)
+    _tell(f"built {name} in {time.monotonic() - started:.0f} s")
 
 
 def _download(name: str, folder: Path) -> None:
@@ -136,74 +191,24 @@ def _unpack(archive: bytes, folder: Path) -> None:
 
 
 def _put(content: bytes, path: Path) -> None:
-    with TemporaryDirectory(dir=path.parent) as scratch:
-        part = Path(scratch) / path.name
+    with scratch(path.parent) as folder:
+        part = folder / path.name
         part.write_bytes(content)
         part.chmod(0o755)
         part.rename(path)
 
 
-def _build(name: str, folder: Path) -> None:
-    """Build the version of go.mod, beside the tests rather than before them: at the lowest priority."""
-    go = shutil.which("go")
-    if go is None:
-        raise BinaryMissingError("Go is not installed, so it can't be built; install Go or set KUBEBUILDER_ASSETS")
-    _tell(f"building {name}; this takes minutes, once a machine")
-    with TemporaryDirectory(dir=folder) as scratch:
-        part = Path(scratch) / name
-        command = [
-            go,
-            "build",
-            "-mod=readonly",
-            "-trimpath",
-            "-ldflags",
-            _linker_flags(name),
-            "-o",
-            str(part),
-            (PACKAGES | OTHER_PACKAGES)[name],
-        ]
-        environment = {**os.environ, "CGO_ENABLED": "0"}
-        nice = ["nice", "-n", "19"] if shutil.which("nice") else []
-        built = subprocess.run(
-            [*nice, *command], cwd=_module(name), env=environment, capture_output=True, text=True, check=False
-        )
-        if built.returncode != 0:
-            raise BinaryMissingError(f"go build failed: {built.stderr.strip()[-1000:]}")
-        part.rename(folder / name)
-
-
-def _linker_flags(name: str) -> str:
-    """Without debug information, and with the version that Kubernetes' own release build stamps in."""
-    if name == "helm":
-        return f"-s -w {_helm_stamps()}"
-    if name in OTHER_PACKAGES:
-        return "-s -w"
-    found = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)", (MODULE / "go.mod").read_text())
-    if found is None:
-        raise BinaryMissingError(f"{MODULE / 'go.mod'} requires no k8s.io/kubernetes")
-    stamps = zip(("gitVersion", "gitMajor", "gitMinor"), found.groups(), strict=True)
-    return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps)])
-
-
-def _helm_stamps() -> str:
-    """The Kubernetes version that Helm renders for, as its own release build stamps it in; else it is 1.20."""
-    found = re.search(r"k8s\.io/client-go v0\.(\d+)\.", (_module("helm") / "go.mod").read_text())
-    if found is None:
-        raise BinaryMissingError(f"{_module('helm') / 'go.mod'} requires no k8s.io/client-go")
-    packages = ("chartutil", "lint/rules")
-    version = {"k8sVersionMajor": "1", "k8sVersionMinor": found[1]}
-    return " ".join(
-        f"-X helm.sh/helm/v3/pkg/{package}.{name}={value}" for package in packages for name, value in version.items()
-    )
-
-
 def _tell(text: str) -> None:
-    """Say it on the terminal even while pytest captures."""
-    if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"{text}\n")
-        sys.__stderr__.flush()
+    """Say it beside the answer, which is on standard output."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or ["etcd", "kube-apiserver", "kubectl"]:
-        print(find(wanted))  # noqa: T201 -- a command's answer
+    wanted = sys.argv[1:] or WITHOUT_NODE
+    get_all(wanted)
+    try:
+        for name in wanted:
+            print(find(name))  # noqa: T201 -- a command's answer
+    except BinaryMissingError as missing:
+        sys.exit(f"error: {missing}")

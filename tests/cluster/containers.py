@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import mounts
-from binaries import caches, find
+from binaries import find
+from caches import caches
 from processes import Processes
 from state import BedError
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import progress
 import transfer
 import turns
-from binaries import caches
+from caches import caches
 from containers import Containers
 from state import OPERATOR_IMAGE, TRAINER_IMAGE, Bed, BedError, state_folder
 

@@ -1,7 +1,8 @@
 """Starts programs and ends exactly those: children of this process, or ones that outlive it and are found again.
 
-A program that outlives its parent is known by its process id and the moment of its start, so that an id which the
-system gave to another process meanwhile is left alone.
+A child ends also when this process is killed: its minder sees to that. A program that outlives its parent is known by
+its process id and the moment of its start, so that an id which the system gave to another process meanwhile is left
+alone.
 """
 
 import json
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import minder
 
 _STOP_SECONDS = 20
 _TAIL = 3000
@@ -42,13 +45,17 @@ class Processes:
 
     def start(self, name: str, command: list[str | Path], environment: Mapping[str, str] | None = None) -> None:
         """Start a program under a name of its own; its output goes to its log."""
+        if not self._outlive:
+            minder.get_ready()
         with self.log(name).open("wb") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(environment or {})}, start_new_session=self._outlive,
             )  # fmt: skip
+        if not self._outlive:
+            minder.entrust(child.pid)
         self._children[name] = child
-        self._running[name] = Running(name, child.pid, _start_of(child.pid))
+        self._running[name] = Running(name, child.pid, minder.start_of(child.pid))
         self._save()
 
     def log(self, name: str) -> Path:
@@ -69,12 +76,14 @@ class Processes:
         if name in self._children:
             return self._children[name].poll() is None
         running = self._running.get(name)
-        return running is not None and _start_of(running.pid) == running.started != ""
+        return running is not None and minder.start_of(running.pid) == running.started != ""
 
     def stop(self, *names: str) -> None:
         """End the programs of these names, or all; the newest first. One that does not end in time is killed."""
         for name in [n for n in reversed(self._running) if not names or n in names]:
             self._end(name)
+            if not self._outlive:
+                minder.take_back(self._running[name].pid)
             del self._running[name]
             self._children.pop(name, None)
             self._save()
@@ -99,12 +108,3 @@ class Processes:
 def _read(record: Path) -> dict[str, Running]:
     entries = json.loads(record.read_text()) if record.is_file() else []
     return {entry["name"]: Running(**entry) for entry in entries}
-
-
-def _start_of(pid: int) -> str:
-    """When the process began; empty for one that is gone, or that only waits for its parent to notice."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]

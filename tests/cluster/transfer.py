@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from binaries import caches
+from caches import caches
 from containers import Containers
 from layouts import LAYER, MANIFEST, PACKED_LAYER, descriptor, index
 from state import BedError

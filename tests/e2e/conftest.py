@@ -4,13 +4,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from bed import running, up
-from binaries import find
+from bed import get_programs, running, up
+from binaries import find, get_all
 from helm_release import Release
+from images import docker_runs
 from kubectl_commands import Kubectl, restricted_namespace
 from object_store import DATA, open_bucket, upload
 from obstore.store import S3Store
@@ -45,12 +47,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else -1)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get the programs of the tests and of the cluster that they will start: building takes longer than a test may."""
+    chosen = any("bed" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not chosen or session.config.option.collectonly:
+        return
+    with suppress(BedError):  # the fixture says it
+        if given() or running() or (_required() and docker_runs()):
+            get_all(("kubectl", "helm"))
+        elif _required():
+            get_programs()
+
+
+def _required() -> bool:
+    return os.environ.get("FINETUNE_REQUIRE_NODE", "0") not in ("", "0")
+
+
 @pytest.fixture(scope="session")
 def bed() -> Bed:
     """The cluster that is up; with FINETUNE_REQUIRE_NODE=1 it is started, and that must work; else a skip."""
-    required = os.environ.get("FINETUNE_REQUIRE_NODE", "0") not in ("", "0")
     try:
-        found = given() or running() or (up() if required else None)
+        found = given() or running() or (up() if _required() else None)
     except BedError as error:
         pytest.fail(f"no cluster, and FINETUNE_REQUIRE_NODE is set: {error}", pytrace=False)
     if found is None:

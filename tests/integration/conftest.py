@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from binaries import BinaryMissingError, find
+from binaries import WITHOUT_NODE, BinaryMissingError, find, get_all
 from control_plane import ControlPlane
 from pod_process import ROWS, Pod
 from s3_server import S3Server, S3ServerMissingError, running
@@ -15,12 +15,32 @@ from s3_server import find as find_s3_server
 from finetune_api import pod
 
 CRD = Path(__file__).parents[2] / "crds" / "finetunejobs.yaml"
+_API_SERVER = ("etcd", "kube-apiserver", "kubectl")
+PROGRAMS = {
+    "control_plane": _API_SERVER,
+    "controllers": (*_API_SERVER, "kube-controller-manager"),
+    "whole_control_plane": (*_API_SERVER, "kube-controller-manager", "kube-scheduler"),
+    "helm": ("helm",),
+    "s3": ("versitygw",),
+}
+"""Programs that a fixture, here or below, starts or runs."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Get what the chosen tests need before the first of them starts: building takes longer than a test may.
+
+    With several workers each of them comes here with the same tests: one gets the programs, the others wait.
+    """
+    if not session.config.option.collectonly:
+        fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+        needed = {program for name in fixtures for program in PROGRAMS.get(name, ())}
+        get_all(program for program in WITHOUT_NODE if program in needed)
 
 
 def missing_programs() -> str:
-    """Get the programs of the control plane; return why there are none, or nothing."""
+    """Return why the programs of the control plane can't be had, or nothing."""
     try:
-        for name in ("etcd", "kube-apiserver", "kubectl"):
+        for name in _API_SERVER:
             find(name)
     except BinaryMissingError as missing:
         return f"no control plane: {missing}"

@@ -10,6 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import minder
+
 from finetune_api import pod
 from finetune_api.termination import Termination
 
@@ -52,9 +54,11 @@ class Pod:
     def start(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "finetune_trainer", "pod", "--root", str(self.root), "--port", "0"]
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
+        minder.get_ready()
         process = subprocess.Popen(
             command, text=True, stderr=subprocess.PIPE, env={**kept, "OMP_NUM_THREADS": "1", "HOME": str(self.root)}
         )
+        minder.entrust(process.pid)
         self.started.append(process)
         return process
 

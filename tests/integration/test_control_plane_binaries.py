@@ -19,6 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(binaries, "_not_to_be_had", {})
     monkeypatch.setattr(binaries, "ENVTEST", (tmp_path / "envtest-v0").as_uri())
     return binaries.cache_folder()
 

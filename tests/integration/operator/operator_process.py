@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import minder
+
 OPERATOR = "system:serviceaccount:finetune-system:operator"
 """User that the operators of the tests act as."""
 READY_SECONDS = 60
@@ -55,8 +57,10 @@ class OperatorProcess:
     def start(self) -> None:
         """Start it anew; does not wait for anything."""
         command = [sys.executable, "-m", "finetune_operator", "--settings", self._settings]
+        minder.get_ready()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen([*command, "--kubeconfig", self._kubeconfig], stdout=log, stderr=log)
+        minder.entrust(self._process.pid)
 
     def wait_until_ready(self) -> None:
         """Return when it has seen everything. Fails with its log when it ends or takes too long."""
