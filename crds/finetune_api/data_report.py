@@ -36,6 +36,8 @@ class Lengths(ApiModel):
     """Rows that are longer than the limit and lose their end."""
     limit: int
     """The limit, `maxLength`."""
+    every: int = 1
+    """Every so many rows were measured: 1 but where `validate` looks at very large data."""
 
 
 class SplitReport(ApiModel):

@@ -89,12 +89,11 @@ def test_what_needs_no_model_is_quick(arguments: list[str], code: int) -> None:
     assert ended.stderr.splitlines()[-1].split() == [str(code)], "a heavy library was imported"
 
 
-def test_validating_data_needs_no_torch(job: Callable[..., str]) -> None:
-    script = IMPORTED.format(heavy=("torch", "transformers", "datasets", "peft", "sklearn", "scipy", "pandas"))
-    ended = subprocess.run(
-        [sys.executable, "-c", script, "validate", job()], capture_output=True, text=True, check=False
-    )
-    assert ended.stderr.splitlines()[-1].split() == ["0"]
+def test_validating_the_spec_alone_is_quick(job: Callable[..., str]) -> None:
+    script = IMPORTED.format(heavy=HEAVY)
+    arguments = ["validate", job(), "--spec-only"]
+    ended = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1].split() == ["0"], "a heavy library was imported"
 
 
 @pytest.mark.parametrize("command", [["schema"], ["explain", "spec"]])

@@ -58,7 +58,7 @@ def model(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 def test_no_model(job: Job, cli: Cli) -> None:
     ended = cli("run", job(model="file://./nowhere"), "--json")
     report = check_failed(ended, "ModelNotFound", 66, "spec.model.uri")
-    assert report.data is not None, "what was found out before is in the report"
+    assert report.data is None, "no row is read for a model that is not there"
 
 
 @pytest.mark.causes("ModelNotFound")

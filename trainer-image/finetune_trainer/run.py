@@ -10,12 +10,9 @@ from pathlib import Path
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.metrics import metric_named
-from finetune_trainer.agreement import check_agreement
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
-from finetune_trainer.data.old_skill import prepare_job
-from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.models.sources import Source, check_base
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
@@ -24,6 +21,7 @@ from finetune_trainer.output.lineage import build_lineage, spec_digest
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.signals import finishing_steps
+from finetune_trainer.stages.checking import check_rows_of, merged_spec
 from finetune_trainer.stages.exporting import export, predict
 from finetune_trainer.stages.measuring import evaluate, score_baseline
 from finetune_trainer.stages.merging import Merging
@@ -32,8 +30,6 @@ from finetune_trainer.stages.publishing import publish, publish_failure
 from finetune_trainer.stages.training import train
 from finetune_trainer.stopping import RUN_AGAIN, stop_of
 from finetune_trainer.storage import Site, redacted
-from finetune_trainer.tasks import TASKS
-from finetune_trainer.tasks.merged import as_its_sources, sources_of
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.inference import Outputs
@@ -118,27 +114,23 @@ class _Run:
 
 def _run(run: _Run) -> None:
     """From the spec to a model that can be trained, and on from there or from where an earlier attempt got to."""
-    spec, notes, observer = run.notes.job.spec, run.notes, run.observer
+    notes, observer = run.notes, run.observer
     observer.phase("Validating")
-    with notes.timed("sources"):
-        sources = sources_of(spec, run.site)
-        spec = as_its_sources(spec, sources)
-    with notes.timed("data"):
-        data = prepare_job(spec, run.site, observer.said)
-        notes.data = data.report
-        check_agreement(spec, data.report)
-        task = TASKS[spec.task](spec, data)
-        to_predict = check_rows(spec, data.report.columns, run.site)
+    merged = merged_spec(notes, run.site, weights=True)
+    with notes.timed("config"):
+        base = merged.open_base(run.site)
+    rows = check_rows_of(merged.spec, notes, run.site, observer)
+    task, sources = rows.task, merged.sources
 
     observer.phase("Starting")
     with notes.timed("model"):
-        ready = prepare_model(task, run.site, notes, observer, reader=sources[0].tokenizer if sources else None)
+        ready = prepare_model(task, base, run.site, notes, observer)
     with notes.timed("lineage"):
-        merged = [source.merged_result for source in sources]
-        lineage = notes.lineage = build_lineage(notes.job.spec, ready.files, data.digest, merged)
+        results = [source.merged_result for source in sources]
+        lineage = notes.lineage = build_lineage(notes.job.spec, ready.files, task.data.digest, results)
         check_base(sources, ready.files)
     if sources:
-        _merge(run, task, ready, sources, to_predict=to_predict)
+        _merge(run, task, ready, sources, to_predict=rows.to_predict)
         return
 
     keeping = Keeping(_open_store(run), BestWeights(run.scratch), run.requested, observer)
@@ -146,7 +138,7 @@ def _run(run: _Run) -> None:
         with keeping.settled():
             with notes.timed("resume"):
                 keeping.look_back(lineage)
-            _carry_out(run, task, ready, keeping, lineage, to_predict=to_predict)
+            _carry_out(run, task, ready, keeping, lineage, to_predict=rows.to_predict)
     finally:
         notes.checkpoint = keeping.newest
 

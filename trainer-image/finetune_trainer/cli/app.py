@@ -81,11 +81,13 @@ def run(  # noqa: PLR0917 -- typer calls it by name
 def validate(
     job: Job,
     overrides: Overrides = [],  # noqa: B006 -- typer copies it
-    spec_only: Annotated[bool, typer.Option("--spec-only", help="Check the manifest alone, not the data.")] = False,
+    spec_only: Annotated[
+        bool, typer.Option("--spec-only", help="Check the manifest alone, not model and data.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Check a job and its data; show what it would do."""
+    """Check a job, its model and its data; show what it would do."""
     from finetune_trainer.cli.validating import validate_command
 
     with _debugging(debug):

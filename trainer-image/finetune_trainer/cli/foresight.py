@@ -1,18 +1,21 @@
 """What a job that passed its check would do, in lines for a person. Pure: facts in, lines out."""
 
-from finetune_api.data_report import DataReport, SplitReport
+from collections.abc import Callable, Sequence
+
+from finetune_api.data_report import DataReport, Lengths, SplitReport
 from finetune_api.job import FineTuneJob, Spec
-from finetune_api.resolved import Resolved, resolve
-from finetune_trainer.cli.local import local_notes
+from finetune_api.resolved import Resolved
 from finetune_trainer.evaluation.gates import limit_in_words
 from finetune_trainer.plan import plan_steps
 
 _MOST_LABELS = 20
 
 
-def foresight_lines(job: FineTuneJob, report: DataReport | None) -> list[str]:
+def foresight_lines(
+    job: FineTuneJob, report: DataReport | None, resolved: Resolved, warnings: Sequence[str]
+) -> list[str]:
     """The job, its data, how it would be trained, what it must reach, and warnings; without `report` what is known."""
-    spec, resolved = job.spec, resolve(job.spec, report.training_rows if report else None)
+    spec = job.spec
     facts = [
         ("job", f"{job.metadata.name}: {spec.task} by {spec.method.type}"),
         ("model", " ".join(filter(None, [spec.model.uri, spec.model.revision]))),
@@ -28,32 +31,64 @@ def foresight_lines(job: FineTuneJob, report: DataReport | None) -> list[str]:
         lines.append(f"{name:<9}{text}")
         if name == "data" and report is not None:
             lines += [f"{'':<9}{line}" for line in split_table(report)]
-    warnings = [*local_notes(job), *(report.warnings if report else [])]
+            lines += _sample(report)
     lines += [f"warning: {warning}" for warning in warnings]
     count = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
-    return [*lines, f"valid{count}" if report else f"valid (data not looked at{count})"]
+    return [*lines, f"valid{count}" if report else f"valid (model and data not looked at{count})"]
 
 
 def split_table(report: DataReport) -> list[str]:
-    """Rows of each split by label (or the range of the target), right-aligned below the names of the splits."""
-    splits = report.splits
-    rows = [("", *splits), ("rows", *(f"{part.rows:,}" for part in splits.values()))]
-    if report.label_names:
-        rows += [
-            (f"  {name[:40]}", *(f"{part.labels.get(name, 0):,}" for part in splits.values()))
-            for name in report.label_names[:_MOST_LABELS]
-        ]
-    else:
-        rows += [(f"  {name}", *(_figure(part, name) for part in splits.values())) for name in ("mean", "min", "max")]
+    """Rows of each split by label (or the range of the target) and their lengths, below the names of the splits."""
+    splits = report.splits.values()
+    rows = [["", *report.splits], ["rows", *(f"{part.rows:,}" for part in splits)]]
+    rows += [
+        [f"  {name[:40]}", *(f"{part.labels.get(name, 0):,}" for part in splits)]
+        for name in report.label_names[:_MOST_LABELS]
+    ]
+    if any(part.numbers for part in splits):
+        rows += [[f"  {name}", *(_figure(part, name) for part in splits)] for name in ("mean", "min", "max")]
+    rows += _lengths("input", [part.lengths for part in splits])
+    rows += _lengths("target", [part.target_lengths for part in splits])
+    lines = _aligned(rows)
+    more = len(report.label_names) - _MOST_LABELS
+    if more > 0:
+        lines.insert(2 + _MOST_LABELS, f"  ... and {more} more labels")
+    return lines
+
+
+def _sample(report: DataReport) -> list[str]:
+    """The first example as the model gets it; none of tasks that learn no text."""
+    if not report.sample:
+        return []
+    from finetune_trainer.data.tokenising.learned import sample_line  # which takes numpy
+
+    return [f"{'sample':<9}{sample_line(report.sample)}"]
+
+
+def _lengths(what: str, lengths: Sequence[Lengths | None]) -> list[list[str]]:
+    """Rows about the tokens of inputs or targets; none where no split has any."""
+    known = next((one for one in lengths if one is not None), None)
+    if known is None:
+        return []
+    every = "" if known.every == 1 else f" of every {known.every}. row"
+    figures: list[tuple[str, Callable[[Lengths], float]]] = [
+        (f"{what} tokens{every}: median", lambda one: one.median),
+        ("  95 % have up to", lambda one: one.p95),
+        ("  longest", lambda one: one.longest),
+        (f"  rows above {known.limit}, cut", lambda one: one.truncated),
+    ]
+    return [[name, *(f"{figure(one):,.0f}" if one else "-" for one in lengths)] for name, figure in figures]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, all others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
+    return [
         "  ".join(
             [f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
         )
         for row in rows
     ]
-    more = len(report.label_names) - _MOST_LABELS
-    return [*lines, *([f"  ... and {more} more labels"] if more > 0 else [])]
 
 
 def _figure(split: SplitReport, name: str) -> str:

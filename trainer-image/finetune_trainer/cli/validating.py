@@ -2,10 +2,12 @@
 
 import json
 import sys
+from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from finetune_api.failures import JobFailure
-from finetune_api.resolved import resolve
+from finetune_api.resolved import Resolved, resolve
 from finetune_trainer.cli.errors import failure_fields
 from finetune_trainer.cli.local import local_notes
 from finetune_trainer.cli.quiet import quiet_libraries
@@ -15,67 +17,87 @@ if TYPE_CHECKING:
     from finetune_api.data_report import DataReport
 
 
-def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> int:
-    """Check a manifest and its data, and show what the job would do; returns the exit code.
+@dataclass(frozen=True)
+class Found:
+    """What a check has found out about a job."""
 
-    Raises the failures of both, unless they are told as JSON.
+    resolved: Resolved
+    """The values in force: those of the run, once model and rows are known."""
+    report: "DataReport | None" = None
+    """None where the rows were not looked at."""
+    limit: int | None = None
+    """Longest input that the model takes, in tokens; None where it was not looked at."""
+    unseen: str = ""
+    """Why the model was not looked at."""
+
+
+def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> int:
+    """Check a manifest, its model and its data, and show what the job would do; returns the exit code.
+
+    Raises the failures of all three, unless they are told as JSON.
     """
     try:
         loaded = load_job(job, overrides, to_run=not spec_only)
-        report = None if spec_only else _check_data(loaded)
+        found = Found(resolve(loaded.job.spec)) if spec_only else _check(loaded)
     except JobFailure as failure:
         if not as_json:
             raise
         _print_json({"valid": False, "failure": failure_fields(failure)})
         return int(failure.exit_code)
+    warnings = _warnings(loaded, found)
     if as_json:
-        _print_json(_facts(loaded, report))
+        _print_json(_facts(loaded, found, warnings))
         return 0
     from finetune_trainer.cli.foresight import foresight_lines
 
-    for line in foresight_lines(loaded.job, report):
+    for line in foresight_lines(loaded.job, found.report, found.resolved, warnings):
         print(line)  # noqa: T201 -- this is the output
     return 0
 
 
-def _check_data(loaded: LoadedJob) -> "DataReport":
+def _check(loaded: LoadedJob) -> Found:
     quiet_libraries()
-    from finetune_trainer.agreement import check_agreement
-    from finetune_trainer.data.old_skill import prepare_job
-    from finetune_trainer.data.rows_to_predict import check_rows
+    from finetune_trainer.cli.plain import PlainObserver
+    from finetune_trainer.cli.reachable_model import open_within
+    from finetune_trainer.notes import Notes
+    from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec
     from finetune_trainer.storage import Site
 
-    def tell(text: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"{text}\n")
-
-    spec, site = loaded.job.spec, Site(loaded.base)
-    if spec.method.merge is not None:
-        from finetune_trainer.tasks.merged import as_its_sources, sources_of
-
-        spec = as_its_sources(spec, sources_of(spec, site, weights=False))
-    report = prepare_job(spec, site, tell).report
-    check_agreement(spec, report)
-    check_rows(spec, report.columns, site)
-    return report
+    observer = PlainObserver(sys.stderr if sys.stderr.isatty() else StringIO())
+    site, notes = Site(loaded.base), Notes(loaded.job, "")
+    merged = merged_spec(notes, site, weights=False)
+    base, unseen = open_within(merged, site)
+    task = check_rows_of(merged.spec, notes, site, observer).task
+    if base is not None:
+        check_tokens(task, base, notes, observer)
+    report = notes.data or task.data.report
+    resolved = notes.resolved or resolve(merged.spec, report.training_rows)
+    return Found(resolved, report, base.limit if base else None, unseen)
 
 
-def _facts(loaded: LoadedJob, report: "DataReport | None") -> dict[str, Any]:
-    spec = loaded.job.spec
-    rows = report.training_rows if report else None
-    resolved = resolve(spec, rows)
+def _warnings(loaded: LoadedJob, found: Found) -> list[str]:
+    """What a careful person would look at."""
+    model = f"The model was not looked at: {found.unseen}. Its tokenizer, chat template and limits are unchecked."
+    told = found.report.warnings if found.report else []
+    return [*local_notes(loaded.job), *([model] if found.unseen else []), *told]
+
+
+def _facts(loaded: LoadedJob, found: Found, warnings: list[str]) -> dict[str, Any]:
+    spec, report = loaded.job.spec, found.report
     facts: dict[str, Any] = {
         "valid": True,
         "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "resolved": resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "resolved": found.resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "model": {"uri": spec.model.uri, "longestInput": found.limit, "notLookedAt": found.unseen or None},
         "data": report.model_dump(mode="json", by_alias=True) if report else None,
         "plan": None,
-        "warnings": [*local_notes(loaded.job), *(report.warnings if report else [])],
+        "warnings": warnings,
     }
+    rows = report.training_rows if report else None
     if rows is not None:
         from finetune_trainer.plan import plan_steps
 
-        steps = plan_steps(spec, resolved, rows)
+        steps = plan_steps(spec, found.resolved, rows)
         facts["plan"] = {
             "stepsPerEpoch": steps.an_epoch,
             "totalSteps": steps.total,

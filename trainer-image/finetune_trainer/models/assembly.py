@@ -57,15 +57,20 @@ def assemble_merged(files: ModelFiles, task: Task) -> "PreTrainedModel":
     """
     if files.base is None:
         return load_whole(files, task)
-    kind = adapter_kind(files.folder, files.uri)
-    if kind not in MERGEABLE:
-        message = f"{files.uri} is an adapter of the kind {kind}, which can't be merged into its base"
-        raise ModelUnsuitable(message, where="spec.model.uri", hint=_CONTINUE_HINT)
+    check_mergeable(files)
     own = _tuned_for(files) or task
     merged = merge_adapter(assemble(files, own))
     if auto_class(own) is not auto_class(task):
         merged = _with_new_head(task, merged, files.uri)
     return merged.requires_grad_(requires_grad=True)
+
+
+def check_mergeable(files: ModelFiles) -> None:
+    """Raise `ModelUnsuitable` for an adapter that is no change of weights, so that nothing can start from it."""
+    kind = adapter_kind(files.folder, files.uri) if files.base is not None else ""
+    if kind and kind not in MERGEABLE:
+        message = f"{files.uri} is an adapter of the kind {kind}, which can't be merged into its base"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint=_CONTINUE_HINT)
 
 
 def load_whole(files: ModelFiles, task: Task, **settings: Any) -> "PreTrainedModel":

@@ -6,7 +6,6 @@ from finetune_api.failures import ModelUnsuitable
 from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.models.anatomy import output_size, renew_output_layer
 from finetune_trainer.models.assembly import assemble_merged, load_whole
-from finetune_trainer.models.auto_classes import check_class
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import TOKENIZER_HINT, loading
 
@@ -29,7 +28,7 @@ def load_tokenizer(files: ModelFiles) -> "PreTrainedTokenizerBase":
     """
     from transformers import AutoTokenizer
 
-    _config(files)  # a model that can't be loaded is told as that, not as a tokenizer's trouble
+    read_config(files)  # a model that can't be loaded is told as that, not as a tokenizer's trouble
     with loading(files.uri, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes an empty one where it finds no files
@@ -39,6 +38,8 @@ def load_tokenizer(files: ModelFiles) -> "PreTrainedTokenizerBase":
             message = f"{files.uri}: the tokenizer has neither a padding nor an end-of-text token"
             raise ModelUnsuitable(message, where="spec.model.uri", hint="set pad_token in tokenizer_config.json")
         tokenizer.pad_token = tokenizer.eos_token
+    with loading(files.uri, "tokenizer"):
+        tokenizer("a", verbose=False)  # what can't encode a letter can't encode a row
     return tokenizer
 
 
@@ -47,7 +48,7 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
 
     Models of the RoBERTa family count positions from their padding index, which costs them some.
     """
-    config = _config(files)
+    config = read_config(files)
     if config.model_type in _RELATIVE_POSITIONS:
         return _NO_LIMIT
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
@@ -56,15 +57,8 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
     return min(int(limit) for limit in (positions, tokenizer.model_max_length) if limit and limit > 0)
 
 
-def check_architecture(files: ModelFiles, task: Task) -> None:
-    """Make sure, from the config alone, that transformers has a model for the task with this architecture.
-
-    Raises `ModelUnsuitable`, also for a broken config, and `UnsafeModel` for a model that brings its own code.
-    """
-    check_class(_config(files), task, files.uri)
-
-
-def _config(files: ModelFiles) -> Any:
+def read_config(files: ModelFiles) -> Any:
+    """The model's config.json. Raises `ModelUnsuitable` for a broken one, `UnsafeModel` for one with own code."""
     from transformers import AutoConfig
 
     with loading(files.uri, "config"):
@@ -114,7 +108,7 @@ def _load(
 
     torch.manual_seed(seed)
     with loading(files.uri, "model"):
-        had = _config(files)
+        had = read_config(files)
         model = load_whole(files, task, **labels) if files.base is None else assemble_merged(files, task)
     if output_size(model) != labels["num_labels"] or _means_other_labels(had, labels):
         renew_output_layer(model, labels["num_labels"])
@@ -125,7 +119,7 @@ def _load(
 
 def head_note(files: ModelFiles, model: "PreTrainedModel") -> str:
     """What became of the head of a model that was tuned before; empty where there was none, or it writes texts."""
-    had, have = _names(_config(files)), _names(model.config)
+    had, have = _names(read_config(files)), _names(model.config)
     if not had or model.get_output_embeddings() is not None:
         return ""
     if had == have:

@@ -7,11 +7,11 @@ from finetune_api.tasks import MethodType, Task
 from finetune_trainer.models.assembly import assemble_merged, load_with_gaps
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import loading
+from finetune_trainer.models.suitability import check_mask_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_WHERE = "spec.model.uri"
 _NO_HEAD = "has no head for masked language modelling; a new one has to be trained with the whole model"
 
 
@@ -41,9 +41,7 @@ def load_masked(
     """
     import torch
 
-    if tokenizer.mask_token_id is None:
-        message, hint = f"{files.uri}: the tokenizer has no mask token", "use an encoder such as BERT, or task CausalLM"
-        raise ModelUnsuitable(message, where=_WHERE, hint=hint)
+    check_mask_token(tokenizer, files.uri)
     torch.manual_seed(seed)
     with loading(files.uri, "model"):
         merged = files.base is not None

@@ -7,7 +7,7 @@ from errno import ENOENT
 from finetune_api.failures import ModelUnsuitable, UnsafeModel
 
 TOKENIZER_HINT = "add tokenizer.json and tokenizer_config.json to the model's folder"
-BROKEN_HINT = "check that the files are complete and of one model, and that transformers can classify with it"
+BROKEN_HINT = "check that the files are complete and of one model, and that this version of transformers knows it"
 
 
 @contextmanager

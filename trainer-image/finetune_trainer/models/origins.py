@@ -1,8 +1,9 @@
 """Where models come from: the hub, stores, folders of this machine, results of jobs."""
 
+from pathlib import Path
 from urllib.parse import unquote
 
-from finetune_api.failures import ModelNotFound, SpecInvalid
+from finetune_api.failures import ModelNotFound, SpecInvalid, StorageUnavailable
 from finetune_api.model import ModelSource
 from finetune_api.uris import PARENT_SCHEME
 from finetune_trainer.models.copies import copy_files, forget_copies
@@ -83,5 +84,16 @@ def _from_hub(source: ModelSource, patterns: tuple[str, ...], site: Site) -> Mod
     repository, revision = source.uri.removeprefix("hf://"), source.revision or None
     token = hub_token(source.secret_ref, site)
     folder, commit = snapshot(repository, revision, patterns, token)
-    check_layout(names_in(folder) if WEIGHTS in patterns else list_files(repository, revision, token), source.uri)
+    check_layout(names_in(folder) if WEIGHTS in patterns else _names(repository, revision, token, folder), source.uri)
     return ModelFiles(source.uri, folder, commit, repository)
+
+
+def _names(repository: str, revision: str | None, token: str | None, folder: Path) -> list[str]:
+    """Names of all files on the hub; without a network, of those in the cache if the weights are there."""
+    try:
+        return list_files(repository, revision, token)
+    except StorageUnavailable:
+        cached = names_in(folder)
+        if not any(matches(name, [WEIGHTS]) for name in cached):
+            raise
+        return cached

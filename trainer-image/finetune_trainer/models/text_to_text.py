@@ -11,6 +11,7 @@ from finetune_trainer.models.assembly import assemble_merged
 from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import BROKEN_HINT, loading
+from finetune_trainer.models.suitability import decoder_start, no_decoder_start
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -31,11 +32,9 @@ def load_text_to_text(
     """
     with loading(files.uri, "model"):
         model = _load_whole(files) if files.base is None else assemble_merged(files, Task.SEQ2SEQ)
-    start = model.generation_config.decoder_start_token_id
-    start = getattr(model.config, "decoder_start_token_id", None) if start is None else start
+    start = decoder_start(model.config, vars(model.generation_config))
     if start is None:
-        hint = "set decoder_start_token_id in its config.json (T5: that of the padding, BART: that of the end of text)"
-        raise ModelUnsuitable(f"{files.uri} does not say which token its decoder starts with", where=_WHERE, hint=hint)
+        raise no_decoder_start(files.uri)
     model.config.decoder_start_token_id = start
     model.config.pad_token_id = tokenizer.pad_token_id
     set_writing(model, tokenizer, generation)

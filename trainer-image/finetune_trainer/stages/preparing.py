@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import torch
 from accelerate import Accelerator
 
-from finetune_api.failures import ModelUnsuitable
 from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved
 from finetune_api.training import Precision
@@ -14,26 +13,27 @@ from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.learned import sample_line
-from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.methods.adapted import whole_rows
-from finetune_trainer.models.classifier import head_note, load_tokenizer, position_limit
+from finetune_trainer.models.classifier import head_note
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import describe_hardware
 from finetune_trainer.plan import resolve_values
+from finetune_trainer.stages.base_model import BaseModel
+from finetune_trainer.stages.tokens import highest_id, report_on, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
-from finetune_trainer.tasks.mixed import tokenise_sources
 from finetune_trainer.tasks.retention import Skill, skill_of
 from finetune_trainer.tasks.task import Anchored, Equipped, SelfTaught, Task
 from finetune_trainer.training.precision import choose_precision, use_allotted_cpus
 from finetune_trainer.training.state_random import seed_everything
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
 _MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16: "fp16"}
@@ -54,29 +54,27 @@ class Ready:
     few_shot: FewShot | None = None
 
 
-def prepare_model(
-    task: Task, site: Site, notes: Notes, observer: RunObserver, reader: "PreTrainedTokenizerBase | None" = None
-) -> Ready:
-    """Fetch and load the model, tokenise the rows, apply the method. `reader` goes before the model's own tokenizer.
+def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observer: RunObserver) -> Ready:
+    """Tokenise the rows, fetch and load the model, apply the method.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
     """
-    spec = task.spec
+    spec, tokenizer = task.spec, base.tokenizer
     precision = choose_precision(spec.training.precision)
     notes.hardware = describe_hardware(use_allotted_cpus(), precision)
+    resolved = resolve_values(spec, base.limit, task.data.report.training_rows)
+    tokens = tokenise_splits(task, tokenizer, resolved.max_length, observer)
+    base.check_ids(highest_id(tokens))
+    notes.data = report_on(task, tokens, tokenizer, resolved.max_length)
+    observer.data_ready(notes.data)
+    if notes.data.sample:
+        observer.said(sample_line(notes.data.sample))
     files = fetch_model(spec.model, site)
-    tokenizer = reader or load_tokenizer(files)
-    if spec.data.chat_template:
-        tokenizer.chat_template = spec.data.chat_template  # the tokenizer is saved with it
-    limit = position_limit(files, tokenizer)
-    resolved = resolve_values(spec, limit, task.data.report.training_rows)
-    tokens = _tokenise(task, tokenizer, resolved.max_length, notes, observer)
     accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
     if isinstance(task, Equipped):
         task.equip(site)
     seed_everything(spec.training.seed)  # new heads and adapters start at random
     model = task.load(files, tokenizer).to(accelerator.device)
-    _check_vocabulary(model, tokens, files.uri)
     note = head_note(files, model)
     if note:
         observer.said(note)
@@ -90,7 +88,7 @@ def prepare_model(
     observer.model_ready(notes.parameters, resolved, notes.hardware)
     skill = skill_of(task, files, tokenizer, adapted, resolved.max_length)
     split = evaluation_split(task)
-    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=limit)
+    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=base.limit)
     if few_shot is not None and few_shot.note:
         observer.said(few_shot.note)
     ready = Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
@@ -119,39 +117,6 @@ def _look_at_base(task: Task, ready: Ready, notes: Notes, observer: RunObserver)
         observer.working("reference", total) as advance,
     ):
         task.remember_base(ready.adapted.model, rows, weights, cache_folder("references"), advance)
-
-
-def _tokenise(
-    task: Task,
-    tokenizer: "PreTrainedTokenizerBase",
-    max_length: int,
-    notes: Notes,
-    observer: RunObserver,
-) -> dict[str, Tokens]:
-    tokens, cache = {}, cache_folder("tokens")
-    total = sum(len(examples.texts) for examples in task.data.splits.values())
-    with observer.working("tokenising", total) as advance:
-        for split in task.data.splits:
-            tokens[split] = tokenise_sources(task, split, tokenizer, max_length, cache=cache, advance=advance)
-    splits = {
-        name: report.model_copy(update={"lengths": describe_lengths(tokens[name], max_length)})
-        for name, report in task.data.report.splits.items()
-    }
-    notes.data = task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer)
-    observer.data_ready(notes.data)
-    if notes.data.sample:
-        observer.said(sample_line(notes.data.sample))
-    return tokens
-
-
-def _check_vocabulary(model: "PreTrainedModel", tokens: dict[str, Tokens], uri: str) -> None:
-    whole = [*tokens.values(), *(part.outputs for part in tokens.values() if part.outputs is not None)]
-    highest = max(int(part.ids.max()) for part in whole)
-    size = model.config.vocab_size
-    if highest >= size:
-        message = f"{uri}: the tokenizer makes token {highest}, but the model knows {size} tokens only"
-        hint = "use the tokenizer that belongs to the model"
-        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint)
 
 
 def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver) -> dict[str, RowSource]:

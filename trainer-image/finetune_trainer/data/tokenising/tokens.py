@@ -108,8 +108,8 @@ def join(parts: Sequence[Tokens]) -> Tokens:
     )
 
 
-def describe_lengths(tokens: Tokens, limit: int) -> Lengths:
-    """Summarise the lengths before truncation."""
+def describe_lengths(tokens: Tokens, limit: int, every: int = 1) -> Lengths:
+    """Summarise the lengths before truncation; the texts may be of `every` n-th row only."""
     lengths = tokens.full_lengths
     return Lengths(
         mean=float(lengths.mean()),
@@ -118,6 +118,7 @@ def describe_lengths(tokens: Tokens, limit: int) -> Lengths:
         longest=int(lengths.max()),
         truncated=int((lengths > limit).sum()),
         limit=limit,
+        every=every,
     )
 
 

@@ -41,13 +41,17 @@ def word_tokenizer(tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Wor
     Some look for the space before a word (those of GPT-2 and RoBERTa), others put a mark there themselves.
     Raises `ModelUnsuitable` for a tokenizer that can't tell which word a token is of.
     """
-    if not tokenizer.is_fast:
-        hint = "use a model with a tokenizer.json"
-        message = f"{type(tokenizer).__name__} can't tell which word a token is of"
-        raise ModelUnsuitable(message, where="spec.model.uri", hint=hint)
+    check_word_ids(tokenizer)
     running = tokenizer("a b", verbose=False)["input_ids"]
     kinds = [WordTokenizer(tokenizer, max_length, gap) for gap in ("", " ")]
     return next((kind for kind in kinds if kind.encode([["a", "b"]])["input_ids"][0] == running), kinds[0])
+
+
+def check_word_ids(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raise `ModelUnsuitable` for a tokenizer that can't tell which word a token is of."""
+    if not tokenizer.is_fast:
+        message = f"{type(tokenizer).__name__} can't tell which word a token is of"
+        raise ModelUnsuitable(message, where="spec.model.uri", hint="use a model with a tokenizer.json")
 
 
 def tokenise_words(

@@ -1,0 +1,77 @@
+"""All of a job that is known before a model is loaded: base model, rows, and whether they go together."""
+
+from dataclasses import dataclass
+
+from finetune_api.job import Spec
+from finetune_trainer.agreement import check_agreement
+from finetune_trainer.data.old_skill import prepare_job
+from finetune_trainer.data.rows_to_predict import check_rows
+from finetune_trainer.models.judge import check_judge
+from finetune_trainer.models.sources import Source
+from finetune_trainer.notes import Notes
+from finetune_trainer.observer import RunObserver
+from finetune_trainer.plan import resolve_values
+from finetune_trainer.stages.base_model import BaseModel, open_base
+from finetune_trainer.stages.tokens import evenly_drawn, highest_id, report_on, tokenise_splits
+from finetune_trainer.storage import Site
+from finetune_trainer.tasks import TASKS
+from finetune_trainer.tasks.merged import as_its_sources, sources_of
+from finetune_trainer.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class MergedSpec:
+    """The spec with what the merged results say of it; as it was, where none are merged."""
+
+    spec: Spec
+    sources: list[Source]
+
+    def open_base(self, site: Site) -> BaseModel:
+        """The base model, with the tokenizer of the merged results; raises as `open_base` and `check_judge` do."""
+        base = open_base(self.spec, site, self.sources[0].tokenizer if self.sources else None)
+        policy = self.spec.training.policy
+        if policy is not None and not policy.reward.is_checked:
+            check_judge(policy.reward, site)
+        return base
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """Rows that the job can be done with."""
+
+    task: Task
+    to_predict: int
+    """Rows that the job asks about."""
+
+
+def merged_spec(notes: Notes, site: Site, *, weights: bool) -> MergedSpec:
+    """Fetch the results that a job merges, with or without their weights. Raises as `fetch_sources` does."""
+    with notes.timed("sources"):
+        sources = sources_of(notes.job.spec, site, weights=weights)
+        return MergedSpec(as_its_sources(notes.job.spec, sources), sources)
+
+
+def check_rows_of(spec: Spec, notes: Notes, site: Site, observer: RunObserver) -> CheckedRows:
+    """Read the rows, and see whether the job fits them; `notes` gets the data report.
+
+    Raises what `prepare` raises, and `SpecInvalid` for what the rows can't give.
+    """
+    with notes.timed("data"):
+        data = prepare_job(spec, site, observer.said)
+        notes.data = data.report
+        check_agreement(spec, data.report)
+        task = TASKS[spec.task](spec, data)
+        return CheckedRows(task, check_rows(spec, data.report.columns, site))
+
+
+def check_tokens(task: Task, base: BaseModel, notes: Notes, observer: RunObserver) -> None:
+    """Tokenise the rows, or of very many every n-th, as a run would; `notes` gets what only tokens tell.
+
+    Raises what says that rows, tokenizer and limits don't go together.
+    """
+    resolved = notes.resolved = resolve_values(task.spec, base.limit, task.data.report.training_rows)
+    part, every = evenly_drawn(task)
+    with notes.timed("tokens"):
+        tokens = tokenise_splits(part, base.tokenizer, resolved.max_length, observer)
+    base.check_ids(highest_id(tokens))
+    notes.data = report_on(part, tokens, base.tokenizer, resolved.max_length, every)
