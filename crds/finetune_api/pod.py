@@ -11,6 +11,13 @@ RUN_FILE = PurePosixPath("/etc/finetune/job/run.json")
 RUN_ANNOTATION = "finetune.dev/run"
 """Annotation of the pod that holds the run file."""
 
+WRITER_ANNOTATION = "finetune.dev/operator-version"
+"""Annotation of the pod with the version of the operator that wrote the run file. It stands beside that file, since a
+trainer refuses what it does not know in it."""
+
+WRITER = PurePosixPath("/etc/finetune/job/operator-version")
+"""The pod's own copy of that annotation, by the downward API; missing where an older operator wrote it."""
+
 CHECKPOINT_ANNOTATION = "finetune.dev/checkpoint"
 """Annotation of a FineTuneJob that asks for a checkpoint now, by any new text; the operator copies it to the pod."""
 

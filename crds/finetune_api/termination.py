@@ -9,6 +9,7 @@ from finetune_api.base import ApiModel, ShortText
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Message, Outcome, cut
 from finetune_api.resolved import Resolved
 from finetune_api.status import CheckpointInfo
+from finetune_api.stored import read_stored_json
 
 TERMINATION_BYTES = 4096
 """The kubelet cuts what is longer."""
@@ -55,11 +56,11 @@ class Termination(ApiModel):
 
     @classmethod
     def decode(cls, text: str) -> "Termination | None":
-        """Read a message; None for anything that isn't one, such as the tail of a log."""
+        """Read a message, also of another version; None for anything that isn't one, such as the tail of a log."""
         if len(text.encode()) > TERMINATION_BYTES:
             return None
         try:
-            return cls.model_validate_json(text)
+            return read_stored_json(cls, text)
         except ValidationError:
             return None
 

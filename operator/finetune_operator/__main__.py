@@ -3,23 +3,28 @@
 import argparse
 import asyncio
 import gc
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from finetune_operator import __version__
 from finetune_operator.log import set_up_logging
-from finetune_operator.settings import load_settings
+from finetune_operator.settings import load_settings, unknown_settings
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the operator, or check its settings. Ends with 0 after a signal, with 1 and a message after a failure."""
     options = _parser().parse_args(arguments)
-    settings = load_settings(options.settings)
+    settings = load_settings(options.settings, open_to_newer=not options.check)
     if options.check:
         sys.stdout.write(f"{options.settings}: {len(settings.profiles)} profiles, all fields are fine\n")
         return
     set_up_logging(settings.log_format)
+    for field in unknown_settings(options.settings):
+        log.warning("%s: %s is passed over: this version does not know it", options.settings, field)
     from finetune_operator.main import operate  # noqa: PLC0415 -- kopf and the client take a second to import
     from finetune_operator.reconcile import reconcile  # noqa: PLC0415 -- as above
 

@@ -7,10 +7,11 @@ fixed, and every write names the UID or the resource version that it is meant fo
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
-from finetune_api.pod import CHECKPOINT_ANNOTATION
+from finetune_api.pod import CHECKPOINT_ANNOTATION, RUN_ANNOTATION
 from finetune_operator.cluster import (
     Cluster,
     ClusterError,
@@ -25,7 +26,7 @@ from finetune_operator.intake import Intake
 from finetune_operator.log import job_context
 from finetune_operator.manifests.pod import failed_pod_status
 from finetune_operator.metrics import Metrics
-from finetune_operator.parsed import status_json
+from finetune_operator.parsed import written_status
 from finetune_operator.plan import (
     AskForCheckpoint,
     CreateJob,
@@ -145,6 +146,9 @@ class Controller:
         """Do what is to be done; return in how many seconds to look again."""
         uid, version = world.tune.uid, self._store.tunes.version(world.tune.uid)
         plan = self._reconcile(world)
+        if plan.needs_run_file:
+            world = await self._with_run_file(world, plan.needs_run_file)
+            plan = self._reconcile(world)
         for write in plan.writes:
             if isinstance(write, DeleteTune):
                 await self._delete_tune(world)
@@ -159,6 +163,14 @@ class Controller:
         if plan.again_at is None:
             return self._resync()
         return min(self._resync(), (plan.again_at - datetime.now(UTC)).total_seconds())
+
+    async def _with_run_file(self, world: World, job: str) -> World:
+        """The world with the order that a Job was made for: its FineTuneJob can't be read by this version."""
+        body = await self._cluster.get_job(world.tune.namespace, job)
+        annotations = body["spec"]["template"]["metadata"].get("annotations") or {}
+        text = self._store.run_files[world.tune.uid] = annotations.get(RUN_ANNOTATION, "")
+        log.warning("this version can't read the spec; going by the run file of Job %s", job)
+        return replace(world, run_file=text)
 
     async def _write(self, world: World, write: Write) -> bool:
         """Carry out one write; return whether the API server had it."""
@@ -222,7 +234,7 @@ class Controller:
 
     async def _report(self, world: World, plan: Plan, version: int) -> bool:
         """Write the status where it differs, then tell the story; return whether it is written now."""
-        tune, status = world.tune, status_json(plan.status)
+        tune, status = world.tune, written_status(world.tune, plan.status)
         if status == tune.status:
             return True
         ended = "completionTime" in status

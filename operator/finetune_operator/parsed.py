@@ -1,43 +1,69 @@
-"""Reads spec and status of a record: closed models from raw JSON, or words about what is wrong with it."""
+"""Reads spec and status of a record, also as other versions have stored them: models from raw JSON."""
+
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from finetune_api.failures import Problem, SpecInvalid
 from finetune_api.job import Spec
-from finetune_api.output import Output
+from finetune_api.output import Output, RunPolicy
+from finetune_api.run_file import RunFile
 from finetune_api.status import Status
+from finetune_api.stored import read_stored, unknown_fields
 from finetune_operator.records import Json, TuneRecord
 
 _PROBLEMS_SHOWN = 3
 
 
-def read_spec(tune: TuneRecord) -> Spec:
-    """Return the spec.
+@dataclass(frozen=True)
+class ReadSpec:
+    """A spec as this version understands it."""
+
+    spec: Spec
+    ignored: tuple[str, ...] = ()
+    """Fields that this version does not know and that say something, by their paths."""
+
+
+def read_spec(tune: TuneRecord) -> ReadSpec:
+    """Return the spec without the fields of newer versions.
 
     Raises `SpecInvalid` for one that this version can't read: stored before a rule was made, or by another version.
     """
     try:
-        return Spec.model_validate(tune.spec)
+        return ReadSpec(Spec.model_validate(tune.spec))
+    except ValidationError:
+        pass
+    try:
+        spec = Spec.model_validate(tune.spec, extra="ignore")
     except ValidationError as error:
         raise SpecInvalid(*(_problem(detail) for detail in error.errors()[:_PROBLEMS_SHOWN])) from error
+    return ReadSpec(spec, tuple(_path(path) for path in unknown_fields(Spec, tune.spec)))
+
+
+def read_run_file(text: str, tune: TuneRecord) -> Spec | None:
+    """Return the spec of a run file with the run policy that the job has by now; None where it can't be read."""
+    try:
+        spec = RunFile.model_validate_json(text, extra="ignore").spec
+    except ValidationError:
+        return None
+    given = tune.spec.get("runPolicy")
+    policy = read_stored(RunPolicy, given) if isinstance(given, dict) else RunPolicy()
+    return spec.model_copy(update={"run_policy": policy})
 
 
 def read_output(tune: TuneRecord) -> Output | None:
     """Return the output of a spec that may not be readable otherwise; None where there is none."""
     try:
-        return Output.model_validate(tune.spec.get("output"))
+        return Output.model_validate(tune.spec.get("output"), extra="ignore")
     except ValidationError:
         return None
 
 
 def read_status(tune: TuneRecord) -> Status:
-    """Return the stored status, leaving out fields that this version can't read."""
-    try:
-        return Status.model_validate(tune.status)
-    except ValidationError as error:
-        broken = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
-        return Status.model_validate({name: value for name, value in tune.status.items() if name not in broken})
+    """Return the stored status, leaving out what this version can't read."""
+    return read_stored(Status, tune.status)
 
 
 def status_json(status: Status) -> Json:
@@ -45,9 +71,32 @@ def status_json(status: Status) -> Json:
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def written_status(tune: TuneRecord, status: Status) -> Json:
+    """Return the status to write in place of the one that `tune` has.
+
+    What this version does not know in the old one, or has no reason to change, stays as it is.
+    """
+    wanted = status_json(status)
+    if wanted == tune.status:
+        return wanted
+    before = read_status(tune)
+    if status == before:
+        return tune.status
+    names = {info.alias or name: name for name, info in Status.model_fields.items()}
+    kept = {
+        wire: value
+        for wire, value in tune.status.items()
+        if wire not in names or getattr(status, names[wire]) == getattr(before, names[wire])
+    }
+    return wanted | kept
+
+
+def _path(path: tuple[Any, ...]) -> str:
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+
+
 def _problem(detail: ErrorDetails) -> Problem:
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
-    return Problem(detail["msg"], f"spec{where}", "create the job again with a spec that this version accepts")
+    return Problem(detail["msg"], _path(detail["loc"]), "create the job again with a spec that this version accepts")
 
 
 def time_to_live(tune: TuneRecord) -> int | None:

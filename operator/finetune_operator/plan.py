@@ -42,6 +42,8 @@ class World:
     refusal: Refusal | None
     now: datetime
     settings: Settings
+    run_file: str | None = None
+    """The run file in the annotation of its newest Job; None where nobody has looked, empty where there is none."""
     parents: tuple[TuneRecord, ...] = ()
     """What each `finetunejob://...` of the spec names, as far as it is there and its result is still waited for."""
     circle: tuple[str, ...] = ()
@@ -149,3 +151,5 @@ class Plan:
     """When to look again though nothing has happened: a deadline, a time to live."""
     poll: PodRecord | None = field(default=None)
     """The pod to ask for its progress."""
+    needs_run_file: str = ""
+    """Name of the Job whose run file has to be read before anything can be decided; the rest of the plan is void."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from finetune_api.live import LIVE_BYTES, Live
 from finetune_api.pod import PORT, PROGRESS_PATH
+from finetune_api.stored import read_stored_json
 from finetune_operator.plan import LiveRecord
 from finetune_operator.queue import WorkQueue
 from finetune_operator.records import PodRecord
@@ -106,7 +107,7 @@ async def read_live(session: aiohttp.ClientSession, url: str, uid: str) -> Live:
             if len(text) > LIVE_BYTES:
                 raise BadAnswerError(f"more than {LIVE_BYTES} bytes")
     try:
-        live = Live.model_validate_json(text)
+        live = read_stored_json(Live, text)
     except ValidationError as error:
         raise BadAnswerError(f"no Live: {error.error_count()} fields are wrong") from error
     if live.uid != uid:

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_api.failures import JobFailure, SpecInvalid
-from finetune_api.status import Status
+from finetune_api.status import Phase, Status
 from finetune_operator.lifecycle import conditions
 from finetune_operator.lifecycle.acceptance import refusal
 from finetune_operator.lifecycle.aftermath import aftermath
 from finetune_operator.lifecycle.attempts import Tally, tally, tells_the_same
 from finetune_operator.lifecycle.bounds import bounded
 from finetune_operator.lifecycle.budget import active_deadline, active_seconds, active_since, used_seconds
-from finetune_operator.lifecycle.case import TERMINAL, Case
+from finetune_operator.lifecycle.case import TERMINAL, Case, has_begun, newest_job
 from finetune_operator.lifecycle.parents import awaited, missing_deadline, pinned
 from finetune_operator.lifecycle.phase import phase_of
 from finetune_operator.lifecycle.progress import figures, final_figures, without_rates
@@ -25,7 +25,7 @@ from finetune_operator.lifecycle.upkeep import retry_at, upkeep
 from finetune_operator.lifecycle.verdict import Verdict, failed, pods_may_be_late, refusal_deadline, verdict
 from finetune_operator.lifecycle.waiting import start_deadline, waiting
 from finetune_operator.lifecycle.wording import told
-from finetune_operator.parsed import read_spec, read_status
+from finetune_operator.parsed import read_run_file, read_spec, read_status
 from finetune_operator.plan import CreateJob, Plan, World, Write
 
 
@@ -35,15 +35,24 @@ def reconcile(world: World) -> Plan:
     stored = read_status(world.tune)
     if world.tune.deleting:
         return Plan(stored)
-    if stored.phase in TERMINAL:
+    if stored.phase in TERMINAL or stored.completion_time is not None:  # the phase may be a newer version's
         return aftermath(world, stored)
     try:
-        case = Case(world, stored, read_spec(world.tune))
+        read = read_spec(world.tune)
+        case = Case(world, stored, read.spec, ignored=read.ignored)
     except SpecInvalid as failure:
-        return _refused(world, stored, failure)
+        if not has_begun(world, stored):
+            return _refused(world, stored, failure)
+        job = newest_job(world)
+        if world.run_file is None and job is not None:
+            return Plan(stored, needs_run_file=job.name)
+        spec = read_run_file(world.run_file or "", world.tune)
+        if spec is None:
+            return _held(world, stored, failure)
+        case = Case(world, stored, spec, unread=str(failure.problems[0].located))
     wrong = refusal(case) if case.job is None else None
     if wrong is not None:
-        return _refused(world, stored, wrong)
+        return _held(world, stored, wrong) if has_begun(world, stored) else _refused(world, stored, wrong)
     now = tally(case)
     end = verdict(case, now)
     return _goes_on(case, now) if end is None else _ended(case, now, end)
@@ -104,6 +113,17 @@ def _ended(case: Case, now: Tally, end: Verdict) -> Plan:
 
 def _refused(world: World, stored: Status, failure: JobFailure) -> Plan:
     return _final(world, stored, failed(told(failure)), {}, accepted=False)
+
+
+def _held(world: World, stored: Status, failure: JobFailure) -> Plan:
+    """A job that has begun and can't go on as it is: it waits, and says for what. A suspension stays one."""
+    phase = stored.phase if newest_job(world) is not None or stored.phase is Phase.SUSPENDED else Phase.PENDING
+    told_now = conditions.held(world, stored, failure)
+    fresh = stored.model_copy(
+        update={"observed_generation": world.tune.generation, "phase": phase, "conditions": told_now}
+    )
+    status = bounded(fresh)
+    return Plan(status, (), story(stored, status))
 
 
 def _final(world: World, stored: Status, end: Verdict, fields: dict[str, Any], *, accepted: bool) -> Plan:

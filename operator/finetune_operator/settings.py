@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from finetune_api.base import ApiModel
 from finetune_api.run_file import Stores
+from finetune_api.stored import unknown_fields
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Quantities = dict[str, str]
@@ -109,15 +110,27 @@ class Settings(ApiModel):
     """Form of the log lines."""
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path, *, open_to_newer: bool = False) -> Settings:
     """Read the settings file (YAML).
+
+    With `open_to_newer`, fields that this version does not know are passed over: the chart may be newer than the image.
 
     Raises `SystemExit` with one line for each wrong field: a Deployment should stop, and say why in its log.
     """
     try:
-        return Settings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise SystemExit(f"{path}: can't be read: {error}") from error
+        return Settings.model_validate(_content(path), extra="ignore" if open_to_newer else "forbid")
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise SystemExit("\n".join(lines)) from error
+
+
+def unknown_settings(path: Path) -> list[str]:
+    """Fields of the settings file that this version does not know."""
+    return [".".join(map(str, field)) for field in unknown_fields(Settings, _content(path))]
+
+
+def _content(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SystemExit(f"{path}: can't be read: {error}") from error

@@ -120,6 +120,9 @@ class Store:
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """Why the API server would not have a child, by the UID of the FineTuneJob."""
 
+    run_files: dict[str, str] = field(default_factory=dict)
+    """Run files of Jobs whose FineTuneJobs this version can't read, by the UID of the FineTuneJob."""
+
     def world(self, uid: str, now: datetime) -> World | None:
         """Gather all that is known of one FineTuneJob; None once it is gone."""
         tune = self.tunes.get(uid)
@@ -136,6 +139,7 @@ class Store:
             refusal=self.refusals.get(uid),
             now=now,
             settings=self.settings,
+            run_file=self.run_files.get(uid),
             parents=tuple(filter(None, map(self.tunes.get, self.kinship.awaited(uid)))),
             circle=tuple(self.kinship.circle(uid)),
             dependents=len(set(self.kinship.waiting_for(tune)) - {uid}),
@@ -167,6 +171,7 @@ class Store:
         self.last_words.pop(uid, None)
         self.live.pop(uid, None)
         self.refusals.pop(uid, None)
+        self.run_files.pop(uid, None)
 
 
 def _owner(record: TuneRecord | JobRecord | PodRecord) -> str:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from finetune_api import pod
 from finetune_api.base import SecretReference
 from finetune_api.failures import JobFailure, ManifestUnreadable, NotBuiltYet, SpecInvalid
 from finetune_api.run_file import Mode
+from finetune_trainer import __version__
 from finetune_trainer.pod.order import LARGEST, job_of, named_secrets, read_order, uid_in
 
 RUN: dict[str, Any] = {
@@ -115,3 +117,21 @@ def test_secrets_of_rows_to_predict_and_of_an_old_skill_are_named_too(tmp_path: 
     order["spec"]["evaluation"] = {"retention": {"data": [skill]}}
     names = {secret.name for secret in named_secrets(read_order(written(tmp_path, order)).spec)}
     assert {"for-new", "for-old"} <= names
+
+
+def test_a_field_that_a_newer_operator_has_written_is_refused_with_both_versions(tmp_path: Path) -> None:
+    path = written(tmp_path, changed("spec.training", {"epochs": 1, "packing": "Auto"}))
+    (tmp_path / pod.WRITER.name).write_text("9.1.0")
+    with pytest.raises(SpecInvalid) as caught:
+        read_order(path)
+    (problem,) = caught.value.problems
+    assert problem.where == "spec.training.packing"
+    assert f"trainer {__version__} does not know this field, which operator 9.1.0 has written" in problem.message
+    assert "trainer.image" in problem.hint
+
+
+@pytest.mark.parametrize("name", ["train", "check", "lora"])
+def test_a_run_file_of_the_first_operator_is_carried_out(tmp_path: Path, name: str) -> None:
+    first = Path(__file__).parents[1] / "data" / "first_version" / "run_files.json"
+    order = read_order(written(tmp_path, json.loads(first.read_text())[name]))
+    assert order.spec.output.uri == "s3://models/movies"

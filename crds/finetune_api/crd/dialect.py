@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
 from pydantic_core import core_schema
 
 from finetune_api.base import ApiModel, Rule
+from finetune_api.first_version import is_later
 
 
 class KubernetesSchema(GenerateJsonSchema):
@@ -36,11 +38,19 @@ class KubernetesSchema(GenerateJsonSchema):
         """Add the rules of an API model and the keys of its lists."""
         generated = super().model_schema(schema)
         model = schema["cls"]
+        _leave_out_later_defaults(model, generated)
         if issubclass(model, ApiModel) and model.rules:
             generated["x-kubernetes-validations"] = [_validation(rule) for rule in model.rules]
         for name, keys in getattr(model, "list_map_keys", {}).items():
             generated["properties"][name] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys}
         return generated
+
+
+def _leave_out_later_defaults(model: type[BaseModel], generated: JsonSchemaValue) -> None:
+    """An API server would show them in objects that are stored already, to operators that don't know the field."""
+    for name, info in model.model_fields.items():
+        if is_later(model, name):
+            generated["properties"][info.alias or name].pop("default", None)
 
 
 def _validation(rule: Rule) -> dict[str, str]:

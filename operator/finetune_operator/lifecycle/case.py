@@ -22,6 +22,10 @@ class Case:
     world: World
     stored: Status
     spec: Spec
+    ignored: tuple[str, ...] = ()
+    """Fields of the spec that this version does not know, and leaves out."""
+    unread: str = ""
+    """Why the spec is that of a run file: this version can't read the one that is stored."""
 
     @property
     def identity(self) -> JobIdentity:
@@ -102,6 +106,17 @@ class Case:
 
     def _pods_of(self, job: JobRecord) -> list[PodRecord]:
         return [pod for pod in self.world.pods if pod.owner_uid == job.uid]
+
+
+def newest_job(world: World) -> JobRecord | None:
+    """The newest Job of a FineTuneJob, whatever it is for."""
+    own = [job for job in world.jobs if job.owner_uid == world.tune.uid]
+    return max(own, key=lambda job: (not job.deleting, job.created, job.uid), default=None)
+
+
+def has_begun(world: World, stored: Status) -> bool:
+    """Whether the job was accepted once: it has a Job, or had a pod. Nothing in its spec ends it from then on."""
+    return newest_job(world) is not None or bool(stored.attempts)
 
 
 def condition(status: Status, kind: str) -> Condition | None:

@@ -6,7 +6,7 @@ The eighth, PodStuckTerminating, comes with the first pod that does not end when
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from finetune_api.failures import DataNotFound, FailureClass, InitContainerFailed
+from finetune_api.failures import DataNotFound, FailureClass, InitContainerFailed, JobFailure
 from finetune_api.outcome import EvaluationResult
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt, Condition, Phase, Status
@@ -19,10 +19,12 @@ from finetune_operator.lifecycle.progress import doing
 from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
 from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
 from finetune_operator.lifecycle.waiting import waiting
-from finetune_operator.lifecycle.wording import clock_text, listed, sentence, tidy
+from finetune_operator.lifecycle.wording import clock_text, listed, sentence, tidy, told
 from finetune_operator.plan import World
 from finetune_operator.records import PodRecord
 
+UNREADABLE = "SpecUnreadable"
+"""Reason of the condition Accepted while a job goes on by the run file of its Job."""
 CREATED, RETRYING, RESUMED, POD_STARTING = "JobCreated", "Retrying", "Resumed", "PodStarting"
 STOPPING = "Stopping"
 PATIENCE = timedelta(seconds=5)
@@ -85,9 +87,30 @@ def finished(world: World, stored: Status, end: Verdict, *, accepted: bool = Tru
     )
 
 
+def held(world: World, stored: Status, failure: JobFailure) -> list[Condition]:
+    """Conditions of a job that has begun and can't go on as it is; what is known of it otherwise stays."""
+    message = sentence(told(failure))
+    said = [
+        Said("Accepted", "Unknown", failure.code, message),
+        Said("Progressing", "False", failure.code, tidy(f"the job has begun and is not ended for it; {message}")),
+    ]
+    kinds = {one.kind for one in said}
+    return [*_dated(world, stored, said), *(known for known in stored.conditions if known.type not in kinds)]
+
+
 def _accepted(case: Case) -> Said:
-    ignored = request_problem(case)
+    if case.unread:
+        text = f"this version of the operator can't read the spec ({case.unread}); the job goes on as it was ordered"
+        return Said("Accepted", "Unknown", UNREADABLE, tidy(f"{text}, by the run file of its Job"))
+    ignored = request_problem(case) or unknown_problem(case)
     return _ACCEPTED._replace(message=f"{_ACCEPTED.message}; {ignored}") if ignored else _ACCEPTED
+
+
+def unknown_problem(case: Case) -> str:
+    """Which fields of the spec this version leaves out since it does not know them; empty where there are none."""
+    if not case.ignored:
+        return ""
+    return f"{listed(case.ignored)} left out: this version of the operator does not know what a newer CRD lets through"
 
 
 def _stuck(case: Case) -> list[Said]:

@@ -32,7 +32,7 @@ def result_of(tune: TuneRecord, status: Status) -> Parent | None:
 def _bases(tune: TuneRecord, status: Status) -> list[ParentBase]:
     """What its adapter stands on, as far as a pod has to mount something for it."""
     try:
-        spec = read_spec(tune)
+        spec = read_spec(tune).spec
     except SpecInvalid:  # of another version, which ran it
         return []
     if spec.method.type in _WHOLE_MODELS or spec.output.merge_adapter:

@@ -53,7 +53,10 @@ def _asked(old: Status, new: Status) -> Iterator[Event]:
     accepted, before = condition(new, "Accepted"), condition(old, "Accepted")
     ignored = _ignored(accepted)
     if ignored and ignored != _ignored(before):
-        yield _warning("CheckpointRequestIgnored", ignored)
+        reason = "CheckpointRequestIgnored" if ignored.startswith("annotation") else "FieldsIgnored"
+        yield _warning(reason, ignored)
+    if _status(accepted) == "Unknown" and _status(before) != "Unknown" and accepted is not None:
+        yield _warning(accepted.reason, accepted.message)
     now = condition(new, "Progressing")
     if now is not None and now.reason == NOT_FINISHED and _reason(condition(old, "Progressing")) != NOT_FINISHED:
         yield _normal(NOT_FINISHED, now.message)

@@ -1,7 +1,9 @@
 """What a child Job is made from."""
 
+import json
 from dataclasses import dataclass
 
+from finetune_api.first_version import spec_json
 from finetune_api.job import Spec
 from finetune_api.parent import Parent
 from finetune_api.run_file import JobIdentity, Mode, RunFile
@@ -39,7 +41,10 @@ class Order:
 
 
 def run_text(order: Order) -> str:
-    """The run file as JSON. Defaults are written out: an older trainer may have others."""
+    """The run file as JSON: what the job's user wrote, and nothing that is as it is by default.
+
+    So a trainer of another version can read it, and what it refuses for not knowing it was asked for.
+    """
     run = RunFile(
         mode=order.mode,
         job=order.job,
@@ -48,4 +53,6 @@ def run_text(order: Order) -> str:
         parents=list(order.parents),
         grace_seconds=order.grace_seconds,
     )
-    return run.model_dump_json(by_alias=True, exclude_none=True)
+    rest = run.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, exclude={"spec"})
+    content = {"format": run.format, "mode": str(run.mode), **rest, "spec": spec_json(order.spec, only_set=True)}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from finetune_api import pod
 from finetune_api.run_file import Mode
+from finetune_operator import __version__
 from finetune_operator.labels import CONTAINER
 from finetune_operator.manifests.names import child_labels
 from finetune_operator.manifests.order import Order, run_text
@@ -15,7 +16,8 @@ from finetune_operator.settings import TrainerImage
 def pod_template(order: Order) -> Json:
     """Return the template. The run file travels in its annotation."""
     labels = {**order.profile.labels, **child_labels(order.job, order.mode)}
-    return {"metadata": {"labels": labels, "annotations": {pod.RUN_ANNOTATION: run_text(order)}}, "spec": _spec(order)}
+    annotations = {pod.RUN_ANNOTATION: run_text(order), pod.WRITER_ANNOTATION: __version__}
+    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _spec(order)}
 
 
 def failed_pod_status(reason: str, message: str, now: datetime) -> Json:

@@ -36,7 +36,11 @@ def mounted(spec: Spec, profile: Profile, parents: Sequence[Parent] = ()) -> lis
 
 def _run_file() -> Mounted:
     """The pod's own annotations as files. The kubelet keeps them up to date: a request for a checkpoint may come."""
-    annotations = {pod.RUN_FILE: pod.RUN_ANNOTATION, pod.CHECKPOINT_REQUEST: pod.CHECKPOINT_ANNOTATION}
+    annotations = {
+        pod.RUN_FILE: pod.RUN_ANNOTATION,
+        pod.WRITER: pod.WRITER_ANNOTATION,
+        pod.CHECKPOINT_REQUEST: pod.CHECKPOINT_ANNOTATION,
+    }
     items = [
         {"path": path.name, "fieldRef": {"fieldPath": f"metadata.annotations['{name}']"}}
         for path, name in annotations.items()

@@ -85,6 +85,20 @@ class Namespace:
         _, answer = self.cluster.request("GET", f"{self._path('finetunejobs')}/{name}")
         return dict(answer["status"]) if isinstance(answer.get("status"), dict) else {}
 
+    def read(self, name: str = "movies") -> Json:
+        """Return a whole FineTuneJob."""
+        code, answer = self.cluster.request("GET", f"{self._path('finetunejobs')}/{name}")
+        assert code == 200, answer
+        return answer
+
+    def takes(self, name: str, body: Json) -> bool:
+        """Merge something into a FineTuneJob if the API server lets it; return whether it does."""
+        return self.cluster.request("PATCH", f"{self._path('finetunejobs')}/{name}", body)[0] == 200
+
+    def condition(self, kind: str, name: str = "movies") -> Json:
+        """Return a condition of a FineTuneJob; empty while there is none."""
+        return next((one for one in self.status(name).get("conditions", []) if one["type"] == kind), {})
+
     def phase(self, name: str = "movies") -> str:
         """Return the phase of a FineTuneJob."""
         return str(self.status(name).get("phase", ""))

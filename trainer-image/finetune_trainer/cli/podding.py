@@ -88,7 +88,10 @@ def _served(order: RunFile, board: Board, port: int, log: PlainObserver) -> Iter
     exposition = Exposition(order, board)
     pages: dict[str, Page] = {
         pod.METRICS_PATH: (CONTENT_TYPE, exposition.text),
-        pod.PROGRESS_PATH: ("application/json", lambda: board.live.model_dump_json(by_alias=True).encode()),
+        pod.PROGRESS_PATH: (
+            "application/json",
+            lambda: board.live.model_dump_json(by_alias=True, exclude_none=True).encode(),
+        ),
         _HEALTH_PATH: ("text/plain", lambda: b"ok\n"),
     }
     with ExitStack() as stack:

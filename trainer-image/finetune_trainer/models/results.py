@@ -87,7 +87,7 @@ def find_result(
 
 def _parsed(content: bytes) -> Manifest | None:
     try:
-        return Manifest.model_validate_json(content)
+        return Manifest.model_validate_json(content, extra="ignore")
     except ValidationError:
         return None
 

@@ -34,7 +34,7 @@ def find_finished(folder: Folder, uid: str, spec_digest: str) -> FinishedRun | N
         return None
     content = folder.get(MANIFEST_NAME)
     try:
-        manifest = Manifest.model_validate_json(content)
+        manifest = Manifest.model_validate_json(content, extra="ignore")
     except ValidationError:
         raise _exists(folder, "a finished run whose manifest can't be read") from None
     if (manifest.uid, manifest.lineage.spec_digest) != (uid, spec_digest):
@@ -66,7 +66,7 @@ def _report(folder: Folder, manifest: Manifest) -> Report:
     content = folder.get(REPORT_DATA)
     try:
         if hashlib.sha256(content).hexdigest() == expected.get(REPORT_DATA):
-            return Report.model_validate_json(content)
+            return Report.model_validate_json(content, extra="ignore")
     except ValidationError:  # of another version
         pass
     raise _exists(folder, f"a finished run whose {REPORT_DATA} was changed")

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from finetune_api.first_version import spec_json
 from finetune_api.job import Spec
 from finetune_api.manifest import Lineage, MergedResult
 from finetune_trainer.models.files import ModelFiles
@@ -24,8 +25,11 @@ _LIBRARIES = (
 
 
 def spec_digest(spec: Spec) -> str:
-    """SHA-256 over the spec as canonical JSON, without what may change while it runs."""
-    content = spec.model_dump(mode="json", by_alias=True, exclude={"run_policy"})
+    """SHA-256 over the spec as canonical JSON, without what may change while it runs.
+
+    Fields that later versions added count only where they say something: the digest outlives an upgrade.
+    """
+    content = {name: value for name, value in spec_json(spec).items() if name != "runPolicy"}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from finetune_api import pod
 from finetune_api.addresses import addresses
 from finetune_api.base import SecretReference
 from finetune_api.checks import semantic_problems
@@ -13,9 +14,11 @@ from finetune_api.fields import format_path
 from finetune_api.job import FineTuneJob, Metadata, Spec
 from finetune_api.run_file import RunFile
 from finetune_api.support import unsupported
+from finetune_trainer import __version__
 
 LARGEST = 1 << 20
 _OPERATOR_HINT = "the operator writes this file: check that operator and trainer image are of the same version"
+_UNKNOWN_HINT = "leave it out, or take a trainer image of the operator's version (image of the profile, trainer.image)"
 
 
 def read_order(path: Path) -> RunFile:
@@ -29,7 +32,7 @@ def read_order(path: Path) -> RunFile:
     try:
         order = RunFile.model_validate_json(_text(path), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise SpecInvalid(*_problems(error)) from error
+        raise SpecInvalid(*_problems(error, _writer(path))) from error
     wrong, unbuilt = semantic_problems(order.spec), unsupported(order.spec)
     if wrong:
         raise SpecInvalid(*wrong, *unbuilt)
@@ -73,9 +76,22 @@ def _text(path: Path) -> str:
     return text
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def _writer(path: Path) -> str:
+    """Which operator wrote the run file, in words; empty where nothing says so."""
+    try:
+        version = path.with_name(pod.WRITER.name).read_text(encoding="utf-8").strip()[:32]
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" {version}" if version else ""
+
+
+def _problems(error: ValidationError, writer: str) -> list[Problem]:
     problems = []
     for detail in error.errors(include_url=False, include_input=False):
+        if detail["type"] == "extra_forbidden":
+            message = f"trainer {__version__} does not know this field, which operator{writer} has written"
+            problems.append(Problem(message, format_path(detail["loc"]), _UNKNOWN_HINT))
+            continue
         broken = detail.get("ctx", {}).get("broken", [("", detail["msg"])])
         for field, message in broken:
             problems.append(Problem(message, format_path((*detail["loc"], *filter(None, [field]))), _OPERATOR_HINT))

@@ -1,0 +1,117 @@
+"""Reads what this or another version has stored or told: open, where what users write is read closed.
+
+A field that this version does not know is passed over. A value that it can't read (a new word of an enum, a number
+beyond its bounds) is left out together with as little as possible of what is around it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+Model = TypeVar("Model", bound=BaseModel)
+Path = tuple[str | int, ...]
+
+_MOST_ROUNDS = 32
+"""Each round takes away what the one before has found; a value that was hidden by another one shows up later."""
+_NEVER_LEFT_OUT = "format"
+"""Says what the rest means: with another one, nothing can be read."""
+
+
+def read_stored(model: type[Model], data: Any) -> Model:
+    """Read JSON data, leaving out what this version can't read.
+
+    Raises `ValidationError` where what is left makes no `model`.
+    """
+    for _ in range(_MOST_ROUNDS):
+        try:
+            return model.model_validate(data, extra="ignore")
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            smaller = _without(data, found)
+            if smaller is None:
+                raise
+            data = smaller
+    return model.model_validate(data, extra="ignore")
+
+
+def read_stored_json(model: type[Model], text: str | bytes) -> Model:
+    """Read JSON text in the same way. Raises `ValidationError`, also for what is no JSON."""
+    try:
+        return model.model_validate_json(text, extra="ignore")
+    except ValidationError:
+        try:
+            data = from_json(text)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise
+        return read_stored(model, data)
+
+
+def unknown_fields(model: type[BaseModel], data: Any) -> list[Path]:
+    """Paths of the fields of `data` that `model` does not have and that say something."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        paths = [detail["loc"] for detail in error.errors(include_url=False) if detail["type"] == "extra_forbidden"]
+        return [path for path in paths if _at(data, path)]
+    return []
+
+
+def _without(data: Any, errors: Sequence[ErrorDetails]) -> Any:
+    """`data` less what the errors are about; None where that would be all of it."""
+    paths = [_blamed(error) for error in errors]
+    if any(not path or path == (_NEVER_LEFT_OUT,) for path in paths):
+        return None
+    copied = _copy(data)
+    for path, error in sorted(zip(paths, errors, strict=True), key=lambda pair: _order(pair[0]), reverse=True):
+        _mend(copied, path, error)
+    return copied
+
+
+def _blamed(error: ErrorDetails) -> Path:
+    """Path of what has to go: the value, or for a missing one what it is missing from."""
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    return path[:-1] if error["type"] == "missing" else path
+
+
+def _mend(data: Any, path: Path, error: ErrorDetails) -> None:
+    """Cut what is too long, the newest items being the last, and take away what is wrong otherwise."""
+    *above, last = path
+    holder = _at(data, tuple(above))
+    if not isinstance(holder, dict | list) or (isinstance(holder, dict) and last not in holder):
+        return
+    if isinstance(holder, list) and not (isinstance(last, int) and last < len(holder)):
+        return
+    limit = (error.get("ctx") or {}).get("max_length")
+    if error["type"] in {"too_long", "string_too_long"} and isinstance(limit, int):
+        value = holder[last]  # type: ignore[index]  # an index for lists, a key for mappings
+        holder[last] = dict(list(value.items())[:limit]) if isinstance(value, dict) else _cut(value, limit)  # type: ignore[index]
+    else:
+        del holder[last]  # type: ignore[arg-type]  # as above
+
+
+def _cut(value: Any, limit: int) -> Any:
+    return value[:limit] if isinstance(value, str) else value[-limit:]
+
+
+def _order(path: Path) -> tuple[tuple[int, str], ...]:
+    """Later items of a list first, so that the places of earlier ones stay what they are."""
+    return tuple((part, "") if isinstance(part, int) else (-1, part) for part in path)
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            return None
+    return data
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,133 @@
+"""A CRD, a trainer or an operator of another version under jobs that run, on a real API server."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from control_plane import ControlPlane
+from operator_process import OPERATOR, StartOperator
+from played_node import PlayedNode, PlayedTrainer, success, training
+from tuning import Json, Namespace
+
+CRD = Path(__file__).parents[3] / "crds" / "finetunejobs.yaml"
+_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/finetunejobs.finetune.dev"
+
+
+class Definition:
+    """The CRD of the control plane, to be changed for a while."""
+
+    def __init__(self, cluster: ControlPlane) -> None:
+        self._cluster = cluster
+        self._own = yaml.safe_load(CRD.read_text())
+
+    def newer(self) -> Json:
+        """A copy to be changed."""
+        return copy.deepcopy(self._own)
+
+    def replace(self, crd: Json | None = None) -> None:
+        """Put another one in its place; none restores the own."""
+        code, answer = self._cluster.request("GET", _PATH)
+        assert code == 200, answer
+        wanted = crd or self._own
+        body = {**wanted, "metadata": {**answer["metadata"], "annotations": {}}}
+        code, answer = self._cluster.request("PUT", _PATH, body)
+        assert code == 200, answer
+
+
+@pytest.fixture
+def definition(controllers: ControlPlane) -> Iterator[Definition]:
+    made = Definition(controllers)
+    yield made
+    made.replace()
+
+
+def block(crd: Json, *path: str) -> Json:
+    """The schema of a block of the spec."""
+    node: Json = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for name in path:
+        node = node["properties"][name]
+    return node
+
+
+def with_a_default(crd: Json) -> Json:
+    """The CRD with one more field in `training`, which the API server shows in every job that has the block."""
+    block(crd, "training")["properties"]["packing"] = {"type": "string", "default": "Auto", "maxLength": 16}
+    return crd
+
+
+def shown(namespace: Namespace, name: str) -> Any:
+    """The value of that field as the API server shows it."""
+    return namespace.read(name)["spec"]["training"].get("packing")
+
+
+def test_a_newer_crd_and_a_newer_trainer_end_nothing(
+    namespace: Namespace, node: PlayedNode, start_operator: StartOperator, definition: Definition
+) -> None:
+    start_operator()
+    uid = namespace.apply("movies", {"training": {"epochs": 2}})
+    pod = namespace.pod()
+    trainer = PlayedTrainer()
+    trainer.answer = json.dumps(_with_more(training(uid, step=3).model_dump(mode="json", by_alias=True))).encode()
+    with trainer.serving("127.0.0.2"):
+        node.start(pod, ip="127.0.0.2")
+        namespace.until(lambda: namespace.status().get("progress", {}).get("step") == 3, "progress")
+        definition.replace(with_a_default(definition.newer()))
+        namespace.until(lambda: shown(namespace, "movies") == "Auto", "the default of the newer CRD")
+        namespace.patch("movies", {"spec": {"runPolicy": {"backoffLimit": 7}}})
+        namespace.until(lambda: namespace.job()["spec"]["backoffLimit"] == 7, "the wish to be followed")
+        assert namespace.phase() == "Training"
+        assert namespace.job()["spec"].get("activeDeadlineSeconds") is None
+    node.end(pod, 0, json.dumps(_with_more(json.loads(success(uid)))))
+    status = namespace.until_phase("Succeeded")
+    assert (status["failures"], [a["reason"] for a in status["attempts"]]) == (0, ["Succeeded"])
+
+
+def test_an_older_operator_starts_jobs_under_a_newer_crd(
+    namespace: Namespace, start_operator: StartOperator, definition: Definition
+) -> None:
+    definition.replace(with_a_default(definition.newer()))
+    namespace.apply("probe", {"training": {"epochs": 2}})
+    namespace.until(lambda: shown(namespace, "probe") == "Auto", "the default of the newer CRD")
+    start_operator()
+    job = namespace.job()
+    run = json.loads(job["spec"]["template"]["metadata"]["annotations"]["finetune.dev/run"])
+    assert run["spec"]["training"]["epochs"] == 2
+    assert "packing" not in run["spec"]["training"], "the trainer would not know the field either"
+    accepted = namespace.until(lambda: namespace.condition("Accepted", "probe"), "word of it")
+    assert (accepted["status"], "spec.training.packing" in accepted["message"]) == ("True", True)
+
+
+def test_a_spec_that_can_not_be_read_goes_on_by_the_run_file(
+    namespace: Namespace, node: PlayedNode, start_operator: StartOperator, definition: Definition
+) -> None:
+    operator = start_operator()
+    uid = namespace.apply()
+    pod = namespace.pod()
+    node.start(pod)
+    namespace.until(lambda: namespace.status().get("startTime"), "start")
+    operator.kill()
+    newer = definition.newer()
+    newer["spec"]["versions"][0]["schema"]["openAPIV3Schema"].pop("x-kubernetes-validations")
+    block(newer)["properties"]["task"]["enum"].append("Telepathy")
+    definition.replace(newer)
+    namespace.until(lambda: namespace.takes("movies", {"spec": {"task": "Telepathy"}}), "the newer CRD")
+    operator.start()
+    namespace.until(lambda: namespace.condition("Accepted").get("status") == "Unknown", "word of it")
+    accepted = namespace.condition("Accepted")
+    assert (accepted["reason"], "spec.task" in accepted["message"]) == ("SpecUnreadable", True)
+    namespace.patch("movies", {"spec": {"runPolicy": {"backoffLimit": 8}}})
+    namespace.until(lambda: namespace.job()["spec"]["backoffLimit"] == 8, "the wish to be followed")
+    node.end(pod, 0, success(uid))
+    assert namespace.until_phase("Succeeded")["failures"] == 0
+    assert [line for line in namespace.writes_of(OPERATOR) if line == "delete jobs"] == []
+
+
+def _with_more(data: Any) -> Any:
+    """The same with one more field in each object."""
+    if isinstance(data, dict):
+        return {**{name: _with_more(value) for name, value in data.items()}, "addedLater": {"on": True}}
+    return data
