@@ -22,15 +22,17 @@ from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_api.training import ClassWeights
 from finetune_api.unused import unused_fields
 
+_AROUND = frozenset({"system", "history", "tools"})
+"""Columns of what stands around a prompt or chat."""
 _ROLES: dict[Task, frozenset[str]] = {
     Task.SEQUENCE_CLASSIFICATION: frozenset({"text", "text_pair", "label", "group", "difficulty"}),
     Task.TOKEN_CLASSIFICATION: frozenset({"tokens", "tags", "group", "difficulty"}),
     Task.SEQ2SEQ: frozenset({"input", "context", "question", "target", "group", "difficulty"}),
-    Task.CAUSAL_LM: frozenset({"text", "prompt", "input", "completion", "messages", "group", "difficulty"}),
+    Task.CAUSAL_LM: frozenset({"text", "prompt", "input", "completion", "messages", "group", "difficulty"}) | _AROUND,
     Task.MASKED_LM: frozenset({"text", "group"}),
-    Task.PREFERENCE: frozenset({"prompt", "chosen", "rejected", "group", "difficulty"}),
-    Task.REWARD_MODEL: frozenset({"prompt", "chosen", "rejected", "completion", "group", "difficulty"}),
-    Task.POLICY_OPTIMIZATION: frozenset({"prompt", "input", "completion", "messages", "group", "difficulty"}),
+    Task.PREFERENCE: frozenset({"prompt", "chosen", "rejected", "group", "difficulty"}) | _AROUND,
+    Task.REWARD_MODEL: frozenset({"prompt", "chosen", "rejected", "completion", "group", "difficulty"}) | _AROUND,
+    Task.POLICY_OPTIMIZATION: frozenset({"prompt", "input", "completion", "messages", "group", "difficulty"}) | _AROUND,
 }
 _LABELS_OF = {Task.TOKEN_CLASSIFICATION: "the types of entities"}
 _WITHOUT_ADAPTER = (MethodType.FULL, MethodType.FEATURE_EXTRACTION)

@@ -137,7 +137,10 @@ class Split(ApiModel):
 
 
 class Columns(ApiModel):
-    """Which column plays which role. Empty means the column that is named like the role."""
+    """Which column plays which role. Empty means the column that is named like the role.
+
+    A dot leads into a cell that is an object: `translation.en`. A column that is itself called so goes first.
+    """
 
     text: ShortText = ""
     """Input text (classification, raw-text tasks)."""
@@ -164,7 +167,16 @@ class Columns(ApiModel):
     completion: ShortText = ""
     """Text to learn after the prompt; answer to be scored by `predict` (reward model)."""
     messages: ShortText = ""
-    """Chat: a list of objects with `role` and `content`."""
+    """Chat: a list of objects with `role` and `content` (OpenAI), or `from` and `value` (ShareGPT)."""
+    system: ShortText = ""
+    """System prompt, in front of a prompt or chat (instruction, preference and policy tasks). Empty means `system` or
+    `system_prompt`, where rows have one."""
+    history: ShortText = ""
+    """Earlier exchanges in front of a prompt: a list of `[asked, answered]`. Empty means `history`, where rows have
+    it."""
+    tools: ShortText = ""
+    """Tools that the chat template describes to the model: a list of descriptions, or JSON text of one. Empty means
+    `tools` or `functions`, where rows have one."""
     chosen: ShortText = ""
     """Preferred answer (preference, reward model): a text, or messages that end with it; they may begin with the
     prompt."""
@@ -260,6 +272,11 @@ class Data(ApiModel):
     chat_template: ChatTemplate | None = None
     """Chat template in Jinja, as in `tokenizer_config.json`, in place of the model's own (CausalLM, Preference,
     RewardModel). It is saved with the tokenizer."""
+
+    split_special_tokens: bool | None = None
+    """Encode what spells one of the tokenizer's special tokens in a row (`<s>`, `<|im_end|>`) as ordinary text; those
+    that a template writes stay special (CausalLM on prompts and chats, Preference, RewardModel, PolicyOptimization).
+    Left out, true. False is for rows that hold the markup of chats themselves."""
 
     max_rows: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """Train on at most this many rows, drawn with `split.seed`; 0 means all. With weights, each source gives its share

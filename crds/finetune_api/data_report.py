@@ -124,6 +124,8 @@ class DataReport(ApiModel):
     """The first training row as the model gets it, decoded from its tokens (language models)."""
     sources: list[SourceReport] = Field(default_factory=list)
     """The sources of the training rows, where there are several."""
+    unused_keys: dict[str, int] = Field(default_factory=dict)
+    """Keys of messages and variables of chats that the chat template makes nothing of, with how many rows have them."""
     warnings: list[str] = Field(default_factory=list)
     """What a careful person would look at, in sentences."""
 

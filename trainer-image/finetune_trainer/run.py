@@ -125,6 +125,7 @@ def _run(run: _Run) -> None:
     observer.phase("Starting")
     with notes.timed("model"):
         ready = prepare_model(task, base, run.site, notes, observer)
+    task = ready.task
     with notes.timed("lineage"):
         results = [source.merged_result for source in sources]
         lineage = notes.lineage = build_lineage(notes.job.spec, ready.files, task.data.digest, results)

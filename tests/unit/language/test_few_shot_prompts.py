@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerBase
 from finetune_api.data_report import DataReport, Place
 from finetune_api.job import Spec
 from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data.chat import Chat, Turn
 from finetune_trainer.data.labels import NO_LABELS
-from finetune_trainer.data.records import Turn
 from finetune_trainer.data.shown_examples import choose_examples
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.tasks.causal_lm import CausalLM
@@ -22,7 +22,7 @@ Rows = list[tuple[str, str]]
 
 
 def examples(rows: Rows, sources: list[int] | None = None) -> Examples:
-    turns = [(("user", asked), ("assistant", answer)) for asked, answer in rows]
+    turns = [Chat.of(("user", asked), ("assistant", answer)) for asked, answer in rows]
     places = [Place(file="rows.jsonl", line=number) for number in range(1, len(rows) + 1)]
     return Examples(
         [asked for asked, _ in rows],
@@ -86,13 +86,13 @@ def test_answers_with_blank_lines_are_parted_by_a_mark(stories: PreTrainedTokeni
 
 
 def test_in_a_chat_examples_are_earlier_messages(chatty: PreTrainedTokenizerBase) -> None:
-    system: Turn = ("system", "Be brief.")
+    system = Turn("system", "Be brief.")
     chats = task(columns=("messages",), training={"lossOn": "Assistant"})
     splits = {
-        name: replace(rows, turns=[(system, *turns) for turns in rows.turns])
+        name: replace(rows, turns=[Chat.of(system, *turns) for turns in rows.turns])
         for name, rows in chats.data.splits.items()
     }
-    follow_up = (*splits["test"].turns[1], ("user", "And then?"), ("assistant", "He ran."))
+    follow_up = splits["test"].turns[1].then(Turn("user", "And then?"), Turn("assistant", "He ran."))
     splits["test"] = replace(splits["test"], turns=[splits["test"].turns[0], follow_up])
     found = shown(replace(chats, data=replace(chats.data, splits=splits)), [[2], [0]], chatty)
     said, counted = parts(found.tokens, 0, chatty)

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
-from finetune_trainer.data.records import Turn
+from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PlainPrompt, PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_openings, encode_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 
-ASKED: tuple[Turn, ...] = (("user", "Who ran?"), ("assistant", "Lily ran."))
-CHAT: tuple[Turn, ...] = (*ASKED, ("user", "And then?"), ("assistant", "Tom ran."))
+ASKED = Chat.of(("user", "Who ran?"), ("assistant", "Lily ran."))
+CHAT = Chat.of(*ASKED, ("user", "And then?"), ("assistant", "Tom ran."))
 
 
-def learned(rows: list[tuple[Turn, ...]], form: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def learned(rows: list[Chat], form: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """The learned tokens of each row, decoded; special tokens show."""
     tokens = tokenise_prompts(rows, form, tokenizer, 512, everything=False)
     assert tokens.labels is not None
@@ -34,24 +34,22 @@ def test_a_completion_and_its_end_are_learned(stories: PreTrainedTokenizerBase) 
     "turns",
     [
         ASKED,
-        (("user", "¿Quién corrió?"), ("assistant", "Corrió Lucía.")),
-        (("user", "谁跑了"), ("assistant", "小明跑了。")),
+        Chat.of(("user", "¿Quién corrió?"), ("assistant", "Corrió Lucía.")),
+        Chat.of(("user", "谁跑了"), ("assistant", "小明跑了。")),
     ],
 )
-def test_what_a_prompt_begins_with_is_what_prediction_gives(
-    stories: PreTrainedTokenizerBase, turns: tuple[Turn, ...]
-) -> None:
+def test_what_a_prompt_begins_with_is_what_prediction_gives(stories: PreTrainedTokenizerBase, turns: Chat) -> None:
     form = PlainPrompt("{prompt}\n")
     (row,), (opening,) = encode_rows([turns], form, stories), encode_openings([turns[:-1]], form, stories, 512)
     assert row.ids[: row.prompt_length] == opening
-    assert stories.decode(row.ids[row.prompt_length :], skip_special_tokens=True).strip() == turns[-1][1]
+    assert stories.decode(row.ids[row.prompt_length :], skip_special_tokens=True).strip() == turns[-1].content
 
 
 def test_a_token_across_the_border_is_not_joined(tiny_model: Callable[..., Path]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model("gpt2"))
     joined = tokenizer("The printer", add_special_tokens=False)["input_ids"]
     form = PlainPrompt("{prompt}")
-    ((row),) = encode_rows([(("user", "The pri"), ("assistant", "nter"))], form, tokenizer)
+    ((row),) = encode_rows([Chat.of(("user", "The pri"), ("assistant", "nter"))], form, tokenizer)
     assert row.ids[: row.prompt_length] == tokenizer("The pri", add_special_tokens=False)["input_ids"]
     assert row.ids[:-1] != joined
     assert tokenizer.decode(row.ids[row.prompt_length : -1]) == "nter"
@@ -89,7 +87,7 @@ def test_a_model_with_a_chat_template_gets_prompts_as_messages(chatty: PreTraine
 
 def test_a_template_keeps_braces_and_everything_else() -> None:
     form = PlainPrompt('{"q": "{prompt}", "a": {0}')
-    assert form.opening([("user", "{prompt} {x}")]) == '{"q": "{prompt} {x}", "a": {0}'
+    assert form.opening(Chat.of(("user", "{prompt} {x}"))) == '{"q": "{prompt} {x}", "a": {0}'
 
 
 @pytest.mark.causes("ModelUnsuitable")

@@ -10,6 +10,7 @@ from finetune_api.data import Data
 from finetune_api.failures import ColumnMissing, TooManyBadRows
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
+from finetune_trainer.data.chat import Chat
 from finetune_trainer.storage import Site
 
 Lines = Callable[[str, list[dict[str, Any]]], str]
@@ -41,7 +42,7 @@ def test_white_space_is_collapsed_where_asked_for(lines: Lines) -> None:
 
 def test_prompts_are_found_by_their_columns(lines: Lines) -> None:
     found = prepared(lines("rows.jsonl", [{"prompt": "2 + 2", "completion": "4"}, {"prompt": "1", "completion": "1"}]))
-    assert found.splits["train"].turns[0] == (("user", "2 + 2"), ("assistant", "4"))
+    assert found.splits["train"].turns[0] == Chat.of(("user", "2 + 2"), ("assistant", "4"))
     assert found.splits["train"].labels == ["4", "1"]
 
 
@@ -57,7 +58,7 @@ def test_an_input_follows_its_prompt_where_there_is_one(lines: Lines) -> None:
 
 def test_chats_end_with_their_last_answer(lines: Lines) -> None:
     found = prepared(lines("rows.jsonl", [chat("Hi", "Hello", "Bye", "So long", "Wait"), chat("a", "b")]))
-    assert [content for _, content in found.splits["train"].turns[0]] == ["Hi", "Hello", "Bye", "So long"]
+    assert [turn.content for turn in found.splits["train"].turns[0]] == ["Hi", "Hello", "Bye", "So long"]
     assert found.splits["train"].labels[0] == "So long"
 
 
@@ -65,7 +66,7 @@ def test_chats_can_be_json_in_a_cell(tmp_path: Path) -> None:
     cell = '"[{""role"": ""user"", ""content"": ""Hi""}, {""role"": ""assistant"", ""content"": ""Hello""}]"'
     (tmp_path / "rows.csv").write_text(f"messages,id\n{cell},1\n{cell.replace('Hi', 'Hey')},2\n")
     found = prepared(f"file://{tmp_path}/rows.csv")
-    assert found.splits["train"].turns[1] == (("user", "Hey"), ("assistant", "Hello"))
+    assert found.splits["train"].turns[1] == Chat.of(("user", "Hey"), ("assistant", "Hello"))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,10 @@ def test_chats_can_be_json_in_a_cell(tmp_path: Path) -> None:
         ({"messages": "hello"}, "messages is no list of messages"),
         ({"messages": None}, "messages is empty"),
         ({"messages": [{"role": "user"}]}, "a message lacks role or content"),
-        ({"messages": [{"role": "human", "content": "Hi"}]}, "unknown role of a message: 'human'; known are system"),
+        (
+            {"messages": [{"role": "narrator", "content": "Hi"}]},
+            "unknown role of a message: 'narrator'; known are system",
+        ),
         ({"messages": [{"role": "user", "content": "Hi"}]}, "no message of the assistant: roles: user"),
         ({"messages": [{"role": "assistant", "content": "Hi"}]}, "the assistant's message answers nothing"),
         (chat("Hi", " "), "a message of the assistant is empty"),
@@ -99,10 +103,10 @@ def test_prompts_and_completions_must_not_be_empty(lines: Lines, row: dict[str, 
 
 @pytest.mark.causes("ColumnMissing")
 def test_columns_of_other_names_are_suggested(lines: Lines) -> None:
-    uri = lines("rows.jsonl", [{"instruction": "Add 2 and 2", "output": "4"}, {"instruction": "Hi", "output": "Hello"}])
+    uri = lines("rows.jsonl", [{"question": "Add 2 and 2", "answer": "4"}, {"question": "Hi", "answer": "Hello"}])
     with pytest.raises(ColumnMissing) as caught:
         prepared(uri)
-    assert caught.value.problems[-1].hint == "write  data.columns: {prompt: instruction, completion: output}"
+    assert caught.value.problems[-1].hint == "write  data.columns: {prompt: question, completion: answer}"
 
 
 def test_rows_with_the_same_prompt_stay_in_one_split(lines: Lines) -> None:

@@ -14,6 +14,7 @@ from finetune_api.job import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.data.answers import Answers
+from finetune_trainer.data.chat import Chat
 from finetune_trainer.storage import Site
 
 Lines = Callable[[str, list[dict[str, Any]]], str]
@@ -42,7 +43,7 @@ def answers(found: Prepared) -> list[tuple[str, str]]:
 
 def test_texts_are_taken_as_they_are(lines: Lines) -> None:
     found = prepared(lines("rows.jsonl", PLAIN))
-    assert found.splits["train"].turns == [(("user", "2 + 2?"),), (("user", "Wie  geht's?"),)]
+    assert found.splits["train"].turns == [Chat.of(("user", "2 + 2?")), Chat.of(("user", "Wie  geht's?"))]
     assert answers(found) == [("4", "5"), ("Gut.\n  Danke!", "[1, 2]")]
     assert found.report.columns == {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
 
@@ -71,7 +72,10 @@ def test_chats_come_in_all_the_ways_that_data_sets_have_them(lines: Lines, row: 
         "rejected": [message("user", "Bye"), WHAT],
     }
     found = prepared(lines("rows.jsonl", [row, other]))
-    assert found.splits["train"].turns == [(("system", "Be kind."), ("user", "Hi")), (("user", "Bye"),)]
+    assert found.splits["train"].turns == [
+        Chat.of(("system", "Be kind."), ("user", "Hi")),
+        Chat.of(("user", "Bye")),
+    ]
     assert answers(found) == [("Hello!", "What?")] * 2
     assert "prompt" not in found.report.columns
 

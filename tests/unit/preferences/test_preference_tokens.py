@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.data_report import DataReport
 from finetune_api.failures import DataEmpty
-from finetune_trainer.data.records import Turn
+from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers
 from finetune_trainer.data.tokenising.prompt_formats import PLAIN_TEMPLATE, PlainPrompt, prompt_format
@@ -26,8 +26,8 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(STORIES)
 
 
-def chats(*pairs: tuple[str, str], prompt: str = PROMPT) -> list[tuple[Turn, ...]]:
-    return [(("user", prompt), ("assistant", answer)) for pair in pairs for answer in pair]
+def chats(*pairs: tuple[str, str], prompt: str = PROMPT) -> list[Chat]:
+    return [Chat.of(("user", prompt), ("assistant", answer)) for pair in pairs for answer in pair]
 
 
 def split(tokens: Tokens, text: int) -> tuple[list[int], list[int]]:

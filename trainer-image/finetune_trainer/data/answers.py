@@ -2,30 +2,43 @@
 
 from json import dumps, loads
 
+from finetune_trainer.data.chat import ASSISTANT, Turn
 from finetune_trainer.data.label_cells import Passage
 
 
 class Answers(Passage):
-    """Both answers as one text, a JSON list: the chosen one, then the rejected one."""
+    """Both answers as one text, a JSON list: the chosen one, then the rejected one, each a text.
+
+    Behind them stand the further keys of their messages (see `Turn.more`) where one of them has some.
+    """
 
     __slots__ = ()
 
     @classmethod
-    def of(cls, chosen: str, rejected: str) -> "Answers":
+    def of(cls, chosen: str | Turn, rejected: str | Turn) -> "Answers":
         """Put two answers together."""
-        return cls(dumps([chosen, rejected], ensure_ascii=False))
+        turns = [turn if isinstance(turn, Turn) else Turn(ASSISTANT, turn) for turn in (chosen, rejected)]
+        further = [turn.more for turn in turns]
+        return cls(dumps([*(turn.content for turn in turns), *(further if any(further) else ())], ensure_ascii=False))
+
+    @property
+    def turns(self) -> tuple[Turn, Turn]:
+        """The preferred answer and the other one as messages of the assistant."""
+        chosen, rejected, *further = loads(self)
+        first, second = further or ("", "")
+        return Turn(ASSISTANT, chosen, first), Turn(ASSISTANT, rejected, second)
 
     @property
     def chosen(self) -> str:
-        """The preferred answer."""
-        return str(loads(self)[0])
+        """The preferred answer as people read it."""
+        return self.turns[0].text
 
     @property
     def rejected(self) -> str:
         """The other one."""
-        return str(loads(self)[1])
+        return self.turns[1].text
 
     @property
     def both(self) -> tuple[str, ...]:
         """The two in an order that does not tell which is preferred."""
-        return tuple(sorted(loads(self)))
+        return tuple(sorted((self.chosen, self.rejected)))

@@ -1,6 +1,6 @@
 """Which column plays which role, and what to write when a name is off."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from pydantic.alias_generators import to_camel
@@ -33,21 +33,31 @@ _SYNONYMS = {
     ),
     "question": ("question", "query", "prompt", "questions"),
     "context": ("context", "passage", "paragraph", "document", "article", "text", "evidence", "background"),
+    "system": ("system", "system_prompt", "system_message", "instructions"),
+    "history": ("history", "context", "previous"),
+    "tools": ("tools", "functions", "available_tools"),
     "group": ("group", "identity", "segment", "source", "language", "country"),
     "difficulty": ("difficulty", "level", "grade", "hardness", "length", "rank"),
 }  # fmt: skip
 _CLOSE = 0.75
+_RAW = "text: ..."
 
 
-def check_columns(wanted: Mapping[str, str], found: Iterable[str], file: str) -> None:
-    """Raise `ColumnMissing` for each role whose column is not among `found`, with what to write instead."""
+def check_columns(
+    wanted: Mapping[str, str], found: Iterable[str], file: str, inner: Sequence[str] = (), layout: str = ""
+) -> None:
+    """Raise `ColumnMissing` for each role whose column is not among `found`, with what to write instead.
+
+    `inner` are paths to what is in cells, `layout` says what the columns look like where that is known.
+    """
     names = [name for name in found if name]
     missing = [role for role, column in wanted.items() if column not in names]
     if not missing:
         return
     free = [name for name in names if name not in wanted.values()]
-    better = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
-    hint = _yaml(better) if better else _no_guess(names)
+    guessed = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
+    better = _inside(guessed, missing, wanted, inner)
+    hint = "; ".join(filter(None, (layout, _yaml(better) if better else "" if layout else _no_guess(names, wanted))))
     listed = ", ".join(shown(name, 30) for name in names[:20]) or "none"
     raise ColumnMissing(
         *(
@@ -63,6 +73,23 @@ def check_columns(wanted: Mapping[str, str], found: Iterable[str], file: str) ->
 
 def _guesses(missing: list[str], wanted: Mapping[str, str], free: list[str]) -> dict[str, str]:
     return {role: guess for role in missing if (guess := suggest(role, wanted[role], free))}
+
+
+def _inside(
+    guessed: Mapping[str, str], missing: Iterable[str], wanted: Mapping[str, str], inner: Sequence[str]
+) -> dict[str, str]:
+    """The guesses, those that are objects with what is in them; roles without a guess take what is left in cells."""
+    better = dict[str, str]()
+    for role in missing:
+        own = guessed.get(role, "")
+        within = [path for path in inner if path.startswith(f"{own}.")] if own else list(inner)
+        free = [path for path in within if path not in better.values()]
+        texts = [path for path in free if path.endswith((f".{wanted[role].rpartition('.')[2]}", ".text"))]
+        if not within:
+            better |= {role: own} if own else {}
+        elif texts or free:
+            better[role] = (texts or free)[0]
+    return {**{role: column for role, column in guessed.items() if role not in missing}, **better}
 
 
 def _parts_of_a_question(missing: list[str], wanted: Mapping[str, str], names: list[str]) -> dict[str, str]:
@@ -104,7 +131,9 @@ def _scalar(name: str) -> str:
     return name if name.replace("_", "").isalnum() and not name[0].isdigit() else f'"{name}"'
 
 
-def _no_guess(names: list[str]) -> str:
+def _no_guess(names: list[str], wanted: Mapping[str, str]) -> str:
     if any(" " in name.strip() for name in names) or any(name.isdigit() for name in names):
         return "does the file begin with a header line? If not, add one: text,label"
-    return "name them:  data.columns: {text: ..., label: ...}"
+    roles = ", ".join(f"{to_camel(role)}: ..." for role in wanted if role not in ("group", "difficulty"))
+    language = "; or for a language model {messages: ...} or {prompt: ..., completion: ...}" if roles == _RAW else ""
+    return f"name them:  data.columns: {{{roles}}}{language}"

@@ -15,8 +15,8 @@ from finetune_trainer.data.describe import split_report
 from finetune_trainer.data.labelled import digest, examples
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.prepare import usable
-from finetune_trainer.data.prepared import Prepared
-from finetune_trainer.data.reading.loading import Reading, load
+from finetune_trainer.data.prepared import Prepared, RowsRead
+from finetune_trainer.data.reading.loading import Reading, load, paths_of
 from finetune_trainer.data.shapes import SHAPES
 from finetune_trainer.data.splits import TEST
 from finetune_trainer.storage import Site
@@ -29,7 +29,8 @@ def prepare_test_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -
     shape = SHAPES[spec.task](spec.data, group_column(spec))
     labels = spec.data.labels
     known = LabelSpace(labels.problem_type, tuple(labels.names))
-    return read_split(spec.data.test, TEST, Reading(site, shape, progress), spec.data.max_bad_row_ratio, known)
+    how = Reading(site, shape, progress, paths=paths_of(spec.data.columns, group_column(spec)))
+    return read_split(spec.data.test, TEST, how, spec.data.max_bad_row_ratio, known)
 
 
 def read_split(sources: Sequence[DataSource], place: str, how: Reading, allowed: float, space: LabelSpace) -> Prepared:
@@ -49,7 +50,8 @@ def read_split(sources: Sequence[DataSource], place: str, how: Reading, allowed:
         problem_type="" if is_plain else space.problem_type.value,
         label_names=list(space.names),
     )
-    return Prepared({place: examples(rows, space)}, space, report, digest({place: rows}))
+    read = {place: RowsRead(loaded.rows_read, tuple(loaded.bad))}
+    return Prepared({place: examples(rows, space)}, space, report, digest({place: rows}), read)
 
 
 def only_measured(prepared: Prepared) -> Prepared:

@@ -16,7 +16,7 @@ from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.near_duplicates import SIMILAR, near_duplicate_groups, piece_hashes, similarity
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.reading.rows import Bad
-from finetune_trainer.data.records import Record, prefixed
+from finetune_trainer.data.records import Record
 from finetune_trainer.data.shapes import TargetReader
 from finetune_trainer.data.splits import draw_keys
 
@@ -62,8 +62,9 @@ class Labelled:
 
 
 def _prefix(record: Record) -> list[str]:
-    """The prefix where there is one, so that rows without any are what they always were."""
-    return [record.prefix] if record.prefix else []
+    """The prefix, and what a chat has beyond its text, where there is some: other rows are what they always were."""
+    beyond = record.turns.beyond_text
+    return [record.prefix, *([beyond] if beyond else [])] if record.prefix or beyond else []
 
 
 def _classes(label: Label) -> frozenset[str]:
@@ -100,9 +101,9 @@ def with_labels(records: Sequence[Record], reader: TargetReader) -> tuple[Labell
 
 def first_of_each(rows: Labelled) -> list[int]:
     """Indices of the rows whose text and label no earlier row has."""
-    first: dict[tuple[str, str, str | None, Label], int] = {}
+    first: dict[tuple[str, str, str, str | None, Label], int] = {}
     for index, (record, label) in enumerate(zip(rows.records, rows.labels, strict=True)):
-        first.setdefault((record.prefix, record.text, record.pair, label), index)
+        first.setdefault((record.prefix, record.turns.beyond_text, record.text, record.pair, label), index)
     return list(first.values())
 
 
@@ -111,7 +112,7 @@ def conflicts(parts: Iterable[Labelled]) -> int:
     labels: dict[str, set[Hashable]] = defaultdict(set)
     for rows in parts:
         for record, label in zip(rows.records, rows.labels, strict=True):
-            asked = _asked(record.prefix + record.content, label)
+            asked = _asked(record.prefix + record.content + record.turns.beyond_text, label)
             labels[asked].add(frozenset(label) if isinstance(label, tuple) else label)
     return sum(len(found) > 1 for found in labels.values())
 
@@ -168,7 +169,7 @@ def examples(rows: Labelled, space: LabelSpace) -> Examples:
         places=rows.places,
         groups=groups,
         words=[record.words for record in records],
-        turns=[prefixed(record.turns, record.prefix) for record in records],
+        turns=[record.turns.prefixed(record.prefix) for record in records],
         sources=[record.source for record in records],
         difficulties=[record.difficulty for record in records],
     )

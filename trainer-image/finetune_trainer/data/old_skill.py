@@ -12,7 +12,7 @@ from finetune_trainer.data.held_out import only_measured, prepare_test_rows, rea
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.prepare import prepare
 from finetune_trainer.data.prepared import Prepared
-from finetune_trainer.data.reading.loading import Reading
+from finetune_trainer.data.reading.loading import Reading, paths_of
 from finetune_trainer.data.shapes import SHAPES
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.storage import Site
@@ -45,5 +45,5 @@ def prepare_old_skill(spec: Spec, known: LabelSpace, site: Site, progress: Calla
     labels = Labels(problem_type=space.problem_type, names=list(space.names), separator=spec.data.labels.separator)
     columns = retention_columns(spec).model_copy(update={"group": ""})
     data = spec.data.model_copy(update={"columns": columns, "labels": labels})
-    how = Reading(site, SHAPES[task](data, ""), progress)
+    how = Reading(site, SHAPES[task](data, ""), progress, paths=paths_of(columns))
     return read_split(retention.data, OLD_SKILL, how, data.max_bad_row_ratio, space)

@@ -20,8 +20,8 @@ from finetune_trainer.data.labelled import (
     with_labels,
 )
 from finetune_trainer.data.labels import LabelSpace, check_known
-from finetune_trainer.data.prepared import Prepared
-from finetune_trainer.data.reading.loading import Loaded, Reading, load
+from finetune_trainer.data.prepared import Prepared, RowsRead
+from finetune_trainer.data.reading.loading import Loaded, Reading, load, paths_of
 from finetune_trainer.data.rules import check_bad_rows, check_not_empty, check_split
 from finetune_trainer.data.shapes import SHAPES, TargetReader
 from finetune_trainer.data.shares import draw_shares, mixed_sources, shares_of
@@ -53,7 +53,7 @@ def prepare(
     """
     tell = progress or (lambda _: None)
     shape = SHAPES[task](data, group_column)
-    how = Reading(site, shape, tell, data.columns.difficulty)
+    how = Reading(site, shape, tell, data.columns.difficulty, paths_of(data.columns, group_column))
     loaded = {name: load(getattr(data, name), name, how) for name in SPLITS if getattr(data, name)}
     reader = shape.reader([record.label for record in loaded[TRAIN].records])
     kept = {name: usable(part, reader, data.max_bad_row_ratio) for name, part in loaded.items()}
@@ -81,6 +81,7 @@ def prepare(
         labels=space,
         report=describe(findings),
         digest=digest(findings.splits),
+        read={name: RowsRead(part.rows_read, tuple(part.bad)) for name, part in loaded.items()},
     )
 
 

@@ -1,7 +1,7 @@
 """What `prepare` hands on: rows ready for the tokenizer."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data_report import DataReport, Place
+from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import LabelSpace, targets
-from finetune_trainer.data.records import Turn
+from finetune_trainer.data.reading.rows import Bad
 
 Targets = NDArray[np.int64] | NDArray[np.float32]
 
@@ -29,8 +30,8 @@ class Examples:
     groups: list[str] | None = None
     words: Sequence[tuple[str, ...]] = ()
     """The input as words (token classification), else empty tuples."""
-    turns: Sequence[tuple[Turn, ...]] = ()
-    """The input as a chat, else empty tuples."""
+    turns: Sequence[Chat] = ()
+    """The input as a chat, else empty ones."""
     sources: Sequence[int] = ()
     """Number of each row's source among those of its place."""
     difficulties: Sequence[float] = ()
@@ -51,9 +52,19 @@ class Examples:
     def pick(self, rows: Iterable[int]) -> "Examples":
         """The rows at these indices, in this order."""
         chosen = list(rows)
-        columns = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "space"}
+        columns = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "space"}
         picked: dict[str, Any] = {name: [cells[row] for row in chosen] for name, cells in columns.items() if cells}
         return replace(self, **picked)
+
+
+@dataclass(frozen=True)
+class RowsRead:
+    """The rows of one place."""
+
+    rows: int
+    """How many there are."""
+    bad: tuple[Bad, ...] = ()
+    """Those that can't be used."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ class Prepared:
     labels: LabelSpace
     report: DataReport
     digest: str
+    read: Mapping[str, RowsRead] = field(default_factory=dict)
+    """What was read of each place that the job names files for."""
     old_skill: "Prepared | None" = None
     """Rows of a skill that must not be forgotten, as the split `retention`."""
 

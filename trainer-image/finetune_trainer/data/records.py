@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 from finetune_api.data import Clean
 from finetune_api.data_report import Place
+from finetune_trainer.data.chat import NO_CHAT, Chat
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import is_absent
 from finetune_trainer.data.reading.rows import Bad, Row, shown
-
-Turn = tuple[str, str]
-"""A turn of a chat: role and content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,8 @@ class Record:
     place: Place
     words: tuple[str, ...] = ()
     """The input as words (token classification)."""
-    turns: tuple[Turn, ...] = ()
-    """The input as a chat (causal language models)."""
+    turns: Chat = NO_CHAT
+    """The input as a chat (causal language models); its system messages are mostly those of many rows."""
     source: int = 0
     """Number of the source among those of its place."""
     prefix: str = ""
@@ -42,6 +40,8 @@ class Record:
 def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False) -> str | Bad:
     """The cleaned text of one cell, or why there is none. Prediction reads its input with this too."""
     cell = row.values.get(column)
+    if isinstance(cell, (list, tuple)) and "." in column and len(set(map(str, cell))) == 1 and isinstance(cell[0], str):
+        cell = cell[0]  # a path into a cell leads to a list of one text, as SQuAD's answers.text
     if isinstance(cell, (dict, list, tuple, bytes)):
         return Bad(row.place, f"{column} is no text", f"{shown(cell)} is a {type(cell).__name__}")
     if not isinstance(cell, str):
@@ -61,11 +61,3 @@ def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False
 def group_of(row: Row, roles: dict[str, str]) -> str | None:
     """The group of a row; None where the job names no such column."""
     return str(row.values.get(roles["group"], "")) if "group" in roles else None
-
-
-def prefixed(turns: tuple[Turn, ...], prefix: str) -> tuple[Turn, ...]:
-    """A chat with the prefix in front of the first thing that the user says, or of its very beginning."""
-    if not prefix or not turns:
-        return turns
-    first = next((number for number, (role, _) in enumerate(turns) if role == "user"), 0)
-    return (*turns[:first], (turns[first][0], prefix + turns[first][1]), *turns[first + 1 :])

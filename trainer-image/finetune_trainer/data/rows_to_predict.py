@@ -5,6 +5,7 @@ from finetune_api.failures import ColumnMissing, DataEmpty, DataUnreadable, Prob
 from finetune_api.job import Spec
 from finetune_api.output import Predict
 from finetune_trainer.data.reading.inputs import REPAIR_HINT
+from finetune_trainer.data.reading.nested import dotted, with_paths
 from finetune_trainer.data.reading.rows import Bad, Row, at, shown
 from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.records import cell_text
@@ -44,6 +45,7 @@ def source_of(wanted: Predict) -> DataSource:
 
 def _unusable(row: Row, texts: dict[str, str], spec: Spec) -> Bad | None:
     """Why a text of the row can't be used; None where all can. Raises `ColumnMissing`."""
+    row = with_paths(row, dotted(texts.values()))
     missing = [column for column in texts.values() if column not in row.values]
     if missing:
         message = f"no column {shown(missing[0])} in {row.place.file}, which the training rows have"

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from finetune_trainer.data.chat import SYSTEM, Chat
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.data.records import Turn
-from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, Segment
+from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, Refusal, Segment
 
 T = TypeVar("T")
 Content = tuple[str, str]
@@ -70,11 +70,11 @@ def shown_source(examples: Sequence[tuple[str, str]], source: str, mark: str) ->
     return mark.join([*(f"{given} answer: {answer}" for given, answer in examples), f"{source} answer:"])
 
 
-def shown_turns(examples: Sequence[Sequence[Turn]], turns: Sequence[Turn]) -> list[Turn]:
+def shown_turns(examples: Sequence[Chat], chat: Chat) -> Chat:
     """A chat behind examples, as if these came first in it; what the system says stands at the beginning, once."""
-    opening = [turn for turn in turns[:1] if turn[0] == "system"]
-    own = turns[len(opening) :]
-    return [*opening, *(turn for example in examples for turn in example if turn[0] != "system"), *own]
+    opening = [turn for turn in chat[:1] if turn.role == SYSTEM]
+    shown = [turn for example in examples for turn in example if turn.role != SYSTEM]
+    return Chat((*opening, *shown, *chat.turns[len(opening) :]), chat.variables)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,24 @@ class PromptsInARow:
         """See `PromptFormat.is_framed`."""
         return self.form.is_framed
 
-    def opening(self, turns: Sequence[Turn]) -> str:
-        """See `PromptFormat.opening`: examples, and the prompt of the last turn."""
-        pairs = zip(turns[:-1:2], turns[1::2], strict=True)
-        shown = [f"{self.form.opening([asked])}{answer}{self.mark}" for asked, (_, answer) in pairs]
-        return "".join([*shown, self.form.opening(turns[-1:])])
+    @property
+    def spelled_as_text(self) -> bool:
+        """See `PromptFormat.spelled_as_text`."""
+        return self.form.spelled_as_text
 
-    def segments(self, turns: Sequence[Turn]) -> list[Segment]:
+    @property
+    def cache_key(self) -> tuple[object, ...]:
+        """See `PromptFormat.cache_key`."""
+        return (*self.form.cache_key, self.mark)
+
+    def opening(self, chat: Chat) -> str:
+        """See `PromptFormat.opening`: examples, and the prompt that follows the last answer."""
+        return self.form.written(chat, self.mark)
+
+    def segments(self, chat: Chat) -> list[Segment]:
         """See `PromptFormat.segments`: the last answer alone is one."""
-        return [Segment(self.opening(turns[:-1]), is_answer=False), Segment(turns[-1][1], is_answer=True)]
+        return [Segment(self.opening(chat[:-1]), is_answer=False), Segment(chat[-1].text, is_answer=True)]
+
+    def refusal(self, chat: Chat) -> Refusal | None:
+        """See `PromptFormat.refusal`."""
+        return self.form.refusal(chat)

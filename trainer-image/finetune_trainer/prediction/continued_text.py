@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune_api.evaluation import Generation
+from finetune_trainer.data.chat import ASSISTANT, Chat
 from finetune_trainer.data.reading.rows import Bad, Row
-from finetune_trainer.data.records import Turn, cell_text, prefixed
-from finetune_trainer.data.shapes.chats import as_text, read_turns
+from finetune_trainer.data.records import cell_text
+from finetune_trainer.data.shapes.chat_rows import ChatReader
+from finetune_trainer.data.shapes.layouts import MESSAGES
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.tokenising.frames import encode, frame_of
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
+from finetune_trainer.prediction.chat_output import as_messages
 from finetune_trainer.training.continuing import Manner, continue_prompts, stop_ids
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ class Given:
 
     role: str
     """Which column it came from: `text`, `prompt` or `messages`."""
-    turns: tuple[Turn, ...]
+    turns: Chat
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ class ContinuedText:
     def as_dict(self) -> dict[str, Any]:
         """See `Prediction.as_dict`."""
         role, turns = self.given.role, self.given.turns
-        messages = [{"role": speaker, "content": content} for speaker, content in turns]
-        given = {role: messages if role == "messages" else turns[0][1]}
+        given = as_messages(turns) if role == "messages" else {role: turns[-1].content}
         return {**given, "continuation" if role == "text" else "completion": self.written}
 
     def as_flat(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class ContinuedText:
     def as_cells(self) -> dict[str, str]:
         """See `Prediction.as_cells`."""
         role, turns = self.given.role, self.given.turns
-        return {**self.as_dict(), role: as_text(turns) if role == "messages" else turns[0][1]}
+        return {**self.as_dict(), role: turns.text if role == "messages" else turns[-1].content}
 
 
 class TextContinuer:
@@ -67,10 +69,17 @@ class TextContinuer:
         self._tuned, settings = tuned, tuned.settings
         self._role = next((role for role in _ROLES if getattr(settings.columns, role)), "text")
         self._generation = settings.generation or Generation()
+        self._reader = ChatReader(settings.columns, settings.clean)
         self._form: PromptFormat | None = None
         if self._role != "text":
             is_chat = self._role == "messages"
-            self._form = prompt_format(tuned.tokenizer, settings.prompt_template, is_chat=is_chat, every_answer=False)
+            self._form = prompt_format(
+                tuned.tokenizer,
+                settings.prompt_template,
+                is_chat=is_chat,
+                every_answer=False,
+                spelled_as_text=settings.split_special_tokens,
+            )
 
     @property
     def line_column(self) -> str:
@@ -81,6 +90,9 @@ class TextContinuer:
         """See `Predictor.roles`: models of chats take single prompts as well."""
         if self._role == "messages" and self._column("messages") not in found and self.line_column in found:
             return {"prompt": self.line_column}
+        if self._role == "messages" and self._column("messages") not in found:
+            other = next((name for name in MESSAGES if name in found), self._column("messages"))
+            return {"messages": other}
         return {self._role: self._column(self._role)}
 
     def read(self, row: Row) -> Given | Bad:
@@ -88,12 +100,15 @@ class TextContinuer:
         clean, further = self._tuned.settings.clean, self._tuned.settings.columns.input
         roles = self.roles(list(row.values))
         if "messages" in roles:
-            return _unanswered(read_turns(row, roles["messages"], clean), row)
+            return _unanswered(self._reader.messages(row, roles["messages"]), row)
         if further and further in row.values:
             roles["input"] = further
         role = "prompt" if "prompt" in roles else "text"
         text = read_prompt(row, roles, clean) if role == "prompt" else cell_text(row, roles["text"], clean)
-        return text if isinstance(text, Bad) else Given(role, (("user", text),))
+        if isinstance(text, Bad) or role == "text":
+            return text if isinstance(text, Bad) else Given(role, Chat.of(("user", text)))
+        chat = self._reader.prompt(row, text)
+        return chat if isinstance(chat, Bad) else Given(role, chat)
 
     def predict(self, rows: Sequence[Given]) -> Iterator[ContinuedText]:
         """See `Predictor.predict`."""
@@ -103,24 +118,24 @@ class TextContinuer:
         for given, text in zip(rows, continue_prompts(model, prompts, manner), strict=True):
             yield ContinuedText(given, text if given.role == "text" else text.strip())
 
-    def _openings(self, rows: Sequence[tuple[Turn, ...]]) -> list[list[int]]:
+    def _openings(self, rows: Sequence[Chat]) -> list[list[int]]:
         """The tokens that are to be continued, with room left for what is written."""
         longest, prefix = self._tuned.settings.max_length, self._tuned.settings.prefix
-        rows = [prefixed(turns, prefix) for turns in rows]
+        rows = [chat.prefixed(prefix) for chat in rows]
         limit = longest - min(self._generation.max_new_tokens, longest // 2)
         if self._form is not None:
             return encode_openings(rows, self._form, self._tuned.tokenizer, limit)
         opening = list(frame_of(self._tuned.tokenizer).opening)
-        texts = encode([turns[0][1] for turns in rows], self._tuned.tokenizer)
+        texts = encode([chat[0].content for chat in rows], self._tuned.tokenizer)
         return [[*opening, *ids[-(limit - len(opening)) :]] for ids in texts]
 
     def _column(self, role: str) -> str:
         return getattr(self._tuned.settings.columns, role) or role
 
 
-def _unanswered(turns: tuple[Turn, ...] | Bad, row: Row) -> Given | Bad:
+def _unanswered(turns: Chat | Bad, row: Row) -> Given | Bad:
     if isinstance(turns, Bad):
         return turns
-    if turns[-1][0] == "assistant":
+    if turns[-1].role == ASSISTANT:
         return Bad(row.place, "the last message is the assistant's: there is nothing to answer")
     return Given("messages", turns)

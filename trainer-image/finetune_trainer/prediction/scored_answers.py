@@ -5,9 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.reading.rows import Bad, Row
-from finetune_trainer.data.records import Turn, cell_text
-from finetune_trainer.data.shapes.chats import as_text, read_turns
+from finetune_trainer.data.records import cell_text
+from finetune_trainer.data.shapes.chat_rows import ChatReader
+from finetune_trainer.data.shapes.chats import answer_turns
+from finetune_trainer.data.shapes.layouts import MESSAGES
+from finetune_trainer.prediction.chat_output import as_messages
 from finetune_trainer.training.rewarding import score_chats
 
 if TYPE_CHECKING:
@@ -20,7 +24,7 @@ _ANSWER = "assistant"
 class ScoredAnswer:
     """What the model thinks of one answer."""
 
-    turns: tuple[Turn, ...]
+    turns: Chat
     """The prompt, or the messages up to the answer, and the answer."""
     is_chat: bool
     score: float
@@ -28,20 +32,22 @@ class ScoredAnswer:
     def as_dict(self) -> dict[str, Any]:
         """See `Prediction.as_dict`."""
         if self.is_chat:
-            messages = [{"role": role, "content": content} for role, content in self.turns]
-            return {"messages": messages, "score": self.score}
-        return {"prompt": self.turns[0][1], "completion": self.turns[-1][1], "score": self.score}
+            return {**as_messages(self.turns), "score": self.score}
+        return {"prompt": self.turns[-2].content, "completion": self.turns[-1].content, "score": self.score}
 
     def as_flat(self) -> dict[str, Any]:
         """See `Prediction.as_flat`: messages as JSON."""
         flat = self.as_dict()
-        return flat | ({"messages": json.dumps(flat["messages"], ensure_ascii=False)} if self.is_chat else {})
+        return {
+            key: json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+            for key, value in flat.items()
+        }
 
     def as_cells(self) -> dict[str, str]:
         """See `Prediction.as_cells`."""
-        asked, answer = self.turns[:-1], self.turns[-1][1]
+        asked, answer = self.turns[:-1], self.turns[-1].text
         return {
-            "prompt": as_text(asked) if self.is_chat else asked[0][1],
+            "prompt": asked.text if self.is_chat else asked[-1].content,
             "completion": answer,
             "score": f"{self.score:.3f}",
         }
@@ -52,6 +58,7 @@ class AnswerScorer:
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, columns = tuned, tuned.settings.columns
+        self._reader = ChatReader(columns, tuned.settings.clean)
         self._is_chat = not columns.prompt
         prompt = {"messages": columns.messages or "messages"} if self._is_chat else {"prompt": columns.prompt}
         self._answer = columns.completion or "completion"
@@ -62,11 +69,13 @@ class AnswerScorer:
         """See `Predictor.line_column`: a bare line lacks either the prompt or the answer, which is told."""
         return next(iter(self._roles.values()))
 
-    def roles(self, _found: Sequence[str]) -> dict[str, str]:
+    def roles(self, found: Sequence[str]) -> dict[str, str]:
         """See `Predictor.roles`: a prompt with its answer, or messages that end with the answer."""
+        if self._is_chat and self._roles["messages"] not in found:
+            return {"messages": next((name for name in MESSAGES if name in found), self._roles["messages"])}
         return self._roles
 
-    def read(self, row: Row) -> tuple[Turn, ...] | Bad:
+    def read(self, row: Row) -> Chat | Bad:
         """See `Predictor.read`: the answer comes last."""
         clean = self._tuned.settings.clean
         if self._is_chat:
@@ -75,23 +84,26 @@ class AnswerScorer:
         if isinstance(prompt, Bad):
             return prompt
         answer = cell_text(row, self._answer, clean)
-        return answer if isinstance(answer, Bad) else (("user", prompt), (_ANSWER, answer))
+        chat = self._reader.prompt(row, prompt)
+        if isinstance(answer, Bad) or isinstance(chat, Bad):
+            return answer if isinstance(answer, Bad) else chat
+        return chat.answered(answer)
 
-    def predict(self, rows: Sequence[tuple[Turn, ...]]) -> Iterator[ScoredAnswer]:
+    def predict(self, rows: Sequence[Chat]) -> Iterator[ScoredAnswer]:
         """See `Predictor.predict`."""
         for turns, score in zip(rows, score_chats(self._tuned, rows), strict=True):
             yield ScoredAnswer(turns, self._is_chat, round(float(score), 6))
 
-    def _messages(self, row: Row) -> tuple[Turn, ...] | Bad:
+    def _messages(self, row: Row) -> Chat | Bad:
         """Messages that end with the assistant's; where the answer has a column of its own, it is put behind them."""
-        turns = read_turns(row, self._roles["messages"], self._tuned.settings.clean)
-        if isinstance(turns, Bad):
-            return turns
-        if turns[-1][0] != _ANSWER and self._answer in row.values:
-            answer = cell_text(row, self._answer, self._tuned.settings.clean)
-            return answer if isinstance(answer, Bad) else (*turns, (_ANSWER, answer))
-        if turns[-1][0] != _ANSWER:
+        chat = self._reader.messages(row, self.roles(list(row.values))["messages"])
+        if isinstance(chat, Bad):
+            return chat
+        if chat[-1].role != _ANSWER and self._answer in row.values:
+            answers = answer_turns(row, self._answer, self._tuned.settings.clean)
+            return answers if isinstance(answers, Bad) else chat.then(*answers)
+        if chat[-1].role != _ANSWER:
             return Bad(
                 row.place, "no answer to be scored", f"neither a last message of the assistant nor {self._answer}"
             )
-        return turns
+        return chat

@@ -1,11 +1,12 @@
 """All of a job that is known before a model is loaded: base model, rows, and whether they go together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from finetune_api.job import Spec
 from finetune_trainer.agreement import check_agreement
 from finetune_trainer.data.old_skill import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
+from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.models.judge import check_judge
 from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
@@ -69,6 +70,7 @@ def check_tokens(task: Task, base: BaseModel, notes: Notes, observer: RunObserve
 
     Raises what says that rows, tokenizer and limits don't go together.
     """
+    task = replace(task, data=check_chats(task.data, task.spec, base.tokenizer))
     resolved = notes.resolved = resolve_values(task.spec, base.limit, task.data.report.training_rows)
     part, every = evenly_drawn(task)
     with notes.timed("tokens"):

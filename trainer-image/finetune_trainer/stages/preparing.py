@@ -1,6 +1,6 @@
 """From a job to a model that can be trained, and rows in the shape that it takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +12,7 @@ from finetune_api.training import Precision
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.data.tokenising.learned import sample_line
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.methods import METHODS, Adapted
@@ -43,6 +44,8 @@ _MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16
 class Ready:
     """A model that can be trained, and the rows in the shape that it takes."""
 
+    task: Task
+    """The task on the rows that its chat template can write."""
     files: ModelFiles
     tokenizer: "PreTrainedTokenizerBase"
     adapted: Adapted
@@ -62,6 +65,7 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
     spec, tokenizer = task.spec, base.tokenizer
     precision = choose_precision(spec.training.precision)
     notes.hardware = describe_hardware(use_allotted_cpus(), precision)
+    task = replace(task, data=check_chats(task.data, spec, tokenizer))
     resolved = resolve_values(spec, base.limit, task.data.report.training_rows)
     tokens = tokenise_splits(task, tokenizer, resolved.max_length, observer)
     base.check_ids(highest_id(tokens))
@@ -91,7 +95,7 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
     few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=base.limit)
     if few_shot is not None and few_shot.note:
         observer.said(few_shot.note)
-    ready = Ready(files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
+    ready = Ready(task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
     _look_at_base(task, ready, notes, observer)
     return ready
 

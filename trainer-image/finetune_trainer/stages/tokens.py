@@ -45,7 +45,7 @@ def evenly_drawn(task: Task) -> tuple[Task, int]:
 
 def _characters(rows: Examples) -> int:
     answers = sum(len(label) for label in rows.labels if isinstance(label, str))
-    chats = sum(len(content) for turns in rows.turns for _, content in turns)
+    chats = sum(len(turn.content) + len(turn.more) for chat in rows.turns for turn in chat)
     return answers + chats + sum(map(len, rows.texts)) + sum(map(len, rows.pairs or ()))
 
 

@@ -20,8 +20,9 @@ from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.shares import common_prefix
 from finetune_trainer.data.shown_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import describe_learned
-from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptFormat
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
 from finetune_trainer.data.tokenising.tokens import Tokens
@@ -29,6 +30,7 @@ from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.chat_settings import chat_settings
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.texts_and_losses import details_of_texts
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
@@ -101,7 +103,7 @@ class CausalLM:
         form, mark = self._form(tokenizer), ""
         plain = [row.fitted(max_length) for row in encode_rows(own, form, tokenizer)]
         if isinstance(form, PlainPrompt):
-            mark = break_between([train.turns[row][-1][1] for row in sorted({row for few in chosen for row in few})])
+            mark = break_between([train.turns[row][-1].text for row in sorted({row for few in chosen for row in few})])
             form = PromptsInARow(form, mark)
         to_write = min(self.spec.evaluation.generation.max_new_tokens, limit // 2)
 
@@ -180,6 +182,7 @@ class CausalLM:
     def own_settings(self) -> dict[str, Any]:
         """See `Task.own_settings`."""
         return {
+            **chat_settings(self.spec),
             "columns": Columns.model_validate(self.data.report.columns),
             "clean": keeping_white_space(self.spec.data.clean),
             "prompt_template": self.spec.data.prompt_template,
@@ -191,7 +194,4 @@ class CausalLM:
         return self.data.splits[split]
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
-        """How prompts are put to the model."""
-        is_chat = "messages" in self.data.report.columns
-        every = self.spec.training.loss_on in (None, LossOn.ASSISTANT)
-        return prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=is_chat, every_answer=every)
+        return form_of(self.spec, self.data.report, tokenizer)

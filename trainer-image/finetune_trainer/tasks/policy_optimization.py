@@ -24,8 +24,9 @@ from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.asked_tokens import describe_asked, tokenise_asked
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
+from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
-from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.rewarded import Rewarded, judge_rewards
 from finetune_trainer.evaluation.rewards import checked_reward
@@ -36,6 +37,7 @@ from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
 from finetune_trainer.storage import Site
+from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import split_of
 from finetune_trainer.training.continuing import Manner, Sampling, continue_ids, stop_ids
 from finetune_trainer.training.inference import Outputs
@@ -217,7 +219,8 @@ class PolicyOptimization:
         columns = self.data.report.columns
         given = {role: columns[role] for role in ("prompt", "input", "messages") if role in columns}
         return {
-            "columns": Columns.model_validate(given),
+            **chat_settings(self.spec),
+            "columns": Columns.model_validate(given | kept_columns(self.data.report)),
             "clean": keeping_white_space(self.spec.data.clean),
             "prompt_template": self.spec.data.prompt_template,
             "generation": self.spec.evaluation.generation,
@@ -250,7 +253,7 @@ class PolicyOptimization:
     def _rewards(self, split: str, rows: Sequence[int], texts: Sequence[str]) -> Sequence[float]:
         examples, reward = self._rows(split), self.settings.reward
         if self._found.judge is not None:
-            chats = [(*examples.turns[row], ("assistant", text)) for row, text in zip(rows, texts, strict=True)]
+            chats = [examples.turns[row].answered(text) for row, text in zip(rows, texts, strict=True)]
             return [float(score) for score in score_chats(self._found.judge, chats)]
         known = self._found.expected.get(split) or self._found.expected.setdefault(split, all_references(examples))
         after = self.spec.evaluation.generation.answer_after
@@ -269,5 +272,4 @@ class PolicyOptimization:
         return self.data.splits[split]
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
-        is_chat = "messages" in self.data.report.columns
-        return prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=is_chat, every_answer=False)
+        return form_of(self.spec, self.data.report, tokenizer)

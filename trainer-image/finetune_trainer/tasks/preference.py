@@ -23,14 +23,16 @@ from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
-from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preferred import Preferred, drawn, written_samples
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import split_of
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
 from finetune_trainer.training.foretelling import perplexity
@@ -183,7 +185,10 @@ class Preference:
         """See `Task.own_settings`."""
         role = "messages" if self._is_chat else "prompt"
         return {
-            "columns": Columns.model_validate({role: self.data.report.columns.get(role, role)}),
+            **chat_settings(self.spec),
+            "columns": Columns.model_validate(
+                {role: self.data.report.columns.get(role, role)} | kept_columns(self.data.report)
+            ),
             "clean": keeping_white_space(self.spec.data.clean),
             "prompt_template": self.spec.data.prompt_template,
             "generation": self.spec.evaluation.generation,
@@ -197,7 +202,7 @@ class Preference:
         return self.data.splits[split]
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
-        return prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=self._is_chat, every_answer=False)
+        return form_of(self.spec, self.data.report, tokenizer)
 
 
 def _log_probabilities(model: nn.Module, rows: RowSource, advance: Advance) -> NDArray[np.float64]:

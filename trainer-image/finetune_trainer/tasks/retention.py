@@ -15,6 +15,7 @@ from finetune_trainer.cache import cache_folder
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.methods.adapted import Adapted, MakeRows, token_rows, whole_rows
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
@@ -81,6 +82,7 @@ def skill_of(
     if data is None:
         return None
     skill = _task_of(task, data)
+    skill = replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
     model, make_rows = _shown_by(task, skill, files, tokenizer, adapted)
     tokens = skill.tokenise(OLD_SKILL, tokenizer, max_length, cache_folder("tokens"), _untold)
     return Skill(skill, model, whole_rows(make_rows, tokens, _untold), tokenizer)

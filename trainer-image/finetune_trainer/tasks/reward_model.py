@@ -19,13 +19,15 @@ from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
-from finetune_trainer.data.tokenising.prompt_formats import prompt_format
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preferred import Preferred, drawn
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.reward import load_reward_model
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.preferring import ranking_losses, share_ahead
 from finetune_trainer.training.rewarding import SCORES, RankingLoss, score_pairs
@@ -54,9 +56,15 @@ class RewardModel:
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise one split. Raises what `prompt_format` and its templates raise."""
-        is_chat, rows = "prompt" not in self.data.report.columns, self._rows(split)
-        form = prompt_format(tokenizer, self.spec.data.prompt_template, is_chat=is_chat, every_answer=False)
-        return tokenise_pairs(rows, form, tokenizer, max_length, labelled=False, cache=cache, advance=advance)
+        return tokenise_pairs(
+            self._rows(split),
+            self._form(tokenizer),
+            tokenizer,
+            max_length,
+            labelled=False,
+            cache=cache,
+            advance=advance,
+        )
 
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
@@ -109,10 +117,16 @@ class RewardModel:
         completion = self.spec.data.columns.completion or "completion"
         return {
             "problem_type": ProblemType.REGRESSION,
-            "columns": Columns.model_validate({role: columns.get(role, role), "completion": completion}),
+            **chat_settings(self.spec),
+            "columns": Columns.model_validate(
+                {role: columns.get(role, role), "completion": completion} | kept_columns(self.data.report)
+            ),
             "clean": keeping_white_space(self.spec.data.clean),
             "prompt_template": self.spec.data.prompt_template,
         }
+
+    def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
+        return form_of(self.spec, self.data.report, tokenizer)
 
     def _rows(self, split: str) -> Examples:
         return self.data.splits[split]

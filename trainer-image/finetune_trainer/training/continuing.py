@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from finetune_api.evaluation import Generation
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
-from finetune_trainer.data.tokenising.frames import encode, end_of_text
-from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat
+from finetune_trainer.data.tokenising.ends import answer_ends
+from finetune_trainer.data.tokenising.frames import end_of_text
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.inference import tokens_a_pass
 from finetune_trainer.training.writing import looks_for_a_stop
@@ -71,11 +72,8 @@ def stop_ids(model: nn.Module, tokenizer: "PreTrainedTokenizerBase", form: Promp
     `form` is None for raw text.
     """
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ends = [*end_of_text(tokenizer), *(own if isinstance(own, list) else [] if own is None else [own])]
-    if isinstance(form, ChatPrompt):
-        answer = form.segments((("user", "?"), ("assistant", "!")))[-1].text
-        ends += [token for token in encode([answer], tokenizer)[0] if token in tokenizer.all_special_ids]
-    return list(dict.fromkeys(ends))
+    known = own if isinstance(own, list) else [] if own is None else [own]
+    return list(dict.fromkeys([*end_of_text(tokenizer), *known, *answer_ends(form, tokenizer)]))
 
 
 def last_prompt(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from finetune_trainer.data.chat import USER, Chat, Turn
 from finetune_trainer.data.course import Rows
-from finetune_trainer.data.records import Turn
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.prompt_formats import prompt_format
@@ -53,14 +53,20 @@ def score_pairs(model: nn.Module, rows: RowSource, advance: Callable[[int], None
     return run_rows(model, rows, look, advance)
 
 
-def score_chats(tuned: "TunedModel", chats: Sequence[Sequence[Turn]]) -> NDArray[np.float64]:
+def score_chats(tuned: "TunedModel", chats: Sequence[Chat]) -> NDArray[np.float64]:
     """Score chats that end with an answer, [n].
 
     Raises `SpecInvalid` where the model's chat template can't write them.
     """
     settings, tokenizer = tuned.settings, tuned.tokenizer
     is_chat = not settings.columns.prompt
-    form = prompt_format(tokenizer, settings.prompt_template, is_chat=is_chat, every_answer=False)
+    form = prompt_format(
+        tokenizer,
+        settings.prompt_template,
+        is_chat=is_chat,
+        every_answer=False,
+        spelled_as_text=settings.split_special_tokens,
+    )
     tokens = tokenise_answers(chats, form, tokenizer, settings.max_length, labelled=False)
     return predict_logits(tuned.model, TokenRows(tokens, int(tokenizer.pad_token_id)))[:, 0].astype(np.float64)
 
@@ -69,7 +75,8 @@ def reward_of(tuned: "TunedModel") -> RewardOf:
     """A function from prompts and answers (texts, one answer a prompt) to the model's scores."""
 
     def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
-        chats = [(("user", prompt), ("assistant", answer)) for prompt, answer in zip(prompts, answers, strict=True)]
+        asked = [Chat((Turn(USER, prompt),)) for prompt in prompts]
+        chats = [chat.answered(answer) for chat, answer in zip(asked, answers, strict=True)]
         return score_chats(tuned, chats).tolist() if chats else []
 
     return score

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from finetune_api.data import DataSource
 from finetune_api.failures import ColumnMissing, DataUnreadable, Problem
 from finetune_trainer.data.columns import suggest
+from finetune_trainer.data.reading.nested import dotted, with_paths
 from finetune_trainer.data.reading.rows import Bad, Row, at, shown
 from finetune_trainer.data.reading.sources import STDIN, read_rows
 from finetune_trainer.storage import Site
@@ -35,9 +36,10 @@ def read_inputs(uri: DataSource | str, site: Site, shape: InputShape[InputRow_co
     `ColumnMissing` where a column is not there.
     """
     checked = False
-    for row in read_rows(uri, site, text_column=shape.line_column):
-        if isinstance(row, Bad):
-            raise _unreadable(row)
+    for read in read_rows(uri, site, text_column=shape.line_column):
+        if isinstance(read, Bad):
+            raise _unreadable(read)
+        row = with_paths(read, dotted(shape.roles(list(read.values)).values()))
         if not checked:
             found = list(row.values)
             _check_columns(shape.roles(found), found, row.place.file)

@@ -1,15 +1,17 @@
 """Reads all sources of one place (train, validation or test) into records, and keeps count of what can't be used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from finetune_api.data import DataSource
+from finetune_api.data import Columns, DataSource
 from finetune_trainer.data.columns import check_columns
 from finetune_trainer.data.difficulty import rated
+from finetune_trainer.data.reading.nested import dotted, inner_names, with_paths
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.records import Record
 from finetune_trainer.data.shapes import Shape
+from finetune_trainer.data.shapes.layouts import known_layout
 from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, sources_path
 from finetune_trainer.storage import Site
 
@@ -47,6 +49,8 @@ class Reading:
     progress: Progress = lambda _: None
     difficulty: str = ""
     """Column that says how hard a training row is; empty for none."""
+    paths: Sequence[str] = ()
+    """Names in `spec.data.columns` that may be paths into cells."""
 
     def column_of_difficulty(self, place: str) -> str:
         """The same for the rows of a place."""
@@ -56,6 +60,17 @@ class Reading:
         """Column by role, for the columns that every row must have; known once the shape has seen a row."""
         column = self.column_of_difficulty(place)
         return {**self.shape.roles, **({"difficulty": column} if column else {})}
+
+    def check(self, place: str, found: Collection[str], file: str, inner: Sequence[str]) -> None:
+        """Raise `ColumnMissing` where a file lacks a column; `inner` are paths to what is in its cells."""
+        known = known_layout(found, self.wanted(place))
+        layout = f"these look like {known.name}: {known.advice}" if known else ""
+        check_columns(self.wanted(place), found, file, inner, layout)
+
+
+def paths_of(columns: Columns, *others: str) -> tuple[str, ...]:
+    """The names of columns, those that the job gives and `others`, that may be paths into cells."""
+    return dotted([*columns.model_dump().values(), *others])
 
 
 def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
@@ -73,7 +88,9 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
     source, column = loaded.sources[number], how.column_of_difficulty(loaded.place)
     split = TEST if loaded.place == OLD_SKILL else loaded.place
     names: list[str] = []
-    for row in read_rows(source, how.site, place=split, field=path):
+    inner: list[str] = []
+    for read in read_rows(source, how.site, place=split, field=path):
+        row = read
         loaded.rows_read += 1
         if row.place.file not in loaded.files:
             names.append(row.place.file)
@@ -82,19 +99,22 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
             loaded.bad.append(row)
             continue
         if not row.values.keys() <= columns.keys():
+            inner = inner_names(row.values) or inner
             columns.update(dict.fromkeys(row.values))
+        row = with_paths(row, how.paths)
+        columns.update(dict.fromkeys(row.values))
         result = _record(row, how.shape, column)
         if isinstance(result, Bad):
             loaded.bad.append(result)
         else:
             loaded.records.append(_marked(result, number, source))
         if loaded.rows_read == _ENOUGH:
-            check_columns(how.wanted(loaded.place), columns, row.place.file)
+            how.check(loaded.place, columns, row.place.file, inner)
         if loaded.rows_read % _TELL_EVERY == 0:
             how.progress(f"{loaded.rows_read:,} rows read")
     for name in names:
         if loaded.files[name]:
-            check_columns(how.wanted(loaded.place), loaded.files[name], name)
+            how.check(loaded.place, loaded.files[name], name, inner)
 
 
 def _record(row: Row, shape: Shape, difficulty: str) -> Record | Bad:

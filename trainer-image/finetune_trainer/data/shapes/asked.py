@@ -1,19 +1,19 @@
 """`PolicyOptimization`: prompts or chats to be answered, with the expected answers where there are some."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from finetune_api.data import Data
+from finetune_trainer.data.chat import ASSISTANT, Chat
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.reading.rows import Bad, Row
-from finetune_trainer.data.records import Record, Turn, cell_text, group_of
-from finetune_trainer.data.shapes.chats import as_text, read_turns
+from finetune_trainer.data.records import Record, cell_text, group_of
+from finetune_trainer.data.shapes.chat_rows import ChatReader, holds_messages
+from finetune_trainer.data.shapes.layouts import answered_columns, asked_column, chat_column, input_column
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.text_to_text import Written
 from finetune_trainer.data.shapes.white_space import keeping_white_space
-
-_ANSWER = "assistant"
 
 
 class Asked:
@@ -26,31 +26,32 @@ class Asked:
         """Take the columns from `spec.data`."""
         self._columns, self._group_column = data.columns, group_column
         self._clean = keeping_white_space(data.clean)
+        self._reader = ChatReader(data.columns, self._clean)
         self._roles: dict[str, str] | None = None
 
     @property
     def roles(self) -> dict[str, str]:
         """See `Shape.roles`."""
-        return self._choose([]) if self._roles is None else self._roles
+        return self._choose({}) if self._roles is None else self._roles
 
     def record(self, row: Row) -> Record | Bad:
         """See `Shape.record`: the turns are those that are to be answered."""
         if self._roles is None:
             self._roles = self._choose(row.values)
-        turns = self._turns(row)
-        if isinstance(turns, Bad):
-            return turns
+        chat = self._chat(row)
+        if isinstance(chat, Bad):
+            return chat
         expected: str | Bad = ""
-        if turns[-1][0] == _ANSWER:
-            turns, expected = turns[:-1], turns[-1][1]
+        if chat[-1].role == ASSISTANT:
+            chat, expected = chat[:-1], chat[-1].text
         if "completion" in self.roles:
             expected = cell_text(row, self.roles["completion"], self._clean)
         if isinstance(expected, Bad):
             return expected
-        if not turns:
+        if not chat:
             return Bad(row.place, "the assistant's message answers nothing")
-        text = turns[0][1] if "prompt" in self.roles else as_text(turns)
-        return Record(text, None, expected, group_of(row, self.roles), row.place, turns=turns)
+        text = chat[0].content if len(chat) == 1 and "prompt" in self.roles else chat.text
+        return Record(text, None, expected, group_of(row, self.roles), row.place, turns=chat)
 
     def reader(self, _cells: Sequence[object]) -> Written:
         """See `Shape.reader`."""
@@ -60,20 +61,24 @@ class Asked:
         """See `Shape.space`: there is nothing to tell apart."""
         return NO_LABELS
 
-    def _turns(self, row: Row) -> tuple[Turn, ...] | Bad:
+    def _chat(self, row: Row) -> Chat | Bad:
         if "messages" in self.roles:
-            return read_turns(row, self.roles["messages"], self._clean)
+            return self._reader.messages(row, self.roles["messages"])
         prompt = read_prompt(row, self.roles, self._clean)
-        return prompt if isinstance(prompt, Bad) else (("user", prompt),)
+        return prompt if isinstance(prompt, Bad) else self._reader.prompt(row, prompt)
 
-    def _choose(self, found: Collection[str]) -> dict[str, str]:
+    def _choose(self, values: Mapping[str, object]) -> dict[str, str]:
         columns = self._columns
-        if columns.messages or (not columns.prompt and "messages" in found):
-            roles = {"messages": columns.messages or "messages"}
+        known = {} if columns.prompt else answered_columns(values)
+        prompt = columns.prompt or known.get("prompt") or asked_column(values) or "prompt"
+        if columns.messages or (not columns.prompt and chat_column(values)):
+            roles = {"messages": columns.messages or chat_column(values)}
+        elif holds_messages(values.get(prompt)):
+            roles = {"messages": prompt}
         else:
-            roles = {"prompt": columns.prompt or "prompt"}
-            if columns.input or "input" in found:
-                roles["input"] = columns.input or "input"
-        if columns.completion or "completion" in found:
-            roles["completion"] = columns.completion or "completion"
-        return with_group(roles, columns, self._group_column)
+            roles = {"prompt": prompt}
+            roles |= {"input": columns.input} if columns.input else input_column(values, roles)
+        completion = known.get("completion", "") if "prompt" in roles else ""
+        if columns.completion or completion or "completion" in values:
+            roles["completion"] = columns.completion or completion or "completion"
+        return with_group({**roles, **self._reader.named}, columns, self._group_column)

@@ -1,17 +1,22 @@
 """`CausalLM`: raw text, prompts with completions, or chats, by the columns that the job names or the rows have."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from finetune_api.data import Data
+from finetune_api.failures import SpecInvalid
 from finetune_trainer.data.columns import suggest
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import LabelSpace
-from finetune_trainer.data.reading.rows import Bad, Row
+from finetune_trainer.data.reading.rows import Bad, Row, at
 from finetune_trainer.data.records import Record
-from finetune_trainer.data.shapes.chats import Chats
+from finetune_trainer.data.shapes.chats import AnsweredChats, Chats
+from finetune_trainer.data.shapes.layouts import KTO_ADVICE, answered_columns, chat_column, input_column, is_kto
+from finetune_trainer.data.shapes.messages import is_chat
 from finetune_trainer.data.shapes.prompts import Prompts
 from finetune_trainer.data.shapes.raw_text import RawText
 from finetune_trainer.data.shapes.text_to_text import Written
+
+_Shape = RawText | Prompts | Chats | AnsweredChats
 
 
 class LanguageRows:
@@ -20,45 +25,62 @@ class LanguageRows:
     def __init__(self, data: Data, group_column: str) -> None:
         """Take the columns from `spec.data`."""
         self._data, self._group_column = data, group_column
-        self._shape: RawText | Prompts | Chats | None = None
+        self._shape: _Shape | None = None
 
     @property
     def roles(self) -> dict[str, str]:
         """See `Shape.roles`."""
-        return self._known([]).roles
+        return self._known({}).roles
 
     def record(self, row: Row) -> Record | Bad:
-        """See `Shape.record`."""
+        """See `Shape.record`. Raises `SpecInvalid` for rows of single answers that are judged good or bad."""
+        if self._shape is None and not self._names_some and is_kto(row.values):
+            message = "these rows are answers judged by a label, as KTO learns from: bad ones would be learned too"
+            hint = f"{KTO_ADVICE}; to learn all of them, name data.columns: {{prompt: prompt, completion: completion}}"
+            raise SpecInvalid(message, where=at(row.place), hint=hint)
         return self._known(row.values).record(row)
 
     def reader(self, cells: Sequence[object]) -> Written:
         """See `Shape.reader`."""
-        return self._known([]).reader(cells)
+        return self._known({}).reader(cells)
 
     def space(self, labels: Sequence[Label]) -> LabelSpace:
         """See `Shape.space`."""
-        return self._known([]).space(labels)
+        return self._known({}).space(labels)
 
-    def _known(self, found: Collection[str]) -> RawText | Prompts | Chats:
+    @property
+    def _names_some(self) -> bool:
+        columns = self._data.columns
+        return bool(columns.messages or columns.text or columns.prompt or columns.completion)
+
+    def _known(self, values: Mapping[str, object]) -> _Shape:
         if self._shape is None:
-            self._shape = self._choose(found)
+            self._shape = self._choose(values)
         return self._shape
 
-    def _choose(self, found: Collection[str]) -> RawText | Prompts | Chats:
+    def _choose(self, values: Mapping[str, object]) -> _Shape:
+        columns, data, group = self._data.columns, self._data, self._group_column
+        if columns.messages or (not self._names_some and chat_column(values)):
+            return Chats(data, group, chat_column(values) or "messages")
+        if columns.text:
+            return RawText(data, group)
+        roles = self._answered(values)
+        if roles and is_chat(values.get(columns.prompt or roles["prompt"])):
+            return AnsweredChats(data, group, roles)
+        if roles:
+            return Prompts(data, group, roles)
+        only_completion = "completion" in values and not columns.completion
+        return RawText(data, group, "completion" if only_completion and "text" not in values else "text")
+
+    def _answered(self, values: Mapping[str, object]) -> dict[str, str]:
+        """Column by role for prompts with completions; none for raw text. What is missing is told later."""
         columns = self._data.columns
-        if columns.messages or (not _names_another(self._data) and "messages" in found):
-            return Chats(self._data, self._group_column)
-        if columns.prompt or columns.completion or (not columns.text and _has_completion(found)):
-            others = (columns.prompt or "prompt", columns.completion or "completion")
-            has_input = bool(columns.input) or ("input" in found and "input" not in others)
-            return Prompts(self._data, self._group_column, has_input=has_input)
-        return RawText(self._data, self._group_column)
-
-
-def _names_another(data: Data) -> bool:
-    return bool(data.columns.text or data.columns.prompt or data.columns.completion)
-
-
-def _has_completion(found: Collection[str]) -> bool:
-    """Whether a column is called as completions are; what is then missing is told with the names to write."""
-    return "text" not in found and bool(suggest("completion", "completion", list(found)))
+        if not (columns.prompt or columns.completion):
+            if "text" in values or set(values) == {"completion"}:
+                return {}
+            known = answered_columns(values)
+            if known or not suggest("completion", "completion", list(values)):
+                return known
+        roles = {"prompt": columns.prompt or "prompt", "completion": columns.completion or "completion"}
+        further = {"input": columns.input} if columns.input else input_column(values, roles)
+        return {**roles, **further}

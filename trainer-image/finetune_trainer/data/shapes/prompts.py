@@ -7,33 +7,37 @@ from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record, cell_text, group_of
+from finetune_trainer.data.shapes.chat_rows import ChatReader
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.text_to_text import Written
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 
 
 class Prompts:
-    """A prompt and its completion; text that belongs to the prompt where there is such a column."""
+    """A prompt and its completion, with what belongs to the prompt: further input, a system prompt, a history."""
 
-    def __init__(self, data: Data, group_column: str, *, has_input: bool) -> None:
-        """Take the columns from `spec.data`; `has_input` tells whether the rows have a column of further input."""
+    def __init__(self, data: Data, group_column: str, usual: dict[str, str]) -> None:
+        """Take the columns from `spec.data`; `usual` are those of roles that the job does not name."""
         columns = data.columns
-        roles = {"prompt": columns.prompt or "prompt", "completion": columns.completion or "completion"}
-        if has_input:
-            roles["input"] = columns.input or "input"
-        self.roles = with_group(roles, columns, group_column)
+        roles = {role: getattr(columns, role) or column for role, column in usual.items()}
         self._clean = keeping_white_space(data.clean)
+        self._reader = ChatReader(columns, self._clean)
+        self.roles = with_group({**roles, **self._reader.named}, columns, group_column)
 
     def record(self, row: Row) -> Record | Bad:
-        """See `Shape.record`: the turns are the prompt and the completion."""
+        """See `Shape.record`: the turns are the prompt, with what is in front of it, and the completion."""
         prompt = read_prompt(row, self.roles, self._clean)
         if isinstance(prompt, Bad):
             return prompt
         completion = cell_text(row, self.roles["completion"], self._clean)
         if isinstance(completion, Bad):
             return completion
-        turns = (("user", prompt), ("assistant", completion))
-        return Record(prompt, None, completion, group_of(row, self.roles), row.place, turns=turns)
+        asked = self._reader.prompt(row, prompt)
+        if isinstance(asked, Bad):
+            return asked
+        text = prompt if len(asked) == 1 else asked.text
+        turns = asked.answered(completion)
+        return Record(text, None, completion, group_of(row, self.roles), row.place, turns=turns)
 
     def reader(self, _cells: Sequence[object]) -> Written:
         """See `Shape.reader`."""

@@ -15,9 +15,9 @@ from finetune_trainer.data.shapes.white_space import keeping_white_space
 class RawText:
     """One document a row."""
 
-    def __init__(self, data: Data, group_column: str) -> None:
-        """Take the column from `spec.data`."""
-        self.roles = with_group({"text": data.columns.text or "text"}, data.columns, group_column)
+    def __init__(self, data: Data, group_column: str, column: str = "text") -> None:
+        """Take the column from `spec.data`, `column` where it names none."""
+        self.roles = with_group({"text": data.columns.text or column}, data.columns, group_column)
         self._clean = keeping_white_space(data.clean)
 
     def record(self, row: Row) -> Record | Bad:

@@ -1,6 +1,6 @@
 """Prompts with answers as tokens, where answers to one prompt are compared: the prompt is the same in front of each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finetune_trainer.data.answers import Answers
+from finetune_trainer.data.chat import Chat, chat_columns
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.data.records import Turn
 from finetune_trainer.data.tokenising.frames import frame_of
-from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows
 from finetune_trainer.data.tokenising.tokens import Tokens, cached, content_key
 
@@ -32,19 +32,14 @@ def tokenise_pairs(
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
     """Two texts a row: the prompt with the chosen answer, then with the rejected one."""
-    chats = [chat for row, label in enumerate(rows.labels) for chat in _both(rows.turns[row], Answers(label))]
+    chats = [rows.turns[row].then(turn) for row, label in enumerate(rows.labels) for turn in Answers(label).turns]
     return tokenise_answers(
         chats, form, tokenizer, max_length, a_prompt=2, labelled=labelled, cache=cache, advance=advance
     )
 
 
-def _both(turns: Sequence[Turn], answers: Answers) -> Iterator[list[Turn]]:
-    yield [*turns, ("assistant", answers.chosen)]
-    yield [*turns, ("assistant", answers.rejected)]
-
-
 def tokenise_answers(
-    chats: Sequence[Sequence[Turn]],
+    chats: Sequence[Chat],
     form: PromptFormat,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
@@ -73,10 +68,8 @@ def tokenise_answers(
         labels = np.asarray([label for row in kept for label in row.labels(everything=False)], np.int32)
         return Tokens(ids, offsets, np.asarray(full, np.int32), None, labels)
 
-    written = tokenizer.chat_template if isinstance(form, ChatPrompt) else repr(form)
-    settings = ("answers", a_prompt, max_length, written, [len(chat) for chat in chats])
-    roles, contents = zip(*(turn for chat in chats for turn in chat), strict=True) if chats else ((), ())
-    key = content_key(tokenizer, settings, roles, contents)
+    settings = ("answers", a_prompt, max_length, *form.cache_key, [len(chat) for chat in chats])
+    key = content_key(tokenizer, settings, *chat_columns(chats))
     tokens = replace(cached(key, cache, len(chats) // a_prompt, advance, make), texts_a_row=a_prompt)
     return tokens if labelled else replace(tokens, labels=None)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finetune_api.data_report import DataReport, Piece
-from finetune_trainer.data.records import Turn
+from finetune_trainer.data.chat import Chat, chat_columns
 from finetune_trainer.data.tokenising.learned import first_row
-from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
 from finetune_trainer.data.tokenising.tokens import Tokens, cached, content_key
 
@@ -20,7 +20,7 @@ _CHUNK = 500
 
 
 def tokenise_asked(
-    rows: Sequence[Sequence[Turn]],
+    rows: Sequence[Chat],
     form: PromptFormat,
     tokenizer: "PreTrainedTokenizerBase",
     limit: int,
@@ -42,10 +42,8 @@ def tokenise_asked(
             np.asarray([token for ids in whole for token in ids], np.int32), offsets, np.asarray(full, np.int32)
         )
 
-    written = tokenizer.chat_template if isinstance(form, ChatPrompt) else repr(form)
-    roles = [role for turns in rows for role, _ in turns]
-    contents = [content for turns in rows for _, content in turns]
-    key = content_key(tokenizer, ("asked", limit, written, [len(turns) for turns in rows]), roles, contents)
+    settings = ("asked", limit, *form.cache_key, [len(chat) for chat in rows])
+    key = content_key(tokenizer, settings, *chat_columns(rows))
     return cached(key, cache, len(rows), advance, make)
 
 

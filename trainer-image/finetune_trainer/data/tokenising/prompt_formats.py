@@ -1,18 +1,19 @@
 """How prompts and chats are put to a model: as text, in segments of which the answers are the model's to write."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
-from finetune_trainer.data.records import Turn
+from finetune_trainer.data.chat import ASSISTANT, SYSTEM, USER, Chat
+from finetune_trainer.data.tokenising.chat_rendering import ChatTemplate, TemplateRefusesChat
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PLAIN_TEMPLATE = "{prompt}\n"
 _PROMPT = "{prompt}"
-_ANSWER = "assistant"
 _WHERE = "spec.data.chatTemplate"
 
 
@@ -22,6 +23,15 @@ class Segment(NamedTuple):
     text: str
     is_answer: bool
     """Whether the model is to write it."""
+    is_excluded: bool = False
+    """Whether it is an answer that is never learned, whatever else of the row is: `weight: 0`."""
+
+
+class Refusal(NamedTuple):
+    """Why a template can't write a chat; `kind` groups reasons of one sort."""
+
+    kind: str
+    detail: str
 
 
 class PromptFormat(Protocol):
@@ -31,31 +41,71 @@ class PromptFormat(Protocol):
     def is_framed(self) -> bool:
         """Whether the tokenizer's own tokens stand around the text, and an end of text behind its last answer."""
 
-    def opening(self, turns: Sequence[Turn]) -> str:
+    @property
+    def spelled_as_text(self) -> bool:
+        """Whether special tokens that the rows spell out are encoded as text."""
+
+    @property
+    def cache_key(self) -> tuple[object, ...]:
+        """What tokens depend on beside tokenizer and rows."""
+
+    def opening(self, chat: Chat) -> str:
         """Everything up to where the model is to answer; the last turn is not the assistant's."""
 
-    def segments(self, turns: Sequence[Turn]) -> list[Segment]:
+    def segments(self, chat: Chat) -> list[Segment]:
         """The whole text; the last turn, and so the last segment, is an answer."""
+
+    def refusal(self, chat: Chat) -> Refusal | None:
+        """Why the chat can't be written, where that is so; the last turn may be an answer or not."""
 
 
 @dataclass(frozen=True)
 class PlainPrompt:
-    """A prompt in a template, the completion right behind it."""
+    """A prompt in a template, the completion right behind it.
+
+    Without a chat template a system prompt stands in front, a blank line behind it, and earlier exchanges follow each
+    other line by line.
+    """
 
     template: str
+    spelled_as_text: bool = True
 
     @property
     def is_framed(self) -> bool:
         """See `PromptFormat.is_framed`."""
         return True
 
-    def opening(self, turns: Sequence[Turn]) -> str:
-        """See `PromptFormat.opening`: only the first turn counts."""
-        return self.template.replace(_PROMPT, turns[0][1])
+    @property
+    def cache_key(self) -> tuple[object, ...]:
+        """See `PromptFormat.cache_key`."""
+        return (repr(self),)
 
-    def segments(self, turns: Sequence[Turn]) -> list[Segment]:
+    def opening(self, chat: Chat) -> str:
+        """See `PromptFormat.opening`."""
+        return self.written(chat, "\n")
+
+    def written(self, chat: Chat, mark: str) -> str:
+        """Prompts in the template, each with its answer where there is one; `mark` stands behind answers."""
+        return "".join(self._written(chat, mark))
+
+    def segments(self, chat: Chat) -> list[Segment]:
         """See `PromptFormat.segments`."""
-        return [Segment(self.opening(turns[:-1]), is_answer=False), Segment(turns[-1][1], is_answer=True)]
+        return [Segment(self.opening(chat[:-1]), is_answer=False), Segment(chat[-1].text, is_answer=True)]
+
+    def refusal(self, chat: Chat) -> Refusal | None:
+        """See `PromptFormat.refusal`: tools have no place in plain text."""
+        if "tools" not in chat.parsed_variables:
+            return None
+        return Refusal("tools need a chat template", "the prompt is written without one")
+
+    def _written(self, chat: Chat, mark: str) -> Iterator[str]:
+        for turn in chat:
+            if turn.role == ASSISTANT:
+                yield turn.text + mark
+            elif turn.role == SYSTEM:
+                yield turn.content + "\n\n"
+            else:
+                yield self.template.replace(_PROMPT, turn.content)
 
 
 @dataclass(frozen=True)
@@ -65,49 +115,96 @@ class ChatPrompt:
     tokenizer: "PreTrainedTokenizerBase"
     every_answer: bool
     """Whether all messages of the assistant are segments of their own, or only the last."""
+    spelled_as_text: bool = True
 
     @property
     def is_framed(self) -> bool:
         """See `PromptFormat.is_framed`."""
         return False
 
-    def opening(self, turns: Sequence[Turn]) -> str:
-        """See `PromptFormat.opening`. Raises `SpecInvalid` where the template can't render the messages."""
-        return self._render(turns, to_be_answered=True)
+    @property
+    def cache_key(self) -> tuple[object, ...]:
+        """See `PromptFormat.cache_key`."""
+        return (self.template.source, self.every_answer, self.spelled_as_text)
 
-    def segments(self, turns: Sequence[Turn]) -> list[Segment]:
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The template."""
+        return ChatTemplate(self.tokenizer)
+
+    def opening(self, chat: Chat) -> str:
+        """See `PromptFormat.opening`. Raises `SpecInvalid` where the template can't render the messages."""
+        try:
+            return self.template.text(chat, to_be_answered=True)
+        except TemplateRefusesChat as refusal:
+            raise _unwritable(chat, refusal) from refusal
+
+    def segments(self, chat: Chat) -> list[Segment]:
         """See `PromptFormat.segments`.
 
-        An answer begins where the template asks for one and ends with what it writes behind it, its end-of-turn token
-        above all. Raises `SpecInvalid` for a template that writes earlier messages in another way once others follow.
+        An answer is what the template marks by `{% generation %}`. Without marks, it begins where the template asks for
+        one and ends with what it writes behind it, its end-of-turn token above all. Raises `SpecInvalid` for a
+        template without marks that writes earlier messages in another way once others follow.
         """
-        whole, segments, done = self._render(turns), list[Segment](), 0
-        last = len(turns) - 1
-        for index, (role, _) in enumerate(turns):
-            if role != _ANSWER or (index < last and not self.every_answer):
-                continue
-            before, after = self.opening(turns[:index]), self._render(turns[: index + 1])
+        try:
+            return self._marked(chat) if self.template.marks_answers else self._between(chat)
+        except TemplateRefusesChat as refusal:
+            raise _unwritable(chat, refusal) from refusal
+
+    def refusal(self, chat: Chat) -> Refusal | None:
+        """See `PromptFormat.refusal`."""
+        is_answered = bool(chat) and chat[-1].role == ASSISTANT
+        try:
+            self.template.text(chat, to_be_answered=not is_answered)
+            if is_answered:
+                self.template.text(chat[:-1], to_be_answered=True)
+        except TemplateRefusesChat as refusal:
+            return Refusal("the chat template refuses the messages", str(refusal) or _roles(chat))
+        return None
+
+    def _between(self, chat: Chat) -> list[Segment]:
+        whole, segments, done = self.template.text(chat), list[Segment](), 0
+        last = len(chat) - 1
+        for index in self._answers(chat):
+            before = self.template.text(chat[:index], to_be_answered=True)
+            after = whole if index == last else self.template.text(chat[: index + 1])
             if not (whole.startswith(before) and whole.startswith(after) and done <= len(before) < len(after)):
                 raise self._changing(is_last=index == last)
-            segments += [
-                Segment(whole[done : len(before)], is_answer=False),
-                Segment(whole[len(before) : len(after)], is_answer=True),
-            ]
+            segments += _segments(whole, done, len(before), len(after), is_learned=chat[index].learned)
             done = len(after)
         return segments
 
-    def _render(self, turns: Sequence[Turn], *, to_be_answered: bool = False) -> str:
-        from jinja2 import TemplateError
+    def _marked(self, chat: Chat) -> list[Segment]:
+        """Segments by the template's own marks, where there is one for each answer; else as without marks."""
+        whole, spans = self.template.answer_spans(chat)
+        every = [index for index, turn in enumerate(chat) if turn.role == ASSISTANT]
+        opening = self.template.text(chat[:-1], to_be_answered=True)
+        if len(spans) != len(every) or not whole.startswith(opening) or spans[-1][1] <= len(opening):
+            return self._between(chat)
+        segments, done, wanted = list[Segment](), 0, set(self._answers(chat))
+        for index, (start, end) in zip(every, spans, strict=True):
+            if index not in wanted:
+                continue
+            begin = max(start, len(opening)) if index == every[-1] else start
+            stop = self._with_end(whole, end)
+            segments += _segments(whole, done, begin, stop, is_learned=chat[index].learned)
+            done = stop
+        return segments
 
-        messages = [{"role": role, "content": content} for role, content in turns]
-        try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=to_be_answered)
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
-            said = " ".join(str(error).split())[:200]
-            roles = ", ".join(role for role, _ in turns[:6])
-            message = f"the chat template can't write messages of {roles}: {said}"
-            raise SpecInvalid(message, where=_WHERE, hint="give a template that can, or change the messages") from error
-        return str(text)
+    def _with_end(self, whole: str, end: int) -> int:
+        """The end of a marked answer, behind the end-of-turn token that a template may write right after its mark."""
+        ends = (token for token in self.tokenizer.all_special_tokens if whole.startswith(token, end))
+        written_by_mark = any(whole.endswith(token, 0, end) for token in self.tokenizer.all_special_tokens)
+        return end if written_by_mark else end + max(map(len, ends), default=0)
+
+    def _answers(self, chat: Chat) -> list[int]:
+        """Messages that are segments of their own: answers to be learned, and those that are never to be."""
+        last = len(chat) - 1
+        return [
+            index
+            for index, turn in enumerate(chat)
+            if turn.role == ASSISTANT and (index == last or self.every_answer or not turn.learned)
+        ]
 
     def _changing(self, *, is_last: bool) -> SpecInvalid:
         if is_last:
@@ -120,8 +217,29 @@ class ChatPrompt:
         return SpecInvalid(message, where=_WHERE, hint=hint)
 
 
+def _segments(whole: str, done: int, start: int, end: int, *, is_learned: bool) -> list[Segment]:
+    return [
+        Segment(whole[done:start], is_answer=False),
+        Segment(whole[start:end], is_answer=is_learned, is_excluded=not is_learned),
+    ]
+
+
+def _roles(chat: Chat) -> str:
+    return ", ".join(turn.role for turn in chat[:6])
+
+
+def _unwritable(chat: Chat, refusal: TemplateRefusesChat) -> SpecInvalid:
+    message = f"the chat template can't write messages of {_roles(chat)}: {refusal}"
+    return SpecInvalid(message, where=_WHERE, hint="give a template that can, or change the messages")
+
+
 def prompt_format(
-    tokenizer: "PreTrainedTokenizerBase", template: str | None, *, is_chat: bool, every_answer: bool
+    tokenizer: "PreTrainedTokenizerBase",
+    template: str | None,
+    *,
+    is_chat: bool,
+    every_answer: bool,
+    spelled_as_text: bool = True,
 ) -> PromptFormat:
     """The form for these rows: a template of the job's, the tokenizer's chat template, or prompt and line break.
 
@@ -134,5 +252,10 @@ def prompt_format(
         )
         raise ModelUnsuitable(message, where=_WHERE, hint=hint)
     if is_chat or (tokenizer.chat_template and template is None):
-        return ChatPrompt(tokenizer, every_answer)
-    return PlainPrompt(template or PLAIN_TEMPLATE)
+        return ChatPrompt(tokenizer, every_answer, spelled_as_text)
+    return PlainPrompt(template or PLAIN_TEMPLATE, spelled_as_text)
+
+
+def probe_chat(answer: str) -> Chat:
+    """A short chat that ends with `answer`."""
+    return Chat.of((USER, "?"), (ASSISTANT, answer))

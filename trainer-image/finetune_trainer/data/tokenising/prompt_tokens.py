@@ -1,21 +1,25 @@
 """Prompts and chats as tokens, with labels on what is learned; too long a row loses the middle of its prompt."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune_trainer.data.records import Turn
-from finetune_trainer.data.tokenising.frames import encode, end_of_text, frame_of
-from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat, Segment
+from finetune_trainer.data.chat import Chat, chat_columns
+from finetune_trainer.data.tokenising.ends import answer_ends
+from finetune_trainer.data.tokenising.frames import end_of_text, frame_of
+from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, Segment
+from finetune_trainer.data.tokenising.spelled_tokens import encode, with_marks
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _CHUNK = 500
+_NEAR_END = 3
+"""A template writes at most a few tokens of white space behind the one that ends an answer."""
 _LEAST_PROMPT = 4
 """A prompt keeps at least one in so many tokens of the limit, or all that it has."""
 
@@ -27,6 +31,8 @@ class EncodedRow:
     ids: list[int]
     answers: list[range]
     """Where the answers are, in their order; the last one ends the row."""
+    excluded: Sequence[range] = ()
+    """Where answers are that are never learned."""
 
     @property
     def prompt_length(self) -> int:
@@ -51,7 +57,7 @@ class EncodedRow:
         room = max(limit - answer, min(self.prompt_length, limit // _LEAST_PROMPT))
         end = min(len(self.ids), self.prompt_length + limit - room)
         kept = [*_ends(self.prompt_length, room), *range(self.prompt_length, end)]
-        return EncodedRow([self.ids[at] for at in kept], _moved(self.answers, kept))
+        return EncodedRow([self.ids[at] for at in kept], _moved(self.answers, kept), _moved(self.excluded, kept))
 
     def ending(self, answers: int, length: int) -> "EncodedRow":
         """The row with its last `answers` answers alone as such, and the last one cut to `length` tokens."""
@@ -60,11 +66,11 @@ class EncodedRow:
 
     def labels(self, *, everything: bool) -> list[int]:
         """The ids where they are learned, `NOT_COUNTED` elsewhere; the first token has nothing to be foretold from."""
-        if everything:
-            return [NOT_COUNTED, *self.ids[1:]]
-        labels = [NOT_COUNTED] * len(self.ids)
+        labels = list(self.ids) if everything else [NOT_COUNTED] * len(self.ids)
         for answer in self.answers:
             labels[answer.start : answer.stop] = self.ids[answer.start : answer.stop]
+        for answer in self.excluded:
+            labels[answer.start : answer.stop] = [NOT_COUNTED] * len(answer)
         return [NOT_COUNTED, *labels[1:]]
 
 
@@ -83,22 +89,22 @@ def _moved(answers: Sequence[range], kept: Sequence[int]) -> list[range]:
     return [range(places[0], places[-1] + 1) for places in found if places]
 
 
-def encode_rows(
-    rows: Sequence[Sequence[Turn]], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase"
-) -> list[EncodedRow]:
+def encode_rows(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> list[EncodedRow]:
     """Rows that end with an answer, as tokens without any limit."""
-    encoded = encode_segments([form.segments(turns) for turns in rows], tokenizer)
+    marked = with_marks(rows, form, tokenizer)
+    encoded = encode_segments([form.segments(chat) for chat in marked], tokenizer)
     opening = list(frame_of(tokenizer).opening) if form.is_framed else []
-    end = end_of_text(tokenizer)
-    return [_closed(row, opening, end, tokenizer, is_framed=form.is_framed) for row in encoded]
+    ends = frozenset() if form.is_framed else frozenset(answer_ends(form, tokenizer))
+    return [_closed(row, opening, end_of_text(tokenizer), ends) for row in encoded]
 
 
 def encode_openings(
-    rows: Sequence[Sequence[Turn]], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase", limit: int
+    rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase", limit: int
 ) -> list[list[int]]:
     """What stands in front of an answer, within `limit` tokens, without its middle if need be; rows lack the answer."""
     opening = list(frame_of(tokenizer).opening) if form.is_framed else []
-    whole = [opening + ids for ids in encode([form.opening(turns) for turns in rows], tokenizer)]
+    texts = [form.opening(chat) for chat in with_marks(rows, form, tokenizer)]
+    whole = [opening + ids for ids in encode(texts, tokenizer)]
     return [[ids[place] for place in _ends(len(ids), limit)] for ids in whole]
 
 
@@ -108,7 +114,7 @@ def encode_segments(rows: Sequence[Sequence[Segment]], tokenizer: "PreTrainedTok
     When it answers, a model gets the prompt's tokens as they are without the answer. So the tokens of the whole text
     are taken where they begin with these, and those of prompt and answer apart where they don't.
     """
-    encoded = [EncodedRow([], []) for _ in rows]
+    encoded, excluded = [EncodedRow([], []) for _ in rows], [list[range]() for _ in rows]
     for level in range(max(map(len, rows), default=0)):
         active = [number for number, row in enumerate(rows) if level < len(row)]
         whole = encode(["".join(part.text for part in rows[number][: level + 1]) for number in active], tokenizer)
@@ -118,20 +124,21 @@ def encode_segments(rows: Sequence[Sequence[Segment]], tokenizer: "PreTrainedTok
             row.ids.extend(ids[start:] if ids[:start] == row.ids else encode([segment.text], tokenizer)[0])
             if segment.is_answer:
                 row.answers.append(range(start, len(row.ids)))
-    return encoded
+            if segment.is_excluded:
+                excluded[number].append(range(start, len(row.ids)))
+    return [replace(row, excluded=left) for row, left in zip(encoded, excluded, strict=True)]
 
 
-def _closed(
-    row: EncodedRow, opening: list[int], end: list[int], tokenizer: "PreTrainedTokenizerBase", *, is_framed: bool
-) -> EncodedRow:
-    """The row in its frame. A template that lets an answer end without a special token gets an end of text too."""
-    ends_by_itself = not is_framed and any(
-        token in tokenizer.all_special_ids for token in row.ids[row.prompt_length :][-3:]
+def _closed(row: EncodedRow, opening: list[int], end: list[int], ends: Collection[int]) -> EncodedRow:
+    """The row in its frame; an answer that does not end with one of `ends` gets an end of text."""
+    last = row.ids[row.prompt_length :][-_NEAR_END:]
+    closing = [] if any(token in ends for token in last) else end
+    answers, excluded = (
+        [range(part.start + len(opening), part.stop + len(opening)) for part in parts]
+        for parts in (row.answers, row.excluded)
     )
-    closing = [] if ends_by_itself else end
-    moved = [range(answer.start + len(opening), answer.stop + len(opening)) for answer in row.answers]
-    moved[-1] = range(moved[-1].start, moved[-1].stop + len(closing))
-    return EncodedRow([*opening, *row.ids, *closing], moved)
+    answers[-1] = range(answers[-1].start, answers[-1].stop + len(closing))
+    return EncodedRow([*opening, *row.ids, *closing], answers, excluded)
 
 
 def joined_rows(rows: Sequence[EncodedRow], full: Sequence[int], *, everything: bool = False) -> Tokens:
@@ -143,7 +150,7 @@ def joined_rows(rows: Sequence[EncodedRow], full: Sequence[int], *, everything: 
 
 
 def tokenise_prompts(
-    rows: Sequence[Sequence[Turn]],
+    rows: Sequence[Chat],
     form: PromptFormat,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
@@ -163,9 +170,6 @@ def tokenise_prompts(
             advance(len(part))
         return joined_rows(kept, full, everything=everything)
 
-    written = (tokenizer.chat_template, form.every_answer) if isinstance(form, ChatPrompt) else (repr(form),)
-    roles = [role for turns in rows for role, _ in turns]
-    contents = [content for turns in rows for _, content in turns]
-    sizes = [len(turns) for turns in rows]
-    key = content_key(tokenizer, ("prompts", max_length, everything, *written, sizes), roles, contents)
+    sizes = [len(chat) for chat in rows]
+    key = content_key(tokenizer, ("prompts", max_length, everything, *form.cache_key, sizes), *chat_columns(rows))
     return cached(key, cache, len(rows), advance, make)

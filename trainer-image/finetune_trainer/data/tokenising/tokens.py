@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NOT_COUNTED = -100
 """Label of a token that no loss looks at, as in PyTorch and transformers."""
-_LAYOUT = "tokens/v2"
+_LAYOUT = "tokens/v3"
 _CHUNK = 2_000
 
 

@@ -1,0 +1,158 @@
+"""What a row has beside its messages or its prompt: a system prompt, earlier exchanges, tools, template variables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from json import loads
+from typing import Any
+
+from finetune_api.data import Clean, Columns
+from finetune_trainer.data.chat import ASSISTANT, SYSTEM, USER, Chat, Turn, as_json
+from finetune_trainer.data.label_cells import as_list, is_absent
+from finetune_trainer.data.reading.rows import Bad, Row, shown
+from finetune_trainer.data.records import cell_text
+from finetune_trainer.data.shapes.messages import is_chat, read_messages
+from finetune_trainer.data.shapes.tool_calls import UnusableKey, tools
+
+_SYSTEM = ("system", "system_prompt")
+_TOOLS = ("tools", "functions")
+_HISTORY = ("history",)
+_PASSED_ON = ("documents", "parallel_tool_calls")
+"""Columns of chats that a template gets under their own names."""
+_TEMPLATE_VARIABLES = "chat_template_kwargs"
+_MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+_RESERVED = frozenset(
+    {
+        "conversation", "messages", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize",
+        "padding", "truncation", "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask",
+        "tokenizer_kwargs", "sanitize_control_tokens",
+    }
+)  # fmt: skip
+"""Arguments of `apply_chat_template`."""
+_PAIR = 2
+
+
+@dataclass(frozen=True)
+class ChatReader:
+    """Makes chats of rows: of their messages, or of a prompt with what belongs to it.
+
+    Columns for the system prompt, earlier exchanges and tools are those that the job names, else the ones that data
+    sets call so; rows that lack the latter do without.
+    """
+
+    columns: Columns
+    clean: Clean
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Column by role, for those that the job names, which every file must have."""
+        return {role: column for role in ("system", "history", "tools") if (column := getattr(self.columns, role))}
+
+    def messages(self, row: Row, column: str) -> Chat | Bad:
+        """The chat in a column of messages, with what its row has beside them.
+
+        OpenAI's pairs have messages and tools together in an object, which is then the row.
+        """
+        cell = row.values.get(column)
+        if isinstance(cell, Mapping) and "messages" in cell:
+            row, column = Row(dict(cell), row.place), "messages"
+        turns = read_messages(row, column, self.clean)
+        return turns if isinstance(turns, Bad) else self.around(row, turns)
+
+    def prompt(self, row: Row, text: str) -> Chat | Bad:
+        """A user's prompt as a chat, behind earlier exchanges where there are some."""
+        return self.around(row, (Turn(USER, text),))
+
+    def around(self, row: Row, turns: tuple[Turn, ...]) -> Chat | Bad:
+        """Messages with what their row has beside them."""
+        try:
+            history = self._history(row)
+            if isinstance(history, Bad):
+                return history
+            system = self._system(row, turns)
+            if isinstance(system, Bad):
+                return system
+            return Chat((*system, *history, *turns), as_json(self._variables(row)))
+        except UnusableKey as finding:
+            return Bad(row.place, finding.kind, finding.detail)
+
+    def _system(self, row: Row, turns: tuple[Turn, ...]) -> tuple[Turn, ...] | Bad:
+        column = self._column(row, self.columns.system, _SYSTEM)
+        if not column or is_absent(row.values[column]):
+            return ()
+        text = cell_text(row, column, self.clean, may_be_empty=True)
+        if isinstance(text, Bad):
+            return text
+        opening = next((turn.content for turn in turns[:1] if turn.role == SYSTEM), None)
+        if opening is not None and opening.strip() != text.strip():
+            return Bad(row.place, f"{column} and the first message are two system prompts", shown(text))
+        return () if opening is not None else (Turn(SYSTEM, text),)
+
+    def _history(self, row: Row) -> tuple[Turn, ...] | Bad:
+        column = self._column(row, self.columns.history, _HISTORY)
+        cell = row.values[column] if column else None
+        if is_absent(cell) or cell in ([], "[]"):
+            return ()
+        if is_chat(cell):
+            return read_messages(row, column, self.clean)
+        turns = list[Turn]()
+        for pair in as_list(cell) or [None]:
+            said = as_list(pair)
+            if said is None or len(said) != _PAIR:
+                return Bad(row.place, f"{column} is no list of exchanges", f"{shown(cell)}; write [[asked, answered]]")
+            for role, text in zip((USER, ASSISTANT), said, strict=True):
+                read = cell_text(Row({column: text}, row.place), column, self.clean)
+                if isinstance(read, Bad):
+                    return read
+                turns.append(Turn(role, read))
+        return tuple(turns)
+
+    def _variables(self, row: Row) -> dict[str, Any]:
+        """What the template gets beside the messages. Raises `UnusableKey`."""
+        _check_media(row)
+        found: dict[str, Any] = {}
+        column = self._column(row, self.columns.tools, _TOOLS)
+        if column and not _is_empty(row.values[column]) and (known := tools(row.values[column])):
+            found["tools"] = known
+        found |= {name: row.values[name] for name in _PASSED_ON if not _is_empty(row.values.get(name))}
+        if not _is_empty(further := row.values.get(_TEMPLATE_VARIABLES)):
+            found |= _template_variables(further)
+        return found
+
+    @staticmethod
+    def _column(row: Row, named: str, usual: tuple[str, ...]) -> str:
+        """The column that the job names or, of those with a usual name, the first that the row has."""
+        return next((name for name in ((named,) if named else usual) if name in row.values), "")
+
+
+def holds_messages(cell: object) -> bool:
+    """Whether a cell holds messages, or an object with messages in it."""
+    return is_chat(cell["messages"] if isinstance(cell, Mapping) and "messages" in cell else cell)
+
+
+def _is_empty(cell: object) -> bool:
+    return is_absent(cell) or cell in ([], {}, "[]", "{}")
+
+
+def _template_variables(cell: object) -> dict[str, Any]:
+    """Raises `UnusableKey` for names that say how a template is applied, which is not the row's to say."""
+    found = {key: value for key, value in _object(cell).items() if value is not None}
+    if reserved := sorted(_RESERVED & found.keys()):
+        raise UnusableKey(f"{_TEMPLATE_VARIABLES} can't set {reserved[0]}", "remove it")
+    return found
+
+
+def _object(cell: object) -> Mapping[str, Any]:
+    try:
+        value = loads(cell) if isinstance(cell, str) else cell
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, Mapping):
+        raise UnusableKey(f"{_TEMPLATE_VARIABLES} is no object", shown(cell))
+    return value
+
+
+def _check_media(row: Row) -> None:
+    for name in _MEDIA:
+        cell = row.values.get(name)
+        if isinstance(cell, (list, dict, bytes)) and not _is_empty(cell):
+            raise UnusableKey(f"a row holds {name}", "the model takes text only; remove the column or these rows")

@@ -1,0 +1,84 @@
+"""Layouts of published data sets, told by their columns: which roles they play, and which task learns from them."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from finetune_trainer.data.shapes.messages import is_chat
+
+MESSAGES = ("messages", "conversations", "conversation")
+"""Columns of chats, the usual one first: OpenAI's, ShareGPT's."""
+_ANSWERED: tuple[dict[str, str], ...] = (
+    {"prompt": "prompt", "completion": "completion"},
+    {"prompt": "instruction", "completion": "output"},
+    {"prompt": "instruction", "completion": "response"},
+)
+"""Columns of prompts with answers: TRL's, Alpaca's, Dolly's."""
+_ASKED = ("prompt", "instruction", "question", "query")
+_INPUT = ("input", "context")
+_PAIRS: tuple[dict[str, str], ...] = (
+    {"chosen": "chosen", "rejected": "rejected"},
+    {"chosen": "preferred_output", "rejected": "non_preferred_output"},
+)
+
+
+def chat_column(values: Mapping[str, object]) -> str:
+    """The column of messages that a row has; empty for none. `messages` is one whatever it holds."""
+    found = (name for name in MESSAGES if name in values and (name == MESSAGES[0] or is_chat(values[name])))
+    return next(found, "")
+
+
+def answered_columns(found: Collection[str]) -> dict[str, str]:
+    """Columns of a prompt, its completion and its further input, by role; empty where names don't say."""
+    roles = next((known for known in _ANSWERED if set(known.values()) <= set(found)), {})
+    if not roles:
+        return {}
+    return {**roles, **input_column(found, roles)}
+
+
+def input_column(found: Collection[str], others: Mapping[str, str]) -> dict[str, str]:
+    """The column of further input by its role, where there is one beside the others; Dolly calls it `context`."""
+    names = _INPUT if others.get("prompt") == "instruction" else _INPUT[:1]
+    name = next((name for name in names if name in found and name not in others.values()), "")
+    return {"input": name} if name else {}
+
+
+def asked_column(found: Collection[str]) -> str:
+    """The column of a prompt that is to be answered; empty for none."""
+    return next((name for name in _ASKED if name in found), "")
+
+
+def pair_columns(found: Collection[str]) -> dict[str, str]:
+    """Columns of two answers, by role; empty where there are none."""
+    return next((known for known in _PAIRS if set(known.values()) <= set(found)), {})
+
+
+class Layout(NamedTuple):
+    """A layout that some task learns from."""
+
+    name: str
+    advice: str
+
+
+def known_layout(found: Collection[str], wanted: Collection[str]) -> Layout | None:
+    """The layout that columns are of where it is not what the roles `wanted` are for; None for no known one."""
+    names = set(found)
+    if pair_columns(names) and "chosen" not in wanted:
+        return Layout("preference pairs", "the tasks Preference and RewardModel learn from them")
+    if {"prompt", "completion", "label"} <= names and "chosen" in wanted:
+        return Layout("KTO's answers that are judged one by one", KTO_ADVICE)
+    if (chats := next((name for name in MESSAGES if name in names), "")) and "messages" not in wanted:
+        return Layout("chats", f"the task CausalLM learns from them, with data.columns: {{messages: {chats}}}")
+    if answered_columns(names) and not {"completion", "target"} & set(wanted):
+        return Layout("instructions with answers", "the task CausalLM learns from them")
+    return None
+
+
+KTO_ADVICE = (
+    "no task learns from single judgements: join a good and a bad answer to one prompt to a pair (chosen, rejected) for"
+    " Preference, or keep the good ones alone for CausalLM"
+)
+
+
+def is_kto(values: Mapping[str, object]) -> bool:
+    """Whether a row is a prompt with one answer that a truth value judges."""
+    return isinstance(values.get("label"), bool) and {"prompt", "completion"} <= values.keys()

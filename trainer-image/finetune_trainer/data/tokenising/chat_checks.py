@@ -1,0 +1,89 @@
+"""Whether a chat template writes a chat, and all of it that has a meaning."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_trainer.data.chat import ASSISTANT, REASONING, Chat, as_json
+from finetune_trainer.data.tokenising.chat_rendering import ChatTemplate, TemplateRefusesChat
+from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat, Refusal
+
+_CALLS, _TOOLS = "tool_calls", "tools"
+
+
+@dataclass(frozen=True)
+class CheckedChat:
+    """What a template makes of one chat."""
+
+    refusal: Refusal | None = None
+    """Why the chat can't be used, where that is so."""
+    unwritten: tuple[str, ...] = ()
+    """Keys of messages and variables that change nothing in the text."""
+
+
+def check_chat(chat: Chat, form: PromptFormat) -> CheckedChat:
+    """Find out whether the chat can be written, and what is not written of it.
+
+    Tool calls and tools must be, and reasoning where the template never speaks of it; a template may leave out the
+    reasoning of earlier messages by itself.
+    """
+    refusal = form.refusal(chat)
+    if refusal is not None or not isinstance(form, ChatPrompt):
+        variables = () if refusal else tuple(chat.parsed_variables)
+        return CheckedChat(refusal, variables)
+    if not chat.beyond_text:
+        return CheckedChat()
+    unwritten = tuple(dict.fromkeys(_unwritten(chat, form.template)))
+    for key in unwritten:
+        if key in (_CALLS, _TOOLS) or (key in REASONING and not _knows_reasoning(form.template)):
+            detail = "use a template that does, or leave them out of the rows"
+            return CheckedChat(Refusal(f"the chat template never writes {key}", detail), unwritten)
+    return CheckedChat(None, unwritten)
+
+
+def _knows_reasoning(template: ChatTemplate) -> bool:
+    return any(template.mentions(key) for key in REASONING)
+
+
+def _unwritten(chat: Chat, template: ChatTemplate) -> Iterator[str]:
+    """Yield the keys without which the template writes the same; a call at a time, other keys of all messages."""
+    whole = _text(chat, template)
+    for index, turn in enumerate(chat):
+        keys = turn.keys
+        if _CALLS not in keys:
+            continue
+        if _text(_without(chat, _CALLS, index), template) == whole:
+            yield _CALLS
+        elif turn.content.strip() and turn.content.strip() not in (whole or ""):
+            yield "content beside tool_calls"
+    names = dict.fromkeys(key for turn in chat for key in turn.keys if key not in (_CALLS, "content"))
+    yield from (key for key in names if _text(_without(chat, key), template) == whole)
+    variables = chat.parsed_variables
+    for name in variables:
+        left = {key: value for key, value in variables.items() if key != name}
+        if _text(Chat(chat.turns, as_json(left)), template) == whole and not _are_named(variables[name], whole, name):
+            yield name
+
+
+def _text(chat: Chat, template: ChatTemplate) -> str | None:
+    """What the template writes; None where it refuses, which is another thing to say."""
+    try:
+        return template.text(chat, to_be_answered=chat[-1].role != ASSISTANT)
+    except TemplateRefusesChat:
+        return None
+
+
+def _without(chat: Chat, key: str, at: int | None = None) -> Chat:
+    """The chat without a key of the message `at`, or of all."""
+    turns = []
+    for index, turn in enumerate(chat):
+        keys = turn.keys
+        if key in keys and at in (None, index):
+            del keys[key]
+        turns.append(turn._replace(more=as_json(keys)))
+    return Chat(tuple(turns), chat.variables)
+
+
+def _are_named(value: Any, text: str | None, name: str) -> bool:
+    """Whether tools stand in the text already: in a system prompt that describes them."""
+    return name == _TOOLS and all(tool["function"]["name"] in (text or "") for tool in value)

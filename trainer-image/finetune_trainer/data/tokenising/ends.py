@@ -1,0 +1,34 @@
+"""Ids that end an answer: the tokenizer's end of text, and what a chat template writes behind an answer."""
+
+from typing import TYPE_CHECKING
+
+from finetune_trainer.data.tokenising.chat_rendering import TemplateRefusesChat
+from finetune_trainer.data.tokenising.frames import encode, end_of_text
+from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat, probe_chat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_PROBE = "answer-probe"
+
+
+def answer_ends(form: PromptFormat | None, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """The end of text, and the template's own tokens behind an answer; `form` is None for raw text.
+
+    Unknown, mask and other special tokens end nothing.
+    """
+    ends = end_of_text(tokenizer)
+    if isinstance(form, ChatPrompt):
+        nothing = {tokenizer.unk_token_id, tokenizer.mask_token_id}
+        own = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder} - nothing
+        ends += [token for token in encode([_behind_answer(form)], tokenizer)[0] if token in own]
+    return list(dict.fromkeys(ends))
+
+
+def _behind_answer(form: ChatPrompt) -> str:
+    """What the template writes behind an answer; empty where it does not write the probe as it is."""
+    try:
+        text = form.template.text(probe_chat(_PROBE))
+    except TemplateRefusesChat:
+        return ""
+    return text.rpartition(_PROBE)[2] if _PROBE in text else ""
