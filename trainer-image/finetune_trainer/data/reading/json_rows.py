@@ -16,6 +16,8 @@ from finetune_trainer.data.reading.text_files import open_text
 _KEYS = ("data", "rows", "examples", "train", "validation", "test")
 _SYNTAX = "broken JSON"
 _SPACE = re.compile(r"[ \t\r\n]*")
+_OF_A_CHAT = frozenset({"role", "from", "function"})
+"""Keys of messages and tools: what holds them is a row."""
 _TWICE = "a key given twice"
 _RECORDS = "write one object per row: df.to_json(PATH, orient='records', lines=True)"
 _BROKEN = (ValueError, RecursionError)  # ValueError covers syntax and numbers with thousands of digits
@@ -170,10 +172,12 @@ def _decode(decoder: _Decoder, content: str, position: int, file: DataFile) -> t
 
 
 def _rows_key(value: object) -> str | None:
-    """The key of `value` that holds the rows."""
+    """The key of `value` that holds the rows; None for an object that is itself a row, as a chat is."""
     if not isinstance(value, dict):
         return None
     arrays = [k for k, v in value.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if any(_OF_A_CHAT & value[k][0].keys() for k in arrays):
+        return None
     usual = [k for k in _KEYS if k in arrays]
     return usual[0] if usual else arrays[0] if len(arrays) == 1 else None
 
