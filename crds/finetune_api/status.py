@@ -79,6 +79,15 @@ class CheckpointInfo(ApiModel):
     """SHA-256 of its manifest."""
 
 
+class Child(ApiModel):
+    """A Job that the operator made for this one."""
+
+    name: Annotated[str, StringConstraints(max_length=253)]
+    """Its name; the one that ends in `-check` checks spec, model and data before a GPU is taken."""
+    uid: ShortText
+    """Its UID: another Job under its name, or one that only claims to belong to this job, is not listened to."""
+
+
 class Summary(ApiModel):
     """Short texts for the columns of `kubectl get`; programs read the figures behind them."""
 
@@ -111,6 +120,8 @@ class Status(ApiModel):
     """Since when the job has been active without a break; missing while it is suspended and once it has ended."""
     active_seconds: Annotated[int, Field(ge=0)] = 0
     """Seconds that it was active before that: what `runPolicy.activeDeadlineSeconds` counts, suspensions left out."""
+    children: Annotated[list[Child], Field(max_length=2)] | None = None
+    """The Jobs that the operator made, the newest of each kind."""
     attempts: Annotated[list[Attempt], Field(max_length=16)] = Field(default_factory=list)
     """The newest attempts, oldest first."""
     failures: Annotated[int, Field(ge=0)] = 0

@@ -23,10 +23,12 @@ from finetune_operator.cluster import (
 )
 from finetune_operator.events import Story
 from finetune_operator.intake import Intake
+from finetune_operator.lifecycle.children import with_child
 from finetune_operator.log import job_context
+from finetune_operator.manifests.comparison import difference
 from finetune_operator.manifests.pod import failed_pod_status
 from finetune_operator.metrics import Metrics
-from finetune_operator.parsed import written_status
+from finetune_operator.parsed import recorded_uids, written_status
 from finetune_operator.plan import (
     AskForCheckpoint,
     CreateJob,
@@ -38,6 +40,7 @@ from finetune_operator.plan import (
     PatchJob,
     Plan,
     Refusal,
+    RestoreLabels,
     World,
     Write,
 )
@@ -155,6 +158,7 @@ class Controller:
                 return self._resync()
             if not await self._write(world, write):
                 return 0.0  # the refusal is part of the next world, and that reconcile writes the status
+            plan = self._with_created(world, plan, write)
         written = await self._report(world, plan, version)
         self._follow(uid, plan)
         if not written:
@@ -172,6 +176,16 @@ class Controller:
         log.warning("this version can't read the spec; going by the run file of Job %s", job)
         return replace(world, run_file=text)
 
+    def _with_created(self, world: World, plan: Plan, write: Write) -> Plan:
+        """The plan whose status also tells of the Job that `write` has created, so that it is known again."""
+        if not isinstance(write, CreateJob):
+            return plan
+        name = write.manifest["metadata"]["name"]
+        jobs = self._store.jobs.owned_by(world.tune.uid)
+        created = self._store.created.get(world.tune.uid, frozenset())
+        uid = next((job.uid for job in jobs if job.name == name and job.uid in created), None)
+        return replace(plan, status=with_child(plan.status, name, uid)) if uid is not None else plan
+
     async def _write(self, world: World, write: Write) -> bool:
         """Carry out one write; return whether the API server had it."""
         namespace = world.tune.namespace
@@ -181,6 +195,8 @@ class Controller:
             case PatchJob(name, uid, patch):
                 body = await self._cluster.patch_job(namespace, name, uid, patch)
                 self._intake.put(Kind.JOB, body)
+            case RestoreLabels(name, uid, labels):
+                return await self._restore_labels(namespace, name, uid, labels)
             case DeleteJob(name, uid):
                 await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
             case AskForCheckpoint(name, uid, request):
@@ -203,11 +219,48 @@ class Controller:
             log.info("created Job %s", name)
         except TakenError:
             body = await self._cluster.get_job(namespace, name)
-            if job_record(body).owner_uid != uid:
-                return self._refused(world, 409, f"a Job named {name} exists and is not of this FineTuneJob")
+            wrong = await self._foreign(world, manifest, body)
+            if wrong:
+                return self._refused(world, 409, wrong)
+            labels = manifest["metadata"]["labels"]
+            if not labels.items() <= (body["metadata"].get("labels") or {}).items():
+                patch = {"metadata": {"labels": labels}}
+                body = await self._cluster.patch_job(namespace, name, body["metadata"]["uid"], patch)
         except RefusedError as error:
             return self._refused(world, error.code, error.message)
         self._store.refusals.pop(uid, None)
+        created = self._store.created.get(uid, frozenset())
+        self._store.created[uid] = created | {body["metadata"]["uid"]}
+        self._intake.put(Kind.JOB, body)
+        return True
+
+    async def _foreign(self, world: World, manifest: Json, body: Json) -> str:
+        """Why a Job that has our name is none of ours; empty where it is.
+
+        One that is not known is believed if it is as we would create it: we may have been killed just after that. One
+        that only claims to be ours is deleted, though not at the first look: another operator may be about to tell.
+        """
+        found = job_record(body)
+        name = found.name
+        if found.owner_uid != world.tune.uid:
+            return f"a Job named {name} exists and is not of this FineTuneJob; delete it: kubectl delete job {name}"
+        if found.uid in world.created | recorded_uids(world.tune):
+            return ""
+        wrong = difference(manifest, body)
+        if wrong and world.refusal is not None and not found.deleting:
+            await self._delete(Kind.JOB, name, found.uid, self._cluster.delete_job(found.namespace, name, found.uid))
+        if wrong:
+            return f"a Job named {name} exists that the operator did not make: {wrong} differs; it is deleted"
+        return ""
+
+    async def _restore_labels(self, namespace: str, name: str, uid: str, labels: dict[str, str]) -> bool:
+        """Whether the Job is there and has its labels again; it is seen then. If not, the next look knows that."""
+        try:
+            body = await self._cluster.patch_job(namespace, name, uid, {"metadata": {"labels": labels}})
+        except (GoneError, ConflictError):  # gone; another one may have its name
+            self._intake.remove(Kind.JOB, uid)
+            return False
+        log.warning("Job %s had lost its labels", name)
         self._intake.put(Kind.JOB, body)
         return True
 

@@ -38,16 +38,19 @@ class Intake:
             self._enqueue_waiting(record)
         return is_news
 
-    def gone(self, kind: Kind, uid: str) -> None:
-        """Take it that an object was deleted."""
+    def gone(self, kind: Kind, body: Json) -> None:
+        """Take it that a watch shows an object no more: it was deleted, or it lost the label that it is seen by."""
+        self._lost(kind, body["metadata"]["uid"], resource_version(body))
+
+    def _lost(self, kind: Kind, uid: str, version: int) -> None:
         self._enqueue_owner(kind, uid)
         if kind is Kind.POD:
             self._keep_last_words(uid)
-        self.remove(kind, uid)
+        self.remove(kind, uid, version)
 
-    def remove(self, kind: Kind, uid: str) -> None:
-        """Forget an object; only those that wait for it get in line."""
-        record = self._store.table(kind).remove(uid)
+    def remove(self, kind: Kind, uid: str, at: int | None = None) -> None:
+        """Forget an object, for good unless it was not seen any more `at` a version; only who waits gets in line."""
+        record = self._store.table(kind).remove(uid, at)
         if record is not None and kind is Kind.TUNE:
             self._store.kinship.remove(record)
             self._enqueue_waiting(record)
@@ -57,9 +60,9 @@ class Intake:
         return self._store.table(kind).uids(namespace)
 
     def vanished(self, kind: Kind, uids: Iterable[str]) -> None:
-        """Take it that objects were deleted while nobody watched."""
+        """Take it that objects were deleted, or lost their label, while nobody watched."""
         for uid in uids:
-            self.gone(kind, uid)
+            self._lost(kind, uid, self._store.table(kind).version(uid))
 
     def _enqueue_owner(self, kind: Kind, uid: str) -> None:
         record = self._store.table(kind).get(uid)

@@ -104,3 +104,18 @@ def time_to_live(tune: TuneRecord) -> int | None:
     policy = tune.spec.get("runPolicy")
     seconds = policy.get("ttlSecondsAfterFinished") if isinstance(policy, dict) else None
     return seconds if isinstance(seconds, int) and seconds >= 0 else None
+
+
+def recorded_uids(tune: TuneRecord) -> frozenset[str]:
+    """UIDs of the Jobs that the status says the operator made; of one that can't be read, none."""
+    return _texts(tune.status.get("children"), "uid")
+
+
+def recorded_pods(tune: TuneRecord) -> frozenset[str]:
+    """Names of the pods that the status knows as attempts."""
+    return _texts(tune.status.get("attempts"), "pod")
+
+
+def _texts(items: object, field: str) -> frozenset[str]:
+    found = [item.get(field) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return frozenset(text for text in found if isinstance(text, str))

@@ -50,6 +50,10 @@ class World:
     """Names on the way from a parent that waits itself to this job, which is the last; empty where there is none."""
     dependents: int = 0
     """Other jobs that wait for the result of this one and have not taken it yet."""
+    created: frozenset[str] = frozenset()
+    """UIDs of Jobs that this process created, or found to be as it would create them."""
+    vanished: frozenset[str] = frozenset()
+    """UIDs of Jobs that are known not to exist any more, though pods of theirs may."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ class PatchJob:
     name: str
     uid: str
     patch: Json
+
+
+@dataclass(frozen=True)
+class RestoreLabels:
+    """Give a Job its labels back that is not seen any more though a pod of it runs, if it still exists."""
+
+    name: str
+    uid: str
+    labels: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ class DeleteTune:
     uid: str
 
 
-Write = CreateJob | PatchJob | DeleteJob | AskForCheckpoint | FailPod | DeletePod | DeleteTune
+Write = CreateJob | PatchJob | RestoreLabels | DeleteJob | AskForCheckpoint | FailPod | DeletePod | DeleteTune
 
 
 class EventType(StrEnum):

@@ -13,6 +13,7 @@ from finetune_operator.lifecycle.attempts import Tally, tally, tells_the_same
 from finetune_operator.lifecycle.bounds import bounded
 from finetune_operator.lifecycle.budget import active_deadline, active_seconds, active_since, used_seconds
 from finetune_operator.lifecycle.case import TERMINAL, Case, has_begun, newest_job
+from finetune_operator.lifecycle.children import recorded
 from finetune_operator.lifecycle.parents import awaited, missing_deadline, pinned
 from finetune_operator.lifecycle.phase import phase_of
 from finetune_operator.lifecycle.progress import figures, final_figures, without_rates
@@ -43,7 +44,7 @@ def reconcile(world: World) -> Plan:
     except SpecInvalid as failure:
         if not has_begun(world, stored):
             return _refused(world, stored, failure)
-        job = newest_job(world)
+        job = newest_job(world, stored)
         if world.run_file is None and job is not None:
             return Plan(stored, needs_run_file=job.name)
         spec = read_run_file(world.run_file or "", world.tune)
@@ -86,6 +87,7 @@ def _goes_on(case: Case, now: Tally) -> Plan:
             "active_since": active_since(case),
             "active_seconds": active_seconds(case),
             "parents": pinned(case),
+            "children": recorded(stored, case.jobs),
             **_counts(now),
         }
     )
@@ -104,6 +106,7 @@ def _ended(case: Case, now: Tally, end: Verdict) -> Plan:
         **final_figures(case, said),
         "start_time": stored.start_time or _first_start(case),
         "active_seconds": used_seconds(case),
+        "children": recorded(stored, case.jobs),
         "artifacts": said.artifacts if said is not None else stored.artifacts,
         **_counts(now),
         "attempts": closed,

@@ -4,6 +4,7 @@ Each record carries its resource version, and an older one never replaces a newe
 counts at once, whatever the watch still has on the way, and nothing is written twice.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from typing import Any, Generic, TypeVar
 
 from finetune_api import GROUP, VERSION
 from finetune_operator.kinship import Kinship
+from finetune_operator.parsed import recorded_pods, recorded_uids
 from finetune_operator.plan import LiveRecord, Refusal, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings
 
 Record = TypeVar("Record", TuneRecord, JobRecord, PodRecord)
 
+_FOR_GOOD = sys.maxsize
 _TOMBSTONES = 20_000
 """Deleted UIDs that are remembered: their last events are minutes, not thousands of deletions, late."""
 
@@ -47,7 +50,7 @@ class Table(Generic[Record]):
     def __init__(self) -> None:
         self._entries: dict[str, _Entry[Record]] = {}
         self._owned: dict[str, dict[str, None]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -73,17 +76,24 @@ class Table(Generic[Record]):
     def put(self, record: Record, version: int) -> bool:
         """Keep a record unless a newer one is known or the object is gone; return whether that is news."""
         known = self._entries.get(record.uid)
-        if record.uid in self._gone or (known is not None and 0 <= version <= known.version):
+        gone_at = self._gone.get(record.uid)
+        if (gone_at is not None and version <= gone_at) or (known is not None and 0 <= version <= known.version):
             return False
+        self._gone.pop(record.uid, None)
         if known is not None and _owner(known.record) != _owner(record):  # orphaned, or adopted
             self._disown(known.record)
         self._entries[record.uid] = _Entry(record, version)
         self._owned.setdefault(_owner(record), {})[record.uid] = None
         return known is None or known.record != record
 
-    def remove(self, uid: str) -> Record | None:
-        """Forget a record for good: UIDs don't come back, only late events do."""
-        self._gone[uid] = None
+    def remove(self, uid: str, at: int | None = None) -> Record | None:
+        """Forget a record, for good where it is known to have vanished: UIDs don't come back, only late events do.
+
+        `at` is the resource version at which a watch ceased to show it. It may have lost its label only; then newer
+        versions count again.
+        """
+        self._gone[uid] = _FOR_GOOD if at is None else at
+        self._gone.move_to_end(uid)
         if len(self._gone) > _TOMBSTONES:
             self._gone.popitem(last=False)
         entry = self._entries.pop(uid, None)
@@ -91,6 +101,10 @@ class Table(Generic[Record]):
             return None
         self._disown(entry.record)
         return entry.record
+
+    def has_vanished(self, uid: str) -> bool:
+        """Whether the object is known not to exist any more."""
+        return self._gone.get(uid) == _FOR_GOOD
 
     def uids(self, namespace: str | None) -> set[str]:
         """Return the UIDs of all records in a namespace, or in all."""
@@ -119,6 +133,8 @@ class Store:
     """Which FineTuneJob waits for which."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """Why the API server would not have a child, by the UID of the FineTuneJob."""
+    created: dict[str, frozenset[str]] = field(default_factory=dict)
+    """UIDs of Jobs that this process created, or found to be as it would create them, by the UID of the FineTuneJob."""
 
     run_files: dict[str, str] = field(default_factory=dict)
     """Run files of Jobs whose FineTuneJobs this version can't read, by the UID of the FineTuneJob."""
@@ -129,7 +145,10 @@ class Store:
         if tune is None:
             return None
         jobs = tuple(job for job in self.jobs.owned_by(uid) if job.namespace == tune.namespace)
-        pods = [pod for job in jobs for pod in self.pods.owned_by(job.uid) if pod.namespace == tune.namespace]
+        owners = {job.uid for job in jobs} | recorded_uids(tune)
+        found = (pod for owner in sorted(owners) for pod in self.pods.owned_by(owner))
+        orphans = (pod for pod in self.pods.owned_by(_orphans_of(uid)) if pod.name in recorded_pods(tune))
+        pods = [pod for pod in (*found, *orphans) if pod.namespace == tune.namespace]
         pods += self.last_words.get(uid, {}).values()
         return World(
             tune=tune,
@@ -143,6 +162,8 @@ class Store:
             parents=tuple(filter(None, map(self.tunes.get, self.kinship.awaited(uid)))),
             circle=tuple(self.kinship.circle(uid)),
             dependents=len(set(self.kinship.waiting_for(tune)) - {uid}),
+            created=self.created.get(uid, frozenset()),
+            vanished=frozenset(filter(self.jobs.has_vanished, owners)),
         )
 
     def table(self, kind: Kind) -> Table[Any]:
@@ -157,7 +178,9 @@ class Store:
         if isinstance(record, JobRecord):
             return record.owner_uid
         job = self.jobs.get(record.owner_uid)
-        return job.owner_uid if job else ""
+        if job is not None:
+            return job.owner_uid
+        return record.tune_uid if self.tunes.get(record.tune_uid) is not None else ""  # the Job may be gone before it
 
     def heard(self, world: World) -> None:
         """Drop the last words that were part of this world: they are told now."""
@@ -172,7 +195,17 @@ class Store:
         self.live.pop(uid, None)
         self.refusals.pop(uid, None)
         self.run_files.pop(uid, None)
+        self.created.pop(uid, None)
 
 
 def _owner(record: TuneRecord | JobRecord | PodRecord) -> str:
-    return "" if isinstance(record, TuneRecord) else record.owner_uid
+    if isinstance(record, TuneRecord):
+        return ""
+    if isinstance(record, PodRecord) and not record.owner_uid and record.tune_uid:
+        return _orphans_of(record.tune_uid)
+    return record.owner_uid
+
+
+def _orphans_of(tune_uid: str) -> str:
+    """What stands for the owner of pods whose Job was deleted without them: they tell by label whose they are."""
+    return f"orphans of {tune_uid}"

@@ -64,6 +64,6 @@ def _watch(registry: kopf.OperatorRegistry, kind: Kind, intake: Intake, heard: S
         heard(kind)
         body: Any = event["object"]
         if event["type"] == "DELETED":
-            intake.gone(kind, body["metadata"]["uid"])
+            intake.gone(kind, body)
         else:
             intake.seen(kind, body)

@@ -157,7 +157,9 @@ def _asked(case: Case) -> str:
 def _unseen(case: Case) -> str:
     """What the end of a pod is called that nobody saw: its Job counts failures before it lets a pod go."""
     job = case.job
-    if job is None or job.deleting or job.condition("Complete") is not None:
+    if job is None or job.deleting:
+        return STOPPED  # somebody deleted the Job, and the pod with it
+    if job.condition("Complete") is not None:
         return LOST
     of_this_job = [a for a in case.stored.attempts if a.reason and a.started is not None and a.started >= job.created]
     failures = [a for a in of_this_job if a.reason not in UNCOUNTED | INTERRUPTIONS]

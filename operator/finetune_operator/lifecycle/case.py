@@ -8,6 +8,8 @@ from finetune_api.job import Spec
 from finetune_api.live import Live
 from finetune_api.run_file import JobIdentity, Mode
 from finetune_api.status import Condition, Phase, Status
+from finetune_operator.lifecycle.children import is_ours
+from finetune_operator.manifests.names import child_name
 from finetune_operator.plan import World
 from finetune_operator.records import ContainerState, JobRecord, PodRecord
 
@@ -63,8 +65,17 @@ class Case:
     @cached_property
     def pods(self) -> tuple[PodRecord, ...]:
         """Pods of the Jobs of this mode, oldest first."""
+        name = child_name(self.identity, self.mode)
         owners = {job.uid for job in self._jobs(self.mode)}
-        return tuple(pod for pod in self.world.pods if pod.owner_uid in owners)
+        owners |= {child.uid for child in self.stored.children or () if child.name == name}
+        return tuple(pod for pod in self.world.pods if pod.owner_uid in owners or self._is_orphan(pod))
+
+    @cached_property
+    def strays(self) -> tuple[PodRecord, ...]:
+        """Pods that have not ended though their Job is not seen: nothing may be started beside them."""
+        if self.job is not None:
+            return ()
+        return tuple(pod for pod in self.pods if pod.phase not in ("Succeeded", "Failed"))
 
     @property
     def pod(self) -> PodRecord | None:
@@ -102,21 +113,32 @@ class Case:
         return self.is_suspending and (job is None or job.suspend or job.deleting or is_finished(job))
 
     def _jobs(self, mode: Mode) -> list[JobRecord]:
-        return [job for job in self.world.jobs if job.mode == mode and job.owner_uid == self.world.tune.uid]
+        name = child_name(self.identity, mode)
+        return [job for job in self.world.jobs if job.name == name and is_ours(self.world, self.stored, job)]
+
+    def _is_orphan(self, pod: PodRecord) -> bool:
+        """Whether it is a pod of an attempt that goes on, and its Job was deleted without it."""
+        attempts = self.stored.attempts if self.mode is Mode.TRAIN else ()
+        return not pod.owner_uid and any(each.pod == pod.name and not each.reason for each in attempts)
+
+    @property
+    def jobs(self) -> list[JobRecord]:
+        """All its Jobs that the operator made."""
+        return [*self._jobs(Mode.VALIDATE), *self._jobs(Mode.TRAIN)]
 
     def _pods_of(self, job: JobRecord) -> list[PodRecord]:
         return [pod for pod in self.world.pods if pod.owner_uid == job.uid]
 
 
-def newest_job(world: World) -> JobRecord | None:
-    """The newest Job of a FineTuneJob, whatever it is for."""
-    own = [job for job in world.jobs if job.owner_uid == world.tune.uid]
+def newest_job(world: World, stored: Status) -> JobRecord | None:
+    """The newest Job that the operator made for a FineTuneJob, whatever it is for."""
+    own = [job for job in world.jobs if is_ours(world, stored, job)]
     return max(own, key=lambda job: (not job.deleting, job.created, job.uid), default=None)
 
 
 def has_begun(world: World, stored: Status) -> bool:
     """Whether the job was accepted once: it has a Job, or had a pod. Nothing in its spec ends it from then on."""
-    return newest_job(world) is not None or bool(stored.attempts)
+    return newest_job(world, stored) is not None or bool(stored.attempts)
 
 
 def condition(status: Status, kind: str) -> Condition | None:

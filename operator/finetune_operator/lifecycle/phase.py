@@ -12,7 +12,7 @@ def phase_of(case: Case, now: Tally, *, creating: bool) -> Phase:
     job = case.job
     if case.is_paused:
         return Phase.SUSPENDED
-    if job is None and not creating:
+    if job is None and not creating and not case.strays:
         return Phase.PENDING
     if case.mode is Mode.VALIDATE:
         return Phase.VALIDATING

@@ -19,6 +19,8 @@ def settled(
     """Return the status to write and, where newer figures are held back, when they are due."""
     if (due := _begin_is_due(stored, fresh)) is not None and now < due:
         return stored, due
+    if stored.children is None and fresh == stored.model_copy(update={"children": fresh.children}):
+        return stored, None  # of a version that held none: told with what is next
     if live is None or stored.progress is None or stored.progress.updated_at is None or fresh.progress is None:
         return fresh, None
     if fresh == stored or not _is_only_figures(stored, fresh):

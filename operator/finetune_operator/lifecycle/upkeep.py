@@ -16,7 +16,8 @@ from finetune_operator.lifecycle.sidecars import leftovers
 from finetune_operator.lifecycle.stuck import replacement
 from finetune_operator.lifecycle.verdict import pods_may_be_late
 from finetune_operator.manifests.job import child_job
-from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, Refusal, Write
+from finetune_operator.manifests.names import child_labels, child_name
+from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, Refusal, RestoreLabels, Write
 from finetune_operator.records import JobRecord, Json
 
 _CLOSE_ENOUGH = 10  # seconds between the Job's start as planned and as it was: not worth a patch
@@ -26,6 +27,8 @@ _TAKEN, _RETRY_TAKEN, _RETRY = 409, timedelta(seconds=2), timedelta(seconds=15)
 def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
     """The writes, in order."""
     job = case.job
+    if job is None and case.strays:
+        return _strays(case, now)
     if job is None:
         return _creation(case)
     if job.deleting:
@@ -54,6 +57,17 @@ def _creation(case: Case) -> tuple[Write, ...]:
     ):
         return ()
     return (CreateJob(child_job(order_for(case, remaining_seconds(case)))),)
+
+
+def _strays(case: Case, now: Tally) -> tuple[Write, ...]:
+    """Pods whose Job is not seen. It may have lost its labels; or it is gone, and they have to end first."""
+    at_work = [pod for pod in case.strays if not pod.deleting]
+    labels = child_labels(case.identity, case.mode)
+    unseen = {pod.owner_uid for pod in at_work} - case.world.vanished - {""}
+    if unseen:
+        name = child_name(case.identity, case.mode)
+        return tuple(RestoreLabels(name, uid, labels) for uid in sorted(unseen))
+    return (*(DeletePod(pod.name, pod.uid) for pod in at_work), *replacement(case, now))
 
 
 def _adjusted(case: Case, job: JobRecord) -> tuple[Write, ...]:

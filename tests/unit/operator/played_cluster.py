@@ -12,6 +12,7 @@ from worlds import NOW, SETTINGS, UID, tune
 
 from finetune_api.status import Status
 from finetune_operator.kinship import awaited_parents
+from finetune_operator.lifecycle.children import with_child
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import (
@@ -26,6 +27,7 @@ from finetune_operator.plan import (
     PatchJob,
     Plan,
     Refusal,
+    RestoreLabels,
     World,
     Write,
 )
@@ -63,6 +65,12 @@ class PlayedCluster:
     refuses: int = 0
     """HTTP status for the next creation; 0 means yes."""
     events: list[Event] = field(default_factory=list)
+    created: set[str] = field(default_factory=set)
+    """UIDs of Jobs that the operator knows to have made; it forgets them when it is killed."""
+    vanished: set[str] = field(default_factory=set)
+    """UIDs of Jobs that the operator knows to be gone."""
+    forged: set[str] = field(default_factory=set)
+    """UIDs of Jobs that others made under a name of ours."""
     made: int = 0
     pods_made: int = 0
     counted: set[str] = field(default_factory=set)
@@ -72,7 +80,8 @@ class PlayedCluster:
 
     def world(self) -> World:
         return World(self.tune, tuple(self.jobs.values()), tuple(self.pods.values()), self.live, self.refusal,
-                     self.now, SETTINGS, self._awaited())  # fmt: skip
+                     self.now, SETTINGS, self._awaited(), created=frozenset(self.created),
+                     vanished=frozenset(self.vanished))  # fmt: skip
 
     def _awaited(self) -> tuple[TuneRecord, ...]:
         return tuple(self.parents[name] for name in awaited_parents(self.tune) if name in self.parents)
@@ -99,13 +108,20 @@ class PlayedCluster:
 
     def carry_out(self, plan: Plan, version: int, stop_after: int | None = None) -> None:
         """Do the plan, made from the job as it was at `version`; a crash leaves out all after `stop_after` writes."""
+        status = plan.status
         for write in plan.writes[:stop_after]:
             if not self._write(write):
                 return
+            if isinstance(write, CreateJob):
+                name = write.manifest["metadata"]["name"]
+                uid = next(uid for uid in self.created if uid in self.jobs and self.jobs[uid].name == name)
+                status = with_child(status, name, uid)
+        if stop_after is not None:
+            self.created.clear()  # the process is gone
         if stop_after is not None or version != self.version:
             return  # crashed, or the status was refused as a conflict
-        if status_json(plan.status) != self.tune.status:
-            self.tune = replace(self.tune, status=status_json(plan.status))
+        if status_json(status) != self.tune.status:
+            self.tune = replace(self.tune, status=status_json(status))
             self.version += 1
             self.events += plan.events
 
@@ -113,6 +129,9 @@ class PlayedCluster:
         match write:
             case CreateJob(manifest):
                 return self._create(manifest)
+            case RestoreLabels(_, uid, _) if uid not in self.jobs:
+                self.vanished.add(uid)
+                return False
             case PatchJob(_, uid, patch) if uid in self.jobs:
                 self.jobs[uid] = _patched(self.jobs[uid], patch["spec"])
             case DeleteJob(_, uid) if uid in self.jobs:
@@ -134,7 +153,6 @@ class PlayedCluster:
         if self.refuses:
             self.refusal = Refusal(self.refuses, "exceeded quota: gpus", self.now)
             return False
-        self.refusal = None
         name, spec = manifest["metadata"]["name"], manifest["spec"]
         if all(job.name != name for job in self.jobs.values()):
             self.made += 1
@@ -144,7 +162,28 @@ class PlayedCluster:
                 spec.get("suspend", False), spec["backoffLimit"], spec.get("activeDeadlineSeconds"), None, None,
                 0, 0, 0, 0,
             )  # fmt: skip
+        found = next(job for job in self.jobs.values() if job.name == name)
+        if found.uid in self.forged:
+            if self.refusal is not None:
+                self.jobs[found.uid] = replace(found, deleting=True)
+            self.refusal = Refusal(409, "a Job exists that the operator did not make", self.now)
+            return False
+        self.refusal = None
+        self.created.add(found.uid)
         return True
+
+    def forge(self, name: str, code: int, message: str) -> None:
+        """Somebody creates a Job under that name with our owner reference, whose pod tells what they like."""
+        self.made += 1
+        uid = f"forged-{self.made}"
+        mode = "Validate" if name.endswith("-check") else "Train"
+        self.jobs[uid] = JobRecord("team", name, uid, UID, mode, self.now, False, False, 3, None, self.now, None,
+                                   0, 0, 0, 0)  # fmt: skip
+        self.forged.add(uid)
+        self._start_pod(self.jobs[uid])
+        pod = self._of(self.jobs[uid])[-1]
+        self.start(pod)
+        self.end(self.pods[pod.uid], code, message)
 
     # The Job controller.
 
@@ -239,6 +278,12 @@ class PlayedCluster:
         else:
             until = self.now + timedelta(seconds=SETTINGS.termination_grace_seconds)
             self.pods[uid] = replace(pod, deleting=True, deletion_deadline=pod.deletion_deadline or until)
+
+    def delete_job_in_the_background(self, uid: str) -> None:
+        """The Job goes at once; its pods are asked to end, and go when they have."""
+        self.jobs.pop(uid)
+        for pod in [pod for pod in self.at_work() if pod.owner_uid == uid]:
+            self.delete_pod(pod.uid)
 
     def vanish(self, pod: PodRecord) -> None:
         """The pod goes without a trace, as after a forced deletion."""

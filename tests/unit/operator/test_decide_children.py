@@ -79,14 +79,19 @@ def test_a_complete_job_without_a_result_is_made_anew_so_that_the_trainer_can_re
     assert reconcile(gone).status.failures == 1
 
 
-@pytest.mark.causes("PodLost")
-def test_a_job_that_someone_deleted_is_made_again() -> None:
+def test_a_job_that_someone_deleted_is_made_again_and_its_attempt_is_no_failure() -> None:
     gone = replace(then(begun()), jobs=(), pods=())
     plan = reconcile(gone)
     assert [type(write) for write in plan.writes] == [CreateJob]
-    assert [attempt.reason for attempt in plan.status.attempts] == ["Lost"]
-    assert [event.reason for event in plan.events] == ["JobCreated", "Retrying"]
-    assert failed_with(with_policy(gone, backoffLimit=0)) == "PodLost"
+    assert [attempt.reason for attempt in plan.status.attempts] == ["Stopped"]
+    assert [event.reason for event in plan.events] == ["JobCreated", "Preempted"]
+    assert (plan.status.failures, plan.status.preemptions) == (0, 1)
+
+
+@pytest.mark.causes("PodLost")
+def test_a_pod_that_vanished_and_that_its_job_counts_as_failed_is_lost() -> None:
+    gone = then(with_policy(begun(), backoffLimit=0), job(failed=1))
+    assert failed_with(gone) == "PodLost"
 
 
 def test_a_job_that_failed_by_its_own_count_only_is_made_again() -> None:

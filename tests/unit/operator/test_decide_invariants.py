@@ -11,6 +11,7 @@ from finetune_api.addresses import parent_names
 from finetune_api.outcome import Artifacts, Outcome, Progress
 from finetune_api.status import Attempt, Phase, Status
 from finetune_operator.lifecycle.bounds import STATUS_BYTES, size
+from finetune_operator.lifecycle.children import names
 from finetune_operator.parsed import status_json
 from finetune_operator.plan import PatchJob, World
 from finetune_operator.reconcile import reconcile
@@ -162,8 +163,20 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def delete_job(self, data: st.DataObject) -> None:
         uid = data.draw(st.sampled_from(sorted(self.cluster.jobs)))
+        if data.draw(st.booleans()):
+            self.cluster.delete_job_in_the_background(uid)
+            return
         self.cluster.jobs.pop(uid)
         self.cluster.pods = {name: pod for name, pod in self.cluster.pods.items() if pod.owner_uid != uid}
+
+    @rule(which=st.sampled_from([0, 1]), how=st.sampled_from(["success", "gate", "bad data"]))
+    def forge(self, which: int, how: str) -> None:
+        """Somebody takes the name of a Job that is not there."""
+        world = self.cluster.world()
+        name = names(world)[which]
+        if all(job.name != name for job in self.cluster.jobs.values()):
+            code, message, _reason, _disrupt = ENDINGS[how]
+            self.cluster.forge(name, code, message)
 
     @rule(suspend=st.booleans())
     def toggle(self, suspend: bool) -> None:
@@ -192,10 +205,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_training_job_and_pod(self) -> None:
-        train = [job for job in self.cluster.jobs.values() if job.mode == "Train"]
-        assert len(train) <= 1
-        owners = {job.uid for job in train}
-        assert len([pod for pod in self.cluster.at_work() if pod.owner_uid in owners]) <= 1
+        ours = [job for job in self.cluster.jobs.values() if job.uid not in self.cluster.forged]
+        assert len([job for job in ours if job.mode == "Train"]) <= 1
+        at_work = [pod for pod in self.cluster.at_work() if pod.owner_uid not in self.cluster.forged]
+        assert len([pod for pod in at_work if "-check-" not in pod.name]) <= 1
+
+    @invariant()
+    def what_others_made_says_nothing(self) -> None:
+        told = {attempt.pod for attempt in self.cluster.status.attempts}
+        assert told.isdisjoint(pod.name for pod in self.cluster.pods.values() if pod.owner_uid in self.cluster.forged)
+        assert {child.uid for child in self.cluster.status.children or ()}.isdisjoint(self.cluster.forged)
 
     @invariant()
     def a_repeated_decision_is_the_same(self) -> None:
@@ -231,7 +250,7 @@ class AnyOrder(RuleBasedStateMachine):
         held = {parent.name: parent.uid for parent in self.cluster.status.parents}
         assert self.held.items() <= held.items()
         self.held = held
-        if self.cluster.jobs:
+        if self.cluster.jobs.keys() - self.cluster.forged:
             assert held.keys() == {*parent_names(self.cluster.tune.spec)}
 
     @invariant()
@@ -256,7 +275,8 @@ class AnyOrder(RuleBasedStateMachine):
             self.cluster.settle()
         done = self.cluster.status.phase in {*TERMINAL, Phase.SUSPENDED}
         if done and not self.cluster.tune.deleting:
-            assert [pod for pod in self.cluster.at_work() if not pod.deleting] == []
+            ours = [pod for pod in self.cluster.at_work() if pod.owner_uid not in self.cluster.forged]
+            assert [pod for pod in ours if not pod.deleting] == []
 
 
 def _ended(attempts: list[Attempt]) -> set[tuple[int, str]]:

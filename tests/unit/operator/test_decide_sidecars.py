@@ -97,6 +97,7 @@ def test_a_check_with_a_sidecar_lets_training_begin_and_is_ended() -> None:
     plan = reconcile(at_seconds(some, 61))
     assert [type(write) for write in plan.writes] == [CreateJob]
     training = replace(stored(some, plan), jobs=(check, job(uid="job-2", started=None)), now=after(71))
+    training = replace(training, created=frozenset({"job-1", "job-2"}))
     assert PatchJob(check.name, check.uid, END_NOW) in reconcile(training).writes
 
 

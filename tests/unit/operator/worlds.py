@@ -8,8 +8,9 @@ from finetune_api.live import Live
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
 from finetune_api.status import CheckpointInfo, Phase, Status
 from finetune_api.termination import Termination
+from finetune_operator.lifecycle.children import with_child
 from finetune_operator.parsed import read_status, status_json
-from finetune_operator.plan import LiveRecord, Plan, World
+from finetune_operator.plan import CreateJob, LiveRecord, Plan, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import (
     ConditionRecord,
@@ -56,7 +57,9 @@ def tune(made_from: Json | None = None, **changes: Any) -> TuneRecord:
 
 
 def job(**changes: Any) -> JobRecord:
-    """The training Job as it is just after its creation."""
+    """The training Job as it is just after its creation; or, by its mode, the check."""
+    if changes.get("mode") == "Validate":
+        changes.setdefault("name", "movies-8f14e45f-check")
     record = JobRecord(
         "team", "movies-8f14e45f", "job-1", UID, "Train", NOW, False, False, 3, None, NOW, None, 1, 0, 0, 0
     )
@@ -131,6 +134,7 @@ def world(*children: JobRecord | PodRecord, of: TuneRecord | None = None, **chan
         refusal=None,
         now=NOW,
         settings=SETTINGS,
+        created=frozenset(child.uid for child in children if isinstance(child, JobRecord)),
     )
     return replace(made, **changes)
 
@@ -142,10 +146,16 @@ def stored(before: World, plan: Plan) -> World:
 
 def then(before: World, *children: JobRecord | PodRecord, **changes: Any) -> World:
     """Reconcile, write the status, and let the children be those given, if any are."""
-    next_world = stored(before, reconcile(before))
+    plan = reconcile(before)
     if children:
         fresh = world(*children)
-        next_world = replace(next_world, jobs=fresh.jobs, pods=fresh.pods)
+        made = {write.manifest["metadata"]["name"] for write in plan.writes if isinstance(write, CreateJob)}
+        for child in fresh.jobs:  # as the controller does
+            if child.name in made:
+                plan = replace(plan, status=with_child(plan.status, child.name, child.uid))
+    next_world = stored(before, plan)
+    if children:
+        next_world = replace(next_world, jobs=fresh.jobs, pods=fresh.pods, created=fresh.created)
     return replace(next_world, **changes)
 
 

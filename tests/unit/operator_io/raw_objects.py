@@ -54,3 +54,8 @@ def pod(uid: str = "pod-1", version: int = 1, owned_by: str = "job-1", status: J
         "spec": {"nodeName": "node-1", "containers": [{"name": "trainer", "env": []}]},
         "status": status or {"phase": "Pending"},
     }  # fmt: skip
+
+
+def deleted(uid: str, version: int = 99) -> Json:
+    """An object as a watch shows it for the last time."""
+    return {"metadata": {"uid": uid, "resourceVersion": str(version)}}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from queue_observer import Observer
-from raw_objects import tune
+from raw_objects import deleted, tune
 
 from finetune_operator.intake import Intake
 from finetune_operator.queue import WorkQueue
@@ -84,7 +84,7 @@ async def test_those_that_wait_are_looked_at_when_the_parent_changes(known: Know
     assert await known.line() == {"b", "m"}
     known.see(named("base", "b", version=2, status={"phase": "Succeeded"}))
     assert await known.line() == {"b", "m"}
-    known.intake.gone(Kind.TUNE, "b")
+    known.intake.gone(Kind.TUNE, deleted("b"))
     assert await known.line() == {"b", "m"}
     assert known.parents("m") == []
 
@@ -116,7 +116,7 @@ async def test_names_do_not_cross_namespaces(known: Known) -> None:
 
 async def test_the_next_job_of_a_name_takes_it_though_the_old_one_goes_late(known: Known) -> None:
     known.see(named("base", "old"), named("movies", "m", "base"), named("base", "new"))
-    known.intake.gone(Kind.TUNE, "old")
+    known.intake.gone(Kind.TUNE, deleted("old"))
     assert known.parents("m") == ["new"]
 
 
@@ -143,7 +143,7 @@ async def test_a_circle_is_found_by_those_that_are_in_it(known: Known) -> None:
     assert known.circle("1") == ["b", "c", "a"]
     assert known.circle("3") == ["a", "b", "c"]
     assert known.circle("4") == [], "it waits for a circle, but is in none"
-    known.intake.gone(Kind.TUNE, "2")
+    known.intake.gone(Kind.TUNE, deleted("2"))
     assert known.circle("1") == []
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from queue_observer import Observer
-from raw_objects import job, meta, pod, tune
+from raw_objects import deleted, job, meta, pod, tune
 
 from finetune_operator.intake import TOGETHER_SECONDS, Intake
 from finetune_operator.plan import World
@@ -105,7 +105,7 @@ async def test_our_own_writes_count_at_once_and_quietly(known: Known) -> None:
 async def test_the_dead_stay_dead(known: Known) -> None:
     known.intake.seen(Kind.TUNE, tune())
     known.intake.seen(Kind.JOB, job())
-    known.intake.gone(Kind.JOB, "job-1")
+    known.intake.gone(Kind.JOB, deleted("job-1"))
     known.intake.seen(Kind.JOB, job(version=99))
     world = known.world()
     assert world.jobs == ()
@@ -116,11 +116,11 @@ async def test_a_deleted_child_gets_its_owner_in_line(known: Known) -> None:
     known.intake.seen(Kind.JOB, job())
     known.intake.seen(Kind.POD, pod())
     assert await known.next()
-    known.intake.gone(Kind.POD, "pod-1")
+    known.intake.gone(Kind.POD, deleted("pod-1"))
     assert await known.next() == "tune-1"
-    known.intake.gone(Kind.JOB, "job-1")
+    known.intake.gone(Kind.JOB, deleted("job-1"))
     assert await known.next() == "tune-1"
-    known.intake.gone(Kind.TUNE, "tune-1")
+    known.intake.gone(Kind.TUNE, deleted("tune-1"))
     assert await known.next() == "tune-1"
     assert known.store.world("tune-1", NOW) is None
 
@@ -183,7 +183,7 @@ async def test_a_pod_that_ended_and_went_at_once_is_kept_until_it_was_told(known
     for kind, body in ((Kind.TUNE, tune()), (Kind.JOB, job()), (Kind.POD, pod())):
         known.intake.seen(kind, body)
     known.intake.seen(Kind.POD, pod(version=2, status={"phase": "Failed"}))
-    known.intake.gone(Kind.POD, "pod-1")
+    known.intake.gone(Kind.POD, deleted("pod-1"))
     before = known.world()
     assert [p.phase for p in before.pods] == ["Failed"]
     assert [p.uid for p in known.world().pods] == ["pod-1"], "a reconcile that fails is done again"
@@ -194,5 +194,38 @@ async def test_a_pod_that_ended_and_went_at_once_is_kept_until_it_was_told(known
 async def test_a_pod_that_went_before_it_ended_leaves_nothing(known: Known) -> None:
     for kind, body in ((Kind.TUNE, tune()), (Kind.JOB, job()), (Kind.POD, pod())):
         known.intake.seen(kind, body)
-    known.intake.gone(Kind.POD, "pod-1")
+    known.intake.gone(Kind.POD, deleted("pod-1"))
     assert known.world().pods == ()
+
+
+async def test_an_object_that_is_shown_again_after_it_lost_its_label_counts_again(known: Known) -> None:
+    """But not by an event that is older than its disappearance, nor one that is known to have vanished."""
+    known.intake.seen(Kind.TUNE, tune())
+    known.intake.seen(Kind.JOB, job(version=3))
+    known.intake.gone(Kind.JOB, deleted("job-1", version=5))
+    known.intake.seen(Kind.JOB, job(version=4))
+    assert known.world().jobs == ()
+    known.intake.seen(Kind.JOB, job(version=6))
+    assert [each.uid for each in known.world().jobs] == ["job-1"]
+    known.intake.remove(Kind.JOB, "job-1")
+    known.intake.seen(Kind.JOB, job(version=7))
+    assert known.world().jobs == ()
+
+
+async def test_pods_are_found_by_the_recorded_job_though_it_is_gone(known: Known) -> None:
+    children = {"children": [{"name": "movies-1", "uid": "job-1"}]}
+    known.intake.seen(Kind.TUNE, tune(status=children))
+    known.intake.seen(Kind.JOB, job())
+    known.intake.seen(Kind.POD, pod())
+    known.intake.remove(Kind.JOB, "job-1")
+    world = known.world()
+    assert [each.uid for each in world.pods] == ["pod-1"]
+    assert world.vanished == {"job-1"}
+
+
+async def test_an_orphan_is_found_by_its_label_if_the_status_knows_it(known: Known) -> None:
+    orphan = pod()
+    orphan["metadata"]["ownerReferences"] = []
+    known.intake.seen(Kind.POD, orphan)
+    known.intake.seen(Kind.TUNE, tune(status={"attempts": [{"number": 1, "pod": "movies-1-0"}]}))
+    assert [each.uid for each in known.world().pods] == ["pod-1"]
