@@ -120,7 +120,7 @@ def _refused(world: World, stored: Status, failure: JobFailure) -> Plan:
 
 def _held(world: World, stored: Status, failure: JobFailure) -> Plan:
     """A job that has begun and can't go on as it is: it waits, and says for what. A suspension stays one."""
-    phase = stored.phase if newest_job(world) is not None or stored.phase is Phase.SUSPENDED else Phase.PENDING
+    phase = stored.phase if newest_job(world, stored) is not None or stored.phase is Phase.SUSPENDED else Phase.PENDING
     told_now = conditions.held(world, stored, failure)
     fresh = stored.model_copy(
         update={"observed_generation": world.tune.generation, "phase": phase, "conditions": told_now}

@@ -138,7 +138,7 @@ def newest_job(world: World, stored: Status) -> JobRecord | None:
 
 def has_begun(world: World, stored: Status) -> bool:
     """Whether the job was accepted once: it has a Job, or had a pod. Nothing in its spec ends it from then on."""
-    return newest_job(world, stored) is not None or bool(stored.attempts)
+    return newest_job(world, stored) is not None or bool(stored.attempts or stored.children)
 
 
 def condition(status: Status, kind: str) -> Condition | None:

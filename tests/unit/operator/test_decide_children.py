@@ -160,6 +160,14 @@ def test_a_profile_that_is_taken_away_does_not_end_a_job_that_runs() -> None:
     assert said(lost.status, "Progressing") == ("False", "ProfileUnknown")
 
 
+def test_nor_a_job_that_gave_its_job_back_before_it_had_a_pod() -> None:
+    """Suspended while it was queued: there is neither Job nor attempt."""
+    queued = then(world(of=tune(spec(compute={"profile": "default", "queue": "lq"}))), job(suspend=True))
+    suspended = then(replace(with_policy(then(queued), suspend=True), jobs=()))
+    others = SETTINGS.model_copy(update={"profiles": {"other": Profile()}})
+    assert reconcile(replace(suspended, settings=others)).status.phase is Phase.SUSPENDED
+
+
 def check(**changes: object) -> object:
     return job(**{"name": "movies-8f14e45f-check", "uid": "check-1", "mode": "Validate", **changes})
 
