@@ -56,6 +56,16 @@ class RowOrder(StrEnum):
     AS_GIVEN = "AsGiven"
 
 
+class NearDuplicateRule(StrEnum):
+    """What happens to rows that are nearly the same when rows are split, and whether they are reported as leaks.
+
+    `KeepTogether` puts them on one side. `Ignore` looks for exact copies only, and splits row by row.
+    """
+
+    KEEP_TOGETHER = "KeepTogether"
+    IGNORE = "Ignore"
+
+
 class DataSource(ApiModel):
     """One file, folder or hub data set."""
 
@@ -110,10 +120,7 @@ class DataSource(ApiModel):
 
 
 class Split(ApiModel):
-    """How validation and test rows are split from the training rows where no files are given for them.
-
-    Near-duplicates always end up on one side.
-    """
+    """How validation and test rows are split from the training rows where no files are given for them."""
 
     rules = (
         Rule(
@@ -131,6 +138,16 @@ class Split(ApiModel):
 
     stratify: bool = True
     """Keep the share of each label the same in all splits."""
+
+    group_column: ShortText = ""
+    """Column whose values keep rows together (user, patient, document): rows with the same value are never on two sides
+    of the split, as with scikit-learn's `GroupShuffleSplit`. A row without a value is a group of its own. CoNLL files
+    have the column `document`, from their `-DOCSTART-` lines. Apart from `columns.group`, which is for metrics."""
+
+    near_duplicates: NearDuplicateRule = NearDuplicateRule.KEEP_TOGETHER
+    """`KeepTogether`: rows with nearly the same input stay on one side of the split, and are reported as leaks where
+    given files hold one each. System messages and text that many rows share don't count. `Ignore`: rows are split one
+    by one, and only exact copies are reported."""
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
     """Seed of the split, apart from `training.seed` so that it can stay while that varies."""

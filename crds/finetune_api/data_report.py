@@ -45,6 +45,8 @@ class SplitReport(ApiModel):
 
     rows: int
     """Rows used."""
+    groups: int | None = None
+    """Groups of rows that are kept together, by `split.groupColumn`."""
     labels: dict[str, int] = Field(default_factory=dict)
     """Rows of each label (classification), or words with each tag (tags of words)."""
     numbers: dict[str, float] = Field(default_factory=dict)
@@ -100,12 +102,17 @@ class DataReport(ApiModel):
     """How often each reason occurred."""
     duplicates_dropped: int = 0
     """Training rows that repeated an earlier one."""
-    near_duplicates: int = 0
-    """Rows that are nearly the same as another one; each group of them is kept in one split."""
+    near_duplicates: int | None = 0
+    """Rows that are nearly the same as another one; each group of them is kept in one split. None where the job ignores
+    them."""
     leaks: int = 0
     """Rows of given validation or test files that are nearly the same as a training row."""
     leak_examples: list[tuple[Place, Place]] = Field(default_factory=list)
     """The first of them, each with its training row."""
+    shared_held_out: int = 0
+    """Rows of given test files that are nearly the same as a row of given validation files."""
+    shared_groups: int = 0
+    """Values of `split.groupColumn` in given validation or test files that training rows have, too."""
     conflicting_labels: int = 0
     """Groups of rows with the same text and different labels."""
     splits: dict[str, SplitReport] = Field(default_factory=dict)

@@ -26,12 +26,22 @@ def extra_problems(spec: Spec) -> Iterator[Problem]:
     """Yield a problem for each skill that can't be measured on this model, and for groups or examples that are none."""
     yield from _retention(spec)
     yield from _groups(spec)
+    yield from split_problems(spec)
     if spec.evaluation.few_shot.examples and spec.task not in _SHOWN_EXAMPLES:
         message = f"{spec.task} writes no answers, so there are none to show as examples"
         yield Problem(message, "spec.evaluation.fewShot.examples", "remove it")
     elif spec.evaluation.few_shot.examples and spec.method.type is MethodType.MERGE:
         message = "Merge trains on no rows, so there are none to show as examples"
         yield Problem(message, "spec.evaluation.fewShot.examples", "remove it")
+
+
+def split_problems(spec: Spec) -> Iterator[Problem]:
+    """Yield a problem for a column of groups that no row is split by."""
+    split, data = spec.data.split, spec.data
+    is_split = (split.validation and not data.validation) or (split.test and not data.test)
+    if split.group_column and not (is_split and data.train):
+        message = f"nothing is split from the training rows, so rows of one {split.group_column!r} can't be parted"
+        yield Problem(message, "spec.data.split.groupColumn", "remove it, or remove data.validation or data.test")
 
 
 def plain_metric(spec: Spec, name: str) -> tuple[Task, str]:

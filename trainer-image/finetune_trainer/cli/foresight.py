@@ -41,6 +41,9 @@ def split_table(report: DataReport) -> list[str]:
     """Rows of each split by label (or the range of the target) and their lengths, below the names of the splits."""
     splits = report.splits.values()
     rows = [["", *report.splits], ["rows", *(f"{part.rows:,}" for part in splits)]]
+    if any(part.groups is not None for part in splits):
+        rows.append(["groups", *("-" if part.groups is None else f"{part.groups:,}" for part in splits)])
+    above_labels = len(rows)
     rows += [
         [f"  {name[:40]}", *(f"{part.labels.get(name, 0):,}" for part in splits)]
         for name in report.label_names[:_MOST_LABELS]
@@ -52,7 +55,7 @@ def split_table(report: DataReport) -> list[str]:
     lines = _aligned(rows)
     more = len(report.label_names) - _MOST_LABELS
     if more > 0:
-        lines.insert(2 + _MOST_LABELS, f"  ... and {more} more labels")
+        lines.insert(above_labels + _MOST_LABELS, f"  ... and {more} more labels")
     return lines
 
 

@@ -8,12 +8,14 @@ from itertools import chain
 import numpy as np
 from pydantic.alias_generators import to_camel
 
-from finetune_api.data_report import BadRow, DataReport, Place, SourceReport, SplitReport
+from finetune_api.data_report import BadRow, DataReport, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.overlap import Overlap
 from finetune_trainer.data.reading.loading import Loaded
-from finetune_trainer.data.reading.rows import Bad, at, shown
+from finetune_trainer.data.reading.rows import Bad, shown
+from finetune_trainer.data.row_groups import group_count
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.tags import entity_counts, tag_warnings
 
@@ -34,10 +36,14 @@ class Findings:
     space: LabelSpace
     splits: dict[str, Labelled]
     dropped: int
-    near_duplicates: int
-    leaks: list[tuple[Place, Place]]
+    near_duplicates: int | None
+    overlap: Overlap
     conflicts: int
     mixed: list[SourceReport] = field(default_factory=list)
+    splitting: list[str] = field(default_factory=list)
+    """What is to be said of how rows were split."""
+    has_groups: bool = False
+    """Whether a column keeps rows together."""
 
     @property
     def bad(self) -> list[Bad]:
@@ -48,6 +54,9 @@ class Findings:
 def describe(found: Findings) -> DataReport:
     """Put the findings into the report's shape. Lengths in tokens are added where the tokenizer is known."""
     splits = {name: split_report(rows, found.space) for name, rows in found.splits.items()}
+    if found.has_groups:
+        counted = {name: group_count(rows) for name, rows in found.splits.items()}
+        splits = {name: part.model_copy(update={"groups": counted[name]}) for name, part in splits.items()}
     bad = found.bad
     return DataReport(
         files=list(dict.fromkeys(name for part in found.loaded for name in part.files)),
@@ -57,8 +66,10 @@ def describe(found: Findings) -> DataReport:
         bad_row_reasons=dict(Counter(b.kind for b in bad).most_common()),
         duplicates_dropped=found.dropped,
         near_duplicates=found.near_duplicates,
-        leaks=len(found.leaks),
-        leak_examples=found.leaks[:_EXAMPLES],
+        leaks=len(found.overlap.leaked),
+        leak_examples=found.overlap.leaked[:_EXAMPLES],
+        shared_held_out=len(found.overlap.held_out),
+        shared_groups=sum(map(len, found.overlap.groups.values())),
         conflicting_labels=found.conflicts,
         splits=splits,
         imbalance=_imbalance(entity_counts(splits[TRAIN].labels) if found.space.has_tags else splits[TRAIN].labels),
@@ -89,6 +100,7 @@ def _imbalance(labels: Mapping[str, int]) -> float | None:
 
 def _warnings(found: Findings, splits: Mapping[str, SplitReport]) -> Iterator[str]:
     yield from _about_rows(found)
+    yield from found.splitting
     yield from (tag_warnings if found.space.has_tags else _about_labels)(splits[TRAIN].labels)
     yield from _about_sources(found.mixed)
     yield from _about_held_out(splits)
@@ -111,12 +123,7 @@ def _about_rows(found: Findings) -> Iterator[str]:
     if found.dropped:
         same = "input and target" if writes else "text and label"
         yield f"{_rows(found.dropped)} dropped from training because an earlier row has the same {same}."
-    if found.leaks:
-        place, source = found.leaks[0]
-        yield (
-            f"In the given validation or test files, {_rows(len(found.leaks), verb='is')} nearly the same as a training"
-            f" row, for example {at(place)} and {at(source)}: figures on them may be too good."
-        )
+    yield from found.overlap.warnings
     if found.conflicts:
         texts = "text occurs" if found.conflicts == 1 else "texts occur"
         yield f"{found.conflicts:,} {texts} with different {'targets' if writes else 'labels'}."

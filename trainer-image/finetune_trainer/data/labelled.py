@@ -1,7 +1,7 @@
 """Records with their labels, and what can be found out by comparing them."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
@@ -13,14 +13,10 @@ from finetune_api.data_report import Place
 from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.label_cells import Label, Passage, UnusableLabel
 from finetune_trainer.data.labels import LabelSpace
-from finetune_trainer.data.near_duplicates import SIMILAR, near_duplicate_groups, piece_hashes, similarity
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.reading.rows import Bad
 from finetune_trainer.data.records import Record
 from finetune_trainer.data.shapes import TargetReader
-from finetune_trainer.data.splits import draw_keys
-
-_COMPARED = 50
 
 
 @dataclass(frozen=True)
@@ -73,18 +69,6 @@ def _classes(label: Label) -> frozenset[str]:
     return frozenset({label} if isinstance(label, str) and not isinstance(label, Passage) else ())
 
 
-@dataclass(frozen=True)
-class Grouped:
-    """Rows with the number of the near-duplicate group of each [n]."""
-
-    rows: Labelled
-    groups: NDArray[np.int64]
-
-    def pick(self, rows: NDArray[np.int64]) -> "Grouped":
-        """The rows at these indices."""
-        return Grouped(self.rows.pick(rows), self.groups[rows])
-
-
 def with_labels(records: Sequence[Record], reader: TargetReader) -> tuple[Labelled, list[Bad]]:
     """Read the label of each record; those without a usable one come out as bad rows."""
     kept, labels, bad = [], [], []
@@ -120,40 +104,6 @@ def conflicts(parts: Iterable[Labelled]) -> int:
 def _asked(content: str, label: Label) -> str:
     """What a label is the answer to: the text, and for two answers also which these are."""
     return dumps([content, *label.both]) if isinstance(label, Answers) else content
-
-
-def grouped(parts: dict[str, Labelled]) -> dict[str, Grouped]:
-    """Number the groups of near-duplicates over all parts together.
-
-    They are looked for in the order of a hash of the content, so that the order of rows and files has no say.
-    """
-    contents = [content for rows in parts.values() for content in rows.contents]
-    keys = draw_keys(contents, seed=0)
-    order = sorted(range(len(keys)), key=lambda index: keys[index])
-    groups = np.zeros(len(keys), dtype=np.int64)
-    groups[order] = near_duplicate_groups([contents[index] for index in order])
-    ends = np.cumsum([len(rows) for rows in parts.values()])
-    return dict(zip(parts, map(Grouped, parts.values(), np.split(groups, ends[:-1])), strict=True))
-
-
-def near_duplicates(parts: Iterable[Grouped]) -> int:
-    """How many rows are nearly the same as another one."""
-    _, sizes = np.unique(np.concatenate([part.groups for part in parts]), return_counts=True)
-    return int(sizes[sizes > 1].sum())
-
-
-def leaks(held_out: Grouped, train: Grouped) -> Iterator[tuple[Place, Place]]:
-    """Yield each held-out row that is nearly the same as a training row, with that row."""
-    known: dict[int, list[int]] = defaultdict(list)
-    for index, group in enumerate(train.groups):
-        known[int(group)].append(index)
-    for record, group in zip(held_out.rows.records, held_out.groups, strict=True):
-        pieces = piece_hashes(record.content) if int(group) in known else None
-        for index in known.get(int(group), [])[:_COMPARED]:
-            other = train.rows.records[index]
-            if pieces is not None and similarity(pieces, piece_hashes(other.content)) >= SIMILAR:
-                yield record.place, other.place
-                break
 
 
 def examples(rows: Labelled, space: LabelSpace) -> Examples:

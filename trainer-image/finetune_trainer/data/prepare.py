@@ -2,31 +2,20 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
-from finetune_api.data import Data
+from finetune_api.data import Data, NearDuplicateRule
 from finetune_api.tasks import Task
 from finetune_trainer.data.describe import Findings, describe
-from finetune_trainer.data.labelled import (
-    Grouped,
-    Labelled,
-    conflicts,
-    digest,
-    examples,
-    first_of_each,
-    grouped,
-    leaks,
-    near_duplicates,
-    with_labels,
-)
-from finetune_trainer.data.labels import LabelSpace, check_known
+from finetune_trainer.data.labelled import Labelled, conflicts, digest, examples, first_of_each, with_labels
+from finetune_trainer.data.labels import check_known
+from finetune_trainer.data.overlap import find_overlap
 from finetune_trainer.data.prepared import Prepared, RowsRead
 from finetune_trainer.data.reading.loading import Loaded, Reading, load, paths_of
-from finetune_trainer.data.rules import check_bad_rows, check_not_empty, check_split
+from finetune_trainer.data.row_groups import grouped, near_duplicates
+from finetune_trainer.data.rules import check_bad_rows, check_not_empty
 from finetune_trainer.data.shapes import SHAPES, TargetReader
-from finetune_trainer.data.shares import draw_shares, mixed_sources, shares_of
-from finetune_trainer.data.splits import SPLITS, TEST, TRAIN, VALIDATION, draw_keys, split_rows
-from finetune_trainer.data.strata import strata
+from finetune_trainer.data.shares import mixed_sources
+from finetune_trainer.data.splits import SPLITS, TRAIN
+from finetune_trainer.data.splitting import split_training_rows
 from finetune_trainer.storage import Site
 
 
@@ -53,28 +42,32 @@ def prepare(
     """
     tell = progress or (lambda _: None)
     shape = SHAPES[task](data, group_column)
-    how = Reading(site, shape, tell, data.columns.difficulty, paths_of(data.columns, group_column))
+    paths = paths_of(data.columns, group_column, data.split.group_column)
+    how = Reading(site, shape, tell, data.columns.difficulty, paths, data.split.group_column)
     loaded = {name: load(getattr(data, name), name, how) for name in SPLITS if getattr(data, name)}
     reader = shape.reader([record.label for record in loaded[TRAIN].records])
     kept = {name: usable(part, reader, data.max_bad_row_ratio) for name, part in loaded.items()}
     train = kept[TRAIN].pick(first_of_each(kept[TRAIN])) if data.clean.drop_duplicates else kept[TRAIN]
     space = shape.space(train.labels)
-    held_out = [name for name in kept if name != TRAIN]
-    for name in held_out:
+    for name in kept.keys() - {TRAIN}:
         check_known(space, kept[name].classes, kept[name].places, name)
-    tell("looking for near-duplicates")
-    parts = grouped({**kept, TRAIN: train})
-    splits = _split(data, space, parts)
+    ignores = data.split.near_duplicates is NearDuplicateRule.IGNORE
+    tell("looking for exact copies" if ignores else "looking for near-duplicates")
+    parts = grouped({**kept, TRAIN: train}, data.split.near_duplicates)
+    splitting = split_training_rows(data, space, parts)
+    splits = splitting.parts
     findings = Findings(
         roles=shape.roles,
         loaded=list(loaded.values()),
         space=space,
         splits={name: part.rows for name, part in splits.items()},
         dropped=len(kept[TRAIN]) - len(train),
-        near_duplicates=near_duplicates(parts.values()),
-        leaks=[pair for name in held_out for pair in leaks(splits[name], splits[TRAIN])],
+        near_duplicates=None if ignores else near_duplicates(parts.values()),
+        overlap=find_overlap(data, splits, loaded),
         conflicts=conflicts(kept.values()),
         mixed=mixed_sources(data, loaded[TRAIN], splits),
+        splitting=splitting.warnings,
+        has_groups=bool(data.split.group_column),
     )
     return Prepared(
         splits={name: examples(rows, space) for name, rows in findings.splits.items()},
@@ -92,28 +85,3 @@ def usable(loaded: Loaded, reader: TargetReader, allowed: float) -> Labelled:
     check_bad_rows(loaded.place, loaded.bad, loaded.rows_read, allowed)
     check_not_empty(loaded.place, len(rows), loaded.rows_read, [source.uri for source in loaded.sources])
     return rows
-
-
-def _split(data: Data, space: LabelSpace, parts: dict[str, Grouped]) -> dict[str, Grouped]:
-    """Split what no files were given for from the training rows, then cut those to `maxRows`."""
-    train = parts[TRAIN]
-    wanted = {VALIDATION: data.split.validation, TEST: data.split.test}
-    shares = {name: share for name, share in wanted.items() if share > 0 and name not in parts}
-    keys = draw_keys(train.rows.identities, data.split.seed)
-    alike = strata(space.problem_type, train.rows.labels, stratify=data.split.stratify)
-    sources = np.asarray([record.source for record in train.rows.records], np.int64)
-    if data.split.stratify:
-        alike = np.unique(alike * len(data.train) + sources, return_inverse=True)[1]
-    assigned = split_rows(keys, train.groups, alike, train.rows.classes, shares)
-    found = dict(parts)
-    for number, (name, share) in enumerate(shares.items(), start=1):
-        rows = np.flatnonzero(assigned == number)
-        check_split(name, len(rows), len(train.rows), len(np.unique(train.groups)), share)
-        found[name] = train.pick(rows)
-    rest = np.flatnonzero(assigned == 0)
-    if data.max_rows:
-        rest = rest[
-            draw_shares([keys[row] for row in rest], alike[rest], sources[rest], shares_of(data.train), data.max_rows)
-        ]
-    found[TRAIN] = train.pick(rest)
-    return {name: found[name] for name in SPLITS if name in found}

@@ -30,6 +30,17 @@ class Record:
     """What the source puts in front of the input. Left out of comparisons for likeness, which it would only blur."""
     difficulty: float = 0.0
     """How hard the row is, where the job names a column for it."""
+    split_group: str | None = None
+    """What the row belongs to (user, document), where the job keeps such rows on one side of a split."""
+
+    @property
+    def compared(self) -> str:
+        """The content by which near-duplicates are found: without system messages, unless there is nothing else."""
+        text, own = self.content, self.turns.own_turns
+        for turn in self.turns if len(own) < len(self.turns) else ():
+            if turn not in own:
+                text = text.replace(f"{turn.role}: {turn.text}", "", 1)
+        return text if text.strip() else self.content
 
     @property
     def content(self) -> str:

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from finetune_api.failures import DataEmpty, Problem, TooManyBadRows
-from finetune_trainer.data.reading.rows import Bad, at
+from finetune_trainer.data.reading.rows import Bad, at, shown
 from finetune_trainer.data.splits import TRAIN, sources_path
 
 _LISTED = 20
@@ -45,14 +46,41 @@ def check_not_empty(place: str, rows: int, rows_read: int, uris: Sequence[str]) 
         raise DataEmpty("one usable row is too few to learn from", where=where, hint="give at least some of each class")
 
 
-def check_split(name: str, rows: int, of: int, groups: int, share: float) -> None:
-    """Raise `DataEmpty` where a split that was asked for got no row from `of` rows in so many near-duplicate groups."""
+@dataclass(frozen=True)
+class Indivisible:
+    """Groups of training rows that stay whole in a split."""
+
+    rows: int
+    without_near_duplicates: int
+    """Groups of rows that are nearly the same."""
+    column: str = ""
+    """Column whose values keep rows together; empty for none."""
+    values: int = 0
+    """Groups by that column."""
+
+
+def check_split(name: str, rows: int, of: Indivisible, share: float) -> None:
+    """Raise `DataEmpty` where a split that was asked for got no row."""
     if rows:
         return
-    alike = f" ({groups:,} without near-duplicates)" if groups < of else ""
+    alike = of.without_near_duplicates < of.rows
+    counts = [f"{of.without_near_duplicates:,} without near-duplicates"] if alike else []
+    reasons = ["each class keeps a row for training", *(["near-duplicates stay together"] if alike else [])]
+    hints = ["add rows", f"name files under spec.data.{name}", f"set spec.data.split.{name}: 0"]
+    if of.column:
+        counts.insert(0, f"{of.values:,} groups by {shown(of.column)}")
+        reasons.append(f"rows of one {shown(of.column)} stay together")
+    if alike:
+        hints.append("set spec.data.split.nearDuplicates: Ignore")
+    counted = f" ({', '.join(counts)})" if counts else ""
     raise DataEmpty(
-        f"{of:,} rows{alike} are too few to split off {share:.0%} for {name}: each class keeps a row for training, and"
-        " near-duplicates stay together",
+        f"{of.rows:,} rows{counted} are too few to split off {share:.0%} for {name}: {_listed(reasons, 'and')}",
         where=f"spec.data.split.{name}",
-        hint=f"add rows, name files under spec.data.{name}, or set spec.data.split.{name}: 0",
+        hint=_listed(hints, "or"),
     )
+
+
+def _listed(parts: Sequence[str], word: str) -> str:
+    if len(parts) == 1:
+        return parts[0]
+    return f"{', '.join(parts[:-1])}{',' if len(parts) > 2 or word == 'and' else ''} {word} {parts[-1]}"

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from finetune_api.data import Data, DataSource
 from finetune_api.data_report import SourceReport
-from finetune_trainer.data.labelled import Grouped
 from finetune_trainer.data.reading.loading import Loaded
+from finetune_trainer.data.row_groups import Grouped
 from finetune_trainer.data.splits import TRAIN, draw_rows
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_LARGEST = 0.3
 OLD_SKILL = "retention"
 """Rows that are only measured on; see `old_skill`."""
 
@@ -117,15 +118,22 @@ def _by_need(quotas: NDArray[np.int64]) -> list[int]:
 
 
 def _top_up(assigned: NDArray[np.int64], members: Sequence[NDArray[np.int64]], quotas: NDArray[np.int64]) -> None:
-    """Where whole groups did not fit the quotas, give splits that fall short the groups that bring them closest."""
+    """Where whole groups did not fit the quotas, give splits that fall short the groups that bring them closest.
+
+    A split without any row gets the smallest group, unless that is `_LARGEST` of all rows or more.
+    """
+    by_size = sorted(members, key=len)
     for number in range(len(quotas)):
         short = int(quotas[number].sum())
-        for rows in sorted(members, key=len):
-            if short <= 0 or abs(short - len(rows)) >= short:
+        empty = not (assigned == number + 1).any()
+        for rows in by_size:
+            if assigned[rows[0]] != 0:
+                continue
+            too_large = abs(short - len(rows)) >= short
+            if short <= 0 or (too_large and not (empty and len(rows) < _LARGEST * len(assigned))):
                 break
-            if assigned[rows[0]] == 0:
-                assigned[rows] = number + 1
-                short -= len(rows)
+            assigned[rows] = number + 1
+            short, empty = short - len(rows), False
 
 
 def _return_lost_classes(

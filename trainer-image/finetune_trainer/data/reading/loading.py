@@ -12,6 +12,7 @@ from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.records import Record
 from finetune_trainer.data.shapes import Shape
 from finetune_trainer.data.shapes.layouts import known_layout
+from finetune_trainer.data.split_group import check_split_group, split_group
 from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, sources_path
 from finetune_trainer.storage import Site
 
@@ -51,6 +52,8 @@ class Reading:
     """Column that says how hard a training row is; empty for none."""
     paths: Sequence[str] = ()
     """Names in `spec.data.columns` that may be paths into cells."""
+    split_group: str = ""
+    """Column whose values keep rows together when they are split; empty for none."""
 
     def column_of_difficulty(self, place: str) -> str:
         """The same for the rows of a place."""
@@ -103,7 +106,7 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
             columns.update(dict.fromkeys(row.values))
         row = with_paths(row, how.paths)
         columns.update(dict.fromkeys(row.values))
-        result = _record(row, how.shape, column)
+        result = _record(row, how, column)
         if isinstance(result, Bad):
             loaded.bad.append(result)
         else:
@@ -112,13 +115,21 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
             how.check(loaded.place, columns, row.place.file, inner)
         if loaded.rows_read % _TELL_EVERY == 0:
             how.progress(f"{loaded.rows_read:,} rows read")
+    _check_files(loaded, names, inner, how)
+
+
+def _check_files(loaded: Loaded, names: Sequence[str], inner: Sequence[str], how: Reading) -> None:
     for name in names:
         if loaded.files[name]:
             how.check(loaded.place, loaded.files[name], name, inner)
+    if how.split_group and loaded.place == TRAIN:
+        check_split_group(how.split_group, {name: loaded.files[name] for name in names})
 
 
-def _record(row: Row, shape: Shape, difficulty: str) -> Record | Bad:
-    record = shape.record(row)
+def _record(row: Row, how: Reading, difficulty: str) -> Record | Bad:
+    record = how.shape.record(row)
+    if how.split_group and not isinstance(record, Bad):
+        record = replace(record, split_group=split_group(row, how.split_group))
     return rated(record, row, difficulty) if difficulty and not isinstance(record, Bad) else record
 
 

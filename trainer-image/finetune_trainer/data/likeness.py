@@ -1,0 +1,151 @@
+"""Whether two texts are nearly the same: Jaccard similarity of the shingles of what tells them apart.
+
+Compared is what is left without the text that many rows share. Shingles have five characters, and more where a text
+repeats so many of them that unlike texts would have the same ones (sequences of bases, numbers, moves). Of a long text
+the 512 smallest hashes stand for all.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_trainer.data.common_text import SHARES, CommonText, Rests
+from finetune_trainer.data.shingles import SHORTEST, Hashes, Ragged, plain, shingle_hashes
+
+SIMILAR = 0.8
+LENGTHS = (SHORTEST, 10, 20, 40)
+_REPETITIVE, _DOUBTFUL = 0.57, 0.73
+"""Below these shares of different shingles longer ones are taken; between the two a text is looked at both ways, so
+that a pair on two sides of a bound still meets."""
+_ROOM = 4
+"""A text is at least so many times as long as its shingles."""
+_SKETCH = 512
+_SHORT = 32
+"""Characters below which what is left tells too little by itself: the rest of the texts must agree too."""
+_LONG = 8192
+"""Characters of a text from which common shingles alone are no template, but a small alphabet."""
+_CACHED, _VERDICTS = 2048, 1 << 17
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sketches:
+    """Sketches of some texts of a batch, by shingles of one length."""
+
+    hashes: Hashes
+    """One sketch after another, each sorted."""
+    counts: Indices
+    texts: Indices
+    """Which texts they are of."""
+    kinds: Indices
+    """Only sketches of one kind can be compared."""
+
+
+@dataclass(frozen=True)
+class _View:
+    sketch: Hashes
+    size: int
+
+
+class Judge:
+    """Compares any two of the texts; what was worked out last is kept."""
+
+    def __init__(self, texts: Sequence[str], common: CommonText) -> None:
+        """Take all texts, and what is common among them."""
+        self._texts, self._common = texts, common
+        self._seen: OrderedDict[int, dict[int, _View]] = OrderedDict()
+        self._verdicts: dict[tuple[int, int], bool] = {}
+
+    def alike(self, left: int, right: int) -> bool:
+        """Whether two texts, by their indices, are nearly the same."""
+        pair = min(left, right), max(left, right)
+        if pair not in self._verdicts:
+            if len(self._verdicts) == _VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[pair] = self._compare(left, right)
+        return self._verdicts[pair]
+
+    def _compare(self, left: int, right: int) -> bool:
+        """Compare by the longest shingles that both are looked at by."""
+        of_left, of_right = self._views(left), self._views(right)
+        kind = max(of_left.keys() & of_right.keys(), default=None)
+        if kind is None or similarity(of_left[kind].sketch, of_right[kind].sketch) < SIMILAR:
+            return False
+        is_telling = min(of_left[kind].size, of_right[kind].size) >= _SHORT
+        return is_telling or self._agree(left, right, kind // len(LENGTHS))
+
+    def _agree(self, left: int, right: int, level: int) -> bool:
+        """Whether one holds nearly all of the other with ever more common text, too: the same preamble, or none."""
+        texts = plain([self._texts[left], self._texts[right]])
+        for lowest in range(level + 1, len(SHARES) + 1):
+            rests = self._common.rests(texts, lowest).texts
+            if not _contained(rests):
+                return False
+        return True
+
+    def _views(self, row: int) -> dict[int, _View]:
+        """The views of a text by their kinds."""
+        if row in self._seen:
+            self._seen.move_to_end(row)
+            return self._seen[row]
+        rests = self._common.rests(plain([self._texts[row]]))
+        size = int(rests.texts.sizes[0])
+        self._seen[row] = {int(found.kinds[0]): _View(found.hashes, size) for found in sketches(rests)}
+        if len(self._seen) > _CACHED:
+            self._seen.popitem(last=False)
+        return self._seen[row]
+
+
+def sketches(rests: Rests) -> Iterator[Sketches]:
+    """Yield the sketches of texts, by length of shingles.
+
+    A text that is made of common text alone has none, unless it is long: only its equals are like it.
+    """
+    texts = rests.texts
+    chosen = np.flatnonzero(((rests.levels < len(SHARES)) & (texts.sizes > 0)) | (texts.sizes >= _LONG))
+    for number, length in enumerate(LENGTHS):
+        if not len(chosen):
+            return
+        part = Ragged(texts.codes, texts.starts[chosen], texts.sizes[chosen])
+        hashes, sizes = shingle_hashes(part, length)
+        hashes, counts = _unique(hashes, sizes)
+        different = counts / sizes
+        longer = part.sizes >= _ROOM * LENGTHS[number + 1] if number + 1 < len(LENGTHS) else np.zeros(len(part), bool)
+        here = ~longer | (different >= _REPETITIVE)
+        if here.any():
+            within = np.arange(len(hashes)) - np.repeat(np.cumsum(counts) - counts, counts)
+            hashes = hashes[np.repeat(here, counts) & (within < _SKETCH)]
+            kinds = rests.levels[chosen[here]] * len(LENGTHS) + number
+            yield Sketches(hashes, np.minimum(counts[here], _SKETCH), chosen[here], kinds)
+        chosen = chosen[longer & (different < _DOUBTFUL)]
+
+
+def similarity(left: Hashes, right: Hashes) -> float:
+    """Jaccard similarity of two sorted arrays of different hashes."""
+    shared = np.intersect1d(left, right, assume_unique=True).size
+    return shared / (left.size + right.size - shared)
+
+
+def _contained(pair: Ragged) -> bool:
+    """Whether one of two texts holds nearly all shingles of the other."""
+    shorter = int(np.argmin(pair.sizes))
+    for number, length in enumerate(LENGTHS):
+        hashes, sizes = shingle_hashes(pair, length)
+        (one, other) = np.split(hashes, [sizes[0]]) if shorter == 0 else np.split(hashes, [sizes[0]])[::-1]
+        found = np.unique(one)
+        is_last = number + 1 == len(LENGTHS) or pair.sizes[shorter] < _ROOM * LENGTHS[number + 1]
+        if is_last or found.size >= _DOUBTFUL * one.size:
+            return np.intersect1d(found, np.unique(other), assume_unique=True).size >= SIMILAR * found.size
+    return False
+
+
+def _unique(hashes: Hashes, sizes: Indices) -> tuple[Hashes, Indices]:
+    """The hashes of each text sorted and each once, and how many they are."""
+    texts = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
+    keyed = np.sort((texts << np.uint64(32)) | hashes)
+    keyed = keyed[np.diff(keyed, prepend=np.uint64(2**64 - 1)) != 0]
+    return keyed.astype(np.uint32), np.bincount((keyed >> np.uint64(32)).astype(np.int64), minlength=len(sizes))
