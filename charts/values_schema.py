@@ -10,6 +10,8 @@ Schema = dict[str, Any]
 OWN_VALUES = ("namespaces", "trainer", "profiles", "checkProfile", "stores")
 """Settings that the chart renders from values of their own."""
 _QUANTITY: Schema = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|Ki|[MGTPE]i?)?$"}
+_CREDENTIALS = r"^(AWS|GOOGLE|AZURE)_.*(KEY|KEY_ID|SECRET|TOKEN|PASSWORD|CONNECTION_STRING|SAS)$|^HF_TOKEN$"
+"""Names that settings of stores may not have; the operator knows them more exactly."""
 _PORT: Schema = {"type": "integer", "minimum": 1024, "maximum": 65535}
 
 
@@ -27,11 +29,16 @@ def definitions() -> Schema:
     whole = Settings.model_json_schema(by_alias=True)
     found: Schema = {name: _plain(schema) for name, schema in whole["$defs"].items() if name != "TrainerImage"}
     profile = found["Profile"]["properties"]
-    for field in ("requests", "limits"):
-        profile[field]["additionalProperties"] = _QUANTITY
+    for field in ("requests", "limits"):  # quantities may be numbers in values
+        profile[field] = {**profile[field], "additionalProperties": _QUANTITY}
+        del profile[field]["patternProperties"]
+    for field in ("nodeSelector", "labels", "annotations"):
+        profile[field]["additionalProperties"] = False  # besides the patterns of its keys
     for field in ("workSize", "sharedMemorySize"):
         profile[field] |= _QUANTITY
-    found["Stores"]["properties"]["settings"]["additionalProperties"] = False  # besides the patterns of its keys
+    stores = found["Stores"]["properties"]["settings"]
+    stores["additionalProperties"] = False  # besides the patterns of its keys
+    stores["patternProperties"] |= {_CREDENTIALS: False}
     settings = {name: _plain(schema) for name, schema in whole["properties"].items() if name not in OWN_VALUES}
     for field in ("metricsPort", "healthPort"):
         settings[field] |= _PORT

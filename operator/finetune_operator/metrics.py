@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from finetune_api.failures import catalogue
 from finetune_api.status import Phase
 from finetune_operator.records import Json, TuneRecord
 from finetune_operator.store import Kind, Store
@@ -21,6 +22,7 @@ _METRICS_OF_A_JOB = 16
 _ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED})
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DURATIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200)
+_REASONS = frozenset({"Succeeded", "GateFailed", "Preempted", "Stopped", "Fenced", "Suspended", "Lost", *catalogue()})
 _FIGURES = {
     "progress_ratio": ("percent", 0.01, "Share of the steps done"),
     "step": ("step", 1, "Optimiser steps done"),
@@ -133,7 +135,7 @@ class Metrics:
         before = {attempt["number"] for attempt in old.get("attempts", ()) if attempt.get("reason")}
         for attempt in new.get("attempts", ()):
             if attempt.get("reason") and attempt["number"] not in before:
-                self._attempts.labels(attempt["reason"]).inc()
+                self._attempts.labels(_known(attempt["reason"])).inc()
         start, end = new.get("startTime"), new.get("completionTime")
         if end and not old.get("completionTime"):
             seconds = (_time(end) - _time(start or end)).total_seconds()
@@ -186,6 +188,11 @@ class JobCollector(Collector):
         for split, metrics in (("validation", measured), ("test", tested)):
             overall = [(name, value) for name, value in metrics.items() if "." not in name]
             yield from ((split, name, value) for name, value in overall[:_METRICS_OF_A_JOB])
+
+
+def _known(reason: str) -> str:
+    """A reason of ours or of the catalogue; a trainer may make up others, as many as it likes."""
+    return reason if reason in _REASONS else "Other"
 
 
 def _saved_step(tune: TuneRecord) -> int:

@@ -1,17 +1,20 @@
 """What the platform team sets: one file, written by the chart, read once at the start."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from finetune_api.base import ApiModel
 from finetune_api.run_file import Stores
 from finetune_api.stored import unknown_fields
+from finetune_operator.placement import Affinity, LabelValue, QualifiedName, Quantity, Toleration, amount
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-Quantities = dict[str, str]
+Quantities = dict[QualifiedName, Quantity]
+_OUR_GROUP = "finetune.dev/"
 
 
 class CacheClaim(ApiModel):
@@ -42,22 +45,49 @@ class Profile(ApiModel):
     """Size limit of the scratch volume."""
     shared_memory_size: Text = "1Gi"
     """Size limit of /dev/shm, which data loaders and NCCL use."""
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    node_selector: dict[QualifiedName, LabelValue] = Field(default_factory=dict)
     """Labels that a node must have."""
-    tolerations: list[dict[str, Any]] = Field(default_factory=list)
+    tolerations: list[Toleration] = Field(default_factory=list)
     """Taints that the pod tolerates, as in a PodSpec."""
-    affinity: dict[str, Any] = Field(default_factory=dict)
-    """Affinity, as in a PodSpec."""
+    affinity: Affinity = Field(default_factory=Affinity)
+    """Affinity of the pod: `nodeAffinity`, `podAffinity` and `podAntiAffinity` as in a PodSpec."""
     runtime_class_name: str = ""
     """RuntimeClass of the pod."""
     priority_class_name: str = ""
     """PriorityClass of the pod where the job names none."""
+    priority_class_names: list[Text] = Field(default_factory=list)
+    """Other PriorityClasses that a job may name (`compute.priorityClassName`); empty means none."""
     cache: CacheClaim | None = None
     """Claim for caches; without one they last as long as the pod."""
     termination_grace_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """Time that a pod gets to save a checkpoint when it is asked to stop; left out, it is the common one."""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[QualifiedName, LabelValue] = Field(default_factory=dict)
     """More labels for the pod, for example for cost allocation."""
+    annotations: dict[QualifiedName, str] = Field(default_factory=dict)
+    """More annotations for the pod, for example `karpenter.sh/do-not-disrupt: "true"`."""
+
+    @field_validator("affinity", mode="before")
+    @classmethod
+    def _check_affinity(cls, given: Any) -> Any:
+        """These are Kubernetes' words, not ours: one that is not there is a mistake, and no newer version's."""
+        return Affinity.model_validate(given, extra="forbid")
+
+    @field_validator("tolerations", mode="before")
+    @classmethod
+    def _check_tolerations(cls, given: Any) -> Any:
+        return [Toleration.model_validate(item, extra="forbid") for item in given] if isinstance(given, list) else given
+
+    @model_validator(mode="after")
+    def _check_words(self) -> Self:
+        for name in self.requests.keys() & self.limits.keys():
+            if amount(self.requests[name]) > amount(self.limits[name]):
+                raise ValueError(f"requests.{name} {self.requests[name]} is above limits.{name} {self.limits[name]}")
+        for field, given in (("labels", self.labels), ("annotations", self.annotations)):
+            if ours := [name for name in given if name.startswith(_OUR_GROUP)]:
+                raise ValueError(f"{field}.{ours[0]}: the operator's own are below {_OUR_GROUP}")
+        if wrong := [name for name in self.priority_class_names if name.startswith("system-")]:
+            raise ValueError(f"priorityClassNames: {wrong[0]} is for the cluster itself, and not for jobs")
+        return self
 
 
 def _check_profile() -> Profile:
@@ -75,8 +105,8 @@ class TrainerImage(ApiModel):
     """Secrets for the registry; they must exist in each namespace."""
     service_account_name: str = ""
     """Service account of the pods (for workload identity); empty means `default`. Its token is never mounted."""
-    run_as_user: Annotated[int, Field(ge=1)] = 65532
-    """User and group that the container runs as."""
+    run_as_user: Annotated[int, Field(ge=1)] | None = 65532
+    """User and group that the container runs as; null leaves them to the cluster, as OpenShift wants it."""
 
 
 class Settings(ApiModel):
@@ -108,6 +138,28 @@ class Settings(ApiModel):
     """Port of the liveness and readiness probes; 0 takes a free one."""
     log_format: Literal["plain", "json"] = "plain"
     """Form of the log lines."""
+
+    @field_validator("stores")
+    @classmethod
+    def _check_stores(cls, stores: Stores) -> Stores:
+        for name, value in stores.settings.items():
+            if is_credential(name) or _WITH_PASSWORD.match(value):
+                text = "is a credential: it would be readable in every pod and in the settings"
+                raise ValueError(f"settings.{name} {text}; put it into a Secret that jobs name by secretRef")
+        return stores
+
+
+_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@]+:[^/@]+@", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"(^|_)(KEY|SECRET|TOKEN|PASSWORD|PASSPHRASE|CREDENTIALS?|CONNECTION_STRING|SAS)(_|$)|KEY_ID$|ACCESS_KEY"
+)
+_NO_CREDENTIAL = re.compile(r"_(FILE|URI|PATH|URL)$|^GOOGLE_APPLICATION_CREDENTIALS$|^HF_HUB_DISABLE_")
+"""Names that only say where a credential is, or whether it is used."""
+
+
+def is_credential(name: str) -> bool:
+    """Whether an environment variable holds a secret, by its name."""
+    return _CREDENTIAL.search(name) is not None and _NO_CREDENTIAL.search(name) is None
 
 
 def load_settings(path: Path, *, open_to_newer: bool = False) -> Settings:

@@ -77,7 +77,8 @@ namespaces:
 trainer:
   name: {{ $image }}
   pullPolicy: {{ .Values.trainer.image.pullPolicy }}
-  {{- omit .Values.trainer "image" | toYaml | nindent 2 }}
+  runAsUser: {{ .Values.trainer.runAsUser | toJson }}
+  {{- omit .Values.trainer "image" "runAsUser" | toYaml | nindent 2 }}
 profiles:
   {{- include "finetune-operator.profiles" .Values.profiles | nindent 2 }}
 {{ include "finetune-operator.profiles" (dict "checkProfile" .Values.checkProfile) }}

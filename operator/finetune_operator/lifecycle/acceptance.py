@@ -54,6 +54,13 @@ def _for_a_cluster(case: Case, profile: Profile) -> Iterator[Problem]:
         roomy = [n for n, p in case.world.settings.profiles.items() if p.max_gpus_per_node >= compute.gpus_per_node]
         hint = f"choose one of {', '.join(sorted(roomy)[:20])}" if roomy else "no profile has so many; ask for fewer"
         yield Problem(f"{compute.gpus_per_node} GPUs a node: {allowed}", "spec.compute.gpusPerNode", hint)
+    wanted = compute.priority_class_name
+    if wanted and wanted not in {profile.priority_class_name, *profile.priority_class_names}:
+        may = [*filter(None, [profile.priority_class_name]), *profile.priority_class_names]
+        hint = f"choose one of {', '.join(may[:20])}" if may else "leave it out"
+        hint = f"{hint}; the platform team lists others in priorityClassNames of the profile"
+        where = "spec.compute.priorityClassName"
+        yield Problem(f"the profile {compute.profile} does not allow the priority class {wanted}", where, hint)
     if output.startswith("file://"):
         hint = "use s3://, gs://, az:// or pvc://; file:// is for local runs"
         yield Problem(f"{output} would be gone with the pod", "spec.output.uri", hint)

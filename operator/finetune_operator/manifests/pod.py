@@ -9,6 +9,7 @@ from finetune_operator.labels import CONTAINER
 from finetune_operator.manifests.names import child_labels
 from finetune_operator.manifests.order import Order, run_text
 from finetune_operator.manifests.volumes import mounted
+from finetune_operator.placement import as_written
 from finetune_operator.records import Json
 from finetune_operator.settings import TrainerImage
 
@@ -16,7 +17,8 @@ from finetune_operator.settings import TrainerImage
 def pod_template(order: Order) -> Json:
     """Return the template. The run file travels in its annotation."""
     labels = {**order.profile.labels, **child_labels(order.job, order.mode)}
-    annotations = {pod.RUN_ANNOTATION: run_text(order), pod.WRITER_ANNOTATION: __version__}
+    ours = {pod.RUN_ANNOTATION: run_text(order), pod.WRITER_ANNOTATION: __version__}
+    annotations = {**order.profile.annotations, **ours}
     return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _spec(order)}
 
 
@@ -83,11 +85,12 @@ def _resources(order: Order) -> Json:
 
 
 def _pod_security(image: TrainerImage) -> Json:
+    """Without user ids, where they are left to the cluster: OpenShift has a range for each namespace."""
+    user = image.run_as_user
+    ids = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user is not None else {}
     return {
         "runAsNonRoot": True,
-        "runAsUser": image.run_as_user,
-        "runAsGroup": image.run_as_user,
-        "fsGroup": image.run_as_user,
+        **ids,
         "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
@@ -108,8 +111,8 @@ def _placement(order: Order) -> Json:
     asked = order.spec.compute.priority_class_name if order.mode is Mode.TRAIN else ""
     placement = {
         "nodeSelector": profile.node_selector,
-        "tolerations": profile.tolerations,
-        "affinity": profile.affinity,
+        "tolerations": [as_written(toleration) for toleration in profile.tolerations],
+        "affinity": as_written(profile.affinity),
         "runtimeClassName": profile.runtime_class_name,
         "priorityClassName": asked or profile.priority_class_name,
     }

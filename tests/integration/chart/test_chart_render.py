@@ -164,7 +164,20 @@ def test_network_policies_let_through_what_is_needed(helm: "Helm") -> None:
         ({"settings": {"metricsPort": 80}}, "at '/settings/metricsPort': minimum: got 80, want 1,024"),
         ({"profiles": {"default": {"request": {}}}}, "at '/profiles/default': additional properties 'request'"),
         ({"profiles": {"default": {"limits": {"memory": "8GB"}}}}, "at '/profiles/default/limits/memory': '8GB' does"),
-        ({"profiles": {"GPU": {}}}, "'GPU' does not match pattern"),
+        ({"profiles": {"GPU": {}}}, "at '/profiles': additional properties 'GPU' not allowed"),
+        (
+            {"profiles": {"default": {"labels": {"a b": "c"}}}},
+            "at '/profiles/default/labels': additional properties 'a b'",
+        ),
+        (
+            {"profiles": {"default": {"affinity": {"nodeAffinity": {"requiredDuringScheduling": {}}}}}},
+            "additional properties 'requiredDuringScheduling' not allowed",
+        ),
+        (
+            {"profiles": {"default": {"tolerations": [{"operator": "Exist"}]}}},
+            "at '/profiles/default/tolerations/0/operator'",
+        ),
+        ({"stores": {"settings": {"AWS_SECRET_ACCESS_KEY": "x"}}}, "at '/stores/settings/AWS_SECRET_ACCESS_KEY'"),
         ({"profiles": {"default": None, "cpu-small": None}}, "at '/profiles': minProperties: got 0, want 1"),
         ({"stores": {"settings": {"PATH": "/x"}}}, "at '/stores/settings': additional properties 'PATH' not allowed"),
         ({"watchNamespaces": "team-a"}, "at '/watchNamespaces': got string, want array"),
@@ -177,6 +190,25 @@ def test_a_mistake_in_the_values_is_refused_with_its_place(helm: "Helm", values:
     done = helm.template(values)
     assert done.returncode != 0
     assert told in done.stderr
+
+
+def test_user_ids_of_trainers_can_be_left_to_the_cluster(helm: "Helm", tmp_path: Path) -> None:
+    """As `--set trainer.runAsUser=null` has it, which takes the value away."""
+    settings = settings_of(helm.render({"trainer": {"runAsUser": None}}), tmp_path)
+    assert settings.trainer.run_as_user is None
+    assert settings_of(helm.render({}), tmp_path).trainer.run_as_user == 65532
+
+
+def test_rights_are_documented_as_they_are() -> None:
+    """The table of the page against what the operator asks for."""
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
+    table = page.partition("| Rights of the operator | For |")[2].partition("\n\n")[0]
+    documented = {
+        (resource.strip("` "), frozenset(verb.strip() for verb in verbs.split(",")))
+        for row in table.splitlines()[2:]
+        for resource, _, verbs in (part.partition(":") for part in row.split("|")[1].split(";"))
+    }
+    assert documented == {(resource, frozenset(verbs)) for _, resource, verbs in NEEDED}
 
 
 def test_values_for_kind_are_right(helm: "Helm", tmp_path: Path) -> None:

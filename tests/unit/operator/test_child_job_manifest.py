@@ -27,6 +27,7 @@ from finetune_operator.settings import CacheClaim, Profile, Settings, TrainerIma
 GOLDEN = Path(__file__).parents[2] / "data" / "operator"
 JOB = JobIdentity(name="movies", namespace="team", uid=UID)
 GPU = Profile(
+    priority_class_names=["urgent"],
     image="registry.example/finetune-trainer-cuda:1.0",
     requests={"cpu": "8", "memory": "64Gi"},
     limits={"cpu": "8", "memory": "64Gi"},
@@ -39,7 +40,7 @@ GPU = Profile(
     runtime_class_name="nvidia",
     priority_class_name="training",
     cache=CacheClaim(claim_name="models", sub_path="hub"),
-    labels={"cost-centre": "research", "finetune.dev/job": "never"},
+    labels={"cost-centre": "research", "app.kubernetes.io/name": "never"},
 )
 ADMIN = Settings(
     trainer=TrainerImage(

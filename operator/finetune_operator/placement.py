@@ -1,0 +1,163 @@
+"""What a compute profile says in Kubernetes' own words: labels, quantities, tolerations and affinity, checked at start.
+
+The API server drops fields that it does not know, and a Job that is invalid is found only when somebody's job needs it.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from finetune_api.base import ApiModel
+
+_NAME = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)"
+_PREFIX = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?"
+QualifiedName = Annotated[str, StringConstraints(max_length=317, pattern=rf"^{_PREFIX}{_NAME}$")]
+"""Key of a label, an annotation or a taint, perhaps with a prefix: `example.com/team`."""
+LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=rf"^{_NAME}?$")]
+Topology = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|Ki|[MGTPE]i?|)")
+_DECIMAL = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(1000)} | {
+    letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)
+}
+_BINARY = {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+
+
+def amount(quantity: str) -> Decimal:
+    """The number that a quantity stands for, for example 0.5 for `500m`.
+
+    Raises `ValueError` for what is none.
+    """
+    found = _QUANTITY.fullmatch(quantity)
+    if found is None:
+        raise ValueError(f"{quantity!r} is no quantity; write it like 500m, 2 or 8Gi")
+    return Decimal(found[1]) * (_DECIMAL | _BINARY)[found[2]]
+
+
+def _is_quantity(text: str) -> str:
+    amount(text)
+    return text
+
+
+Quantity = Annotated[str, AfterValidator(_is_quantity)]
+
+
+class Toleration(ApiModel):
+    """A taint that a pod tolerates."""
+
+    key: QualifiedName | Literal[""] = ""
+    """Key of the taint; empty, with the operator Exists, stands for all."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    """Whether the value counts."""
+    value: LabelValue = ""
+    """Value of the taint, for Equal."""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    """Effect of the taint; empty stands for all."""
+    toleration_seconds: int | None = None
+    """For how long NoExecute is tolerated; left out, for ever."""
+
+
+class Requirement(ApiModel):
+    """What a label must be."""
+
+    key: QualifiedName
+    """Key of the label."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+    """How it is compared; Gt and Lt only of nodes."""
+    values: list[str] = Field(default_factory=list)
+    """What it is compared with."""
+
+
+class NodeTerm(ApiModel):
+    """What a node must be."""
+
+    match_expressions: list[Requirement] = Field(default_factory=list)
+    """Its labels."""
+    match_fields: list[Requirement] = Field(default_factory=list)
+    """Its fields, of which there is `metadata.name`."""
+
+
+class NodeTerms(ApiModel):
+    """Nodes of which one description must fit."""
+
+    node_selector_terms: Annotated[list[NodeTerm], Field(min_length=1)]
+    """The descriptions."""
+
+
+class PreferredNodes(ApiModel):
+    """Nodes that are better."""
+
+    weight: Annotated[int, Field(ge=1, le=100)]
+    """How much better."""
+    preference: NodeTerm
+    """Which."""
+
+
+class NodeAffinity(ApiModel):
+    """Nodes for the pod."""
+
+    required_during_scheduling_ignored_during_execution: NodeTerms | None = None
+    """Those that it may be on."""
+    preferred_during_scheduling_ignored_during_execution: list[PreferredNodes] = Field(default_factory=list)
+    """Those that are better."""
+
+
+class Labels(ApiModel):
+    """Objects by their labels."""
+
+    match_labels: dict[QualifiedName, LabelValue] = Field(default_factory=dict)
+    """Labels and their values."""
+    match_expressions: list[Requirement] = Field(default_factory=list)
+    """The same in other words."""
+
+
+class PodTerm(ApiModel):
+    """Pods that this one is to be near, or far from."""
+
+    topology_key: Topology
+    """Label of nodes that says what near is, for example `kubernetes.io/hostname`."""
+    label_selector: Labels | None = None
+    """Which pods."""
+    namespace_selector: Labels | None = None
+    """Of which namespaces; left out, of its own."""
+    namespaces: list[str] = Field(default_factory=list)
+    """The same by name."""
+    match_label_keys: list[str] = Field(default_factory=list)
+    """Labels of this pod that those must have, too."""
+    mismatch_label_keys: list[str] = Field(default_factory=list)
+    """Labels of this pod that those must not have."""
+
+
+class PreferredPods(ApiModel):
+    """Pods that it is better to be near, or far from."""
+
+    weight: Annotated[int, Field(ge=1, le=100)]
+    """How much better."""
+    pod_affinity_term: PodTerm
+    """Which."""
+
+
+class PodAffinity(ApiModel):
+    """Pods that this one is to be near, or far from."""
+
+    required_during_scheduling_ignored_during_execution: list[PodTerm] = Field(default_factory=list)
+    """Without which it is not scheduled."""
+    preferred_during_scheduling_ignored_during_execution: list[PreferredPods] = Field(default_factory=list)
+    """With which it is better."""
+
+
+class Affinity(ApiModel):
+    """Affinity, as in a PodSpec."""
+
+    node_affinity: NodeAffinity | None = None
+    """Nodes for the pod."""
+    pod_affinity: PodAffinity | None = None
+    """Pods to be near."""
+    pod_anti_affinity: PodAffinity | None = None
+    """Pods to be far from."""
+
+
+def as_written(model: ApiModel) -> dict[str, Any]:
+    """What the platform team wrote, as it goes into a pod."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
