@@ -16,6 +16,7 @@ from finetune_trainer.stages.base_model import BaseModel, open_base
 from finetune_trainer.stages.tokens import evenly_drawn, highest_id, report_on, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks import TASKS
+from finetune_trainer.tasks.measurable import check_measurable
 from finetune_trainer.tasks.merged import as_its_sources, sources_of
 from finetune_trainer.tasks.task import Task
 
@@ -62,6 +63,7 @@ def check_rows_of(spec: Spec, notes: Notes, site: Site, observer: RunObserver) -
         notes.data = data.report
         check_agreement(spec, data.report)
         task = TASKS[spec.task](spec, data)
+        check_measurable(task)
         return CheckedRows(task, check_rows(spec, data.report.columns, site))
 
 

@@ -193,7 +193,7 @@ class PolicyOptimization:
             metrics["evalLoss"] += self.settings.kl_price * price
         if not all(map(isfinite, metrics.values())):
             return {}
-        if self._has_answers:
+        if self.has_answers:
             after = self.spec.evaluation.generation.answer_after
             like = likeness(as_texts(outputs[TEXT]), all_references(self._rows(split)), after)
             metrics["exactMatch"] = like["exactMatch"]
@@ -227,7 +227,7 @@ class PolicyOptimization:
         }
 
     @property
-    def _has_answers(self) -> bool:
+    def has_answers(self) -> bool:
         """Whether the rows bring expected answers."""
         return all(str(label).strip() for rows in self.data.splits.values() for label in rows.labels)
 

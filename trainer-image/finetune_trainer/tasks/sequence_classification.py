@@ -31,7 +31,8 @@ from finetune_trainer.training.objective import build_objective
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_LOGITS = "logits"
+LOGITS = "logits"
+"""Name of the outputs: [n, labels], or [n] of numbers to predict."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ class SequenceClassification:
         thorough: bool,  # noqa: ARG002 -- one pass says it all
     ) -> Outputs:
         """See `Task.infer`: `logits` [n, labels]."""
-        return {_LOGITS: predict_logits(model, rows, advance)}
+        return {LOGITS: predict_logits(model, rows, advance)}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """All metrics that apply, and those of single classes that gates or the choice of the best state name."""
-        logits, targets, names = outputs[_LOGITS], self.targets(split), self.data.labels.names
+        logits, targets, names = outputs[LOGITS], self.targets(split), self.data.labels.names
         metrics = compute_metrics(logits, targets, self.problem, names)
         for name in self._named_metrics() - set(metrics):
             value = metric_value(name, logits, targets, self.problem, names)
@@ -102,10 +103,10 @@ class SequenceClassification:
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """Confusion, classes, calibration, worst errors and samples."""
-        scored = Scored(outputs[_LOGITS], self.targets(split), self.problem, self.data.labels.names)
+        scored = Scored(outputs[LOGITS], self.targets(split), self.problem, self.data.labels.names)
         rows = self._examples(split)
         inputs = Inputs(rows.texts, rows.pairs or (), rows.places)
-        before, seed = baseline[_LOGITS] if baseline else None, self.spec.training.seed
+        before, seed = baseline[LOGITS] if baseline else None, self.spec.training.seed
         return describe(scored, inputs, before, seed, held_out=split != TRAIN)
 
     def prior_loss(self, split: str) -> float:
