@@ -49,6 +49,19 @@ _KINDS: dict[str, dict[str, Any]] = {
 _DECODERS = ("gpt2", "llama")
 
 
+def pytest_configure() -> None:
+    """With FINETUNE_TEST_ROUNDING=1 every linear layer is a unit in the last place larger: another processor's sums.
+
+    Any number of units will do, also negative ones. It holds for what runs in pytest's own process.
+    """
+    if units := float(os.environ.get("FINETUNE_TEST_ROUNDING", "0")):
+        import torch
+
+        plain = torch.nn.Linear.forward
+        factor = 1 + units * torch.finfo(torch.float32).eps
+        torch.nn.Linear.forward = lambda self, x: plain(self, x) * factor  # type: ignore[method-assign]
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINETUNE_CACHE", str(tmp_path_factory.mktemp("cache", numbered=True)))

@@ -15,7 +15,7 @@ from finetune_trainer.output.publish import list_files
 METHODS = ("Full", "LoRA", "FeatureExtraction")
 STEPS = {
     "Full": {"epochs": 6, "learningRate": 0.005},
-    "LoRA": {"epochs": 10, "learningRate": 0.02},
+    "LoRA": {"epochs": 6, "learningRate": 0.01, "batchSize": 8},
     "FeatureExtraction": {"epochs": 60, "learningRate": 0.02},
 }
 SCORES = {"praise": "2.5", "neither": "0.5", "complaint": "-1.5"}
