@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ from finetune_operator.log import set_up_logging
 from finetune_operator.settings import load_settings, unknown_settings
 
 log = logging.getLogger(__name__)
+
+
+_FILES = 65_536
+"""Open files that the operator may ever need."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,8 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from finetune_operator.main import operate  # noqa: PLC0415 -- kopf and the client take a second to import
     from finetune_operator.reconcile import reconcile  # noqa: PLC0415 -- as above
 
+    _open_more_files()
     _collect_less()
     asyncio.run(operate(settings, options.kubeconfig, reconcile))
+
+
+def _open_more_files() -> None:
+    """Raise the soft limit of open files, which may be 256: connections to the API server must not fail for it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _collect_less() -> None:

@@ -24,6 +24,7 @@ from finetune_operator.cluster import (
 from finetune_operator.events import Story
 from finetune_operator.intake import Intake
 from finetune_operator.lifecycle.children import with_child
+from finetune_operator.lifecycle.silence import UNREACHABLE, is_told
 from finetune_operator.log import job_context
 from finetune_operator.manifests.comparison import difference
 from finetune_operator.manifests.pod import failed_pod_status
@@ -41,6 +42,7 @@ from finetune_operator.plan import (
     Plan,
     Refusal,
     RestoreLabels,
+    Silence,
     World,
     Write,
 )
@@ -97,6 +99,9 @@ class Controller:
     def heard(self, key: str, record: LiveRecord) -> None:
         """Take what a trainer told. Newer figures alone wait until the status may be written again."""
         known = self._store.live.get(key)
+        silence = self._store.silences.pop(key, None)
+        if silence is not None and is_told(silence, datetime.now(UTC)):
+            self._queue.add(key)
         self._store.live[key] = record  # even the same words: they say that the trainer still answers
         if known is not None and known.pod_uid == record.pod_uid and known.live == record.live:
             return
@@ -105,6 +110,19 @@ class Controller:
         else:
             due = self._written.get(key, 0.0) + self._store.settings.status_seconds
             self._queue.add_after(key, due - monotonic())
+
+    def silent(self, key: str, silence: Silence) -> None:
+        """Take it that a trainer does not answer; the status says so once it has been so for a while."""
+        known = self._store.silences.get(key)
+        self._store.silences[key] = silence
+        now = datetime.now(UTC)
+        if is_told(silence, now) and (known is None or known.why != silence.why or not self._is_said(key)):
+            self._queue.add(key)
+
+    def _is_said(self, key: str) -> bool:
+        tune = self._store.tunes.get(key)
+        conditions = tune.status.get("conditions", ()) if tune is not None else ()
+        return any(each.get("reason") == UNREACHABLE for each in conditions)
 
     async def _handle(self, key: str) -> None:
         world = self._store.world(key, datetime.now(UTC))
@@ -302,6 +320,7 @@ class Controller:
         self._metrics.transition(tune.status, status)
         if ended:
             self._store.live.pop(tune.uid, None)
+            self._store.silences.pop(tune.uid, None)
         else:
             self._last_took = self._written[tune.uid] - begun
         for event in plan.events:

@@ -48,7 +48,10 @@ class Operator:
         self._controller = Controller(
             store, self._intake, self._queue, self._story, cluster=cluster, metrics=metrics, reconcile=reconcile
         )
-        self._poller = Poller(self._polls, settings.poll_seconds, self._controller.heard, metrics.polled)
+        controller = self._controller
+        self._poller = Poller(
+            self._polls, settings.poll_seconds, controller.heard, metrics.polled, silent=controller.silent
+        )
         self._controller.poller = self._poller
         self._heartbeat = Heartbeat(metrics, {"finetunejobs": self._queue, "progress": self._polls})
 

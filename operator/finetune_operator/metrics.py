@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from finetune_api.failures import catalogue
 from finetune_api.status import Phase
+from finetune_operator.lifecycle.silence import UNREACHABLE
 from finetune_operator.records import Json, TuneRecord
 from finetune_operator.store import Kind, Store
 
@@ -164,6 +165,9 @@ class JobCollector(Collector):
         saved = GaugeMetricFamily(
             "finetune_job_checkpoint_step", "Newest step in a committed checkpoint; 0 without one", labels=labels
         )
+        silent = GaugeMetricFamily(
+            "finetune_job_trainer_unreachable", "1 while its pod runs but does not tell its progress", labels=labels
+        )
         figures = {
             name: GaugeMetricFamily(f"finetune_job_{name}", text, labels=labels)
             for name, (_field, _factor, text) in _FIGURES.items()
@@ -171,6 +175,8 @@ class JobCollector(Collector):
         for tune in tunes:
             job = [tune.namespace, tune.name]
             phases.add_metric([*job, _phase(tune)], 1)
+            if is_unreachable(tune):
+                silent.add_metric(job, 1)
             progress = tune.status.get("progress") or {}
             for name, (field, factor, _text) in _FIGURES.items():
                 if progress.get(field) is not None:
@@ -179,7 +185,7 @@ class JobCollector(Collector):
                 saved.add_metric(job, _saved_step(tune))
             for split, metric, value in self._scores(tune):
                 scores.add_metric([*job, metric, split], value)
-        return [phases, scores, saved, *figures.values()]
+        return [phases, scores, saved, silent, *figures.values()]
 
     def _scores(self, tune: TuneRecord) -> Iterator[tuple[str, str, float]]:
         live = self._store.live.get(tune.uid)
@@ -188,6 +194,12 @@ class JobCollector(Collector):
         for split, metrics in (("validation", measured), ("test", tested)):
             overall = [(name, value) for name, value in metrics.items() if "." not in name]
             yield from ((split, name, value) for name, value in overall[:_METRICS_OF_A_JOB])
+
+
+def is_unreachable(tune: TuneRecord) -> bool:
+    """Whether its status says that its trainer can't be asked."""
+    conditions = tune.status.get("conditions") or ()
+    return any(each.get("reason") == UNREACHABLE and each.get("type") == "Progressing" for each in conditions)
 
 
 def _known(reason: str) -> str:

@@ -20,6 +20,18 @@ class LiveRecord:
 
 
 @dataclass(frozen=True)
+class Silence:
+    """Questions for its progress that a running pod has left unanswered, the newest ones in a row."""
+
+    pod_uid: str
+    since: datetime
+    """When the first of them was asked."""
+    questions: int
+    why: str
+    """How it went, for example `HTTP 403` or `no answer`."""
+
+
+@dataclass(frozen=True)
 class Refusal:
     """The API server's answer to the last attempt to create a child, where it was no."""
 
@@ -52,6 +64,7 @@ class World:
     """Other jobs that wait for the result of this one and have not taken it yet."""
     created: frozenset[str] = frozenset()
     """UIDs of Jobs that this process created, or found to be as it would create them."""
+    silence: Silence | None = None
     vanished: frozenset[str] = frozenset()
     """UIDs of Jobs that are known not to exist any more, though pods of theirs may."""
 

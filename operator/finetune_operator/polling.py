@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import aiohttp
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 from finetune_api.live import LIVE_BYTES, Live
 from finetune_api.pod import PORT, PROGRESS_PATH
 from finetune_api.stored import read_stored_json
-from finetune_operator.plan import LiveRecord
+from finetune_operator.lanes import Lanes
+from finetune_operator.plan import LiveRecord, Silence
 from finetune_operator.queue import WorkQueue
 from finetune_operator.records import PodRecord
 
@@ -21,6 +23,12 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 32
 """Trainers that are asked at the same time."""
+A_SECOND = 200
+"""Questions a second: a larger fleet is asked less often, each as long as `LONGEST_SECONDS` after the one before."""
+LONGEST_SECONDS = 40.0
+"""An answer is fresh for a minute: stalls are noticed in the largest fleet, too."""
+UNANSWERED_SECONDS = 60.0
+"""Longest time between two questions to a pod that does not answer."""
 _PATIENCE = aiohttp.ClientTimeout(total=3)
 
 
@@ -28,8 +36,19 @@ class BadAnswerError(Exception):
     """A trainer answered with something that is no `Live` of its job."""
 
 
+@dataclass
+class _Followed:
+    pod: PodRecord
+    failures: int = 0
+    """Questions in a row that were not answered."""
+    since: datetime | None = None
+    """When the first of them was asked."""
+    proven: bool = False
+    """Whether the last question was answered."""
+
+
 class Poller:
-    """Asks the pods that it follows every few seconds, and tells `heard` what is new."""
+    """Asks the pods that it follows every few seconds, and tells `heard` what is new and `silent` what is not."""
 
     def __init__(
         self,
@@ -37,20 +56,25 @@ class Poller:
         seconds: float,
         heard: Callable[[str, LiveRecord], None],
         count: Callable[[str], None],
+        silent: Callable[[str, Silence], None] = lambda _key, _silence: None,
     ) -> None:
         """Take `count` to be told how each poll went: ok, unreachable or bad."""
         self._queue = queue
         self._seconds = seconds
         self._heard = heard
         self._count = count
-        self._pods: dict[str, PodRecord] = {}
+        self._silent = silent
+        self._pods: dict[str, _Followed] = {}
+        self._lanes = Lanes(AT_ONCE, self._pods.__contains__)
 
     def follow(self, key: str, pod: PodRecord) -> None:
         """Ask this pod for the progress of the FineTuneJob with UID `key`, and no other."""
         known = self._pods.get(key)
-        self._pods[key] = pod
-        if known is None or known.uid != pod.uid:
-            self._queue.add_after(key, random.uniform(0, min(1.0, self._seconds)))  # noqa: S311 -- spreads load
+        if known is not None and known.pod.uid == pod.uid:
+            known.pod = pod
+            return
+        self._pods[key] = _Followed(pod)
+        self._queue.add_after(key, random.uniform(0, min(1.0, self._seconds)))  # noqa: S311 -- spreads load
 
     def forget(self, key: str) -> None:
         """Ask no pod of this job any more."""
@@ -58,39 +82,65 @@ class Poller:
             self._queue.drop(key)
 
     async def run(self) -> None:
-        """Ask, for ever."""
+        """Ask, for ever. Connections are closed at once: those that wait for the next question are a file each."""
+        connector = aiohttp.TCPConnector(limit=AT_ONCE, force_close=True)
         async with (
-            aiohttp.ClientSession(timeout=_PATIENCE, connector=aiohttp.TCPConnector(limit=AT_ONCE)) as session,
+            aiohttp.ClientSession(timeout=_PATIENCE, connector=connector) as session,
             asyncio.TaskGroup() as tasks,
         ):
             for _ in range(AT_ONCE):
                 tasks.create_task(self._work(session))
 
+    def pause(self, failures: int) -> float:
+        """Seconds until the next question to a pod that left the last `failures` unanswered."""
+        usual = max(self._seconds, min(LONGEST_SECONDS, len(self._pods) / A_SECOND))
+        return max(usual, min(UNANSWERED_SECONDS, usual * 2.0 ** min(max(0, failures - 1), 10)))
+
     async def _work(self, session: aiohttp.ClientSession) -> None:
         while True:
             async with self._queue.next() as key:
-                pod = self._pods.get(key)
-                if pod is None:
-                    continue
-                live = await self._ask(session, key, pod)
-                if live is not None:
-                    self._heard(key, LiveRecord(pod.uid, live, datetime.now(UTC)))
-                if key in self._pods:
-                    self._queue.add_after(key, self._seconds * random.uniform(0.8, 1.2))  # noqa: S311 -- as above
+                followed = self._pods.get(key)
+                if followed is not None:
+                    await self._in_its_lane(session, key, followed)
 
-    async def _ask(self, session: aiohttp.ClientSession, key: str, pod: PodRecord) -> Live | None:
+    async def _in_its_lane(self, session: aiohttp.ClientSession, key: str, followed: _Followed) -> None:
+        namespace, proven = followed.pod.namespace, followed.proven
+        if not self._lanes.enter(key, namespace, proven=proven):
+            return
+        try:
+            await self._poll(session, key, followed)
+        finally:
+            for other in self._lanes.leave(namespace, proven=proven):
+                self._queue.add(other)
+
+    async def _poll(self, session: aiohttp.ClientSession, key: str, followed: _Followed) -> None:
+        pod, asked = followed.pod, datetime.now(UTC)
+        live, why = await self._ask(session, key, pod)
+        if self._pods.get(key) is not followed:
+            return
+        if live is not None:
+            followed.failures, followed.since, followed.proven = 0, None, True
+            self._heard(key, LiveRecord(pod.uid, live, datetime.now(UTC)))
+        else:
+            followed.failures, followed.since, followed.proven = followed.failures + 1, followed.since or asked, False
+            self._silent(key, Silence(pod.uid, followed.since, followed.failures, why))
+        pause = self.pause(followed.failures)
+        self._queue.add_after(key, pause * random.uniform(0.8, 1.2))  # noqa: S311 -- as above
+
+    async def _ask(self, session: aiohttp.ClientSession, key: str, pod: PodRecord) -> tuple[Live | None, str]:
+        """The answer, or why there is none."""
         try:
             live = await read_live(session, f"http://{_host(pod.ip)}:{PORT}{PROGRESS_PATH}", key)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.debug("pod %s does not tell its progress: %r", pod.name, error)
             self._count("unreachable")
-            return None
+            return None, "no answer"
         except BadAnswerError as error:
             log.debug("pod %s tells no progress: %s", pod.name, error)
             self._count("bad")
-            return None
+            return None, str(error)
         self._count("ok")
-        return live
+        return live, ""
 
 
 async def read_live(session: aiohttp.ClientSession, url: str, uid: str) -> Live:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from finetune_api import GROUP, VERSION
 from finetune_operator.kinship import Kinship
 from finetune_operator.parsed import recorded_pods, recorded_uids
-from finetune_operator.plan import LiveRecord, Refusal, World
+from finetune_operator.plan import LiveRecord, Refusal, Silence, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings
 
@@ -127,6 +127,8 @@ class Store:
     pods: Table[PodRecord] = field(default_factory=Table)
     live: dict[str, LiveRecord] = field(default_factory=dict)
     """Newest answer of a running pod, by the UID of the FineTuneJob."""
+    silences: dict[str, Silence] = field(default_factory=dict)
+    """Running pods that don't answer, by the UID of the FineTuneJob."""
     last_words: dict[str, dict[str, PodRecord]] = field(default_factory=dict)
     """Pods that ended and went before anyone looked: by the UID of the FineTuneJob, then by their own."""
     kinship: Kinship = field(default_factory=Kinship)
@@ -163,6 +165,7 @@ class Store:
             circle=tuple(self.kinship.circle(uid)),
             dependents=len(set(self.kinship.waiting_for(tune)) - {uid}),
             created=self.created.get(uid, frozenset()),
+            silence=self.silences.get(uid),
             vanished=frozenset(filter(self.jobs.has_vanished, owners)),
         )
 
@@ -193,6 +196,7 @@ class Store:
         """Drop what was known beside the objects of a FineTuneJob that is gone."""
         self.last_words.pop(uid, None)
         self.live.pop(uid, None)
+        self.silences.pop(uid, None)
         self.refusals.pop(uid, None)
         self.run_files.pop(uid, None)
         self.created.pop(uid, None)

@@ -16,6 +16,7 @@ from finetune_operator.lifecycle.checkpoints import committed, kept, request_pro
 from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED, refused_by_node
 from finetune_operator.lifecycle.parents import MISSING, awaited
 from finetune_operator.lifecycle.progress import doing
+from finetune_operator.lifecycle.silence import UNREACHABLE, unreachable
 from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
 from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
 from finetune_operator.lifecycle.waiting import waiting
@@ -102,8 +103,17 @@ def _accepted(case: Case) -> Said:
     if case.unread:
         text = f"this version of the operator can't read the spec ({case.unread}); the job goes on as it was ordered"
         return Said("Accepted", "Unknown", UNREADABLE, tidy(f"{text}, by the run file of its Job"))
-    ignored = request_problem(case) or unknown_problem(case)
+    ignored = request_problem(case) or unknown_problem(case) or idle_gpus(case)
     return _ACCEPTED._replace(message=f"{_ACCEPTED.message}; {ignored}") if ignored else _ACCEPTED
+
+
+def idle_gpus(case: Case) -> str:
+    """What is odd where a job takes a profile with GPUs and none of them; empty where it isn't."""
+    name = case.spec.compute.profile
+    profile = case.world.settings.profiles.get(name)
+    if profile is None or not profile.max_gpus_per_node or case.spec.compute.gpus_per_node:
+        return ""
+    return f"profile {name} has GPUs and the job takes none: it trains on the CPU; set compute.gpusPerNode: 1 for a GPU"
 
 
 def unknown_problem(case: Case) -> str:
@@ -121,7 +131,7 @@ def _stuck(case: Case) -> list[Said]:
 
 
 def _progressing(case: Case, now: Tally, phase: Phase, creating: str) -> Said:
-    kind, refusal, live = "Progressing", case.world.refusal, case.live
+    kind, refusal = "Progressing", case.world.refusal
     if case.is_paused:
         return Said(kind, "Unknown", "Suspended", "waits for runPolicy.suspend: false")
     wait = awaited(case)
@@ -134,11 +144,18 @@ def _progressing(case: Case, now: Tally, phase: Phase, creating: str) -> Said:
         return _created(case, creating)
     if phase is Phase.QUEUED:
         return Said(kind, "True", "Queued", f"waits in queue {case.spec.compute.queue}")
-    if case.running is not None and case.running.deleting:
-        return Said(kind, "True", STOPPING, _time_to_save(case.running))
     if case.running is not None:
-        return Said(kind, "True", str(phase), doing(live, case.mode) if live is not None else _last_words(case, phase))
+        return _running(case, case.running, phase)
     return _starting(case, now)
+
+
+def _running(case: Case, pod: PodRecord, phase: Phase) -> Said:
+    if pod.deleting:
+        return Said("Progressing", "True", STOPPING, _time_to_save(pod))
+    if text := unreachable(case):
+        return Said("Progressing", "Unknown", UNREACHABLE, text)
+    live = case.live
+    return Said("Progressing", "True", str(phase), doing(live, case.mode) if live else _last_words(case, phase))
 
 
 def _starting(case: Case, now: Tally) -> Said:

@@ -10,6 +10,7 @@ from finetune_api.status import Phase, Status, Summary
 from finetune_api.termination import Termination
 from finetune_operator.lifecycle.case import Case, condition
 from finetune_operator.lifecycle.checkpoints import committed
+from finetune_operator.lifecycle.silence import UNREACHABLE
 from finetune_operator.lifecycle.wording import seconds_text, tidy
 
 FIGURES = ("progress", "summary", "evaluation", "checkpoints", "resolved")
@@ -56,7 +57,7 @@ def has_moved(case: Case) -> bool:
     if live.measured is not None and _measured(case.spec, live) != (stored.summary.metric if stored.summary else ""):
         return True
     shown = condition(stored, "Progressing")
-    if stored.phase not in TOLD_PHASES or shown is None:
+    if stored.phase not in TOLD_PHASES or shown is None or shown.reason == UNREACHABLE:
         return False
     return (stored.phase, shown.message) != (told_phase(live, case.mode), doing(live, case.mode))
 

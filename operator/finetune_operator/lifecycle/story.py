@@ -11,6 +11,7 @@ from finetune_operator.lifecycle.checkpoints import kept
 from finetune_operator.lifecycle.conditions import CREATED, STUCK
 from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED
 from finetune_operator.lifecycle.parents import FINISHED, NOT_FINISHED
+from finetune_operator.lifecycle.silence import UNREACHABLE
 from finetune_operator.lifecycle.wording import tidy
 from finetune_operator.plan import Event, EventType
 
@@ -44,7 +45,8 @@ def _begun(old: Status, new: Status) -> Iterator[Event]:
         yield _normal("Accepted", now.message if created and now is not None else "this version can run the spec")
     elif created and now is not None:
         yield _normal(CREATED, now.message)
-    if now is not None and now.status == "False" and new.phase not in TERMINAL and _reason(was) != now.reason:
+    is_bad = now is not None and (now.status == "False" or now.reason == UNREACHABLE)
+    if now is not None and is_bad and new.phase not in TERMINAL and _reason(was) != now.reason:
         yield _warning(now.reason, now.message)
 
 
@@ -53,7 +55,8 @@ def _asked(old: Status, new: Status) -> Iterator[Event]:
     accepted, before = condition(new, "Accepted"), condition(old, "Accepted")
     ignored = _ignored(accepted)
     if ignored and ignored != _ignored(before):
-        reason = "CheckpointRequestIgnored" if ignored.startswith("annotation") else "FieldsIgnored"
+        kinds = {"annotation": "CheckpointRequestIgnored", "profile": "GPUsNotTaken"}
+        reason = kinds.get(ignored.partition(" ")[0], "FieldsIgnored")
         yield _warning(reason, ignored)
     if _status(accepted) == "Unknown" and _status(before) != "Unknown" and accepted is not None:
         yield _warning(accepted.reason, accepted.message)

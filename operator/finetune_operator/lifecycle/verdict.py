@@ -170,6 +170,10 @@ def _by_start_deadline(case: Case, _: Tally) -> Verdict | None:
         return None
     limit = seconds_text(case.spec.run_policy.pre_running_deadline_seconds)
     hint = "mend that and create the job again, or raise runPolicy.preRunningDeadlineSeconds"
+    if case.mode is Mode.VALIDATE:
+        hint = (
+            "the platform team sets tolerations, node selector and requests of the check in checkProfile; then " + hint
+        )
     return failed(failure_info(wait.failure, f"no pod ran within {limit}: {wait.message}", hint))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.failures import ImageUnavailable, JobFailure, PodNotStarted, PodUnschedulable
+from finetune_api.run_file import Mode
 from finetune_operator.lifecycle.case import Case, is_finished, is_over, is_running
 from finetune_operator.lifecycle.sidecars import keepers, patience_ends
 from finetune_operator.lifecycle.wording import tidy
@@ -50,7 +51,7 @@ def waiting(case: Case) -> Waiting | None:
         return Waiting(PodNotStarted, message, is_blocked=False, since=max(job.started, _after_backoff(case)))
     if is_running(pod) or pod.deleting:
         return None
-    return _for_its_start(pod)
+    return _for_its_start(pod, check=case.mode is Mode.VALIDATE)
 
 
 def start_deadline(case: Case, wait: Waiting) -> datetime | None:
@@ -68,11 +69,13 @@ def _after_backoff(case: Case) -> datetime:
     return ended + min(_FIRST_BACKOFF * 2.0 ** min(len(case.pods) - 1, 6), _LONGEST_BACKOFF)
 
 
-def _for_its_start(pod: PodRecord) -> Waiting:
+def _for_its_start(pod: PodRecord, *, check: bool) -> Waiting:
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status != "True":
+        is_check = ", the check before training, which runs under checkProfile," if check else ""
         why = tidy(scheduled.message, _MESSAGE) or "the scheduler found no node"
-        return Waiting(PodUnschedulable, f"pod {pod.name} waits for a node: {why}", is_blocked=True, since=pod.created)
+        message = f"pod {pod.name}{is_check} waits for a node: {why}"
+        return Waiting(PodUnschedulable, message, is_blocked=True, since=pod.created)
     found = next(_broken(pod), None)
     if found is not None:
         return found

@@ -15,7 +15,7 @@ from queue_observer import Observer
 from raw_objects import pod
 
 from finetune_api.live import LIVE_BYTES, Live
-from finetune_operator.plan import LiveRecord
+from finetune_operator.plan import LiveRecord, Silence
 from finetune_operator.polling import BadAnswerError, Poller, read_live
 from finetune_operator.projection import pod_record
 from finetune_operator.queue import WorkQueue
@@ -114,5 +114,29 @@ async def test_only_an_address_is_asked(ip: str) -> None:
     queue = WorkQueue(Observer())
     poller = Poller(queue, 60, lambda _key, _record: None, lambda how: counted.update([how]))
     async with aiohttp.ClientSession() as session:
-        assert await poller._ask(session, "tune-1", replace(pod_record(pod()), ip=ip)) is None
+        assert (await poller._ask(session, "tune-1", replace(pod_record(pod()), ip=ip)))[0] is None
     assert counted == {"bad": 1}
+
+
+def test_who_does_not_answer_is_asked_less_often_and_so_is_a_large_fleet() -> None:
+    poller = Poller(WorkQueue(Observer()), 5, lambda _key, _record: None, lambda _how: None)
+    assert [poller.pause(failures) for failures in (0, 1, 2, 3, 4, 5, 9)] == [5, 5, 10, 20, 40, 60, 60]
+    poller._pods.update(dict.fromkeys(map(str, range(2000))))  # type: ignore[arg-type]
+    assert [poller.pause(failures) for failures in (0, 1, 2)] == [10, 10, 20]
+    poller._pods.update(dict.fromkeys(map(str, range(100_000))))  # type: ignore[arg-type]
+    assert [poller.pause(failures) for failures in (0, 5)] == [40, 60]
+
+
+async def test_what_does_not_answer_is_told_with_the_reason() -> None:
+    told: asyncio.Queue[tuple[str, Silence]] = asyncio.Queue()
+    queue = WorkQueue(Observer())
+    poller = Poller(
+        queue, 0.01, lambda _key, _record: None, lambda _how: None, silent=lambda key, it: told.put_nowait((key, it))
+    )
+    poller.follow("tune-1", replace(pod_record(pod()), ip=""))
+    running = asyncio.create_task(poller.run())
+    (key, first), (_, second) = await told.get(), await told.get()
+    running.cancel()
+    assert (key, first.pod_uid) == ("tune-1", "pod-1")
+    assert (first.questions, second.questions) == (1, 2)
+    assert first.since == second.since
