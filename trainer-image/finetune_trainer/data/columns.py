@@ -81,6 +81,8 @@ def _inside(
     """The guesses, those that are objects with what is in them; roles without a guess take what is left in cells."""
     better = dict[str, str]()
     for role in missing:
+        if "question" in guessed and role not in guessed:
+            continue  # its parts take its place
         own = guessed.get(role, "")
         within = [path for path in inner if path.startswith(f"{own}.")] if own else list(inner)
         free = [path for path in within if path not in better.values()]
@@ -128,7 +130,7 @@ def _yaml(better: Mapping[str, str]) -> str:
 
 
 def _scalar(name: str) -> str:
-    return name if name.replace("_", "").isalnum() and not name[0].isdigit() else f'"{name}"'
+    return name if name.replace("_", "").replace(".", "").isalnum() and not name[0].isdigit() else f'"{name}"'
 
 
 def _no_guess(names: list[str], wanted: Mapping[str, str]) -> str:

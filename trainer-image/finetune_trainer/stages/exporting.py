@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from finetune_api import tasks
+from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
 from finetune_trainer.drift.reference import carry_reference, save_reference
+from finetune_trainer.models.generation_ends import save_ends
 from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
@@ -16,6 +19,9 @@ from finetune_trainer.storage import Site
 from finetune_trainer.tasks.merged import save_merged_settings
 from finetune_trainer.tasks.settings import save_settings
 from finetune_trainer.tasks.task import Task
+from finetune_trainer.training.continuing import stop_ids
+
+_CAUSAL = frozenset({tasks.Task.CAUSAL_LM, tasks.Task.PREFERENCE, tasks.Task.POLICY_OPTIMIZATION})
 
 
 def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequence[Source] = ()) -> None:
@@ -29,7 +35,10 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequenc
     model_folder.mkdir(parents=True)
     with notes.timed("export"):
         merge = ready.adapted.merge if task.spec.output.merge_adapter else None
+        ends = _ends(task, ready)  # before merging, which takes the model apart
         (merge or ready.adapted.save)(model_folder)
+        if ends:
+            save_ends(model_folder, ready.adapted.model, ends)
         ready.tokenizer.save_pretrained(model_folder)
         if merged:
             _describe_merged(task, merged, model_folder, notes)
@@ -42,6 +51,15 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequenc
         (staged / path).write_text(text, encoding="utf-8")
     card = render_card(report, hidden_layer=has_hidden_layer(model_folder))
     (staged / "README.md").write_text(card, encoding="utf-8")
+
+
+def _ends(task: Task, ready: Ready) -> list[int]:
+    """Ids at which a causal model stops to write, as in prediction; none of other models."""
+    spec, report = task.spec, task.data.report
+    if spec.task not in _CAUSAL:
+        return []
+    form = form_of(spec, report, ready.tokenizer) if has_prompts(spec, report) else None
+    return stop_ids(ready.adapted.model, ready.tokenizer, form)
 
 
 def _describe_merged(task: Task, merged: Sequence[Source], folder: Path, notes: Notes) -> None:

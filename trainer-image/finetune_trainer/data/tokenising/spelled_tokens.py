@@ -22,6 +22,8 @@ _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 """Marks around a spelled token: noncharacters, which Unicode keeps out of texts."""
 _MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 _ESCAPED = re.compile(r"\\u(fdd[01])", re.IGNORECASE)
+_LEADS = ("\n", ".", "a")
+"""Texts that a stretch may follow without becoming one token with them."""
 _UNTOUCHED = frozenset({"type", "id", "tool_call_id"})
 
 
@@ -46,9 +48,9 @@ def spelled_in_chats(
     rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase"
 ) -> Iterator[tuple[int, Counter[str]]]:
     """Yield the number of each row that spells special tokens, with how often it spells which."""
-    pattern, opening = _pattern(special_texts(tokenizer)), _frame_texts(form, tokenizer)
+    pattern = _pattern(special_texts(tokenizer))
     for number, chat in enumerate(rows):
-        found = Counter(match for text in _strings(_bare(chat, *opening)) for match in pattern.findall(text))
+        found = Counter(match for text in _strings(_bare(chat, form, tokenizer)) for match in pattern.findall(text))
         if found:
             yield number, found
 
@@ -61,8 +63,8 @@ def with_marks(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedT
     """
     if not form.spelled_as_text:
         return list(rows)
-    pattern, frame = _pattern(special_texts(tokenizer)), _frame_texts(form, tokenizer)
-    return [_marked(_bare(chat, *frame), pattern) for chat in rows]
+    pattern = _pattern(special_texts(tokenizer))
+    return [_marked(_bare(chat, form, tokenizer), pattern) for chat in rows]
 
 
 def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
@@ -72,26 +74,23 @@ def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[l
     return [_encode_marked(_unescaped(text), tokenizer) if _OPEN in text else next(rest) for text in texts]
 
 
-def _frame_texts(form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str]:
-    """Beginning and end of text as texts; a chat template writes its own beginning."""
-    return (str(tokenizer.bos_token or "") if form.is_framed else ""), str(tokenizer.eos_token or "")
-
-
-def _bare(chat: Chat, bos: str, eos: str) -> Chat:
-    """The chat without what stands at its ends anyway."""
+def _bare(chat: Chat, form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> Chat:
+    """The chat without what stands at its ends anyway; `<s>struck</s>` has both and is text."""
+    bos, eos = str(tokenizer.bos_token or ""), str(tokenizer.eos_token or "")
     if not any(token and token in turn.content for turn in chat for token in (bos, eos)):
         return chat
-    turns = [
-        turn._replace(content=turn.content.rstrip().removesuffix(eos)) if eos and _ends_with(turn, eos) else turn
-        for turn in chat
-    ]
-    if bos and turns[0].role != ASSISTANT:
-        turns[0] = turns[0]._replace(content=turns[0].content.removeprefix(bos))
+    turns = [_without_end(turn, bos, eos) if turn.role == ASSISTANT else turn for turn in chat]
+    first = turns[0].content
+    if form.is_framed and bos and turns[0].role != ASSISTANT and first.startswith(bos) and not (eos and eos in first):
+        turns[0] = turns[0]._replace(content=first.removeprefix(bos))
     return Chat(tuple(turns), chat.variables)
 
 
-def _ends_with(turn: Turn, eos: str) -> bool:
-    return turn.role == ASSISTANT and turn.content.rstrip().endswith(eos) and turn.content.strip() != eos
+def _without_end(turn: Turn, bos: str, eos: str) -> Turn:
+    text = turn.content.rstrip()
+    is_end = bool(eos) and text.endswith(eos) and text.count(eos) == 1 and text != eos
+    is_pair = bool(bos) and bos != eos and bos in text
+    return turn._replace(content=text.removesuffix(eos)) if is_end and not is_pair else turn
 
 
 def _strings(chat: Chat) -> Iterator[str]:
@@ -168,5 +167,8 @@ def _encode_stretch(text: str, tokenizer: "PreTrainedTokenizerBase", *, is_first
 
     if is_first:
         return ids_of(text)
-    lead, both = ids_of("\n"), ids_of(f"\n{text}")
-    return both[len(lead) :] if both[: len(lead)] == lead else ids_of(text)
+    for lead in _LEADS:
+        alone, both = ids_of(lead), ids_of(lead + text)
+        if both[: len(alone)] == alone and len(both) > len(alone) and tokenizer.unk_token_id not in alone:
+            return both[len(alone) :]
+    return ids_of(text)
