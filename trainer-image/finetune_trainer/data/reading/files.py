@@ -38,6 +38,8 @@ class DataFile:
     delimiter: str = ""
     field: str = "spec.data.train[0]"
     quoting: Quoting = Quoting.AUTO
+    place: str = ""
+    """What its rows are for: `train`, `validation` or `test`; empty for all of them."""
 
 
 def known_format(name: str) -> DataFormat | None:

@@ -13,13 +13,9 @@ from finetune_api.failures import DataNotFound, SpecInvalid
 from finetune_trainer.data.reading.class_names import named, unpackers
 from finetune_trainer.data.reading.hub_failures import hub_failures
 from finetune_trainer.data.reading.rows import Row
+from finetune_trainer.data.reading.split_names import SPLIT_NAMES
 
 _PREFIX = "hf://datasets/"
-_SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing"),
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def read_data_set(repository: str, source: DataSource, place: str, field: str, t
 
 
 def _fitting(names: list[str], place: str, uri: str, field: str) -> str:
-    fitting = [name for name in _SPLIT_NAMES.get(place, ()) if name in names]
+    fitting = [name for name in SPLIT_NAMES.get(place, ()) if name in names]
     if fitting:
         return fitting[0]
     if place == "train" and len(names) == 1:

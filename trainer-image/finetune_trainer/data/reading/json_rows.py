@@ -11,9 +11,10 @@ from finetune_api.failures import DataUnreadable
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.json_tables import table_of
 from finetune_trainer.data.reading.rows import Bad, Row, shown
+from finetune_trainer.data.reading.split_names import SPLIT_NAMES, key_of_place, place_of
 from finetune_trainer.data.reading.text_files import open_text
 
-_KEYS = ("data", "rows", "examples", "train", "validation", "test")
+_KEYS = ("data", "rows", "examples")
 _SYNTAX = "broken JSON"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OF_A_CHAT = frozenset({"role", "from", "function"})
@@ -70,7 +71,10 @@ def read_jsonl(file: DataFile) -> Iterator[Row | Bad]:
 
 
 def read_json(file: DataFile) -> Iterator[Row | Bad]:
-    """Read an array of objects, or an object that holds one under `data`, `rows`, `examples` or as its only array.
+    """Read an array of objects, or of an object that holds arrays the one that fits the file's place.
+
+    That is the one under the place's name (`train`, `val`, `test`), under `data`, `rows` or `examples`, or the only
+    one.
 
     Tables by columns or by rows are read as pandas writes them; their rows are numbered from 1. JSON Lines under a
     `.json` name are read as such, and a lone object is one row. The file is held in memory.
@@ -94,7 +98,7 @@ def read_json(file: DataFile) -> Iterator[Row | Bad]:
 
 def _of_object(decoder: _Decoder, value: object, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
     """The rows in a lone object, which opens at `start`."""
-    key = _rows_key(value)
+    key = _rows_key(value, file)
     if key is not None and not decoder.twice:
         yield from _elements(decoder, content, _position_of(content, start, key), file)
         return
@@ -171,15 +175,28 @@ def _decode(decoder: _Decoder, content: str, position: int, file: DataFile) -> t
         _broken(content, position, _words(error), file)
 
 
-def _rows_key(value: object) -> str | None:
-    """The key of `value` that holds the rows; None for an object that is itself a row, as a chat is."""
+def _rows_key(value: object, file: DataFile) -> str | None:
+    """The key of `value` that holds the rows of the file's place; None for an object that is a row, as a chat is.
+
+    Raises `DataUnreadable` where several keys hold rows and none is named for the place.
+    """
     if not isinstance(value, dict):
         return None
-    arrays = [k for k, v in value.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
-    if any(_OF_A_CHAT & value[k][0].keys() for k in arrays):
+    arrays = {name: cell for name, cell in value.items() if isinstance(cell, list) and _holds_rows(name, cell)}
+    if any(cell and isinstance(cell[0], dict) and _OF_A_CHAT & cell[0].keys() for cell in arrays.values()):
         return None
-    usual = [k for k in _KEYS if k in arrays]
-    return usual[0] if usual else arrays[0] if len(arrays) == 1 else None
+    key, unclear = key_of_place(arrays, file.place, _KEYS)
+    if unclear:
+        name = SPLIT_NAMES[file.place][0] if file.place else "data"
+        hint = f"write the rows that are meant to a file of their own, or call their key {name}"
+        raise DataUnreadable(f"it is not clear which rows to read: {unclear}", where=file.name, hint=hint)
+    return key
+
+
+def _holds_rows(name: str, cell: list[object]) -> bool:
+    if not cell:
+        return bool(place_of(name))
+    return isinstance(cell[0], dict) or (isinstance(cell[0], list) and bool(place_of(name)))
 
 
 def _position_of(content: str, start: int, wanted: str) -> int:

@@ -17,6 +17,7 @@ from finetune_trainer.data.reading.files import DataFile, data_file, known_forma
 from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
 from finetune_trainer.data.reading.parquet_rows import read_parquet
 from finetune_trainer.data.reading.rows import Bad, Row
+from finetune_trainer.data.reading.split_names import files_of_place, is_about_data
 from finetune_trainer.data.reading.stdin_rows import read_stream
 from finetune_trainer.storage import (
     Address,
@@ -44,16 +45,16 @@ def read_rows(
     source: DataSource | str,
     site: Site,
     *,
-    place: str = "train",
+    place: str = "",
     field: str = "",
     text_column: str = "text",
 ) -> Iterator[Row | Bad]:
     """Read the rows of `source`: a `DataSource`, a URI, or `-` for standard input.
 
     `site` says what relative files, volumes and Secrets are here; `place` (train, validation or test) picks the split
-    of a hub data set that names none; `field` is the path of the source in the spec, for messages. On standard input,
-    lines that are neither JSON nor CSV with a column `text_column` are texts themselves. Records that can't be used
-    come out as `Bad`.
+    of a hub data set that names none, of a folder and of a JSON file that hold several (empty: all files, and of the
+    hub `train`); `field` is the path of the source in the spec, for messages. On standard input, lines that are neither
+    JSON nor CSV with a column `text_column` are texts themselves. Records that can't be used come out as `Bad`.
 
     Raises `DataNotFound`, `DataUnreadable`, `PermissionDenied`, `StorageUnavailable` or `SpecInvalid`.
     """
@@ -64,9 +65,9 @@ def read_rows(
             return
         wanted = DataSource(uri=source) if isinstance(source, str) else source
         if wanted.uri.startswith(HUB):
-            yield from _hub_rows(wanted, site, place, field)
+            yield from _hub_rows(wanted, site, place or "train", field)
             return
-        for file in _files(wanted, site, field, scratch):
+        for file in _files(wanted, site, place, field, scratch):
             yield from _READERS[file.format](file)
 
 
@@ -78,11 +79,11 @@ def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterato
         yield from hub_rows.read_data_set(wanted.repository, source, place, field, token)
         return
     path = hub_rows.fetch_file(wanted, source.revision, field, token)
-    file = data_file(path, source.uri, source, field)
+    file = replace(data_file(path, source.uri, source, field), place=place)
     yield from _READERS[file.format](file)
 
 
-def _files(source: DataSource, site: Site, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
+def _files(source: DataSource, site: Site, place: str, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
     """Find the files of a storage URI, in order of their names; each is fetched when its turn comes."""
     address = find_address(source.uri, site)
     check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
@@ -90,15 +91,16 @@ def _files(source: DataSource, site: Site, field: str, scratch: Callable[[], Pat
     whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
     top = address if whole_folder else address.parent
     folder = open_address(top, site, source.secret_ref)
-    for path in _known_files(folder, source) if whole_folder else [address.name]:
+    for path in _known_files(folder, source, place) if whole_folder else [address.name]:
         name = _name(top, path, site)
         described = data_file(Path(path), name, source, field)  # before a download that would be in vain
-        yield replace(described, path=folder.fetch(path, scratch()))
+        yield replace(described, path=folder.fetch(path, scratch()), place=place)
 
 
-def _known_files(folder: Folder, source: DataSource) -> list[str]:
+def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
+    """The data files of a folder that are for a place. Raises `DataNotFound`."""
     found = [path for path, _ in folder.list() if not PurePosixPath(path).name.startswith((".", "_"))]
-    known = [path for path in found if known_format(path) is not None]
+    known = [path for path in found if known_format(path) is not None and not is_about_data(path)]
     if not known:
         raise DataNotFound(
             f"no data file below {folder.uri()}",
@@ -106,7 +108,11 @@ def _known_files(folder: Folder, source: DataSource) -> list[str]:
             hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .conllu .bio, also with .gz,"
             " .bz2, .xz or .zst",
         )
-    return known
+    files, unclear = files_of_place(known, place)
+    if unclear:
+        hint = f"name the files one by one, for example {source.uri.rstrip('/')}/{known[0]}"
+        raise DataNotFound(f"it is not clear which files hold the {place} rows: {unclear}", where=source.uri, hint=hint)
+    return files
 
 
 def _name(top: Address, path: str, site: Site) -> str:
