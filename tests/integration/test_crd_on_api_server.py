@@ -197,3 +197,16 @@ def test_conditions_are_merged_by_type(job: Manifest, api_server: "ControlPlane"
     assert "status.conditions[1]: Duplicate value" in refusal["message"]
     api_server.request("PATCH", f"{JOBS}/{name}/status", {"status": STATUS})
     assert api_server.kubectl("wait", "ftj", name, "--for=condition=Running", "--timeout=10s").returncode == 0
+
+
+def test_what_is_applied_twice_is_unchanged(api_server: "ControlPlane") -> None:
+    """A default that is stored in an item of a list would be drift for ever: clients replace whole lists."""
+    api_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "twice"}})
+    api_server.wait_for("/api/v1/namespaces/twice")
+    files = [part for path in EXAMPLES for part in ("-f", str(path))]
+    first, second = (api_server.kubectl("apply", "--namespace=twice", *files) for _ in range(2))
+    api_server.request("DELETE", "/api/v1/namespaces/twice")
+    assert first.returncode == 0, first.stderr
+    lines = [line for line in second.stdout.splitlines() if line.startswith("finetunejob.")]
+    assert [line for line in lines if not line.endswith(" unchanged")] == []
+    assert len(lines) >= len(EXAMPLES)

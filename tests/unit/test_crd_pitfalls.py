@@ -223,6 +223,12 @@ def test_the_walk_catches(pitfall: Pitfall) -> None:
     assert "spec.rows[]" in [path for path, node in nodes(deep, "spec") if pitfall.caught(node)]
 
 
+def test_no_item_of_a_list_has_a_default(schema: Node) -> None:
+    """Clients replace whole lists, and would find them changed at each look."""
+    walked = [found for part in PARTS for found in nodes(schema["properties"][part], part)]
+    assert [path for path, node in walked if "[]" in path and "default" in node] == []
+
+
 def test_a_sound_node_falls_into_none() -> None:
     assert [pitfall.name for pitfall in PITFALLS if pitfall.caught(bounded_text(default="", pattern="^a*$"))] == []
 

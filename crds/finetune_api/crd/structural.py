@@ -90,7 +90,8 @@ class _Translation:
         elif found.get("additionalProperties") is False:
             found.pop("additionalProperties")  # a model without fields
         if "items" in found:
-            found["items"] = self.node(found["items"], f"{path}[]", inside)
+            # What is stored in an item that nobody wrote there would be drift for ever: a client replaces whole lists.
+            found["items"] = without_defaults(self.node(found["items"], f"{path}[]", inside))
             found.setdefault("x-kubernetes-list-type", "atomic")
 
 
