@@ -187,6 +187,12 @@ class PermissionDenied(JobFailure):
     code, failure_class = "PermissionDenied", FailureClass.PERMISSION
 
 
+class CertificateUntrusted(JobFailure):
+    """The certificate of the store is not trusted: of a private authority, expired, or of another host."""
+
+    code, failure_class = "CertificateUntrusted", FailureClass.PERMISSION
+
+
 class UnsafeModel(JobFailure):
     """The model would need remote code or pickled weights, which this project never runs."""
 

@@ -102,3 +102,16 @@ def test_a_search_for_instance_credentials_that_fails_means_there_are_none() -> 
 def test_a_missing_local_file_names_its_path(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match=str(tmp_path / "rows.csv")):
         open_folder("file://.", Site(tmp_path)).get("rows.csv")
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    ["'eu-north-1' is wrong; expecting 'us-east-1'", "&#34;eu-north-1&#34; is wrong; expecting &#34;us-east-1&#34;"],
+)
+def test_a_wrong_region_is_read_as_stores_quote_it(quoted: str) -> None:
+    text = f"400 <Code>AuthorizationHeaderMalformed</Code><Message>malformed; the region {quoted}</Message>"
+    answer = understand(text, not_found=False, denied=True)
+    assert (answer.meaning, answer.code) == (
+        Meaning.WRONG_REGION,
+        "the region is eu-north-1, the store expects us-east-1",
+    )

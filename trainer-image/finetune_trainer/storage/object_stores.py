@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from finetune_api.failures import PermissionDenied, SpecInvalid
+from finetune_api.failures import CertificateUntrusted, PermissionDenied, SpecInvalid
 from finetune_trainer.storage.credentials import setting
 from finetune_trainer.storage.folder import Patience
 
@@ -82,7 +82,10 @@ UPLOAD_SECONDS = 180
 
 
 def client_options(scheme: str, given: Given, answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """HTTP settings: plain HTTP only where the endpoint says so, and time for large files."""
+    """HTTP settings: plain HTTP only where the endpoint says so, and time for large files.
+
+    Raises `CertificateUntrusted` where AWS_CA_BUNDLE names no file.
+    """
     options: dict[str, Any] = {
         "allow_http": endpoint(scheme, given).startswith("http://"),
         "connect_timeout": timedelta(seconds=5),
@@ -90,7 +93,11 @@ def client_options(scheme: str, given: Given, answer_seconds: float = ANSWER_SEC
         "timeout": timedelta(hours=6),
     }
     authority = setting("AWS_CA_BUNDLE", given)
-    if authority and Path(authority).is_file():
+    if authority and not Path(authority).is_file():
+        raise CertificateUntrusted(
+            f"AWS_CA_BUNDLE names {authority}, which is no file", hint="mend it, or take it away"
+        )
+    if authority:
         options["root_certificate"] = Path(authority).read_bytes()
     return options
 
