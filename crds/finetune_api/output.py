@@ -52,6 +52,11 @@ class Predict(ApiModel):
     """Secret with the credentials of the store."""
 
 
+QueueName = Annotated[str, StringConstraints(max_length=63, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
+"""It is the value of a label, too."""
+PriorityName = Annotated[str, StringConstraints(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
+
+
 class Compute(ApiModel):
     """What the job runs on in a cluster. A local run uses the machine it is on."""
 
@@ -64,10 +69,11 @@ class Compute(ApiModel):
     gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
     """GPUs per pod; more than 1 is refused until training in several processes is built."""
 
-    queue: Annotated[str, StringConstraints(max_length=253)] = ""
-    """Kueue LocalQueue that admits the job; empty means none."""
+    queue: QueueName = ""
+    """Kueue LocalQueue of the namespace that admits the job; empty means none. The label
+    `kueue.x-k8s.io/queue-name` of the job says the same."""
 
-    priority_class_name: Annotated[str, StringConstraints(max_length=253)] = ""
+    priority_class_name: PriorityName = ""
     """PriorityClass of the pods; empty means the profile's."""
 
 
@@ -92,8 +98,9 @@ class RunPolicy(ApiModel):
     active_deadline_seconds: Seconds = 0
     """Longest time that the job may be running, all attempts together; 0 means no limit."""
 
-    pre_running_deadline_seconds: Seconds = 900
-    """Longest wait for a pod to start (image, scheduling, volumes); 0 means no limit."""
+    pre_running_deadline_seconds: Seconds | None = None
+    """Longest wait for a pod to start; 0 means no limit. Left out, what is broken (image, volume, admission) has 900
+    seconds, and what is scarce (nodes, quota) any time. A job with a checkpoint is never ended by waiting."""
 
     stall_seconds: Seconds = 900
     """Longest time without progress before the attempt counts as stalled; 0 means no limit."""

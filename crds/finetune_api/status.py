@@ -31,7 +31,7 @@ class Condition(ApiModel):
     """A condition as in the Kubernetes API conventions."""
 
     type: ShortText
-    """Accepted, DataReady, Running, Progressing, Suspended, Succeeded or Failed."""
+    """Accepted, DataReady, Running, Progressing, Suspended, Succeeded, Failed, or Finished (True at every end)."""
     status: Literal["True", "False", "Unknown"]
     """True, False or Unknown."""
     observed_generation: Annotated[int, Field(ge=0)] = 0
@@ -111,7 +111,7 @@ class Status(ApiModel):
     phase: Phase = Phase.PENDING
     """Where the job is in its life."""
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)
-    """Standard conditions; `kubectl wait --for=condition=Succeeded` works."""
+    """Standard conditions; `kubectl wait --for=condition=Finished` returns at every end."""
     start_time: AwareDatetime | None = None
     """When the first pod started."""
     completion_time: AwareDatetime | None = None

@@ -7,6 +7,7 @@ of its models: those would refuse objects that a newer API server writes.
 import json
 import ssl
 from collections.abc import AsyncIterator
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from finetune_api import GROUP, KIND, VERSION
 from finetune_operator.labels import SELECTOR
+from finetune_operator.plan import QueueState
 from finetune_operator.records import Json
 from finetune_operator.store import GROUP_VERSION, Kind
 
@@ -25,6 +27,7 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PATHS = {kind: f"/apis/{group}/{version}" if group else f"/api/{version}"
          for kind, (group, version) in GROUP_VERSION.items()}  # fmt: skip
+_KUEUE_VERSIONS = ("v1beta2", "v1beta1")
 PAGE = 200
 """Objects in one answer to a listing: what bounds the memory at the start."""
 _REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=5)
@@ -59,11 +62,11 @@ class RefusedError(ClusterError):
 
 
 class UnavailableError(ClusterError):
-    """No answer, or one that asks to come again; `retry_after` is in seconds."""
+    """No answer, or one that asks to come again; `retry_after` is in seconds, `code` None where nobody answered."""
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after: float = 0.0, code: int | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.code = retry_after, code
 
 
 class Cluster:
@@ -170,6 +173,35 @@ class Cluster:
         """Create an Event."""
         return await self._ask("POST", f"/api/v1/namespaces/{namespace}/events", event)
 
+    async def pod_refusal(self, namespace: str, job: str, uid: str) -> tuple[str, datetime | None]:
+        """Why the Job controller could not create the pod of a Job, by its newest event, and when that was."""
+        path = f"/api/v1/namespaces/{namespace}/events"
+        fields = f"involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate"
+        answer = await self._ask("GET", path, query={"fieldSelector": fields, "limit": str(PAGE)})
+        told = [
+            (event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"], event)
+            for event in answer["items"]
+            if event["involvedObject"].get("uid") == uid
+        ]
+        if not told:
+            return "", None
+        when, newest = max(told, key=lambda pair: pair[0])
+        return str(newest.get("message", "")).removeprefix("Error creating: "), datetime.fromisoformat(when)
+
+    async def queue_state(self, namespace: str, queue: str) -> QueueState:
+        """Whether there is a LocalQueue of that name, as far as we may know."""
+        for version in _KUEUE_VERSIONS:
+            try:
+                await self._ask("GET", f"/apis/kueue.x-k8s.io/{version}/namespaces/{namespace}/localqueues/{queue}")
+            except GoneError as gone:
+                if f'"{queue}"' in str(gone):  # else there is no such resource, in this version or in any
+                    return QueueState.MISSING
+            except RefusedError:
+                return QueueState.UNKNOWN
+            else:
+                return QueueState.THERE
+        return QueueState.NO_KUEUE
+
     async def allowed(self, attributes: Json) -> bool:
         """Whether we may do what the attributes of a SelfSubjectAccessReview describe; everybody may ask that."""
         review = {
@@ -230,7 +262,7 @@ def refusal(code: int, text: bytes, retry_after: str | None) -> ClusterError:
         return ExpiredError(message)
     if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         seconds = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
-        return UnavailableError(f"{code}: {message}", seconds)
+        return UnavailableError(f"{code}: {message}", seconds, code)
     return RefusedError(code, message)
 
 

@@ -6,9 +6,10 @@ fixed, and every write names the UID or the resource version that it is meant fo
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from time import monotonic
 
 from finetune_api.pod import CHECKPOINT_ANNOTATION, RUN_ANNOTATION
@@ -37,7 +38,9 @@ from finetune_operator.plan import (
     DeletePod,
     DeleteTune,
     FailPod,
+    Found,
     LiveRecord,
+    LookUp,
     PatchJob,
     Plan,
     Refusal,
@@ -45,6 +48,7 @@ from finetune_operator.plan import (
     Silence,
     World,
     Write,
+    described,
 )
 from finetune_operator.polling import Poller
 from finetune_operator.projection import job_record
@@ -58,6 +62,9 @@ log = logging.getLogger(__name__)
 UNHURRIED_WRITES = 1
 """Statuses that tell no end, on their way at the same time. With more, a burst of jobs keeps the API server busy with
 states that are over before anyone reads them; with one, each is written the sooner, the less there is to do."""
+
+UNWELL_SECONDS = 3.0
+"""After this long with 429 or 5xx for its writes, a job's status says so. Before, trying again is quicker."""
 
 Reconcile = Callable[[World], Plan]
 
@@ -87,6 +94,8 @@ class Controller:
         self._turns = Turns(UNHURRIED_WRITES, self._call)
         self._last_took = 0.0
         """Seconds that the API server needed for the last status that tells no end."""
+        self._tried: dict[str, float] = {}
+        """Since when the writes of a job have not been answered well, by the loop's clock."""
         self._written: dict[str, float] = {}
         """When the status of a job was last written, by the loop's clock."""
 
@@ -166,25 +175,91 @@ class Controller:
     async def _carry_out(self, world: World) -> float:
         """Do what is to be done; return in how many seconds to look again."""
         uid, version = world.tune.uid, self._store.tunes.version(world.tune.uid)
-        plan = self._reconcile(world)
-        if plan.needs_run_file:
-            world = await self._with_run_file(world, plan.needs_run_file)
-            plan = self._reconcile(world)
-        for write in plan.writes:
-            if isinstance(write, DeleteTune):
-                await self._delete_tune(world)
-                return self._resync()
-            if not await self._write(world, write):
+        plan = await self._decide(world)
+        made = [write for write in plan.writes if isinstance(write, CreateJob)]
+        for write in made:
+            if not await self._create(world, write.manifest):
                 return 0.0  # the refusal is part of the next world, and that reconcile writes the status
             plan = self._with_created(world, plan, write)
+        others = [write for write in plan.writes if not isinstance(write, CreateJob)]
+        differs = await self._write_all(world, others)
+        if any(isinstance(write, DeleteTune) for write in others) and not self._store.hindered.get(uid):
+            return self._resync()
+        if differs:
+            known = self._store.world(uid, datetime.now(UTC))
+            plan = replace(self._reconcile(known), writes=()) if known is not None else plan
         written = await self._report(world, plan, version)
         self._follow(uid, plan)
         if not written:
             return self._resync()  # its turn comes before
         self._store.heard(world)
-        if plan.again_at is None:
+        tries = [refusal.next_try for refusal in self._store.hindered.get(uid, {}).values()]
+        again_at = min([*tries, *filter(None, [plan.again_at])], default=None)
+        if again_at is None:
             return self._resync()
-        return min(self._resync(), (plan.again_at - datetime.now(UTC)).total_seconds())
+        return min(self._resync(), (again_at - datetime.now(UTC)).total_seconds())
+
+    async def _decide(self, world: World) -> Plan:
+        """The plan, with what has to be looked up for it: that is rare, so it is not watched."""
+        plan = self._reconcile(world)
+        if plan.needs_run_file:
+            world = await self._with_run_file(world, plan.needs_run_file)
+            plan = self._reconcile(world)
+        if plan.look_up is not None:
+            found = self._store.found[world.tune.uid] = await self._look_up(world, plan.look_up)
+            plan = self._reconcile(replace(world, found=found))
+        return plan
+
+    async def _look_up(self, world: World, wanted: LookUp) -> Found:
+        """Look up what may be looked up; where it can't be, the status says a little less."""
+        found, namespace = Found(wanted.job_uid, world.now), world.tune.namespace
+        try:
+            if wanted.queue:
+                return replace(found, queue=await self._cluster.queue_state(namespace, wanted.queue))
+            message, when = await self._cluster.pod_refusal(namespace, wanted.job, wanted.job_uid)
+        except ClusterError as error:
+            log.debug("not looked up for Job %s: %s", wanted.job, error)
+            return found
+        return replace(found, refused=message, refused_at=when)
+
+    async def _write_all(self, world: World, writes: Sequence[Write]) -> bool:
+        """Carry out writes that don't depend on each other; return whether another status follows from how they went.
+
+        One that is refused is tried again later, and neither keeps others from being done nor the status from telling.
+        """
+        uid = world.tune.uid
+        refused = self._store.hindered.get(uid, {})
+        left: dict[str, Refusal] = {}
+        for write in writes:
+            what = described(write)
+            before = refused.get(what)
+            if before is not None and datetime.now(UTC) < before.next_try:
+                left[what] = before
+            elif (answer := await self._try(world, write)) is not None:
+                count = before.count + 1 if before is not None else 1
+                left[what] = replace(answer, count=count, what=what)
+        self._store.hindered.pop(uid, None)
+        if left:
+            self._store.hindered[uid] = left
+        return left != refused
+
+    async def _try(self, world: World, write: Write) -> Refusal | None:
+        """Carry out one write; return the answer where it is no, also that of a webhook that does not work."""
+        uid = world.tune.uid
+        begun = self._tried.setdefault(uid, monotonic())
+        try:
+            await self._write(world, write)
+        except RefusedError as error:
+            code, message = error.code, error.message
+        except UnavailableError as error:
+            if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
+                raise
+            code, message = error.code, str(error)
+        else:
+            self._tried.pop(uid, None)
+            return None
+        log.warning("the API server refuses to %s: %s: %s", described(write), code, message)
+        return Refusal(code, message, datetime.now(UTC))
 
     async def _with_run_file(self, world: World, job: str) -> World:
         """The world with the order that a Job was made for: its FineTuneJob can't be read by this version."""
@@ -204,17 +279,18 @@ class Controller:
         uid = next((job.uid for job in jobs if job.name == name and job.uid in created), None)
         return replace(plan, status=with_child(plan.status, name, uid)) if uid is not None else plan
 
-    async def _write(self, world: World, write: Write) -> bool:
-        """Carry out one write; return whether the API server had it."""
+    async def _write(self, world: World, write: Write) -> None:
+        """Carry out one write other than a creation."""
         namespace = world.tune.namespace
         match write:
-            case CreateJob(manifest):
-                return await self._create(world, manifest)
+            case DeleteTune():
+                await self._delete_tune(world)
             case PatchJob(name, uid, patch):
                 body = await self._cluster.patch_job(namespace, name, uid, patch)
                 self._intake.put(Kind.JOB, body)
             case RestoreLabels(name, uid, labels):
-                return await self._restore_labels(namespace, name, uid, labels)
+                if not await self._restore_labels(namespace, name, uid, labels):
+                    raise GoneError(f"Job {name}")
             case DeleteJob(name, uid):
                 await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
             case AskForCheckpoint(name, uid, request):
@@ -228,10 +304,10 @@ class Controller:
             case DeletePod(name, uid, force):
                 deletion = self._cluster.delete_pod(namespace, name, uid, 0 if force else None)
                 await self._delete(Kind.POD, name, uid, deletion)
-        return True
 
     async def _create(self, world: World, manifest: Json) -> bool:
         namespace, uid, name = world.tune.namespace, world.tune.uid, manifest["metadata"]["name"]
+        begun = self._tried.setdefault(uid, monotonic())
         try:
             body = await self._cluster.create_job(namespace, manifest)
             log.info("created Job %s", name)
@@ -246,7 +322,12 @@ class Controller:
                 body = await self._cluster.patch_job(namespace, name, body["metadata"]["uid"], patch)
         except RefusedError as error:
             return self._refused(world, error.code, error.message)
+        except UnavailableError as error:
+            if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
+                raise
+            return self._refused(world, error.code, str(error).removeprefix(f"{error.code}: "))
         self._store.refusals.pop(uid, None)
+        self._tried.pop(uid, None)
         created = self._store.created.get(uid, frozenset())
         self._store.created[uid] = created | {body["metadata"]["uid"]}
         self._intake.put(Kind.JOB, body)
@@ -284,7 +365,9 @@ class Controller:
 
     def _refused(self, world: World, code: int, message: str) -> bool:
         log.warning("the API server refuses a Job: %s: %s", code, message)
-        self._store.refusals[world.tune.uid] = Refusal(code, message, datetime.now(UTC))
+        before = self._store.refusals.get(world.tune.uid)
+        count = before.count + 1 if before is not None else 1
+        self._store.refusals[world.tune.uid] = Refusal(code, message, datetime.now(UTC), count)
         return False
 
     async def _delete(self, kind: Kind, name: str, uid: str, request: Awaitable[Json]) -> None:
@@ -345,6 +428,7 @@ class Controller:
         self._queue.drop(key)
         self._turns.leave(key)
         self._written.pop(key, None)
+        self._tried.pop(key, None)
         if self.poller is not None:
             self.poller.forget(key)
 

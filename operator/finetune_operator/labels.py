@@ -12,5 +12,13 @@ write labels of `app.kubernetes.io` over; this one is ours alone."""
 MODE = "finetune.dev/mode"
 """Label with what the pods are for, as in `run_file.Mode`."""
 
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Label of Kueue, on a FineTuneJob and on its Jobs: the LocalQueue that admits them."""
+QUEUE_PRIORITY_LABEL = "kueue.x-k8s.io/priority-class"
+"""Label of Kueue, handed on as it is: the WorkloadPriorityClass."""
+
+SUSPENDED = "finetune.dev/suspended"
+"""Annotation of a Job that the operator has suspended for `runPolicy.suspend`; nobody else's suspension has it."""
+
 CONTAINER = "trainer"
 """Name of the trainer's container."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import kopf
 from prometheus_client import disable_created_metrics
 
+from finetune_operator.blindness import BlindError, Sight
 from finetune_operator.cluster import PAGE, Cluster
 from finetune_operator.controller import Controller, Reconcile
 from finetune_operator.events import Story
@@ -27,6 +28,9 @@ from finetune_operator.traffic import counting_trace, watching_trace
 
 log = logging.getLogger(__name__)
 
+_ENDING_SECONDS = 5.0
+"""How long kopf's tasks may take to end."""
+
 
 class Operator:
     """One operator process."""
@@ -43,7 +47,6 @@ class Operator:
         self._intake = Intake(store, self._queue)
         self._synced = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._listings = Listings(cluster, self._intake, settings.namespaces, self._on_synced)
         self._story = Story(cluster)
         self._controller = Controller(
             store, self._intake, self._queue, self._story, cluster=cluster, metrics=metrics, reconcile=reconcile
@@ -63,30 +66,41 @@ class Operator:
             )
             port = await stack.enter_async_context(serve_metrics(self._settings.metrics_port, self._metrics.registry))
             log.info("probes on port %d, metrics on port %d", health, port)
-            await check_permissions(self._cluster, self._settings.namespaces)
+            served = await check_permissions(self._cluster, self._settings.namespaces)
+            sight = Sight(self._cluster, self._settings.namespaces, served)
+            self._metrics.left_out.set(sight.left_out)
+            listings = Listings(self._cluster, self._intake, served, self._on_synced)
             await _until_one_ends(
                 self._wait_for_signal,
-                self._watch,
-                self._listings.run,
+                lambda: self._watch(served, listings, sight),
+                listings.run,
+                sight.run,
                 self._poller.run,
                 self._story.run,
                 self._heartbeat.run,
                 *[self._work] * self._settings.workers,
             )
 
-    async def _watch(self) -> None:
-        trace = watching_trace(self._listings.ask, self._metrics.watched)
+    async def _watch(self, namespaces: list[str], listings: Listings, sight: Sight) -> None:
+        """Watch until one of kopf's tasks ends, as it does when it fails: kopf itself may wait for ever then."""
+        trace = watching_trace(listings.ask, self._metrics.watched, sight.failed)
         registry = make_registry(self._intake, lambda: self._cluster.session(trace), self._metrics.watched)
         tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=kopf_settings(kopf.OperatorSettings(), PAGE),
-            clusterwide=not self._settings.namespaces,
-            namespaces=self._settings.namespaces,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
             standalone=True,
         )
         for number in (signal.SIGINT, signal.SIGTERM):  # kopf has set its own, which would wait for our tasks to end
             asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
-        await kopf.run_tasks(tasks, ignored=asyncio.all_tasks())
+        running = asyncio.ensure_future(kopf.run_tasks(tasks, ignored=asyncio.all_tasks()))
+        try:
+            await asyncio.wait([running, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            running.cancel()
+            await asyncio.wait([running], timeout=_ENDING_SECONDS)
+        raise BlindError("a watch has ended for good; starting again")
 
     async def _wait_for_signal(self) -> None:
         await self._stopping.wait()
@@ -115,6 +129,8 @@ async def operate(settings: Settings, kubeconfig: Path | None, reconcile: Reconc
     cluster = await Cluster.connect(kubeconfig, counting_trace(metrics.requested))
     try:
         await Operator(settings, cluster, metrics, store, reconcile).run()
+    except BlindError as error:
+        raise SystemExit(str(error)) from error
     finally:
         await cluster.close()
 

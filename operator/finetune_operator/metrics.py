@@ -101,6 +101,11 @@ class Metrics:
         self.untold = Gauge(
             "finetune_statuses_waiting", "Jobs whose newest state waits for its turn to be written", registry=registry
         )
+        self.left_out = Gauge(
+            "finetune_namespaces_left_out",
+            "Namespaces of the settings that are gone, or have no Role",
+            registry=registry,
+        )
         self._heard = dict.fromkeys(Kind, monotonic())
         age = Gauge(
             "finetune_watch_last_event_seconds", "Time since a watch last told anything or began", ["kind"],

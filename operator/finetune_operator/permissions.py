@@ -16,45 +16,74 @@ NEEDED = (
     ("batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
     ("", "pods", ("list", "watch", "patch", "delete")),
     ("", "pods/status", ("patch",)),
-    ("", "events", ("create",)),
+    ("", "events", ("create", "list")),
+    ("kueue.x-k8s.io", "localqueues", ("get",)),
 )
 """API group, resource and verbs: all that the operator ever does."""
+_TELLS = frozenset({("", "events", "list"), ("kueue.x-k8s.io", "localqueues", "get")})
+"""Without these it works, and statuses say less: the Role may be that of the chart before."""
 _RETRY_SECONDS = 2.0
 
 
-async def check_permissions(cluster: Cluster, namespaces: list[str]) -> None:
+async def check_permissions(cluster: Cluster, namespaces: list[str]) -> list[str]:
     """Wait for the API server, and make sure that the CRD is there and every right is granted.
 
-    Raises `SystemExit` that names each missing right.
+    Returns the namespaces to serve: those in which nothing at all is granted are said once and left out, for they are
+    gone, or their Role is. Raises `SystemExit` that names each right that is missing elsewhere.
     """
     while True:
         try:
-            await _check(cluster, namespaces)
+            return await _check(cluster, namespaces)
         except UnavailableError as error:
             log.warning("waiting for the API server: %s", error)
             await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return
 
 
-async def _check(cluster: Cluster, namespaces: list[str]) -> None:
-    missing = []
-    for namespace in namespaces or [""]:
-        attributes = [
-            _attributes(group, resource, verb, namespace) for group, resource, verbs in NEEDED for verb in verbs
-        ]
-        answers = await asyncio.gather(*(cluster.allowed(wanted) for wanted in attributes))
-        missing += [wanted for wanted, allowed in zip(attributes, answers, strict=True) if not allowed]
-    if missing:
-        lines = [_told(wanted) for wanted in missing]
+async def _check(cluster: Cluster, namespaces: list[str]) -> list[str]:
+    missing = {namespace: await _missing(cluster, namespace) for namespace in namespaces or [""]}
+    closed = [namespace for namespace, rights in missing.items() if len(rights) == _ALL] if len(missing) > 1 else []
+    if len(closed) == len(missing):
+        closed = []
+    lacking = [wanted for namespace, rights in missing.items() if namespace not in closed for wanted in rights]
+    vital = [wanted for wanted in lacking if _right(wanted) not in _TELLS]
+    if vital:
+        lines = [_told(wanted) for wanted in vital]
         raise SystemExit("\n".join(["missing rights; install the chart's Role or ClusterRole:", *lines]))
+    for wanted in lacking:
+        log.warning("not granted, so statuses say less:%s; upgrade the chart", _told(wanted))
+    for namespace in closed:
+        log.error("namespace %s does not exist, or has no Role of the chart: it is left out", namespace)
+    served = [namespace for namespace in namespaces if namespace not in closed]
+    await _look_for_crd(cluster, served[0] if served else None)
+    return served
+
+
+async def _missing(cluster: Cluster, namespace: str) -> list[Json]:
+    wanted = [_attributes(group, resource, verb, namespace) for group, resource, verbs in NEEDED for verb in verbs]
+    answers = await asyncio.gather(*map(cluster.allowed, wanted))
+    return [attributes for attributes, allowed in zip(wanted, answers, strict=True) if not allowed]
+
+
+async def _look_for_crd(cluster: Cluster, namespace: str | None) -> None:
     try:
-        async for _page in cluster.pages(Kind.TUNE, namespaces[0] if namespaces else None, limit=1):
+        async for _page in cluster.pages(Kind.TUNE, namespace, limit=1):
             break
     except GoneError as error:
         raise SystemExit(f"no FineTuneJob in this cluster: install the chart's CRD ({error})") from error
     except RefusedError as error:
         raise SystemExit(f"FineTuneJobs can't be listed: {error}") from error
+
+
+async def may_watch(cluster: Cluster, namespace: str) -> bool:
+    """Whether FineTuneJobs may be watched in a namespace, or in all where it is empty."""
+    return await cluster.allowed(_attributes(GROUP, "finetunejobs", "watch", namespace))
+
+
+_ALL = sum(len(verbs) for _, _, verbs in NEEDED)
+
+
+def _right(wanted: Json) -> tuple[str, str, str]:
+    return wanted["group"], wanted["resource"], wanted["verb"]
 
 
 def _attributes(group: str, resource: str, verb: str, namespace: str) -> Json:

@@ -1,7 +1,9 @@
 """What goes into a reconcile and what comes out: values only, so that decisions can be tested without a cluster."""
 
+import re
+import zlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from finetune_api.live import Live
@@ -19,6 +21,12 @@ class LiveRecord:
     received: datetime
 
 
+_MAY_CHANGE = re.compile(r"denied (the )?request|is forbidden")
+_LONGEST_RETRY, _FIRST_RETRY = 300.0, 5.0
+_TAKEN_RETRY = 2.0
+"""A name is taken until a Job that is being deleted has gone."""
+
+
 @dataclass(frozen=True)
 class Silence:
     """Questions for its progress that a running pod has left unanswered, the newest ones in a row."""
@@ -33,12 +41,74 @@ class Silence:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The API server's answer to the last attempt to create a child, where it was no."""
+    """The API server's answer to the last attempt to write something, where it was no."""
 
     code: int
-    """HTTP status: 403 for quota and admission, 409 for a name that is taken, 422 for an invalid object."""
+    """HTTP status: 403 for quota and admission, 409 for a name that is taken, 422 for an invalid object, 5xx for a
+    webhook that does not answer."""
     message: str
     at: datetime
+    count: int = 1
+    """Times in a row."""
+    what: str = ""
+    """What was refused, in words; empty for the creation of the child Job."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the same object is refused for ever: it is invalid. Policies deny with 400, 403 or 422."""
+        return self.code in {400, 413, 422} and not _MAY_CHANGE.search(self.message)
+
+    @property
+    def is_shortage(self) -> bool:
+        """Whether nothing is wrong with the object: a quota is used up, or the API server is not well."""
+        return self.code == 429 or self.code >= 500 or is_shortage(self.message)
+
+    @property
+    def next_try(self) -> datetime:
+        """When to try again: twice as late each time, up to five minutes, and not all jobs at once."""
+        first = _TAKEN_RETRY if self.code == 409 else _FIRST_RETRY
+        longest = min(first * 2 ** min(self.count - 1, 10), _LONGEST_RETRY)
+        share = zlib.crc32(f"{self.at} {self.message}".encode()) % 1000 / 1000
+        return self.at + timedelta(seconds=round(longest * (0.75 + share / 2)))
+
+
+def is_shortage(message: str) -> bool:
+    """Whether the API server refused something for a quota that is used up."""
+    return "exceeded quota" in message
+
+
+class QueueState(StrEnum):
+    """What is known of a Kueue LocalQueue."""
+
+    UNKNOWN = "Unknown"
+    """Nobody asked, or the answer was refused."""
+    THERE = "There"
+    MISSING = "Missing"
+    """Kueue is installed, and has no such queue in the namespace."""
+    NO_KUEUE = "NoKueue"
+    """The API server knows no LocalQueues."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was looked up for a Job that waits; the objects that are watched don't tell it."""
+
+    job_uid: str
+    at: datetime
+    refused: str = ""
+    """Why the Job controller could not create its pod, by its newest event; empty where nothing says so."""
+    refused_at: datetime | None = None
+    """When that was."""
+    queue: QueueState = QueueState.UNKNOWN
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """What to look up: events of the Job, and the LocalQueue that it waits in, if any."""
+
+    job: str
+    job_uid: str
+    queue: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,8 +124,6 @@ class World:
     refusal: Refusal | None
     now: datetime
     settings: Settings
-    run_file: str | None = None
-    """The run file in the annotation of its newest Job; None where nobody has looked, empty where there is none."""
     parents: tuple[TuneRecord, ...] = ()
     """What each `finetunejob://...` of the spec names, as far as it is there and its result is still waited for."""
     circle: tuple[str, ...] = ()
@@ -67,6 +135,11 @@ class World:
     silence: Silence | None = None
     vanished: frozenset[str] = frozenset()
     """UIDs of Jobs that are known not to exist any more, though pods of theirs may."""
+    hindered: tuple[Refusal, ...] = ()
+    """Writes that the API server refuses now, the creation of the child Job apart."""
+    found: Found | None = None
+    run_file: str | None = None
+    """The run file in the annotation of its newest Job; None where nobody has looked, empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +216,26 @@ class DeleteTune:
     uid: str
 
 
+def described(write: "Write") -> str:
+    """What a write does, in words after "refuses to"."""
+    match write:
+        case CreateJob(manifest):
+            return f"create Job {manifest['metadata']['name']}"
+        case PatchJob(name):
+            return f"change Job {name}"
+        case RestoreLabels(name):
+            return f"give Job {name} its labels back"
+        case DeleteJob(name):
+            return f"delete Job {name}"
+        case AskForCheckpoint(name):
+            return f"annotate pod {name}"
+        case FailPod(name):
+            return f"give up pod {name}"
+        case DeletePod(name):
+            return f"delete pod {name}"
+    return "delete this FineTuneJob"
+
+
 Write = CreateJob | PatchJob | RestoreLabels | DeleteJob | AskForCheckpoint | FailPod | DeletePod | DeleteTune
 
 
@@ -177,5 +270,7 @@ class Plan:
     """When to look again though nothing has happened: a deadline, a time to live."""
     poll: PodRecord | None = field(default=None)
     """The pod to ask for its progress."""
+    look_up: LookUp | None = None
+    """What to look up now, since the Job waits and nothing tells why; then decide again."""
     needs_run_file: str = ""
     """Name of the Job whose run file has to be read before anything can be decided; the rest of the plan is void."""

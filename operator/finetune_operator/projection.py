@@ -10,7 +10,15 @@ from typing import Any
 
 from finetune_api import GROUP, KIND
 from finetune_api.pod import CHECKPOINT_ANNOTATION
-from finetune_operator.labels import CONTAINER, JOB_UID, MODE
+from finetune_operator.labels import (
+    CONTAINER,
+    JOB_UID,
+    MANAGER,
+    MODE,
+    QUEUE_LABEL,
+    QUEUE_PRIORITY_LABEL,
+    SUSPENDED,
+)
 from finetune_operator.records import (
     ConditionRecord,
     ContainerRecord,
@@ -31,7 +39,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 def tune_record(body: Json) -> TuneRecord:
     """Read a FineTuneJob."""
     meta = body["metadata"]
-    annotations = meta.get("annotations") or {}
+    annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
     return TuneRecord(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -42,6 +50,8 @@ def tune_record(body: Json) -> TuneRecord:
         annotations={name: value for name, value in annotations.items() if name.split("/")[0].endswith(GROUP)},
         spec=_lean(body.get("spec") or {}),
         status=_lean(body.get("status") or {}),
+        queue=labels.get(QUEUE_LABEL, ""),
+        queue_priority=labels.get(QUEUE_PRIORITY_LABEL, ""),
     )
 
 
@@ -66,7 +76,22 @@ def job_record(body: Json) -> JobRecord:
         succeeded=status.get("succeeded", 0),
         terminating=status.get("terminating") or 0,
         conditions=tuple(_condition(raw) for raw in status.get("conditions") or ()),
+        queue=sys.intern((meta.get("labels") or {}).get(QUEUE_LABEL, "")),
+        is_own_suspension=SUSPENDED in (meta.get("annotations") or {}),
+        suspender=_suspender(meta) if spec.get("suspend") else "",
     )
+
+
+def _suspender(meta: Json) -> str:
+    """Who wrote `spec.suspend` last; empty where that was this operator, or an admission webhook in its request."""
+    writers = [
+        entry
+        for entry in meta.get("managedFields") or ()
+        if "f:suspend" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    last: Json = max(writers, key=lambda entry: entry.get("time") or "", default={})
+    name = str(last.get("manager", ""))
+    return "" if name.startswith(MANAGER) else sys.intern(name[:64])
 
 
 def pod_record(body: Json) -> PodRecord:

@@ -14,6 +14,7 @@ from finetune_operator.lifecycle.bounds import bounded
 from finetune_operator.lifecycle.budget import active_deadline, active_seconds, active_since, used_seconds
 from finetune_operator.lifecycle.case import TERMINAL, Case, has_begun, newest_job
 from finetune_operator.lifecycle.children import recorded
+from finetune_operator.lifecycle.lookups import look_up, look_up_at
 from finetune_operator.lifecycle.parents import awaited, missing_deadline, pinned
 from finetune_operator.lifecycle.phase import phase_of
 from finetune_operator.lifecycle.progress import figures, final_figures, without_rates
@@ -22,7 +23,7 @@ from finetune_operator.lifecycle.sidecars import sidecar_check
 from finetune_operator.lifecycle.stall import stall_check
 from finetune_operator.lifecycle.story import story
 from finetune_operator.lifecycle.stuck import stuck_check
-from finetune_operator.lifecycle.upkeep import retry_at, upkeep
+from finetune_operator.lifecycle.upkeep import upkeep
 from finetune_operator.lifecycle.verdict import Verdict, failed, pods_may_be_late, refusal_deadline, verdict
 from finetune_operator.lifecycle.waiting import start_deadline, waiting
 from finetune_operator.lifecycle.wording import told
@@ -92,7 +93,8 @@ def _goes_on(case: Case, now: Tally) -> Plan:
         }
     )
     status, due = settled(stored, bounded(fresh), case.live, world.settings.status_seconds, world.now)
-    return Plan(status, writes, story(stored, status), _again_at(case, now, due), case.running)
+    again = _again_at(case, now, due)
+    return Plan(status, writes, story(stored, status), again, case.running, look_up=look_up(case))
 
 
 def _ended(case: Case, now: Tally, end: Verdict) -> Plan:
@@ -164,11 +166,12 @@ def _again_at(case: Case, now: Tally, due: datetime | None) -> datetime | None:
     world, wait, refused = case.world, waiting(case), case.world.refusal
     moments = [due, active_deadline(case), stall_check(case), pods_may_be_late(case), stuck_check(case)]
     moments.append(sidecar_check(case))
+    moments += [look_up_at(case)]
     moments.append(missing_deadline(case) if awaited(case) is not None else None)
     if wait is not None:
         moments += [start_deadline(case, wait), wait.since + conditions.PATIENCE]
     if case.job is None and refused is not None:
-        moments += [refused.at + retry_at(refused), refusal_deadline(case)]
+        moments += [refused.next_try, refusal_deadline(case)]
     if not tells_the_same(case, now) or pinned(case) != case.stored.parents:
         moments.append(world.now + timedelta(seconds=1))  # what follows once that is told
     return min((moment for moment in moments if moment is not None and moment > world.now), default=None)

@@ -25,6 +25,10 @@ class TuneRecord:
     """Those of group `finetune.dev` only."""
     spec: Json
     status: Json
+    queue: str = ""
+    """Value of Kueue's label for the LocalQueue."""
+    queue_priority: str = ""
+    """Value of Kueue's label for the priority class of its Workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,12 @@ class JobRecord:
     succeeded: int
     terminating: int
     conditions: tuple[ConditionRecord, ...] = ()
+    queue: str = ""
+    """Kueue's LocalQueue, from the label: ours, or that of a webhook."""
+    is_own_suspension: bool = False
+    """Whether the operator suspended it for `runPolicy.suspend`."""
+    suspender: str = ""
+    """Who wrote `suspend` last, as its user agent says; empty where nobody else than the operator did."""
 
     def condition(self, kind: str) -> ConditionRecord | None:
         """The condition of that type where it is True."""

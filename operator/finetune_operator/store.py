@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from finetune_api import GROUP, VERSION
 from finetune_operator.kinship import Kinship
 from finetune_operator.parsed import recorded_pods, recorded_uids
-from finetune_operator.plan import LiveRecord, Refusal, Silence, World
+from finetune_operator.plan import Found, LiveRecord, Refusal, Silence, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings
 
@@ -138,6 +138,10 @@ class Store:
     created: dict[str, frozenset[str]] = field(default_factory=dict)
     """UIDs of Jobs that this process created, or found to be as it would create them, by the UID of the FineTuneJob."""
 
+    hindered: dict[str, dict[str, Refusal]] = field(default_factory=dict)
+    """Other writes that the API server refuses, by the UID of the FineTuneJob, then by what they do."""
+    found: dict[str, Found] = field(default_factory=dict)
+    """What was looked up for Jobs that wait, by the UID of the FineTuneJob."""
     run_files: dict[str, str] = field(default_factory=dict)
     """Run files of Jobs whose FineTuneJobs this version can't read, by the UID of the FineTuneJob."""
 
@@ -160,6 +164,8 @@ class Store:
             refusal=self.refusals.get(uid),
             now=now,
             settings=self.settings,
+            hindered=tuple(self.hindered.get(uid, {}).values()),
+            found=self.found.get(uid),
             run_file=self.run_files.get(uid),
             parents=tuple(filter(None, map(self.tunes.get, self.kinship.awaited(uid)))),
             circle=tuple(self.kinship.circle(uid)),
@@ -198,8 +204,9 @@ class Store:
         self.live.pop(uid, None)
         self.silences.pop(uid, None)
         self.refusals.pop(uid, None)
-        self.run_files.pop(uid, None)
         self.created.pop(uid, None)
+        for table in (self.hindered, self.found, self.run_files):
+            table.pop(uid, None)
 
 
 def _owner(record: TuneRecord | JobRecord | PodRecord) -> str:

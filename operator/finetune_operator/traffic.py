@@ -22,6 +22,9 @@ Count = Callable[[str, str, str], None]
 Begun = Callable[[Kind, str | None], None]
 """Takes the kind and the namespace of a watch that began."""
 
+Failed = Callable[[Kind, int], None]
+"""Takes the kind and the HTTP code of a listing or a watch that was answered with an error."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -64,10 +67,11 @@ def counting_trace(count: Count) -> aiohttp.TraceConfig:
     return trace
 
 
-def watching_trace(begun: Begun, connected: Callable[[Kind], None]) -> aiohttp.TraceConfig:
+def watching_trace(begun: Begun, connected: Callable[[Kind], None], failed: Failed) -> aiohttp.TraceConfig:
     """Return a trace for kopf's session.
 
     It tells each watch that begins after a listing to `begun`, and each, also one that only goes on, to `connected`.
+    An error in answer to either goes to `failed`: of some, kopf never tries again.
     """
     trace = aiohttp.TraceConfig()
     listed: set[tuple[str, str | None]] = set()
@@ -75,7 +79,11 @@ def watching_trace(begun: Begun, connected: Callable[[Kind], None]) -> aiohttp.T
     async def ended(_s: aiohttp.ClientSession, _c: SimpleNamespace, done: aiohttp.TraceRequestEndParams) -> None:
         request = read_request(done.method, done.url)
         place = (request.resource, request.namespace)
-        if done.response.status >= 400 or request.resource not in _KINDS:
+        if request.resource not in _KINDS:
+            return
+        if done.response.status >= 400:
+            if request.verb in ("list", "watch"):
+                failed(Kind(request.resource), done.response.status)
             return
         if request.verb == "list":
             listed.add(place)

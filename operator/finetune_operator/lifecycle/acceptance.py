@@ -7,6 +7,7 @@ from finetune_api.failures import JobFailure, NotBuiltYet, Problem, ProfileUnkno
 from finetune_api.naming import near_names
 from finetune_api.run_file import Mode
 from finetune_api.support import unsupported
+from finetune_operator.labels import QUEUE_LABEL
 from finetune_operator.lifecycle.case import Case
 from finetune_operator.lifecycle.parents import circle
 from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
@@ -36,7 +37,10 @@ def order_for(case: Case, remaining: int | None) -> Order:
     if mode is Mode.VALIDATE:  # a place of its own, but the same cache: what it fetches, training need not
         check = settings.check_profile
         profile = check if check.cache is not None else check.model_copy(update={"cache": profile.cache})
-    return Order(case.spec, case.identity, mode, profile, settings, remaining, tuple(case.stored.parents))
+    return Order(
+        case.spec, case.identity, mode, profile, settings, remaining, tuple(case.stored.parents),
+        queue=case.queue, queue_priority=case.world.tune.queue_priority,
+    )  # fmt: skip
 
 
 def _unknown_profile(name: str, known: list[str]) -> ProfileUnknown:
@@ -61,6 +65,9 @@ def _for_a_cluster(case: Case, profile: Profile) -> Iterator[Problem]:
         hint = f"{hint}; the platform team lists others in priorityClassNames of the profile"
         where = "spec.compute.priorityClassName"
         yield Problem(f"the profile {compute.profile} does not allow the priority class {wanted}", where, hint)
+    if case.world.tune.queue and compute.queue and compute.queue != case.world.tune.queue:
+        told = f"the label {QUEUE_LABEL} of this job names {case.world.tune.queue}, compute.queue {compute.queue}"
+        yield Problem(told, "spec.compute.queue", "name the LocalQueue in one of them, or the same in both")
     if output.startswith("file://"):
         hint = "use s3://, gs://, az:// or pvc://; file:// is for local runs"
         yield Problem(f"{output} would be gone with the pod", "spec.output.uri", hint)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from finetune_api.status import Status
 from finetune_operator.lifecycle.case import is_finished
+from finetune_operator.lifecycle.conditions import after_the_end
 from finetune_operator.lifecycle.sidecars import END_NOW, ends_by_itself, keepers, patience_ends
 from finetune_operator.parsed import time_to_live
 from finetune_operator.plan import DeleteJob, DeleteTune, PatchJob, Plan, World, Write
@@ -19,7 +20,8 @@ _DEPENDENTS = timedelta(seconds=2)
 def aftermath(world: World, stored: Status) -> Plan:
     """The plan for a job that has ended."""
     generation = max(stored.observed_generation, world.tune.generation)
-    status = stored.model_copy(update={"observed_generation": generation})
+    told = after_the_end(world, stored)
+    status = stored.model_copy(update={"observed_generation": generation, "conditions": told})
     over = expiry(world, stored)
     if over is not None and world.now >= over:
         if not world.dependents:

@@ -151,7 +151,9 @@ def _asked(case: Case) -> str:
     """What the end of a pod is called that its Job was told to free."""
     if case.is_suspending:
         return SUSPENDED
-    return PREEMPTED if case.is_queued and case.job is not None and case.job.suspend else ""
+    if not case.is_held:
+        return ""
+    return PREEMPTED if case.is_queued else SUSPENDED
 
 
 def _unseen(case: Case) -> str:

@@ -97,9 +97,30 @@ class Case:
         return told.live
 
     @property
+    def queue(self) -> str:
+        """Kueue's LocalQueue: of the spec, or of the label that Kueue's own kinds have; empty where there is none."""
+        return self.spec.compute.queue or self.world.tune.queue
+
+    @property
     def is_queued(self) -> bool:
-        """Whether Kueue decides when the Job runs."""
-        return bool(self.spec.compute.queue) and self.mode is Mode.TRAIN
+        """Whether Kueue decides when the Job runs: by our label, or by that of its webhook for a default queue."""
+        return bool(self.queue) or (self.job is not None and bool(self.job.queue))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody else keeps the Job from running: Kueue, or another controller that suspends Jobs."""
+        job = self.job
+        if job is None or not job.suspend or job.deleting or is_finished(job):
+            return False
+        return self.is_queued or not self.is_own_suspension
+
+    @property
+    def is_own_suspension(self) -> bool:
+        """Whether the operator suspended the Job. Operators before 0.2 left a trace of that in the status alone."""
+        job, told = self.job, condition(self.stored, "Suspended")
+        if job is None or not job.suspend:
+            return False
+        return job.is_own_suspension or (told is not None and told.reason in {"Suspended", "Suspending"})
 
     @property
     def is_suspending(self) -> bool:

@@ -1,6 +1,6 @@
-"""The conditions: seven are always there, so that nobody has to guess what a missing one means.
+"""The conditions: eight are always there, so that nobody has to guess what a missing one means.
 
-The eighth, PodStuckTerminating, comes with the first pod that does not end when it should.
+The ninth, PodStuckTerminating, comes with the first pod that does not end when it should.
 """
 
 from datetime import timedelta
@@ -14,6 +14,7 @@ from finetune_operator.lifecycle.attempts import Tally, last_failure
 from finetune_operator.lifecycle.case import RUNNING, Case, condition
 from finetune_operator.lifecycle.checkpoints import committed, kept, request_problem
 from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED, refused_by_node
+from finetune_operator.lifecycle.lookups import found
 from finetune_operator.lifecycle.parents import MISSING, awaited
 from finetune_operator.lifecycle.progress import doing
 from finetune_operator.lifecycle.silence import UNREACHABLE, unreachable
@@ -21,11 +22,19 @@ from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
 from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
 from finetune_operator.lifecycle.waiting import waiting
 from finetune_operator.lifecycle.wording import clock_text, listed, sentence, tidy, told
-from finetune_operator.plan import World
+from finetune_operator.plan import QueueState, World
 from finetune_operator.records import PodRecord
 
 UNREADABLE = "SpecUnreadable"
 """Reason of the condition Accepted while a job goes on by the run file of its Job."""
+NO_QUEUE = "QueueMissing"
+"""Reason of the condition Progressing while there is nobody to let a queued Job go."""
+_QUEUE_PROBLEMS = {
+    QueueState.MISSING: ("there is no such LocalQueue", "create it, or ask your platform team for its name"),
+    QueueState.NO_KUEUE: ("Kueue is not installed here (no kueue.x-k8s.io)", "install Kueue, with such a LocalQueue"),
+}
+HELD = "SuspendedByOthers"
+"""Reason of the condition Progressing while somebody else suspends the Job, without a queue."""
 CREATED, RETRYING, RESUMED, POD_STARTING = "JobCreated", "Retrying", "Resumed", "PodStarting"
 STOPPING = "Stopping"
 PATIENCE = timedelta(seconds=5)
@@ -42,6 +51,8 @@ class Said(NamedTuple):
 
 
 _ACCEPTED = Said("Accepted", "True", "SpecAccepted", "this version can run the spec")
+REFUSED = "WriteRefused"
+"""Type of the condition that is True while the API server refuses something else than the creation of a Job."""
 STUCK = "PodStuckTerminating"
 """Type of the condition that is True while a pod does not end when it should."""
 
@@ -62,7 +73,9 @@ def ongoing(case: Case, now: Tally, phase: Phase, creating: str) -> list[Conditi
             _suspended(case),
             Said("Succeeded", "Unknown", "NotFinished", ""),
             Said("Failed", "False", "NotFinished", ""),
+            Said("Finished", "False", "NotFinished", ""),
             *_stuck(case),
+            *_hindered(case.world, case.stored),
         ],
     )
 
@@ -83,7 +96,9 @@ def finished(world: World, stored: Status, end: Verdict, *, accepted: bool = Tru
             Said("Suspended", "False", "Finished", ""),
             Said("Succeeded", "True" if won else "False", reason, message),
             Said("Failed", "False" if won else "True", reason, message),
+            Said("Finished", "True", str(end.phase), message),
             *([Said(STUCK, "False", "Finished", "")] if condition(stored, STUCK) is not None else []),
+            *_hindered(world, stored),
         ],
     )
 
@@ -123,6 +138,23 @@ def unknown_problem(case: Case) -> str:
     return f"{listed(case.ignored)} left out: this version of the operator does not know what a newer CRD lets through"
 
 
+def after_the_end(world: World, stored: Status) -> list[Condition]:
+    """Conditions of a job that had ended: what is refused of the clean-up is told, the rest stays."""
+    said = _dated(world, stored, _hindered(world, stored))
+    before = condition(stored, REFUSED)
+    if not said or (before is not None and (before.status, before.message) == (said[0].status, said[0].message)):
+        return stored.conditions
+    return [*(known for known in stored.conditions if known.type != REFUSED), *said]
+
+
+def _hindered(world: World, stored: Status) -> list[Said]:
+    """Whether the API server refuses what the operator does to pods and Jobs."""
+    if world.hindered:
+        texts = [f"the API server refuses to {it.what} ({it.code}): {it.message}" for it in world.hindered]
+        return [Said(REFUSED, "True", "RefusedByApiServer", tidy(listed(texts, between="; ")))]
+    return [Said(REFUSED, "False", "Done", "")] if condition(stored, REFUSED) is not None else []
+
+
 def _stuck(case: Case) -> list[Said]:
     pod, before = stuck_pod(case), condition(case.stored, STUCK)
     if pod is not None:
@@ -143,7 +175,7 @@ def _progressing(case: Case, now: Tally, phase: Phase, creating: str) -> Said:
     if creating:
         return _created(case, creating)
     if phase is Phase.QUEUED:
-        return Said(kind, "True", "Queued", f"waits in queue {case.spec.compute.queue}")
+        return _queued(case)
     if case.running is not None:
         return _running(case, case.running, phase)
     return _starting(case, now)
@@ -156,6 +188,28 @@ def _running(case: Case, pod: PodRecord, phase: Phase) -> Said:
         return Said("Progressing", "Unknown", UNREACHABLE, text)
     live = case.live
     return Said("Progressing", "True", str(phase), doing(live, case.mode) if live else _last_words(case, phase))
+
+
+def _queued(case: Case) -> Said:
+    """What a Job waits for that somebody else has suspended."""
+    job, queue = case.job, case.queue or (case.job.queue if case.job is not None else "")
+    known = found(case)
+    if known is not None and known.queue in _QUEUE_PROBLEMS:
+        return Said("Progressing", "False", NO_QUEUE, _no_queue(case, queue, known.queue))
+    if queue:
+        return Said("Progressing", "True", "Queued", f"waits in queue {queue}")
+    who = f"by {job.suspender}, " if job is not None and job.suspender else ""
+    name = job.name if job is not None else ""
+    text = f"Job {name} is suspended, {who}not for runPolicy.suspend, and waits until that ends"
+    remedy = "if Kueue manages Jobs without a queue here, name a LocalQueue in compute.queue of a new job"
+    return Said("Progressing", "False", HELD, f"{text}; {remedy}")
+
+
+def _no_queue(case: Case, queue: str, state: QueueState) -> str:
+    namespace = case.world.tune.namespace
+    what, remedy = _QUEUE_PROBLEMS[state]
+    text = f"waits in queue {queue} of namespace {namespace}, and {what}: {remedy}"
+    return f"{text}; or create the job anew without compute.queue"
 
 
 def _starting(case: Case, now: Tally) -> Said:
@@ -240,10 +294,15 @@ def _suspended(case: Case) -> Said:
         return Said("Suspended", "False", "NotSuspended", "")
     if case.running is not None and case.running.deleting:
         return Said("Suspended", "False", "Suspending", _time_to_save(case.running))
+    refused = _hindered(case.world, case.stored) if case.world.hindered and not case.is_paused else []
+    if refused:
+        return Said("Suspended", "False", REFUSED, refused[0].message)
     if case.running is not None or not case.is_paused:
         return Said("Suspended", "False", "Suspending", "the child Job is being suspended")
     safe = kept(committed(case))
-    return Said("Suspended", "True", "Suspended", f"no pod runs; {safe}; set runPolicy.suspend: false to go on")
+    ours = case.job is None or not case.job.suspend or case.is_own_suspension
+    reason = "Suspended" if ours else HELD  # with which the Job stays suspended once the user lets it go
+    return Said("Suspended", "True", reason, f"no pod runs; {safe}; set runPolicy.suspend: false to go on")
 
 
 def _result(end: Verdict) -> str:

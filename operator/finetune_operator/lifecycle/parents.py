@@ -11,6 +11,7 @@ from finetune_api.status import Phase
 from finetune_api.uris import parent_job
 from finetune_operator.lifecycle.case import TERMINAL, Case, condition
 from finetune_operator.lifecycle.results import result_of
+from finetune_operator.lifecycle.waiting import start_limit
 from finetune_operator.lifecycle.wording import failure_info, listed
 from finetune_operator.parsed import read_status
 from finetune_operator.records import TuneRecord
@@ -92,7 +93,7 @@ def parent_failure(case: Case) -> FailureInfo | None:
 
 def missing_deadline(case: Case) -> datetime | None:
     """When to give up on parents one of which is not there: as long as a pod may take to start."""
-    limit, told = case.spec.run_policy.pre_running_deadline_seconds, condition(case.stored, "Progressing")
+    limit, told = start_limit(case, is_shortage=False), condition(case.stored, "Progressing")
     if not limit or told is None or told.reason != MISSING:
         return None
     return told.last_transition_time + timedelta(seconds=limit)

@@ -14,10 +14,10 @@ def phase_of(case: Case, now: Tally, *, creating: bool) -> Phase:
         return Phase.SUSPENDED
     if job is None and not creating and not case.strays:
         return Phase.PENDING
+    if case.is_held or (case.queue and job is None):
+        return Phase.QUEUED
     if case.mode is Mode.VALIDATE:
         return Phase.VALIDATING
-    if case.is_queued and (job is None or job.suspend):
-        return Phase.QUEUED
     return _of_the_pod(case, now)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.case import RUNNING, TERMINAL, condition
 from finetune_operator.lifecycle.checkpoints import kept
-from finetune_operator.lifecycle.conditions import CREATED, STUCK
+from finetune_operator.lifecycle.conditions import CREATED, REFUSED, STUCK
 from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED
 from finetune_operator.lifecycle.parents import FINISHED, NOT_FINISHED
 from finetune_operator.lifecycle.silence import UNREACHABLE
@@ -74,9 +74,10 @@ def _ignored(accepted: Condition | None) -> str:
 
 
 def _stuck(old: Status, new: Status) -> Iterator[Event]:
-    stuck = condition(new, STUCK)
-    if _status(stuck) == "True" and _status(condition(old, STUCK)) != "True" and stuck is not None:
-        yield _warning(STUCK, stuck.message)
+    for kind in (STUCK, REFUSED):
+        now = condition(new, kind)
+        if now is not None and now.status == "True" and _status(condition(old, kind)) != "True":
+            yield _warning(kind, now.message)
 
 
 def _saved(old: Status, new: Status) -> Iterator[Event]:

@@ -3,9 +3,8 @@
 What holds evidence (a Job that ended, a stalled pod) goes only once the stored status tells what there was to see.
 """
 
-from datetime import timedelta
-
 from finetune_api.failures import Stalled
+from finetune_operator.labels import SUSPENDED
 from finetune_operator.lifecycle.acceptance import order_for
 from finetune_operator.lifecycle.attempts import Tally, tells_the_same
 from finetune_operator.lifecycle.budget import job_seconds, remaining_seconds
@@ -17,11 +16,10 @@ from finetune_operator.lifecycle.stuck import replacement
 from finetune_operator.lifecycle.verdict import pods_may_be_late
 from finetune_operator.manifests.job import child_job
 from finetune_operator.manifests.names import child_labels, child_name
-from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, Refusal, RestoreLabels, Write
+from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, RestoreLabels, Write
 from finetune_operator.records import JobRecord, Json
 
 _CLOSE_ENOUGH = 10  # seconds between the Job's start as planned and as it was: not worth a patch
-_TAKEN, _RETRY_TAKEN, _RETRY = 409, timedelta(seconds=2), timedelta(seconds=15)
 
 
 def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
@@ -37,24 +35,15 @@ def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
         return ()
     if is_finished(job):
         return (DeleteJob(job.name, job.uid),) if tells_the_same(case, now) else ()
-    if case.is_suspending and case.is_queued:
-        return (DeleteJob(job.name, job.uid),)  # Kueue owns `suspend`, and would resume an admitted Job at once
+    if _is_overruled(case, job):
+        return (DeleteJob(job.name, job.uid),)  # `suspend` has another owner, who would resume the Job at once
     tended = (*_adjusted(case, job), *_stalled(case, now), *request(case), *replacement(case, now))
     return (*tended, *leftovers(case, now))
 
 
-def retry_at(refusal: Refusal) -> timedelta:
-    """How long to wait after the API server refused a child."""
-    return _RETRY_TAKEN if refusal.code == _TAKEN else _RETRY
-
-
 def _creation(case: Case) -> tuple[Write, ...]:
     refused = case.world.refusal
-    if (
-        case.is_suspending
-        or awaited(case) is not None
-        or (refused is not None and case.world.now < refused.at + retry_at(refused))
-    ):
+    if case.is_suspending or awaited(case) is not None or (refused is not None and case.world.now < refused.next_try):
         return ()
     return (CreateJob(child_job(order_for(case, remaining_seconds(case)))),)
 
@@ -73,14 +62,45 @@ def _strays(case: Case, now: Tally) -> tuple[Write, ...]:
 def _adjusted(case: Case, job: JobRecord) -> tuple[Write, ...]:
     """What `runPolicy` says by now, in one patch."""
     spec: Json = {}
-    if not case.is_queued and job.suspend != case.is_suspending:
-        spec["suspend"] = case.is_suspending
+    wants = _wanted_suspension(case, job)
+    if wants is not None:
+        spec["suspend"] = wants
     if job.backoff_limit != case.spec.run_policy.backoff_limit:
         spec["backoffLimit"] = case.spec.run_policy.backoff_limit
-    seconds = job_seconds(case)
-    if not case.is_suspending and not _is_close(job.active_deadline_seconds, seconds):
+    seconds = _deadline_to_set(case, job, suspends=job.suspend if wants is None else wants)
+    if not _is_close(job.active_deadline_seconds, seconds):
         spec["activeDeadlineSeconds"] = seconds
-    return (PatchJob(job.name, job.uid, {"spec": spec}),) if spec else ()
+    if not spec:
+        return ()
+    marked: Json = {} if wants is None else {"metadata": {"annotations": {SUSPENDED: "runPolicy" if wants else None}}}
+    return (PatchJob(job.name, job.uid, {**marked, "spec": spec}),)
+
+
+def _wanted_suspension(case: Case, job: JobRecord) -> bool | None:
+    """What `suspend` has to become; None where that is not ours to write: it is written once for each wish.
+
+    A Job that others hold stays held, and one that others let go in spite of the wish is replaced (`_is_overruled`).
+    """
+    if case.is_suspending:
+        return None if job.suspend or job.is_own_suspension else True
+    return False if case.is_own_suspension and not case.is_queued else None
+
+
+def _is_overruled(case: Case, job: JobRecord) -> bool:
+    """Whether somebody lets the Job run though its user wants it suspended: Kueue, or whoever wrote after us."""
+    return case.is_suspending and (case.is_queued or (job.is_own_suspension and not job.suspend))
+
+
+def _deadline_to_set(case: Case, job: JobRecord, *, suspends: bool) -> int | None:
+    """What `activeDeadlineSeconds` has to be now.
+
+    None from a suspension until the Job has begun anew: at a resumption the Job controller looks at the deadline before
+    it resets the start, so what is left of the budget would seem used up.
+    """
+    has_stale_start = job.started is not None and (job.suspend or job.condition("Suspended") is not None)
+    if has_stale_start or (suspends and job.started is not None):
+        return None
+    return job.active_deadline_seconds if case.is_suspending else job_seconds(case)
 
 
 def _is_close(has: int | None, wants: int | None) -> bool:

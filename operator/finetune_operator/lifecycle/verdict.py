@@ -30,14 +30,13 @@ from finetune_operator.lifecycle.endings import (
     node_refuses,
 )
 from finetune_operator.lifecycle.parents import parent_failure
-from finetune_operator.lifecycle.waiting import start_deadline, waiting
+from finetune_operator.lifecycle.waiting import start_deadline, start_limit, waiting
 from finetune_operator.lifecycle.wording import failure_info, seconds_text, tidy
 from finetune_operator.records import ConditionRecord, JobRecord
 
 NOT_CREATED = "JobRefused"
 """Reason of the condition Progressing while the API server refuses the child Job."""
 _WATCHES_AGREE = timedelta(seconds=10)
-_INVALID = frozenset({400, 413, 422})
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _by_start_deadline(case: Case, _: Tally) -> Verdict | None:
     deadline = start_deadline(case, wait) if wait is not None else None
     if wait is None or deadline is None or case.world.now < deadline:
         return None
-    limit = seconds_text(case.spec.run_policy.pre_running_deadline_seconds)
+    limit = seconds_text(start_limit(case, is_shortage=wait.is_shortage))
     hint = "mend that and create the job again, or raise runPolicy.preRunningDeadlineSeconds"
     if case.mode is Mode.VALIDATE:
         hint = (
@@ -182,14 +181,15 @@ def _by_refusal(case: Case, _: Tally) -> Verdict | None:
     if refused is None or case.job is not None or case.is_suspending:
         return None
     deadline = refusal_deadline(case)
-    if refused.code not in _INVALID and (deadline is None or case.world.now < deadline):
+    if not refused.is_final and (deadline is None or case.world.now < deadline):
         return None
     return failed(failure_info(PodRefused, f"the API server refused the child Job: {refused.message}"))
 
 
 def refusal_deadline(case: Case) -> datetime | None:
     """When to give up on a child Job that is refused: as long as a pod may take to start."""
-    limit, told = case.spec.run_policy.pre_running_deadline_seconds, condition(case.stored, "Progressing")
+    refused, told = case.world.refusal, condition(case.stored, "Progressing")
+    limit = start_limit(case, is_shortage=refused is not None and refused.is_shortage)
     if not limit or told is None or told.reason != NOT_CREATED:
         return None
     return told.last_transition_time + timedelta(seconds=limit)

@@ -1,5 +1,6 @@
 """Pods that do not start: what they wait for, since when, and how long that is allowed."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,8 @@ from finetune_api.run_file import Mode
 from finetune_operator.lifecycle.case import Case, is_finished, is_over, is_running
 from finetune_operator.lifecycle.sidecars import keepers, patience_ends
 from finetune_operator.lifecycle.wording import tidy
-from finetune_operator.records import ContainerState, PodRecord
+from finetune_operator.plan import is_shortage
+from finetune_operator.records import ContainerState, JobRecord, PodRecord
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
@@ -21,6 +23,10 @@ _BROKEN = frozenset(
 )  # fmt: skip
 _FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(seconds=10), timedelta(seconds=600)
 _MESSAGE = 400
+_CLAIM = re.compile(r'persistentvolumeclaim "[^"]*" not found|unbound immediate PersistentVolumeClaims')
+"""What the scheduler says of a claim that no node can cure."""
+BROKEN_SECONDS = 900
+"""How long something that is broken (an image, a volume, what admission denies) may keep a job from running."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Waiting:
     is_blocked: bool
     """Whether something is wrong, rather than slow."""
     since: datetime
+    is_shortage: bool = False
+    """Whether it waits for a node or a quota: that is no failure unless the job sets a limit."""
 
 
 def waiting(case: Case) -> Waiting | None:
@@ -46,18 +54,57 @@ def waiting(case: Case) -> Waiting | None:
     if pod is not None and (names := keepers(pod)):
         message = f"the trainer of pod {pod.name} has ended, and {_containers(names)} not; the pod is being ended"
         return Waiting(PodNotStarted, message, is_blocked=False, since=patience_ends(pod))
-    if pod is None or is_over(pod):
-        message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} tells why"
-        return Waiting(PodNotStarted, message, is_blocked=False, since=max(job.started, _after_backoff(case)))
+    since = podless_since(case)
+    if pod is None or since is not None:
+        return _for_its_pod(case, job, since or job.started)
     if is_running(pod) or pod.deleting:
         return None
     return _for_its_start(pod, check=case.mode is Mode.VALIDATE)
 
 
+def podless_since(case: Case) -> datetime | None:
+    """Since when the Job controller should have made a pod; None where there is one, or none is due."""
+    job, pod = case.job, case.pod
+    if job is None or job.deleting or job.suspend or is_finished(job) or case.is_suspending or job.started is None:
+        return None
+    if job.condition("Suspended") is not None or (pod is not None and (not is_over(pod) or keepers(pod))):
+        return None
+    return max(job.started, _after_backoff(case))
+
+
+def start_limit(case: Case, *, is_shortage: bool) -> int:
+    """Seconds that waiting may take; 0 means no limit. What is broken has one by default, what is scarce has none.
+
+    A job with a checkpoint is never ended by waiting: what it has done would be lost for it.
+    """
+    limit = case.spec.run_policy.pre_running_deadline_seconds
+    if case.stored.checkpoints:
+        return 0
+    return limit if limit is not None else 0 if is_shortage else BROKEN_SECONDS
+
+
 def start_deadline(case: Case, wait: Waiting) -> datetime | None:
     """When waiting ends by `runPolicy.preRunningDeadlineSeconds`; None means never."""
-    limit = case.spec.run_policy.pre_running_deadline_seconds
+    limit = start_limit(case, is_shortage=wait.is_shortage)
     return wait.since + timedelta(seconds=limit) if limit else None
+
+
+def _for_its_pod(case: Case, job: JobRecord, since: datetime) -> Waiting:
+    """What keeps the Job controller from making a pod, as far as it was looked up."""
+    refused = _refused_pod(case, job)
+    if not refused:
+        message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} tells why"
+        return Waiting(PodNotStarted, message, is_blocked=False, since=since)
+    message = f"Job {job.name} can't make its pod: {tidy(refused, _MESSAGE)}"
+    return Waiting(PodNotStarted, message, is_blocked=True, since=since, is_shortage=is_shortage(refused))
+
+
+def _refused_pod(case: Case, job: JobRecord) -> str:
+    """Why the API server refuses the pod, where that was looked up and is younger than the newest pod."""
+    known = case.world.found
+    if known is None or known.job_uid != job.uid or known.refused_at is None:
+        return ""
+    return known.refused if not case.pods or known.refused_at >= case.pods[-1].created else ""
 
 
 def _after_backoff(case: Case) -> datetime:
@@ -74,8 +121,11 @@ def _for_its_start(pod: PodRecord, *, check: bool) -> Waiting:
     if scheduled is not None and scheduled.status != "True":
         is_check = ", the check before training, which runs under checkProfile," if check else ""
         why = tidy(scheduled.message, _MESSAGE) or "the scheduler found no node"
+        if _CLAIM.search(scheduled.message):
+            message = f"pod {pod.name}{is_check} waits for a volume: {why}"
+            return Waiting(PodNotStarted, message, is_blocked=True, since=pod.created)
         message = f"pod {pod.name}{is_check} waits for a node: {why}"
-        return Waiting(PodUnschedulable, message, is_blocked=True, since=pod.created)
+        return Waiting(PodUnschedulable, message, is_blocked=True, since=pod.created, is_shortage=True)
     found = next(_broken(pod), None)
     if found is not None:
         return found

@@ -1,9 +1,9 @@
 """The child `batch/v1` Job."""
 
 from finetune_api import API_VERSION, KIND
-from finetune_api.run_file import Mode
+from finetune_operator.labels import QUEUE_LABEL, QUEUE_PRIORITY_LABEL
 from finetune_operator.manifests.failure_policy import pod_failure_policy
-from finetune_operator.manifests.names import QUEUE_LABEL, child_labels, child_name
+from finetune_operator.manifests.names import child_labels, child_name
 from finetune_operator.manifests.order import Order
 from finetune_operator.manifests.pod import pod_template
 from finetune_operator.records import Json
@@ -28,7 +28,7 @@ def child_job(order: Order) -> Json:
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": pod_failure_policy(),
             **({"activeDeadlineSeconds": order.remaining_seconds} if order.remaining_seconds is not None else {}),
-            **({"suspend": True} if _queue(order) else {}),
+            **({"suspend": True} if order.queue else {}),
             "template": pod_template(order),
         },
     }
@@ -46,6 +46,6 @@ def _owner(order: Order) -> Json:
 
 
 def _queue(order: Order) -> dict[str, str]:
-    """Kueue admits training; a check is small and goes ahead."""
-    queue = order.spec.compute.queue
-    return {QUEUE_LABEL: queue} if queue and order.mode is Mode.TRAIN else {}
+    """Kueue admits every Job: where it manages those without a queue too, an unlabelled check would never run."""
+    named = {QUEUE_LABEL: order.queue, QUEUE_PRIORITY_LABEL: order.queue_priority if order.queue else ""}
+    return {label: value for label, value in named.items() if value}

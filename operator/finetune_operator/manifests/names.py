@@ -3,7 +3,6 @@
 from finetune_api.run_file import JobIdentity, Mode
 from finetune_operator.labels import JOB_NAME, JOB_UID, MANAGED_BY, MANAGER, MODE
 
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 _STEM = 44  # leaves room for the UID, `-check` and the index in a host name of 63 characters
 _UID = 8
 

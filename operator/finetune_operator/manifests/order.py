@@ -28,6 +28,11 @@ class Order:
     parents: tuple[Parent, ...] = ()
     """The jobs whose results it starts from."""
 
+    queue: str = ""
+    """Kueue's LocalQueue that admits the Job; empty means none."""
+    queue_priority: str = ""
+    """Class of the Workload's priority in that queue."""
+
     @property
     def grace_seconds(self) -> int:
         """Seconds that the pod gets to save a checkpoint when it is asked to stop."""

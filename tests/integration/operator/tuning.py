@@ -63,6 +63,11 @@ class Namespace:
         status, answer = self.cluster.request("PATCH", f"{self._path('finetunejobs')}/{name}", body)
         assert status == 200, answer
 
+    def change(self, kind: str, name: str, body: Json) -> None:
+        """Merge something into an object of any kind."""
+        status, answer = self.cluster.request("PATCH", f"{self._path(kind)}/{name}", body)
+        assert status == 200, answer
+
     def remove(self, kind: str, name: str, policy: str = "Background") -> None:
         """Delete an object."""
         path = f"{self._path(kind)}/{name}?propagationPolicy={policy}"

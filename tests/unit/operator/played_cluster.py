@@ -133,7 +133,7 @@ class PlayedCluster:
                 self.vanished.add(uid)
                 return False
             case PatchJob(_, uid, patch) if uid in self.jobs:
-                self.jobs[uid] = _patched(self.jobs[uid], patch["spec"])
+                self.jobs[uid] = _patched(self.jobs[uid], patch)
             case DeleteJob(_, uid) if uid in self.jobs:
                 self.jobs[uid] = replace(self.jobs[uid], deleting=True)
             case AskForCheckpoint(_, uid, request) if uid in self.pods:
@@ -160,7 +160,7 @@ class PlayedCluster:
             self.jobs[uid] = JobRecord(
                 "team", name, uid, UID, manifest["metadata"]["labels"]["finetune.dev/mode"], self.now, False,
                 spec.get("suspend", False), spec["backoffLimit"], spec.get("activeDeadlineSeconds"), None, None,
-                0, 0, 0, 0,
+                0, 0, 0, 0, queue=manifest["metadata"]["labels"].get("kueue.x-k8s.io/queue-name", ""),
             )  # fmt: skip
         found = next(job for job in self.jobs.values() if job.name == name)
         if found.uid in self.forged:
@@ -309,7 +309,11 @@ def _phase(code: int | None) -> str:
     return "Succeeded" if code == 0 else "Failed"
 
 
-def _patched(job: JobRecord, spec: Json) -> JobRecord:
+def _patched(job: JobRecord, patch: Json) -> JobRecord:
+    for name, value in patch.get("metadata", {}).get("annotations", {}).items():
+        assert name == "finetune.dev/suspended"
+        job = replace(job, is_own_suspension=value is not None)
+    spec = patch["spec"]
     fields = {"suspend": "suspend", "backoffLimit": "backoff_limit", "activeDeadlineSeconds": "active_deadline_seconds"}
     return replace(job, **{fields[name]: value for name, value in spec.items()})
 

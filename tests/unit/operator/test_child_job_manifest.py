@@ -90,7 +90,8 @@ ORDERS = {
 def order(name: str) -> Order:
     made_from, mode, profile, admin, seconds = ORDERS[name]
     chosen = admin.profiles[profile] if profile else admin.check_profile
-    return Order(Spec.model_validate(made_from), JOB, mode, chosen, admin, seconds)
+    read = Spec.model_validate(made_from)
+    return Order(read, JOB, mode, chosen, admin, seconds, queue=read.compute.queue)
 
 
 @pytest.mark.parametrize("name", ORDERS)

@@ -112,12 +112,15 @@ def test_a_quota_is_waited_for_and_said() -> None:
     refused = Refusal(403, "exceeded quota: gpus", after(0))
     start = replace(world(), refusal=refused)
     plan = reconcile(start)
-    assert (plan.writes, plan.again_at) == ((), after(15))
+    assert (plan.writes, plan.again_at) == ((), refused.next_try)
+    assert after(3) < refused.next_try < after(7)
     assert plan.status.phase is Phase.PENDING
     assert said(plan.status, "Progressing") == ("False", "JobRefused")
     assert "exceeded quota: gpus" in plan.events[-1].message
-    assert [type(write) for write in reconcile(then(start, now=after(15))).writes] == [CreateJob]
-    assert failed_with(then(start, now=after(900))) == "PodRefused"
+    assert [type(write) for write in reconcile(then(start, now=refused.next_try)).writes] == [CreateJob]
+    assert reconcile(then(start, now=after(1e6))).status.phase is Phase.PENDING
+    limited = with_policy(then(start), preRunningDeadlineSeconds=900)
+    assert failed_with(then(limited, now=after(900))) == "PodRefused"
 
 
 def test_an_invalid_child_is_not_tried_again() -> None:

@@ -199,6 +199,14 @@ class AnyOrder(RuleBasedStateMachine):
             if self.cluster.tune.spec["compute"]["queue"] and job.suspend:
                 self.cluster._write(PatchJob(job.name, job.uid, {"spec": {"suspend": False}}))
 
+    @precondition(lambda self: self.cluster.jobs)
+    @rule(suspend=st.booleans())
+    def hold(self, suspend: bool) -> None:
+        """Another controller suspends Jobs, or lets them go."""
+        for job in list(self.cluster.jobs.values()):
+            if job.suspend != suspend and not job.deleting:
+                self.cluster._write(PatchJob(job.name, job.uid, {"spec": {"suspend": suspend}}))
+
     @rule(seconds=st.sampled_from([1, 7, 20, 61, 700]))
     def wait(self, seconds: int) -> None:
         self.cluster.pass_time(seconds)

@@ -32,6 +32,8 @@ from finetune_operator.plan import DeleteJob, DeletePod, PatchJob, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import ConditionRecord
 
+OURS = {"metadata": {"annotations": {"finetune.dev/suspended": "runPolicy"}}}
+NOT_OURS = {"metadata": {"annotations": {"finetune.dev/suspended": None}}}
 SUSPENDED = (ConditionRecord("Suspended", "True", "JobSuspended", since=after(100)),)
 
 
@@ -44,7 +46,7 @@ def test_a_job_that_is_born_suspended_gets_no_child() -> None:
 
 def test_suspension_frees_the_pod_and_keeps_the_count() -> None:
     asked = with_policy(begun(), suspend=True)
-    assert reconcile(asked).writes == (PatchJob("movies-8f14e45f", "job-1", {"spec": {"suspend": True}}),)
+    assert reconcile(asked).writes == (PatchJob("movies-8f14e45f", "job-1", {**OURS, "spec": {"suspend": True}}),)
     paused = job(suspend=True, conditions=SUSPENDED, started=None)
     saving = then(asked, paused, replace(running_pod(), deleting=True), now=after(100))
     assert said(reconcile(saving).status, "Suspended") == ("False", "Suspending")
@@ -69,7 +71,7 @@ def test_resumption_goes_on_with_what_is_left_of_the_deadline() -> None:
     paused = then(asked, job(suspend=True, conditions=SUSPENDED, started=None), now=after(100))
     later = with_policy(then(paused, now=after(9000)), suspend=False)
     assert reconcile(later).writes == (
-        PatchJob("movies-8f14e45f", "job-1", {"spec": {"suspend": False, "activeDeadlineSeconds": 400}}),
+        PatchJob("movies-8f14e45f", "job-1", {**NOT_OURS, "spec": {"suspend": False, "activeDeadlineSeconds": 400}}),
     )
     resumed = then(later, job(started=after(9001), active_deadline_seconds=400), now=after(9002))
     plan = reconcile(resumed)
@@ -148,7 +150,8 @@ def test_a_lower_backoff_limit_reaches_the_child_and_counts_at_once() -> None:
 )
 def test_a_pod_that_does_not_start_in_time_ends_the_job_with_its_reason(child: object, code: str, words: str) -> None:
     children = [record for record in (job(), child) if record is not None]
-    early = then(world(), *children, now=after(899))  # type: ignore[arg-type]
+    limited = tune(spec(runPolicy={"preRunningDeadlineSeconds": 900} if code == "PodUnschedulable" else {}))
+    early = then(world(of=limited), *children, now=after(899))  # type: ignore[arg-type]
     assert reconcile(early).status.phase is Phase.STARTING
     assert reconcile(early).again_at in {after(900), after(910)}
     late = then(early, now=after(910))

@@ -39,7 +39,9 @@ async def test_a_new_token_is_used_by_the_next_request() -> None:
         cluster = Cluster(configuration)
         await cluster.get_job("team", "x")
         await cluster.get_job("team", "x")
-        kopfs = cluster.session(watching_trace(lambda _kind, _namespace: None, lambda _kind: None))
+        kopfs = cluster.session(
+            watching_trace(lambda _kind, _namespace: None, lambda _kind: None, lambda _kind, _code: None)
+        )
         async with kopfs.aiohttp_session as session:
             for _ in range(2):
                 async with session.get(f"{url}/apis"):
