@@ -39,7 +39,7 @@ def order_for(case: Case, remaining: int | None) -> Order:
         profile = check if check.cache is not None else check.model_copy(update={"cache": profile.cache})
     return Order(
         case.spec, case.identity, mode, profile, settings, remaining, tuple(case.stored.parents),
-        queue=case.queue, queue_priority=case.world.tune.queue_priority,
+        queue=case.queue, queue_priority=case.world.tune.queue_priority, suspend=case.is_suspending,
     )  # fmt: skip
 
 

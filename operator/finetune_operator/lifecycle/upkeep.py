@@ -43,9 +43,20 @@ def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
 
 def _creation(case: Case) -> tuple[Write, ...]:
     refused = case.world.refusal
-    if case.is_suspending or awaited(case) is not None or (refused is not None and case.world.now < refused.next_try):
+    if awaited(case) is not None or (refused is not None and case.world.now < refused.next_try):
+        return ()
+    if case.is_suspending and not _is_claimed(case):
         return ()
     return (CreateJob(child_job(order_for(case, remaining_seconds(case)))),)
+
+
+def _is_claimed(case: Case) -> bool:
+    """Whether there is a Job that may be ours, of an operator that was killed before it could say so.
+
+    Creating it once more shows whether it is; only then is it known, and can be suspended.
+    """
+    name = child_name(case.identity, case.mode)
+    return any(job.name == name and job.owner_uid == case.world.tune.uid for job in case.world.jobs)
 
 
 def _strays(case: Case, now: Tally) -> tuple[Write, ...]:

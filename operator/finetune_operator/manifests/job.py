@@ -1,7 +1,7 @@
 """The child `batch/v1` Job."""
 
 from finetune_api import API_VERSION, KIND
-from finetune_operator.labels import QUEUE_LABEL, QUEUE_PRIORITY_LABEL
+from finetune_operator.labels import QUEUE_LABEL, QUEUE_PRIORITY_LABEL, SUSPENDED
 from finetune_operator.manifests.failure_policy import pod_failure_policy
 from finetune_operator.manifests.names import child_labels, child_name
 from finetune_operator.manifests.order import Order
@@ -18,6 +18,7 @@ def child_job(order: Order) -> Json:
             "name": child_name(order.job, order.mode),
             "namespace": order.job.namespace,
             "labels": {**child_labels(order.job, order.mode), **_queue(order)},
+            **({"annotations": {SUSPENDED: "runPolicy"}} if order.suspend else {}),
             "ownerReferences": [_owner(order)],
         },
         "spec": {
@@ -28,7 +29,7 @@ def child_job(order: Order) -> Json:
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": pod_failure_policy(),
             **({"activeDeadlineSeconds": order.remaining_seconds} if order.remaining_seconds is not None else {}),
-            **({"suspend": True} if order.queue else {}),
+            **({"suspend": True} if order.queue or order.suspend else {}),
             "template": pod_template(order),
         },
     }

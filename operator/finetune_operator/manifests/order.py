@@ -33,6 +33,9 @@ class Order:
     queue_priority: str = ""
     """Class of the Workload's priority in that queue."""
 
+    suspend: bool = False
+    """Whether the Job is made without letting it run."""
+
     @property
     def grace_seconds(self) -> int:
         """Seconds that the pod gets to save a checkpoint when it is asked to stop."""

@@ -67,6 +67,18 @@ def test_a_job_that_an_older_operator_has_suspended_is_resumed() -> None:
     assert write.patch["spec"]["suspend"] is False
 
 
+def test_a_job_of_a_killed_operator_is_suspended_too() -> None:
+    """It was created, and the operator was killed before the status said so; then its user suspends."""
+    cluster = PlayedCluster()
+    cluster.carry_out(reconcile(cluster.world()), cluster.version, stop_after=1)
+    cluster.patch_policy(suspend=True)
+    cluster.settle()
+    assert cluster.status.phase is Phase.SUSPENDED
+    assert [pod for pod in cluster.at_work() if not pod.deleting] == []
+    (record,) = cluster.jobs.values()
+    assert record.suspend
+
+
 # Deadlines.
 
 
