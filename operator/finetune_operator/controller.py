@@ -1,4 +1,4 @@
-"""Carries out what `reconcile` decides: writes first, then the status, then the events. One job at a time per key.
+"""Carries out what `reconcile` decides: writes (`writer`), then the status, then the events. One job at a time per key.
 
 It may be killed between any two requests: each reconcile starts from what the cluster holds, names of children are
 fixed, and every write names the UID or the resource version that it is meant for.
@@ -6,20 +6,17 @@ fixed, and every write names the UID or the resource version that it is meant fo
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from time import monotonic
 
-from finetune_api.pod import CHECKPOINT_ANNOTATION, RUN_ANNOTATION
+from finetune_api.pod import RUN_ANNOTATION
 from finetune_operator.cluster import (
     Cluster,
     ClusterError,
     ConflictError,
     GoneError,
-    RefusedError,
-    TakenError,
     UnavailableError,
 )
 from finetune_operator.events import Story
@@ -27,44 +24,30 @@ from finetune_operator.intake import Intake
 from finetune_operator.lifecycle.children import with_child
 from finetune_operator.lifecycle.silence import UNREACHABLE, is_told
 from finetune_operator.log import job_context
-from finetune_operator.manifests.comparison import difference
-from finetune_operator.manifests.pod import failed_pod_status
 from finetune_operator.metrics import Metrics
-from finetune_operator.parsed import recorded_uids, written_status
+from finetune_operator.parsed import written_status
 from finetune_operator.plan import (
-    AskForCheckpoint,
     CreateJob,
-    DeleteJob,
-    DeletePod,
     DeleteTune,
-    FailPod,
     Found,
     LiveRecord,
     LookUp,
-    PatchJob,
     Plan,
-    Refusal,
-    RestoreLabels,
     Silence,
     World,
     Write,
-    described,
 )
 from finetune_operator.polling import Poller
-from finetune_operator.projection import job_record
 from finetune_operator.queue import Rank, WorkQueue
-from finetune_operator.records import Json
 from finetune_operator.store import Kind, Store
 from finetune_operator.turns import Turns
+from finetune_operator.writer import Writer
 
 log = logging.getLogger(__name__)
 
 UNHURRIED_WRITES = 1
 """Statuses that tell no end, on their way at the same time. With more, a burst of jobs keeps the API server busy with
 states that are over before anyone reads them; with one, each is written the sooner, the less there is to do."""
-
-UNWELL_SECONDS = 3.0
-"""After this long with 429 or 5xx for its writes, a job's status says so. Before, trying again is quicker."""
 
 Reconcile = Callable[[World], Plan]
 
@@ -94,8 +77,7 @@ class Controller:
         self._turns = Turns(UNHURRIED_WRITES, self._call)
         self._last_took = 0.0
         """Seconds that the API server needed for the last status that tells no end."""
-        self._tried: dict[str, float] = {}
-        """Since when the writes of a job have not been answered well, by the loop's clock."""
+        self._writer = Writer(store, intake, cluster)
         self._written: dict[str, float] = {}
         """When the status of a job was last written, by the loop's clock."""
 
@@ -178,11 +160,11 @@ class Controller:
         plan = await self._decide(world)
         made = [write for write in plan.writes if isinstance(write, CreateJob)]
         for write in made:
-            if not await self._create(world, write.manifest):
+            if not await self._writer.create(world, write.manifest):
                 return 0.0  # the refusal is part of the next world, and that reconcile writes the status
             plan = self._with_created(world, plan, write)
         others = [write for write in plan.writes if not isinstance(write, CreateJob)]
-        differs = await self._write_all(world, others)
+        differs = await self._writer.write_all(world, others)
         if any(isinstance(write, DeleteTune) for write in others) and not self._store.hindered.get(uid):
             return self._resync()
         if differs:
@@ -222,45 +204,6 @@ class Controller:
             return found
         return replace(found, refused=message, refused_at=when)
 
-    async def _write_all(self, world: World, writes: Sequence[Write]) -> bool:
-        """Carry out writes that don't depend on each other; return whether another status follows from how they went.
-
-        One that is refused is tried again later, and neither keeps others from being done nor the status from telling.
-        """
-        uid = world.tune.uid
-        refused = self._store.hindered.get(uid, {})
-        left: dict[str, Refusal] = {}
-        for write in writes:
-            what = described(write)
-            before = refused.get(what)
-            if before is not None and datetime.now(UTC) < before.next_try:
-                left[what] = before
-            elif (answer := await self._try(world, write)) is not None:
-                count = before.count + 1 if before is not None else 1
-                left[what] = replace(answer, count=count, what=what)
-        self._store.hindered.pop(uid, None)
-        if left:
-            self._store.hindered[uid] = left
-        return left != refused
-
-    async def _try(self, world: World, write: Write) -> Refusal | None:
-        """Carry out one write; return the answer where it is no, also that of a webhook that does not work."""
-        uid = world.tune.uid
-        begun = self._tried.setdefault(uid, monotonic())
-        try:
-            await self._write(world, write)
-        except RefusedError as error:
-            code, message = error.code, error.message
-        except UnavailableError as error:
-            if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
-                raise
-            code, message = error.code, str(error)
-        else:
-            self._tried.pop(uid, None)
-            return None
-        log.warning("the API server refuses to %s: %s: %s", described(write), code, message)
-        return Refusal(code, message, datetime.now(UTC))
-
     async def _with_run_file(self, world: World, job: str) -> World:
         """The world with the order that a Job was made for: its FineTuneJob can't be read by this version."""
         body = await self._cluster.get_job(world.tune.namespace, job)
@@ -278,113 +221,6 @@ class Controller:
         created = self._store.created.get(world.tune.uid, frozenset())
         uid = next((job.uid for job in jobs if job.name == name and job.uid in created), None)
         return replace(plan, status=with_child(plan.status, name, uid)) if uid is not None else plan
-
-    async def _write(self, world: World, write: Write) -> None:
-        """Carry out one write other than a creation."""
-        namespace = world.tune.namespace
-        match write:
-            case DeleteTune():
-                await self._delete_tune(world)
-            case PatchJob(name, uid, patch):
-                body = await self._cluster.patch_job(namespace, name, uid, patch)
-                self._intake.put(Kind.JOB, body)
-            case RestoreLabels(name, uid, labels):
-                if not await self._restore_labels(namespace, name, uid, labels):
-                    raise GoneError(f"Job {name}")
-            case DeleteJob(name, uid):
-                await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
-            case AskForCheckpoint(name, uid, request):
-                annotations = {CHECKPOINT_ANNOTATION: request}
-                self._intake.put(Kind.POD, await self._cluster.annotate_pod(namespace, name, uid, annotations))
-                log.info("asked pod %s for a checkpoint", name)
-            case FailPod(name, uid, reason, message):
-                log.warning("giving up pod %s: %s", name, message)
-                status = failed_pod_status(reason, message, datetime.now(UTC))
-                self._intake.put(Kind.POD, await self._cluster.patch_pod_status(namespace, name, uid, status))
-            case DeletePod(name, uid, force):
-                deletion = self._cluster.delete_pod(namespace, name, uid, 0 if force else None)
-                await self._delete(Kind.POD, name, uid, deletion)
-
-    async def _create(self, world: World, manifest: Json) -> bool:
-        namespace, uid, name = world.tune.namespace, world.tune.uid, manifest["metadata"]["name"]
-        begun = self._tried.setdefault(uid, monotonic())
-        try:
-            body = await self._cluster.create_job(namespace, manifest)
-            log.info("created Job %s", name)
-        except TakenError:
-            body = await self._cluster.get_job(namespace, name)
-            wrong = await self._foreign(world, manifest, body)
-            if wrong:
-                return self._refused(world, 409, wrong)
-            labels = manifest["metadata"]["labels"]
-            if not labels.items() <= (body["metadata"].get("labels") or {}).items():
-                patch = {"metadata": {"labels": labels}}
-                body = await self._cluster.patch_job(namespace, name, body["metadata"]["uid"], patch)
-        except RefusedError as error:
-            return self._refused(world, error.code, error.message)
-        except UnavailableError as error:
-            if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
-                raise
-            return self._refused(world, error.code, str(error).removeprefix(f"{error.code}: "))
-        self._store.refusals.pop(uid, None)
-        self._tried.pop(uid, None)
-        created = self._store.created.get(uid, frozenset())
-        self._store.created[uid] = created | {body["metadata"]["uid"]}
-        self._intake.put(Kind.JOB, body)
-        return True
-
-    async def _foreign(self, world: World, manifest: Json, body: Json) -> str:
-        """Why a Job that has our name is none of ours; empty where it is.
-
-        One that is not known is believed if it is as we would create it: we may have been killed just after that. One
-        that only claims to be ours is deleted, though not at the first look: another operator may be about to tell.
-        """
-        found = job_record(body)
-        name = found.name
-        if found.owner_uid != world.tune.uid:
-            return f"a Job named {name} exists and is not of this FineTuneJob; delete it: kubectl delete job {name}"
-        if found.uid in world.created | recorded_uids(world.tune):
-            return ""
-        wrong = difference(manifest, body)
-        if wrong and world.refusal is not None and not found.deleting:
-            await self._delete(Kind.JOB, name, found.uid, self._cluster.delete_job(found.namespace, name, found.uid))
-        if wrong:
-            return f"a Job named {name} exists that the operator did not make: {wrong} differs; it is deleted"
-        return ""
-
-    async def _restore_labels(self, namespace: str, name: str, uid: str, labels: dict[str, str]) -> bool:
-        """Whether the Job is there and has its labels again; it is seen then. If not, the next look knows that."""
-        try:
-            body = await self._cluster.patch_job(namespace, name, uid, {"metadata": {"labels": labels}})
-        except (GoneError, ConflictError):  # gone; another one may have its name
-            self._intake.remove(Kind.JOB, uid)
-            return False
-        log.warning("Job %s had lost its labels", name)
-        self._intake.put(Kind.JOB, body)
-        return True
-
-    def _refused(self, world: World, code: int, message: str) -> bool:
-        log.warning("the API server refuses a Job: %s: %s", code, message)
-        before = self._store.refusals.get(world.tune.uid)
-        count = before.count + 1 if before is not None else 1
-        self._store.refusals[world.tune.uid] = Refusal(code, message, datetime.now(UTC), count)
-        return False
-
-    async def _delete(self, kind: Kind, name: str, uid: str, request: Awaitable[Json]) -> None:
-        try:
-            body = await request
-        except (GoneError, ConflictError):  # deleted by someone else; another one may have its name
-            self._intake.remove(kind, uid)
-            return
-        log.info("deleted %s/%s", kind, name)
-        if "uid" in body["metadata"]:  # it stays until its pods have ended
-            self._intake.put(kind, body)
-        else:  # only a Status: it is gone already
-            self._intake.remove(kind, uid)
-
-    async def _delete_tune(self, world: World) -> None:
-        await self._cluster.delete_tune(world.tune.namespace, world.tune.name, world.tune.uid)
-        log.info("deleted: ttlSecondsAfterFinished is over")
 
     async def _report(self, world: World, plan: Plan, version: int) -> bool:
         """Write the status where it differs, then tell the story; return whether it is written now."""
@@ -428,7 +264,7 @@ class Controller:
         self._queue.drop(key)
         self._turns.leave(key)
         self._written.pop(key, None)
-        self._tried.pop(key, None)
+        self._writer.forget(key)
         if self.poller is not None:
             self.poller.forget(key)
 

@@ -1,0 +1,208 @@
+"""Writes to Jobs, pods and FineTuneJobs themselves: each is tried, and what the API server refuses is remembered.
+
+A refusal is part of the next world, so that the status can tell it; nothing else waits for it.
+"""
+
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from time import monotonic
+
+from finetune_api.pod import CHECKPOINT_ANNOTATION
+from finetune_operator.cluster import (
+    Cluster,
+    ConflictError,
+    GoneError,
+    RefusedError,
+    TakenError,
+    UnavailableError,
+)
+from finetune_operator.intake import Intake
+from finetune_operator.manifests.comparison import difference
+from finetune_operator.manifests.pod import failed_pod_status
+from finetune_operator.parsed import recorded_uids
+from finetune_operator.plan import (
+    AskForCheckpoint,
+    DeleteJob,
+    DeletePod,
+    DeleteTune,
+    FailPod,
+    PatchJob,
+    Refusal,
+    RestoreLabels,
+    World,
+    Write,
+    described,
+)
+from finetune_operator.projection import job_record
+from finetune_operator.records import Json
+from finetune_operator.store import Kind, Store
+
+log = logging.getLogger(__name__)
+
+UNWELL_SECONDS = 3.0
+"""After this long with 429 or 5xx for its writes, a job's status says so. Before, trying again is quicker."""
+
+
+class Writer:
+    """Carries out writes for one job at a time per key."""
+
+    def __init__(self, store: Store, intake: Intake, cluster: Cluster) -> None:
+        self._store = store
+        self._intake = intake
+        self._cluster = cluster
+        self._tried: dict[str, float] = {}
+        """Since when the writes of a job have not been answered well, by the loop's clock."""
+
+    def forget(self, key: str) -> None:
+        """Forget a job that is gone."""
+        self._tried.pop(key, None)
+
+    async def write_all(self, world: World, writes: Sequence[Write]) -> bool:
+        """Carry out writes that don't depend on each other; return whether another status follows from how they went.
+
+        One that is refused is tried again later, and neither keeps others from being done nor the status from telling.
+        """
+        uid = world.tune.uid
+        refused = self._store.hindered.get(uid, {})
+        left: dict[str, Refusal] = {}
+        for write in writes:
+            what = described(write)
+            before = refused.get(what)
+            if before is not None and datetime.now(UTC) < before.next_try:
+                left[what] = before
+            elif (answer := await self._try(world, write)) is not None:
+                count = before.count + 1 if before is not None else 1
+                left[what] = replace(answer, count=count, what=what)
+        self._store.hindered.pop(uid, None)
+        if left:
+            self._store.hindered[uid] = left
+        return left != refused
+
+    async def _try(self, world: World, write: Write) -> Refusal | None:
+        """Carry out one write; return the answer where it is no, also that of a webhook that does not work."""
+        uid = world.tune.uid
+        begun = self._tried.setdefault(uid, monotonic())
+        try:
+            await self._write(world, write)
+        except RefusedError as error:
+            code, message = error.code, error.message
+        except UnavailableError as error:
+            if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
+                raise
+            code, message = error.code, str(error)
+        else:
+            self._tried.pop(uid, None)
+            return None
+        log.warning("the API server refuses to %s: %s: %s", described(write), code, message)
+        return Refusal(code, message, datetime.now(UTC))
+
+    async def _write(self, world: World, write: Write) -> None:
+        """Carry out one write other than a creation."""
+        namespace = world.tune.namespace
+        match write:
+            case DeleteTune():
+                await self._delete_tune(world)
+            case PatchJob(name, uid, patch):
+                body = await self._cluster.patch_job(namespace, name, uid, patch)
+                self._intake.put(Kind.JOB, body)
+            case RestoreLabels(name, uid, labels):
+                if not await self._restore_labels(namespace, name, uid, labels):
+                    raise GoneError(f"Job {name}")
+            case DeleteJob(name, uid):
+                await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
+            case AskForCheckpoint(name, uid, request):
+                annotations = {CHECKPOINT_ANNOTATION: request}
+                self._intake.put(Kind.POD, await self._cluster.annotate_pod(namespace, name, uid, annotations))
+                log.info("asked pod %s for a checkpoint", name)
+            case FailPod(name, uid, reason, message):
+                log.warning("giving up pod %s: %s", name, message)
+                status = failed_pod_status(reason, message, datetime.now(UTC))
+                self._intake.put(Kind.POD, await self._cluster.patch_pod_status(namespace, name, uid, status))
+            case DeletePod(name, uid, force):
+                deletion = self._cluster.delete_pod(namespace, name, uid, 0 if force else None)
+                await self._delete(Kind.POD, name, uid, deletion)
+
+    async def create(self, world: World, manifest: Json) -> bool:
+        """Create a child Job; return whether it is there. If not, the store knows why."""
+        namespace, uid, name = world.tune.namespace, world.tune.uid, manifest["metadata"]["name"]
+        begun = self._tried.setdefault(uid, monotonic())
+        try:
+            body = await self._cluster.create_job(namespace, manifest)
+            log.info("created Job %s", name)
+        except TakenError:
+            body = await self._cluster.get_job(namespace, name)
+            wrong = await self._foreign(world, manifest, body)
+            if wrong:
+                return self._refused(world, 409, wrong)
+            labels = manifest["metadata"]["labels"]
+            if not labels.items() <= (body["metadata"].get("labels") or {}).items():
+                patch = {"metadata": {"labels": labels}}
+                body = await self._cluster.patch_job(namespace, name, body["metadata"]["uid"], patch)
+        except RefusedError as error:
+            return self._refused(world, error.code, error.message)
+        except UnavailableError as error:
+            if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
+                raise
+            return self._refused(world, error.code, str(error).removeprefix(f"{error.code}: "))
+        self._store.refusals.pop(uid, None)
+        self._tried.pop(uid, None)
+        created = self._store.created.get(uid, frozenset())
+        self._store.created[uid] = created | {body["metadata"]["uid"]}
+        self._intake.put(Kind.JOB, body)
+        return True
+
+    async def _foreign(self, world: World, manifest: Json, body: Json) -> str:
+        """Why a Job that has our name is none of ours; empty where it is.
+
+        One that is not known is believed if it is as we would create it: we may have been killed just after that. One
+        that only claims to be ours is deleted, though not at the first look: another operator may be about to tell.
+        """
+        found = job_record(body)
+        name = found.name
+        if found.owner_uid != world.tune.uid:
+            return f"a Job named {name} exists and is not of this FineTuneJob; delete it: kubectl delete job {name}"
+        if found.uid in world.created | recorded_uids(world.tune):
+            return ""
+        wrong = difference(manifest, body)
+        if wrong and world.refusal is not None and not found.deleting:
+            await self._delete(Kind.JOB, name, found.uid, self._cluster.delete_job(found.namespace, name, found.uid))
+        if wrong:
+            return f"a Job named {name} exists that the operator did not make: {wrong} differs; it is deleted"
+        return ""
+
+    async def _restore_labels(self, namespace: str, name: str, uid: str, labels: dict[str, str]) -> bool:
+        """Whether the Job is there and has its labels again; it is seen then. If not, the next look knows that."""
+        try:
+            body = await self._cluster.patch_job(namespace, name, uid, {"metadata": {"labels": labels}})
+        except (GoneError, ConflictError):  # gone; another one may have its name
+            self._intake.remove(Kind.JOB, uid)
+            return False
+        log.warning("Job %s had lost its labels", name)
+        self._intake.put(Kind.JOB, body)
+        return True
+
+    def _refused(self, world: World, code: int, message: str) -> bool:
+        log.warning("the API server refuses a Job: %s: %s", code, message)
+        before = self._store.refusals.get(world.tune.uid)
+        count = before.count + 1 if before is not None else 1
+        self._store.refusals[world.tune.uid] = Refusal(code, message, datetime.now(UTC), count)
+        return False
+
+    async def _delete(self, kind: Kind, name: str, uid: str, request: Awaitable[Json]) -> None:
+        try:
+            body = await request
+        except (GoneError, ConflictError):  # deleted by someone else; another one may have its name
+            self._intake.remove(kind, uid)
+            return
+        log.info("deleted %s/%s", kind, name)
+        if "uid" in body["metadata"]:  # it stays until its pods have ended
+            self._intake.put(kind, body)
+        else:  # only a Status: it is gone already
+            self._intake.remove(kind, uid)
+
+    async def _delete_tune(self, world: World) -> None:
+        await self._cluster.delete_tune(world.tune.namespace, world.tune.name, world.tune.uid)
+        log.info("deleted: ttlSecondsAfterFinished is over")
