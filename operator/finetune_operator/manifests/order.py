@@ -61,6 +61,8 @@ def run_text(order: Order) -> str:
         parents=list(order.parents),
         grace_seconds=order.grace_seconds,
     )
-    rest = run.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, exclude={"spec"})
+    defaults = {name: info.get_default(call_default_factory=True) for name, info in RunFile.model_fields.items()}
+    plain = {name for name, default in defaults.items() if getattr(run, name) == default}
+    rest = run.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"spec", *plain})
     content = {"format": run.format, "mode": str(run.mode), **rest, "spec": spec_json(order.spec, only_set=True)}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
