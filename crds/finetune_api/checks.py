@@ -25,7 +25,7 @@ from finetune_api.unused import unused_fields
 _AROUND = frozenset({"system", "history", "tools"})
 """Columns of what stands around a prompt or chat."""
 _ROLES: dict[Task, frozenset[str]] = {
-    Task.SEQUENCE_CLASSIFICATION: frozenset({"text", "text_pair", "label", "group", "difficulty"}),
+    Task.SEQUENCE_CLASSIFICATION: frozenset({"text", "text_pair", "label", "labels", "group", "difficulty"}),
     Task.TOKEN_CLASSIFICATION: frozenset({"tokens", "tags", "group", "difficulty"}),
     Task.SEQ2SEQ: frozenset({"input", "context", "question", "target", "group", "difficulty"}),
     Task.CAUSAL_LM: frozenset({"text", "prompt", "input", "completion", "messages", "group", "difficulty"}) | _AROUND,
@@ -113,19 +113,39 @@ def _labels(spec: Spec) -> Iterator[Problem]:
     if repeated:
         yield Problem(f"{', '.join(repeated)} is listed more than once", f"{path}.names", "list each label once")
     if spec.task is Task.TOKEN_CLASSIFICATION:
-        for name in ("problem_type", "separator"):
+        for name in ("problem_type", "separator", "decimal"):
             if getattr(labels, name) != Labels.model_fields[name].default:
                 where = f"{path}.{Labels.model_fields[name].alias}"
                 yield Problem(f"{spec.task} has no use for this", where, "remove it: each word has one tag")
         return
     if labels.names and problem is ProblemType.REGRESSION:
         yield Problem("Regression has no label names", f"{path}.names", "remove names, or change problemType")
+    if labels.decimal and problem in (ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL):
+        yield Problem(
+            f"{problem} has no numbers to read", f"{path}.decimal", "remove decimal, or set problemType: Regression"
+        )
+    yield from _label_columns(spec)
     if labels.separator and problem in (ProblemType.SINGLE_LABEL, ProblemType.REGRESSION):
         yield Problem(
             f"{problem} never splits a label cell",
             f"{path}.separator",
             "remove separator, or set problemType: MultiLabel",
         )
+
+
+def _label_columns(spec: Spec) -> Iterator[Problem]:
+    columns, labels, path = spec.data.columns.labels, spec.data.labels, "spec.data.labels"
+    if not columns:
+        return
+    if len(set(columns)) < len(columns) or len(columns) == 1:
+        message = "one column of zeros and ones is named" if len(columns) == 1 else "a column is named twice"
+        yield Problem(message, "spec.data.columns.labels", "name each column once; a single one is columns.label")
+    if labels.names and labels.names != list(columns):
+        yield Problem("the labels are named by columns.labels", f"{path}.names", "remove names")
+    if labels.separator:
+        yield Problem("no label cell is split where columns.labels is set", f"{path}.separator", "remove separator")
+    if labels.problem_type is ProblemType.REGRESSION:
+        yield Problem("columns.labels hold no numbers to predict", f"{path}.problemType", "remove problemType")
 
 
 def _training(spec: Spec) -> Iterator[Problem]:

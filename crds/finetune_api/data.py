@@ -1,7 +1,7 @@
 """`spec.data`: rows, their columns, how they are cleaned and split."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -15,6 +15,7 @@ DataUri = Annotated[
 ]
 PromptTemplate = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[\s\S]*\{prompt\}[\s\S]*$")]
 ChatTemplate = Annotated[str, StringConstraints(min_length=1, max_length=16384)]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
@@ -159,12 +160,24 @@ class Columns(ApiModel):
     A dot leads into a cell that is an object: `translation.en`. A column that is itself called so goes first.
     """
 
+    rules = (
+        Rule(
+            cel=f"!has(self.labels) || size(self.labels) == 0 || {unset('label')}",
+            holds=lambda c: not (c.labels and c.label),
+            message="label is one column of labels, labels are columns of zeros and ones; name one of the two",
+            field="labels",
+        ),
+    )
+
     text: ShortText = ""
     """Input text (classification, raw-text tasks)."""
     text_pair: ShortText = ""
     """Second text for pair tasks such as entailment; unused when empty."""
     label: ShortText = ""
     """Class name, class number, list of classes, or number to predict."""
+    labels: Annotated[list[ColumnName], Field(max_length=512)] = Field(default_factory=list)
+    """Columns of zeros and ones, one for each label, in place of `label`; the labels are named like the columns. A row
+    has the labels whose column holds 1 or true; with `problemType: SingleLabel`, exactly one."""
     tokens: ShortText = ""
     """List of words (token classification). In CoNLL files the number of the column, from 1, such as `"2"`, or its name
     where the file or CoNLL-U gives it one."""
@@ -232,6 +245,10 @@ class Labels(ApiModel):
 
     separator: Annotated[str, StringConstraints(max_length=4)] = ""
     """For MultiLabel: splits a text cell into labels, for example `|`. Empty means the cell is a JSON list."""
+
+    decimal: Literal["", ".", ","] = ""
+    """Decimal sign of numbers to predict that are written as text: `,` reads 1,5 and 1.234,5, `.` reads 1.5 and 1,234.5
+    (`decimal` and `thousands` in pandas). Empty reads 1.5 alone, and other notations are refused."""
 
 
 class Data(ApiModel):

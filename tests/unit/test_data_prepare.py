@@ -214,7 +214,7 @@ def test_bad_rows_are_listed_by_file_and_line(tmp_path: Path) -> None:
 def test_a_few_bad_rows_are_left_out_and_reported(tmp_path: Path) -> None:
     result = prepared(tmp_path, {"rows.csv": csv_of(ROWS) + '"No label.",nan\nfew\n'})
     assert result.report.bad_rows == 2
-    assert result.report.bad_row_reasons == {"wrong number of fields": 1, "no label": 1}
+    assert result.report.bad_row_reasons == {"wrong number of fields": 1, "no label but nan": 1}
     assert {(b.place.line, b.reason) for b in result.report.bad_row_examples} == {
         (122, "no label"),
         (123, "wrong number of fields: 1 where the header has 2"),
@@ -231,7 +231,7 @@ def test_bad_rows_of_a_small_test_file_are_not_hidden_by_many_good_ones(tmp_path
 
 
 def test_all_labels_absent(tmp_path: Path) -> None:
-    with pytest.raises(TooManyBadRows, match=r"no label \(120\)"):
+    with pytest.raises(TooManyBadRows, match=r"no label but nan \(120\)"):
         prepared(tmp_path, {"rows.csv": csv_of([(text, "NaN") for text, _ in ROWS])})
     with pytest.raises(DataEmpty, match="none of the 120 rows"):
         prepared(tmp_path, {"rows.csv": csv_of([(text, "") for text, _ in ROWS])}, maxBadRowRatio=1)

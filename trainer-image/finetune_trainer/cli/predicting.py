@@ -38,11 +38,11 @@ def predict_command(model: str, rows: str, columns: dict[str, str], form: str, o
 
 def columns_by_role(given: list[str]) -> dict[str, str]:
     """The columns of `ROLE=COLUMN`. Raises `SpecInvalid` for anything else."""
-    by_alias = {str(field.alias): role for role, field in Columns.model_fields.items()}
+    by_alias = {str(field.alias): role for role, field in Columns.model_fields.items() if role != "labels"}
     columns = {}
     for assignment in given:
         role, equals, column = assignment.partition("=")
-        if not (equals and column and role in {**by_alias, **Columns.model_fields}):
+        if not (equals and column and (role in by_alias or role in by_alias.values())):
             message, hint = f"{assignment!r} is not ROLE=COLUMN", f"roles: {', '.join(by_alias)}"
             raise SpecInvalid(Problem(message, "--column", hint))
         columns[by_alias.get(role, role)] = column

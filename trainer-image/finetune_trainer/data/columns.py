@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pydantic.alias_generators import to_camel
 
 from finetune_api.failures import ColumnMissing, Problem
+from finetune_trainer.data.label_columns import flag_columns
 from finetune_trainer.data.reading.rows import shown
 
 _SYNONYMS = {
@@ -44,11 +45,17 @@ _RAW = "text: ..."
 
 
 def check_columns(
-    wanted: Mapping[str, str], found: Iterable[str], file: str, inner: Sequence[str] = (), layout: str = ""
+    wanted: Mapping[str, str],
+    found: Iterable[str],
+    file: str,
+    inner: Sequence[str] = (),
+    layout: str = "",
+    rows: Sequence[Mapping[str, object]] = (),
 ) -> None:
     """Raise `ColumnMissing` for each role whose column is not among `found`, with what to write instead.
 
-    `inner` are paths to what is in cells, `layout` says what the columns look like where that is known.
+    `inner` are paths to what is in cells, `layout` says what the columns look like where that is known; `rows` are
+    some rows of the file.
     """
     names = [name for name in found if name]
     missing = [role for role, column in wanted.items() if column not in names]
@@ -57,6 +64,9 @@ def check_columns(
     free = [name for name in names if name not in wanted.values()]
     guessed = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
     better = _inside(guessed, missing, wanted, inner)
+    flags = [name for name in flag_columns(rows) if name in free] if missing == ["label"] else []
+    if len(flags) > 1:
+        layout, better = _label_columns(flags), {}
     hint = "; ".join(filter(None, (layout, _yaml(better) if better else "" if layout else _no_guess(names, wanted))))
     listed = ", ".join(shown(name, 30) for name in names[:20]) or "none"
     raise ColumnMissing(
@@ -117,7 +127,7 @@ def suggest(role: str, wanted: str, found: list[str]) -> str:
     close = get_close_matches(_plain(wanted), by_plain, n=1, cutoff=_CLOSE)
     if close:
         return by_plain[close[0]]
-    return next((by_plain[name] for name in map(_plain, _SYNONYMS[role]) if name in by_plain), "")
+    return next((by_plain[name] for name in map(_plain, _SYNONYMS.get(role, ())) if name in by_plain), "")
 
 
 def _plain(name: str) -> str:
@@ -125,8 +135,17 @@ def _plain(name: str) -> str:
 
 
 def _yaml(better: Mapping[str, str]) -> str:
+    if any("[" in role for role in better):
+        return f"did you mean {', '.join(shown(column) for column in better.values())}?"
     pairs = ", ".join(f"{to_camel(role)}: {_scalar(column)}" for role, column in better.items())
     return f"write  data.columns: {{{pairs}}}"
+
+
+def _label_columns(flags: list[str]) -> str:
+    return (
+        f"write  data.columns: {{labels: [{', '.join(map(_scalar, flags))}]}}  for labels in columns of zeros and ones,"
+        " or name one column in label"
+    )
 
 
 def _scalar(name: str) -> str:

@@ -8,13 +8,16 @@ from itertools import chain
 import numpy as np
 from pydantic.alias_generators import to_camel
 
+from finetune_api.data import Labels
 from finetune_api.data_report import BadRow, DataReport, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
+from finetune_trainer.data.label_cells import is_absent
+from finetune_trainer.data.label_looks import listed_warning, look_alikes
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.overlap import Overlap
 from finetune_trainer.data.reading.loading import Loaded
-from finetune_trainer.data.reading.rows import Bad, shown
+from finetune_trainer.data.reading.rows import Bad, Spelled, shown
 from finetune_trainer.data.row_groups import group_count
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.tags import entity_counts, tag_warnings
@@ -39,6 +42,8 @@ class Findings:
     near_duplicates: int | None
     overlap: Overlap
     conflicts: int
+    labels: Labels
+    """How the spec says that labels are read."""
     mixed: list[SourceReport] = field(default_factory=list)
     splitting: list[str] = field(default_factory=list)
     """What is to be said of how rows were split."""
@@ -102,6 +107,7 @@ def _warnings(found: Findings, splits: Mapping[str, SplitReport]) -> Iterator[st
     yield from _about_rows(found)
     yield from found.splitting
     yield from (tag_warnings if found.space.has_tags else _about_labels)(splits[TRAIN].labels)
+    yield from _about_names(found)
     yield from _about_sources(found.mixed)
     yield from _about_held_out(splits)
 
@@ -116,7 +122,7 @@ def _about_sources(mixed: list[SourceReport]) -> Iterator[str]:
 
 
 def _about_rows(found: Findings) -> Iterator[str]:
-    writes = not {"label", "tags"} & found.roles.keys()
+    writes = not {"label", "labels[0]", "tags"} & found.roles.keys()
     if found.bad:
         kinds = ", ".join(f"{kind} ({n:,})" for kind, n in Counter(b.kind for b in found.bad).most_common(4))
         yield f"{_rows(len(found.bad))} left out: {kinds}."
@@ -149,9 +155,6 @@ def _about_labels(labels: Mapping[str, int]) -> Iterator[str]:
             f"{shown(most)} has {imbalance:.0f} times the rows of {shown(least)}: look at macro figures, and consider"
             " training.classWeights: Balanced."
         )
-    alike = _same_but_for_case(labels)
-    if alike:
-        yield f"Labels {_listed(alike)} differ in case or spaces only; if they mean the same, write them the same."
 
 
 def _about_held_out(splits: Mapping[str, SplitReport]) -> Iterator[str]:
@@ -165,9 +168,20 @@ def _about_held_out(splits: Mapping[str, SplitReport]) -> Iterator[str]:
             yield f"Only {_rows(splits[name].rows, verb='')} for {name}: figures on so few are rough."
 
 
-def _same_but_for_case(labels: Mapping[str, int]) -> list[str]:
-    plain = Counter(" ".join(name.casefold().split()) for name in labels)
-    return [name for name in labels if plain[" ".join(name.casefold().split())] > 1]
+def _about_names(found: Findings) -> Iterator[str]:
+    """What the names of the classes look like, and whether some of them may stand for a missing value."""
+    yield from look_alikes(found.space.names)
+    if found.labels.names or found.space.has_tags:
+        return
+    if found.labels.problem_type is ProblemType.AUTO and found.space.problem_type is ProblemType.SINGLE_LABEL:
+        yield from filter(None, [listed_warning(found.space.names)])
+    cells = (record.label for part in found.loaded for record in part.records)
+    spelled = Counter(cell.strip() for cell in cells if isinstance(cell, Spelled) and not is_absent(cell))
+    for name, count in spelled.items():
+        yield (
+            f"{_rows(count, verb='has')} the label {shown(name)}, a class here, which some programs write for a missing"
+            " value: name the classes in data.labels.names if it is one, else leave the cells empty."
+        )
 
 
 def _listed(names: list[str]) -> str:
@@ -175,7 +189,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(shown(name) for name in names[:_NAMED]) + more
 
 
-_PLURALS = {"was": "were", "is": "are", "": ""}
+_PLURALS = {"was": "were", "is": "are", "has": "have", "": ""}
 
 
 def _rows(count: int, verb: str = "was") -> str:

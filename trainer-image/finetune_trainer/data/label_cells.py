@@ -1,16 +1,17 @@
 """What a label cell says: a class, a list of classes or a number. Pure; `"1"`, `1` and `1.0` are one label."""
 
-import ast
-import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from finetune_api.data import Labels
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.reading.rows import shown
+from finetune_trainer.data.list_cells import list_in_text, why_no_list
+from finetune_trainer.data.local_numbers import is_local_number, plain_number
+from finetune_trainer.data.reading.rows import Spelled, shown
 
 Label = str | float | tuple[str, ...]
 """A class, a number, or the classes of a row in order and each once."""
@@ -18,6 +19,9 @@ Label = str | float | tuple[str, ...]
 _WHOLE = re.compile(r"([+-]?)(0|[1-9][0-9]*)(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _MOSTLY = 0.9
+_EDGES = "\u200b\u2060\ufeff \t\r\n\xa0\u202f"
+NAN_IN_CSV = "no label but nan"
+OTHER_NOTATION = "label is a number in another notation"
 
 
 class Passage(str):
@@ -35,18 +39,28 @@ class UnusableLabel(ValueError):  # noqa: N818 -- a finding about a row, not a d
 
 
 def is_absent(cell: object) -> bool:
-    """Tell whether a cell holds nothing: null, NaN, or text that is empty or spells `nan`."""
+    """Tell whether a cell holds nothing: null, NaN, empty text, or `nan` in a format that has nothing but text."""
     if isinstance(cell, str):
-        return cell.strip().casefold() in ("", "nan")
+        return not cell.strip() or is_spelled_nan(cell)
     return cell is None or (isinstance(cell, (float, Decimal)) and math.isnan(cell))
 
 
+def is_spelled_nan(cell: object) -> bool:
+    """Tell whether a cell of a CSV file is `nan`, as NumPy and pandas may write a missing value."""
+    return isinstance(cell, Spelled) and cell.strip().casefold().lstrip("-") == "nan"
+
+
 def class_name(cell: object) -> str:
-    """The name of the class in a cell. Raises `UnusableLabel` for what is no class."""
+    """The name of the class in a cell: text in Unicode's composed form (NFC), without white space at its ends.
+
+    Raises `UnusableLabel` for what is no class.
+    """
     if is_absent(cell):
-        raise UnusableLabel("no label")
+        raise UnusableLabel(NAN_IN_CSV if is_spelled_nan(cell) else "no label")
     if isinstance(cell, str):
         text = cell.strip()
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text).strip(_EDGES).strip()
         whole = _WHOLE.fullmatch(text)
         if whole:
             return str(int(whole[1] + whole[2]))
@@ -67,14 +81,21 @@ def is_whole(name: str) -> bool:
     return _WHOLE.fullmatch(name) is not None
 
 
+def is_number(name: str) -> bool:
+    """Tell whether a class name is a number, whole or not."""
+    return _NUMBER.fullmatch(name) is not None
+
+
 def number(cell: object) -> float:
     """The finite number in a cell. Raises `UnusableLabel` for what is none."""
-    if is_absent(cell):
+    if is_absent(cell) or (isinstance(cell, str) and cell.strip().casefold() == "nan"):
         raise UnusableLabel("no label")
     if isinstance(cell, str) and _NUMBER.fullmatch(cell.strip()):
         value = float(cell)
     elif isinstance(cell, (int, float, Decimal)):
         value = float(cell) if not isinstance(cell, int) or abs(cell) < 2**63 else math.inf
+    elif isinstance(cell, str) and is_local_number(cell):
+        raise UnusableLabel(OTHER_NOTATION, shown(cell))
     else:
         raise UnusableLabel("label is no number", shown(cell))
     if abs(value) > 3e38:  # what a 32-bit float holds
@@ -94,28 +115,20 @@ def class_names(cell: object, separator: str) -> tuple[str, ...]:
         raise UnusableLabel("no label")
     items = as_list(cell, separator)
     if items is None:
-        raise UnusableLabel("label is no list", f"{shown(cell)}; set data.labels.separator if it holds several")
+        why = why_no_list(cell) or "; set data.labels.separator if it holds several"
+        raise UnusableLabel("label is no list", shown(cell) + why)
     return tuple(dict.fromkeys(class_name(item) for item in items))
 
 
 def as_list(cell: object, separator: str = "") -> list[object] | None:
-    """The list in a cell, or None where there is none. Lists as text are read as JSON or as Python writes them."""
+    """The list in a cell, or None where there is none. Lists as text are read as `list_in_text` does."""
     if isinstance(cell, (list, tuple)):
         return list(cell)
     if not isinstance(cell, str):
         return None
     if separator:
         return [part for part in cell.split(separator) if part.strip()]
-    if not (cell.strip().startswith("[") and cell.strip().endswith("]")):
-        return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(cell.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, list):
-            return value
-    return None
+    return list_in_text(cell)
 
 
 def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
@@ -126,12 +139,13 @@ def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
     """
     if labels.problem_type is not ProblemType.AUTO:
         return labels.problem_type
-    present = [cell for cell in cells if not is_absent(cell)]
-    lists = sum(as_list(cell) is not None for cell in present)
+    present = [plain_number(cell, labels.decimal) for cell in cells if not is_absent(cell)]
+    lists = sum(as_list(cell) is not None or bool(why_no_list(cell)) for cell in present)
     if labels.separator or any(isinstance(c, (list, tuple)) for c in present) or (lists and lists >= len(present) / 2):
         return ProblemType.MULTI_LABEL
     numbers = [value for cell in present if (value := _number_or_none(cell)) is not None]
     fractions = any(value != int(value) for value in numbers)
+    present = [cell for cell in present if not (isinstance(cell, str) and cell.strip().casefold() == "nan")]
     if fractions and not labels.names and len(numbers) >= _MOSTLY * len(present):
         return ProblemType.REGRESSION
     return ProblemType.SINGLE_LABEL

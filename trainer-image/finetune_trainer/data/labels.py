@@ -14,14 +14,19 @@ from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import (
     Label,
     UnusableLabel,
+    as_list,
     class_name,
     class_names,
     detect,
+    is_number,
     is_whole,
     looks_multi_hot,
     number,
 )
-from finetune_trainer.data.reading.rows import at, shown
+from finetune_trainer.data.label_looks import listed_classes
+from finetune_trainer.data.list_cells import why_no_list
+from finetune_trainer.data.local_numbers import is_local_number, plain_number
+from finetune_trainer.data.reading.rows import Spelled, at, shown
 
 MAX_CLASSES = 512
 _EXAMPLES = 20
@@ -59,18 +64,25 @@ class LabelReader:
     def __init__(self, problem_type: ProblemType, labels: Labels) -> None:
         """Take the problem type (not Auto). Raises `SpecInvalid` where the given names can't be."""
         self.problem_type = problem_type
-        self._separator = labels.separator
+        self._separator, self._decimal = labels.separator, labels.decimal
+        self.is_guessed = labels.problem_type is ProblemType.AUTO and not labels.names
+        """Whether neither the problem type nor the classes are given."""
         self._names = _given_names(problem_type, labels.names)
         self._by_index = bool(labels.names) and not any(is_whole(name) for name in self._names)
         self.names = tuple(labels.names)
 
     def read(self, cell: object) -> Label:
         """The label in a cell. Raises `UnusableLabel` for a cell without a usable one."""
+        cell = self._as_meant(plain_number(cell, self._decimal))
         if self.problem_type is ProblemType.REGRESSION:
             return number(cell)
         if self.problem_type is ProblemType.MULTI_LABEL:
             return tuple(dict.fromkeys(self._named(name) for name in class_names(cell, self._separator)))
         return self._named(class_name(cell))
+
+    def _as_meant(self, cell: object) -> object:
+        """A cell as plain text where it spells a missing value and is one of the given names."""
+        return str(cell) if isinstance(cell, Spelled) and cell.strip() in self._names else cell
 
     def _named(self, name: str) -> str:
         if not self._names:
@@ -114,6 +126,8 @@ def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
             where="spec.data.train",
             hint=f"there is nothing to tell apart: add rows of other classes, or {_CHECK}",
         )
+    if reader.is_guessed and reader.problem_type is ProblemType.SINGLE_LABEL:
+        _check_classes(found)
     _check_number_of_classes(found, len(sets))
     return LabelSpace(reader.problem_type, reader.names or tuple(in_order(found)))
 
@@ -165,6 +179,39 @@ def _given_names(problem_type: ProblemType, names: Sequence[str]) -> dict[str, s
             raise SpecInvalid(f"{shown(name)} {problem}", where="spec.data.labels.names", hint="name each class once")
         by_canonical[canonical] = name
     return by_canonical
+
+
+_MOSTLY = 0.9
+
+
+def _check_classes(found: set[str]) -> None:
+    """Raise `LabelsUnsuitable` where the names of classes are lists of others, or numbers in another notation."""
+    path = "spec.data.labels"
+    single = f"{path}.problemType: SingleLabel if each is a class of its own"
+    lists = sorted(name for name in found if as_list(name) is not None or why_no_list(name))
+    if lists:
+        message = f"some labels are lists, such as {shown(lists[0])}, and others are not"
+        raise LabelsUnsuitable(message, where=path, hint="write a list in each row, as JSON")
+    local = sorted(name for name in found if is_local_number(name))
+    is_local = bool(local) and len(local) + sum(map(is_number, found)) >= _MOSTLY * len(found)
+    listed = listed_classes(found)
+    if listed is not None and listed.is_sure:
+        parts = " and ".join(shown(part) for part in listed.parts[:4])
+        advice = [f"set {path}.separator: {listed.separator!r} for several labels per row"]
+        advice += [f"{path}.decimal for numbers to predict"] if is_local else []
+        raise LabelsUnsuitable(
+            f"the label {shown(listed.name)} is a list of the labels {parts}",
+            where=path,
+            hint=", ".join([*advice, f"or {single}"]),
+        )
+    if is_local:
+        sign = "'.'" if all(plain_number(name, ",") == name or "." in name[1:-3] for name in local) else "','"
+        raise LabelsUnsuitable(
+            f"the labels look like numbers in another notation, such as {shown(local[0])}",
+            where=path,
+            hint=f"set {path}.decimal: {sign} for numbers to predict, {path}.separator for several labels per row, or"
+            f" {single}",
+        )
 
 
 def _check_number_of_classes(found: set[str], rows: int) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 
-from finetune_api.data import Labels
 from finetune_api.extra_checks import group_column, retention_columns
 from finetune_api.job import Spec
 from finetune_api.tasks import MethodType
@@ -42,7 +41,8 @@ def prepare_old_skill(spec: Spec, known: LabelSpace, site: Site, progress: Calla
     retention = spec.evaluation.retention
     task = retention.task or spec.task
     space = known if task is spec.task else NO_LABELS
-    labels = Labels(problem_type=space.problem_type, names=list(space.names), separator=spec.data.labels.separator)
+    found = {"problem_type": space.problem_type, "names": list(space.names)}
+    labels = spec.data.labels.model_copy(update=found)
     columns = retention_columns(spec).model_copy(update={"group": ""})
     data = spec.data.model_copy(update={"columns": columns, "labels": labels})
     how = Reading(site, SHAPES[task](data, ""), progress, paths=paths_of(columns))

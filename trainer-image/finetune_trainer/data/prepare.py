@@ -65,6 +65,7 @@ def prepare(
         near_duplicates=None if ignores else near_duplicates(parts.values()),
         overlap=find_overlap(data, splits, loaded),
         conflicts=conflicts(kept.values()),
+        labels=data.labels,
         mixed=mixed_sources(data, loaded[TRAIN], splits),
         splitting=splitting.warnings,
         has_groups=bool(data.split.group_column),

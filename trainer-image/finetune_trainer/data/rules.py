@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_api.failures import DataEmpty, Problem, TooManyBadRows
+from finetune_trainer.data.label_cells import NAN_IN_CSV, OTHER_NOTATION
 from finetune_trainer.data.reading.rows import Bad, at, shown
 from finetune_trainer.data.splits import TRAIN, sources_path
 
@@ -15,6 +16,10 @@ _ADVICE = {  # by the kind of the most frequent bad rows
     "no label": "fill the label column, or check spec.data.columns.label",
     "label is not one of data.labels.names": "correct the labels, or spec.data.labels.names",
     "label is no list": "write lists, or set spec.data.labels.separator",
+    NAN_IN_CSV: "name nan in spec.data.labels.names if it is a class, else leave the cells empty",
+    OTHER_NOTATION: "set spec.data.labels.decimal: ',' for 1,5 and 1.234,5, or '.' for 1,234.5",
+    "the header again": "remove the header lines in the middle of the file",
+    "a key given twice": "give each key once in an object",
     "label is no number": "correct them, or check spec.data.labels.problemType",
     "broken JSON": "write one whole JSON object a line",
 }

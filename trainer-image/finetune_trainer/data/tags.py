@@ -15,6 +15,7 @@ from finetune_api.failures import LabelsUnsuitable
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import Label, UnusableLabel, as_list, class_name, is_whole
 from finetune_trainer.data.labels import MAX_CLASSES, LabelSpace
+from finetune_trainer.data.list_cells import why_no_list
 from finetune_trainer.data.reading.rows import shown
 from finetune_trainer.data.tag_schemes import OUTSIDE, AmbiguousTags, TagScheme, find_scheme, with_order
 
@@ -83,7 +84,9 @@ class TagReader:
         """The tags in a cell. Raises `UnusableLabel` for a cell without a list, or with a tag of another scheme."""
         found = as_list(cell)
         if not found:
-            raise UnusableLabel("tags are no list", f'{shown(cell)}; write ["O", "B-person"], one tag a word')
+            raise UnusableLabel(
+                "tags are no list", f'{shown(cell)}{why_no_list(cell)}; write ["O", "B-person"], one tag a word'
+            )
         return tuple(self._tag(item) for item in found)
 
     def _tag(self, item: object) -> str:

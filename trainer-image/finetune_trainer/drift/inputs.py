@@ -71,9 +71,9 @@ def _new_rows(tuned: TunedModel, predictor: Predictor[Any], rows: Sequence[Row])
     if tuned.settings.problem_type is not ProblemType.SINGLE_LABEL:
         return NewRows(found)
     column = tuned.settings.columns.label or "label"
-    labels = [
-        _label(row.values[column], tuned.settings.labels) for row in rows if not is_absent(row.values.get(column))
-    ]
+    names = tuned.settings.labels
+    cells = [row.values.get(column) for row in rows]
+    labels = [_label(cell, names) for cell in cells if not is_absent(cell) or cell in names]
     asked = rows[:: -(-len(rows) // _ASKED)]
     said = [answer.as_dict() for answer in predictor.predict([predictor.read(row) for row in asked])]
     return NewRows(found, labels, [answer["label"] for answer in said], [answer["score"] for answer in said])

@@ -1,6 +1,6 @@
 """Reads all sources of one place (train, validation or test) into records, and keeps count of what can't be used."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from finetune_api.data import Columns, DataSource
@@ -64,16 +64,27 @@ class Reading:
         column = self.column_of_difficulty(place)
         return {**self.shape.roles, **({"difficulty": column} if column else {})}
 
-    def check(self, place: str, found: Collection[str], file: str, inner: Sequence[str]) -> None:
-        """Raise `ColumnMissing` where a file lacks a column; `inner` are paths to what is in its cells."""
+    def check(
+        self,
+        place: str,
+        found: Collection[str],
+        file: str,
+        inner: Sequence[str],
+        rows: Sequence[Mapping[str, object]] = (),
+    ) -> None:
+        """Raise `ColumnMissing` where a file lacks a column.
+
+        `inner` are paths to what is in its cells, `rows` some of its rows.
+        """
         known = known_layout(found, self.wanted(place))
         layout = f"these look like {known.name}: {known.advice}" if known else ""
-        check_columns(self.wanted(place), found, file, inner, layout)
+        check_columns(self.wanted(place), found, file, inner, layout, rows)
 
 
 def paths_of(columns: Columns, *others: str) -> tuple[str, ...]:
     """The names of columns, those that the job gives and `others`, that may be paths into cells."""
-    return dotted([*columns.model_dump().values(), *others])
+    names = columns.model_dump()
+    return dotted([*names.pop("labels"), *names.values(), *others])
 
 
 def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
@@ -92,7 +103,8 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
     split = TEST if loaded.place == OLD_SKILL else loaded.place
     names: list[str] = []
     inner: list[str] = []
-    for read in read_rows(source, how.site, place=split, field=path):
+    first: list[Row | Bad] = []
+    for read in _remembered(read_rows(source, how.site, place=split, field=path), first):
         row = read
         loaded.rows_read += 1
         if row.place.file not in loaded.files:
@@ -112,18 +124,28 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
         else:
             loaded.records.append(_marked(result, number, source))
         if loaded.rows_read == _ENOUGH:
-            how.check(loaded.place, columns, row.place.file, inner)
+            how.check(loaded.place, columns, row.place.file, inner, _values(first))
         if loaded.rows_read % _TELL_EVERY == 0:
             how.progress(f"{loaded.rows_read:,} rows read")
-    _check_files(loaded, names, inner, how)
+    _check_files(loaded, names, inner, _values(first), how)
 
 
-def _check_files(loaded: Loaded, names: Sequence[str], inner: Sequence[str], how: Reading) -> None:
+def _check_files(
+    loaded: Loaded, names: Sequence[str], inner: Sequence[str], first: Sequence[Mapping[str, object]], how: Reading
+) -> None:
     for name in names:
         if loaded.files[name]:
-            how.check(loaded.place, loaded.files[name], name, inner)
+            how.check(loaded.place, loaded.files[name], name, inner, first)
     if how.split_group and loaded.place == TRAIN:
         check_split_group(how.split_group, {name: loaded.files[name] for name in names})
+
+
+def _remembered(rows: Iterator[Row | Bad], first: list[Row | Bad]) -> Iterator[Row | Bad]:
+    """The rows, with the first of them noted in `first`."""
+    for row in rows:
+        if len(first) < _ENOUGH:
+            first.append(row)
+        yield row
 
 
 def _record(row: Row, how: Reading, difficulty: str) -> Record | Bad:
@@ -131,6 +153,10 @@ def _record(row: Row, how: Reading, difficulty: str) -> Record | Bad:
     if how.split_group and not isinstance(record, Bad):
         record = replace(record, split_group=split_group(row, how.split_group))
     return rated(record, row, difficulty) if difficulty and not isinstance(record, Bad) else record
+
+
+def _values(rows: Sequence[Row | Bad]) -> list[dict[str, object]]:
+    return [row.values for row in rows if isinstance(row, Row)]
 
 
 def _marked(record: Record, number: int, source: DataSource) -> Record:

@@ -7,6 +7,7 @@ from finetune_api.failures import ColumnMissing, Problem
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import Label, as_list
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.list_cells import why_no_list
 from finetune_trainer.data.reading.rows import Bad, Row, UnclearColumn, shown
 from finetune_trainer.data.records import Record, group_of
 from finetune_trainer.data.running_text import running_text
@@ -60,7 +61,9 @@ def cell_words(row: Row, column: str, clean: Clean) -> tuple[str, ...] | Bad:
     cell = row.values.get(column)
     items = as_list(cell)
     if items is None:
-        return Bad(row.place, f"{column} is no list of words", f'{shown(cell)}; write ["New", "York"]')
+        return Bad(
+            row.place, f"{column} is no list of words", f'{shown(cell)}{why_no_list(cell)}; write ["New", "York"]'
+        )
     if any(isinstance(item, (dict, list, tuple, bytes)) for item in items):
         return Bad(row.place, f"{column} is no list of words", shown(items))
     words = tuple("" if item is None else clean_text(str(item), clean) for item in items)
