@@ -134,3 +134,19 @@ def test_a_repeated_header_is_an_invalid_example(tmp_path: Path) -> None:
 def test_a_second_header_in_another_order_would_swap_the_columns(tmp_path: Path) -> None:
     with pytest.raises(DataUnreadable, match=r"rows\.csv:3: a header with the columns in another order"):
         list(rows_of(tmp_path, "text,topic\nwet,rain\ntopic,text\ntide,low\n"))
+
+
+def test_spaces_after_the_delimiter_are_no_part_of_the_cells(tmp_path: Path) -> None:
+    content = 'topic, text\nrain, "wet, as ever"\ntide, low\nrain,"no space"\n'
+    assert [cells for _, cells in values(rows_of(tmp_path, content))] == [
+        ["rain", "wet, as ever"],
+        ["tide", "low"],
+        ["rain", "no space"],
+    ]
+    assert values(rows_of(tmp_path, "topic,text\nrain, wet\n")) == [(2, ["rain", " wet"])]
+
+
+def test_a_second_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "\ufeff\ufefftext,topic\nwet,rain\n")
+    assert isinstance(row, Row)
+    assert list(row.values) == ["text", "topic"]

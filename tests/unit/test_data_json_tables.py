@@ -95,3 +95,21 @@ def test_a_key_given_twice_makes_an_invalid_example(tmp_path: Path, row: str, na
     assert (bad.place.line, bad.reason) == (2, f"a key given twice: {name}")
     assert isinstance(first, Row)
     assert isinstance(last, Row)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("between", ["", "\n", ",\n"])
+@pytest.mark.parametrize("lines", [False, True])
+def test_objects_one_behind_the_other(tmp_path: Path, indent: int | None, between: str, lines: bool) -> None:
+    if indent is None and between == ",\n":
+        return  # JSON Lines with commas at the ends of lines, each an invalid example
+    content = between.join(json.dumps(row, indent=indent) for row in ROWS) + "\n"
+    rows = list((read_jsonl if lines else read_json)(written(tmp_path, content)))
+    assert [row.values if isinstance(row, Row) else row for row in rows] == ROWS  # noqa: PD011
+    assert all("{" in content.splitlines()[row.place.line - 1] for row in rows)
+
+
+def test_python_dicts_are_told_from_json(tmp_path: Path) -> None:
+    for bad in read_jsonl(written(tmp_path, "{'text': 'a'}\n" * 2)):
+        assert isinstance(bad, Bad)
+        assert "have to be in double quotes" in bad.reason

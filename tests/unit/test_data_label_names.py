@@ -190,3 +190,23 @@ def test_names_that_are_one_label_in_composed_form() -> None:
     ways = [unicodedata.normalize(form, "Qualität") for form in ("NFC", "NFD")]
     with pytest.raises(SpecInvalid, match="is the same label as"):
         LabelReader(ProblemType.SINGLE_LABEL, Labels(names=ways))
+
+
+def test_points_that_may_part_thousands_are_reported(tmp_path: Path) -> None:
+    words = "Numbers such as '1.500' are read with a decimal point"
+    mixed = prepared(tmp_path, ["1.500", "900", "2.250", "30"], "tsv")
+    assert any(words in line for line in mixed.report.warnings)
+    for cells in (["1.500", "0.900", "2.250"], ["1.500", "900.000", "2.250"], [1.5, 900, 2.25]):
+        assert not any("decimal point" in line for line in prepared(tmp_path, cells, "jsonl").report.warnings)
+    whole = prepared(tmp_path, ["1.500", "900", "2,5"], "tsv", labels={"decimal": ","})
+    assert {float(value) for split in whole.splits.values() for value in split.targets} == {1500, 900, 2.5}
+
+
+def test_truths_written_in_two_ways_are_reported() -> None:
+    assert list(look_alikes(["true", "false", "0", "1"]))
+    assert not list(look_alikes(["true", "false", "unknown"]))
+
+
+def test_a_label_with_a_nul_character_makes_an_invalid_example(tmp_path: Path) -> None:
+    with pytest.raises(TooManyBadRows, match="broken Unicode in the label"):
+        prepared(tmp_path, ["a\0", "b"])

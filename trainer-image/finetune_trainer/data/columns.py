@@ -49,6 +49,7 @@ def check_columns(
     found: Iterable[str],
     file: str,
     inner: Sequence[str] = (),
+    *,
     layout: str = "",
     rows: Sequence[Mapping[str, object]] = (),
 ) -> None:

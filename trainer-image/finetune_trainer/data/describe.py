@@ -15,6 +15,7 @@ from finetune_trainer.data.label_cells import is_absent
 from finetune_trainer.data.label_looks import listed_warning, look_alikes
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.local_numbers import may_be_thousands
 from finetune_trainer.data.overlap import Overlap
 from finetune_trainer.data.reading.loading import Loaded
 from finetune_trainer.data.reading.rows import Bad, Spelled, shown
@@ -171,11 +172,17 @@ def _about_held_out(splits: Mapping[str, SplitReport]) -> Iterator[str]:
 def _about_names(found: Findings) -> Iterator[str]:
     """What the names of the classes look like, and whether some of them may stand for a missing value."""
     yield from look_alikes(found.space.names)
+    cells = [record.label for part in found.loaded for record in part.records]
+    grouped = may_be_thousands(cells) if found.space.problem_type is ProblemType.REGRESSION else ""
+    if grouped and not found.labels.decimal:
+        yield (
+            f"Numbers such as {shown(grouped)} are read with a decimal point; if it parts thousands, set"
+            " data.labels.decimal: ','."
+        )
     if found.labels.names or found.space.has_tags:
         return
     if found.labels.problem_type is ProblemType.AUTO and found.space.problem_type is ProblemType.SINGLE_LABEL:
         yield from filter(None, [listed_warning(found.space.names)])
-    cells = (record.label for part in found.loaded for record in part.records)
     spelled = Counter(cell.strip() for cell in cells if isinstance(cell, Spelled) and not is_absent(cell))
     for name, count in spelled.items():
         yield (

@@ -64,7 +64,7 @@ def class_name(cell: object) -> str:
         whole = _WHOLE.fullmatch(text)
         if whole:
             return str(int(whole[1] + whole[2]))
-        if not _is_encodable(text):
+        if "\0" in text or not _is_encodable(text):
             raise UnusableLabel("broken Unicode in the label", shown(text))
         return text.lower() if text.casefold() in ("true", "false") else text
     if isinstance(cell, bool):

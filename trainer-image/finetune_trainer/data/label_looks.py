@@ -21,6 +21,7 @@ _LATIN = str.maketrans(
 )
 """Letters and signs of Unicode that look like one of ASCII: Cyrillic, Greek, dashes and apostrophes."""
 _SPACES = re.compile("[ \t\r\n]+")
+_TRUTHS = {"true", "false", "0", "1"}
 _BRACKETS = "{}[]()"
 
 
@@ -61,7 +62,8 @@ def compound_classes(names: Iterable[str]) -> ListedClasses | None:
 def look_alikes(names: Iterable[str]) -> Iterator[str]:
     """What to say of names that differ in case, spaces or leading zeros, or in what nobody sees."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
+    known = set(names)
+    for name in sorted(known):
         groups[_skeleton(name)].append(name)
     alike = [group for group in groups.values() if len(group) > 1]
     for what, same in (("case or spaces", _plain), ("leading zeros", _whole)):
@@ -70,6 +72,8 @@ def look_alikes(names: Iterable[str]) -> Iterator[str]:
             listed = _listed([name for group in found for name in group])
             yield f"Labels {listed} differ in {what} only; if they mean the same, write them the same."
         alike = [group for group in alike if group not in found]
+    if known == _TRUTHS:
+        yield "Labels 'true' and '1', 'false' and '0' are four classes; if they mean the same, write them the same."
     for group in alike:
         odd = [f"{shown(name)} with {signs}" for name in group if (signs := _code_points(name, group))]
         yield f"Labels look alike and differ in their characters: {'; '.join(odd)}. Write them the same."

@@ -1,6 +1,7 @@
 """Numbers as spreadsheets of several languages write them: `1.234,5`, `1 234,5`, `1'234.5`, `1,234.5`. Pure."""
 
 import re
+from collections.abc import Iterable
 
 _GROUPS = {",": r". \xa0\u202f\u2009'\u2019", ".": r", \xa0\u202f\u2009'\u2019"}
 """What may part groups of three digits, by the decimal sign."""
@@ -12,6 +13,7 @@ _PATTERNS = {
     for sign, groups in _GROUPS.items()
 }
 
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -25,6 +27,17 @@ def plain_number(cell: object, decimal: str) -> object:
     whole = re.sub("[^0-9]", "", found["whole"]) or "0"
     fraction = f".{found['fraction']}" if found["fraction"] else ""
     return f"{found['sign']}{whole}{fraction}{found['exponent'] or ''}"
+
+
+def may_be_thousands(cells: Iterable[object]) -> str:
+    """A number of text that may be a whole one with groups of digits (`1.500`): all with a point are like it.
+
+    Where others have no point: a writer of three decimals gives them to all. Empty where there is none.
+    """
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    points = [text for text in texts if "." in text]
+    mixed = 0 < len(points) < len(texts)
+    return points[0] if mixed and all(map(_THOUSANDS.fullmatch, points)) else ""
 
 
 def is_local_number(text: str) -> bool:

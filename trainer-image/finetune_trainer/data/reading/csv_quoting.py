@@ -40,21 +40,21 @@ class Found:
     merged: Sequence[Span] = ()
 
 
-def find_quoting(lines: Lines, delimiter: str) -> Found:
+def find_quoting(lines: Lines, delimiter: str, *, spaced: bool = False) -> Found:
     """Find what quotes are in a file. Reads it once where each row is a line, four times at most."""
     with lines() as text:
         if _is_single_quoted(next(iter(text), ""), delimiter):
             return Found(Quoting.SINGLE_QUOTE)
     with lines() as text:
-        if _is_clear(text, delimiter):
+        if _is_clear(text, delimiter, spaced=spaced):
             return Found(Quoting.DOUBLE_QUOTE)
     with lines() as text:
         look = _Look.at(text, delimiter)
-    doubled = _tried(lines, delimiter, Quoting.DOUBLE_QUOTE)
+    doubled = _tried(lines, delimiter, Quoting.DOUBLE_QUOTE, spaced=spaced)
     if not doubled.broken and not doubled.merged:
         return Found(Quoting.DOUBLE_QUOTE)
     if look.has_escapes:
-        escaped = _tried(lines, delimiter, Quoting.BACKSLASH)
+        escaped = _tried(lines, delimiter, Quoting.BACKSLASH, spaced=spaced)
         if not escaped.broken and not escaped.merged:
             return Found(Quoting.BACKSLASH)
     if look.is_plain and (look.columns > 1 or doubled.broken >= doubled.multi_line):
@@ -67,9 +67,9 @@ def _is_single_quoted(header: str, delimiter: str) -> bool:
     return len(cells) > 1 and all(_SINGLE_QUOTED.fullmatch(cell) for cell in cells)
 
 
-def _is_clear(lines: Iterable[str], delimiter: str) -> bool:
+def _is_clear(lines: Iterable[str], delimiter: str, *, spaced: bool) -> bool:
     """Whether each row is one line and no quote is out of place, so that nothing can be merged."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
     try:
         return all(reader.line_num == number for number, _ in enumerate(reader, start=1))
     except csv.Error:
@@ -129,12 +129,12 @@ class _Trial:
     merged: list[Span] = field(default_factory=list)
 
 
-def _tried(lines: Lines, delimiter: str, quoting: Quoting) -> _Trial:
+def _tried(lines: Lines, delimiter: str, quoting: Quoting, *, spaced: bool) -> _Trial:
     trial, values = _Trial(), _Values()
     candidates: list[tuple[Span, list[list[str]]]] = []
     columns = 0
     with lines() as text:
-        for record in records(text, delimiter, quoting):
+        for record in records(text, delimiter, quoting, spaced=spaced):
             if isinstance(record, BrokenRecord):
                 trial.broken += 1
                 continue

@@ -37,8 +37,10 @@ class BrokenRecord:
     is_open: bool
 
 
-def records(lines: Iterable[str], delimiter: str, quoting: Quoting) -> Iterator[Record | BrokenRecord]:
-    """Read records; blank lines are passed over.
+def records(
+    lines: Iterable[str], delimiter: str, quoting: Quoting, *, spaced: bool = False
+) -> Iterator[Record | BrokenRecord]:
+    """Read records; blank lines are passed over, as are spaces after a delimiter where `spaced`.
 
     A broken record costs its first line alone: the lines after it are read again as records of their own, unless its
     quote stays open to the end.
@@ -49,7 +51,7 @@ def records(lines: Iterable[str], delimiter: str, quoting: Quoting) -> Iterator[
     feed = _noted(iter(lines), again, taken, escaped=quoting is Quoting.BACKSLASH)
     first, dialect = 0, _DIALECTS.get(quoting, {})
     while True:
-        reader = csv.reader(feed, delimiter=delimiter, strict=True, **dialect)
+        reader = csv.reader(feed, delimiter=delimiter, strict=True, skipinitialspace=spaced, **dialect)
         try:
             for cells in reader:
                 if cells:

@@ -36,7 +36,7 @@ def read_csv(file: DataFile) -> Iterator[Row | Bad]:
     quoting = file.quoting if file.quoting is not Quoting.AUTO else _found_quoting(file, layout)
     columns: list[str] | None = None
     with _lines(file, layout.skipped) as text:
-        for record in records(text, layout.delimiter, quoting):
+        for record in records(text, layout.delimiter, quoting, spaced=layout.spaced):
             line = layout.skipped + record.first + 1
             if isinstance(record, BrokenRecord):
                 yield _broken(record, file, layout.skipped)
@@ -58,6 +58,8 @@ class _Layout:
     delimiter: str
     skipped: int
     """Lines in front of the header."""
+    spaced: bool
+    """Whether the names in the header, and so the cells, are parted by a delimiter and a space."""
 
 
 def _layout(file: DataFile) -> _Layout | None:
@@ -69,7 +71,10 @@ def _layout(file: DataFile) -> _Layout | None:
             first, skipped = text.readline(), skipped + 1
     if not first:
         return None
-    return _Layout(file.delimiter or (separator[1] if separator else find_delimiter(first)), skipped)
+    delimiter = file.delimiter or (separator[1] if separator else find_delimiter(first))
+    later = first.split(delimiter)[1:]
+    spaced = bool(later) and delimiter != " " and all(name.startswith(" ") for name in later)
+    return _Layout(delimiter, skipped, spaced)
 
 
 def _first_line(text: TextIO) -> tuple[str, int]:
@@ -89,7 +94,7 @@ def _lines(file: DataFile, skipped: int) -> Iterator[Iterator[str]]:
 
 
 def _found_quoting(file: DataFile, layout: _Layout) -> Quoting:
-    found = find_quoting(lambda: _lines(file, layout.skipped), layout.delimiter)
+    found = find_quoting(lambda: _lines(file, layout.skipped), layout.delimiter, spaced=layout.spaced)
     if found.merged:
         raise _merges(found, file, layout.skipped)
     return found.quoting
@@ -121,7 +126,7 @@ def _broken(record: BrokenRecord, file: DataFile, skipped: int) -> Bad:
 
 
 def _header(cells: list[str], file: DataFile, line: int) -> list[str]:
-    columns = [cell.strip() for cell in cells]
+    columns = [cell.strip().lstrip("\ufeff") for cell in cells]
     if cells[0].lstrip().startswith(("{", "[{")):
         raise DataUnreadable(
             "this looks like JSON, not CSV", where=f"{file.name}:{line}", hint=f"set {file.field}.format: JSONL or JSON"

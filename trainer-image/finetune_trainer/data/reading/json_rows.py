@@ -19,6 +19,8 @@ _SYNTAX = "broken JSON"
 _SPACE = re.compile(r"[ \t\r\n]*")
 _OF_A_CHAT = frozenset({"role", "from", "function"})
 """Keys of messages and tools: what holds them is a row."""
+_QUOTE = "'"
+_PYTHON = " (names and texts have to be in double quotes)"
 _TWICE = "a key given twice"
 _RECORDS = "write one object per row: df.to_json(PATH, orient='records', lines=True)"
 _BROKEN = (ValueError, RecursionError)  # ValueError covers syntax and numbers with thousands of digits
@@ -91,7 +93,8 @@ def read_json(file: DataFile) -> Iterator[Row | Bad]:
         return
     value, end = _decode(decoder, content, start, file)
     if _skip_space(content, end) < len(content):
-        yield from _lines(file)
+        by_line = "\n" not in content[start:end] and "\n" in content[end : _skip_space(content, end)]
+        yield from _lines(file) if by_line else _stream(content, start, file)
     else:
         yield from _of_object(decoder, value, content, start, file)
 
@@ -109,6 +112,18 @@ def _of_object(decoder: _Decoder, value: object, content: str, start: int, file:
         return
     for number, values in enumerate(table, start=1):
         yield decoder.row(values, Place(file=file.name, line=number))
+
+
+def _stream(content: str, position: int, file: DataFile) -> Iterator[Row | Bad]:
+    """Objects one behind the other, on any number of lines, as `jq` prints them."""
+    decoder, line, seen = _Decoder(), 1, 0
+    while position < len(content):
+        line, seen = line + content.count("\n", seen, position), position
+        value, position = _decode(decoder, content, position, file)
+        yield decoder.row(value, Place(file=file.name, line=line))
+        position = _skip_space(content, position)
+        if content[position : position + 1] == ",":
+            position = _skip_space(content, position + 1)
 
 
 def _lines(file: DataFile) -> Iterator[Row | Bad]:
@@ -218,7 +233,7 @@ def _skip_space(content: str, position: int) -> int:
 
 def _words(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
+        return f"{error.msg} at column {error.colno}{_PYTHON if error.doc.lstrip()[1:2] == _QUOTE else ''}"
     return "nested too deeply" if isinstance(error, RecursionError) else "a number with too many digits"
 
 

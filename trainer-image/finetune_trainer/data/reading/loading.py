@@ -78,7 +78,7 @@ class Reading:
         """
         known = known_layout(found, self.wanted(place))
         layout = f"these look like {known.name}: {known.advice}" if known else ""
-        check_columns(self.wanted(place), found, file, inner, layout, rows)
+        check_columns(self.wanted(place), found, file, inner, layout=layout, rows=rows)
 
 
 def paths_of(columns: Columns, *others: str) -> tuple[str, ...]:
