@@ -139,6 +139,25 @@ def test_lists_in_some_rows_only(tmp_path: Path, labels: list[str]) -> None:
         prepared(tmp_path, labels, "jsonl")
 
 
+@pytest.mark.parametrize("cells", [["{'a', 'b'}", "{'a'}", "{'b'}"], ["('a', 'b')", "('a',)", "('b',)"]])
+def test_sets_and_tuples_as_python_writes_them_are_lists(tmp_path: Path, cells: list[str]) -> None:
+    result = prepared(tmp_path, cells, "tsv")
+    assert (result.labels.problem_type, result.labels.names) == (ProblemType.MULTI_LABEL, ("a", "b"))
+    assert {tuple(target) for target in result.splits["train"].targets.tolist()} == {(1, 1), (1, 0), (0, 1)}
+
+
+def test_arrays_of_postgresql_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabelsUnsuitable, match="as PostgreSQL writes arrays"):
+        prepared(tmp_path, ["{a,b}", "{a}", "{b}"], "tsv")
+
+
+def test_rows_of_zeros_and_ones_of_two_classes(tmp_path: Path) -> None:
+    with pytest.raises(LabelsUnsuitable, match="rows of zeros and ones"):
+        prepared(tmp_path, [[0, 1], [1, 0]], "jsonl")
+    with pytest.raises(LabelsUnsuitable, match="all training rows have the same labels: 'a', 'b'"):
+        prepared(tmp_path, [["a", "b"], ["b", "a"]], "jsonl")
+
+
 GRADES = ["1,0", "1,5", "2,0", "2,5", "3,0", "5,0"]
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from finetune_api.data import Labels
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.list_cells import list_in_text, why_no_list
+from finetune_trainer.data.list_cells import list_in_text, set_in_text, why_no_list
 from finetune_trainer.data.local_numbers import is_local_number, plain_number
 from finetune_trainer.data.reading.rows import Spelled, shown
 
@@ -114,6 +114,8 @@ def class_names(cell: object, separator: str) -> tuple[str, ...]:
     if is_absent(cell):
         raise UnusableLabel("no label")
     items = as_list(cell, separator)
+    if items is None and isinstance(cell, str):
+        items = set_in_text(cell)
     if items is None:
         why = why_no_list(cell) or "; set data.labels.separator if it holds several"
         raise UnusableLabel("label is no list", shown(cell) + why)
@@ -131,6 +133,12 @@ def as_list(cell: object, separator: str = "") -> list[object] | None:
     return list_in_text(cell)
 
 
+def is_listed(cell: object) -> bool:
+    """Tell whether a cell holds a list or a set of labels, be it one that can't be read."""
+    is_set = isinstance(cell, str) and set_in_text(cell) is not None
+    return is_set or as_list(cell) is not None or bool(why_no_list(cell))
+
+
 def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
     """What kind of problem the training cells pose, where the spec leaves it open.
 
@@ -140,7 +148,7 @@ def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
     if labels.problem_type is not ProblemType.AUTO:
         return labels.problem_type
     present = [plain_number(cell, labels.decimal) for cell in cells if not is_absent(cell)]
-    lists = sum(as_list(cell) is not None or bool(why_no_list(cell)) for cell in present)
+    lists = sum(is_listed(cell) for cell in present)
     if labels.separator or any(isinstance(c, (list, tuple)) for c in present) or (lists and lists >= len(present) / 2):
         return ProblemType.MULTI_LABEL
     numbers = [value for cell in present if (value := _number_or_none(cell)) is not None]
@@ -154,14 +162,19 @@ def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
 def looks_multi_hot(cells: Iterable[object]) -> bool:
     """Tell whether label lists are rows of zeros and ones, one for each class, rather than lists of classes.
 
-    They are equally long, hold nothing but 0 and 1, and repeat one of them, which a list of classes has no reason to.
+    They are equally long, hold nothing but 0 and 1, and repeat one of them, which a list of classes has no reason to,
+    or all hold both.
     """
     lists = [found for cell in cells if (found := as_list(cell)) is not None]
     same_length = len({len(found) for found in lists}) == 1
     return (
         same_length
         and {item for found in lists for item in map(str, found)} <= {"0", "1", "0.0", "1.0"}
-        and any(len(set(map(str, found))) < len(found) for found in lists)
+        and any(len(found) > 1 for found in lists)
+        and (
+            any(len(set(map(str, found))) < len(found) for found in lists)
+            or all({float(str(item)) for item in found} == {0, 1} for found in lists)
+        )
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from finetune_trainer.data.reading.rows import shown
 
-_SURE = (",", ";", "|", "\uff0c", "\u3001")
+_SURE = (",", ";", "|", "\n", "\uff0c", "\u3001")
 """Signs that part lists, and that names of classes seldom have inside."""
 _PERHAPS = ("/", "+", "&", " ")
 _NAMED = 4

@@ -14,17 +14,16 @@ from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import (
     Label,
     UnusableLabel,
-    as_list,
     class_name,
     class_names,
     detect,
+    is_listed,
     is_number,
     is_whole,
     looks_multi_hot,
     number,
 )
 from finetune_trainer.data.label_looks import listed_classes
-from finetune_trainer.data.list_cells import why_no_list
 from finetune_trainer.data.local_numbers import is_local_number, plain_number
 from finetune_trainer.data.reading.rows import Spelled, at, shown
 
@@ -120,9 +119,10 @@ def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
         return LabelSpace(ProblemType.REGRESSION)
     sets = [label if isinstance(label, tuple) else (str(label),) for label in labels]
     found = {name for names in sets for name in names}
-    if len(found) < 2 and len(set(sets)) < 2:
+    if len({frozenset(names) for names in sets}) < 2:
+        same = f": {', '.join(map(shown, sorted(found)[:_NAMED]))}" if found else " (none)"
         raise LabelsUnsuitable(
-            f"all training rows have the same label{': ' + shown(min(found)) if found else ' (none)'}",
+            f"all training rows have the same label{'s' if len(found) > 1 else ''}{same}",
             where="spec.data.train",
             hint=f"there is nothing to tell apart: add rows of other classes, or {_CHECK}",
         )
@@ -188,10 +188,13 @@ def _check_classes(found: set[str]) -> None:
     """Raise `LabelsUnsuitable` where the names of classes are lists of others, or numbers in another notation."""
     path = "spec.data.labels"
     single = f"{path}.problemType: SingleLabel if each is a class of its own"
-    lists = sorted(name for name in found if as_list(name) is not None or why_no_list(name))
+    lists = sorted(name for name in found if is_listed(name))
     if lists:
         message = f"some labels are lists, such as {shown(lists[0])}, and others are not"
         raise LabelsUnsuitable(message, where=path, hint="write a list in each row, as JSON")
+    if all(name.startswith("{") and name.endswith("}") for name in found):
+        message = f"the labels are in braces, such as {shown(min(found))}, as PostgreSQL writes arrays"
+        raise LabelsUnsuitable(message, where=path, hint=f'write lists, as JSON: ["a", "b"]; or {single}')
     local = sorted(name for name in found if is_local_number(name))
     is_local = bool(local) and len(local) + sum(map(is_number, found)) >= _MOSTLY * len(found)
     listed = listed_classes(found)

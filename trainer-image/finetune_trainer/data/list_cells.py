@@ -30,6 +30,7 @@ _WORDS = {
     "np.False_": "False",
     "np.nan": "None",
 }
+_BRACKETS = (("[", "]"), ("array([", ")"), ("(", ")"))
 _CUT = "..."
 
 
@@ -38,11 +39,20 @@ class NotAListError(Exception):
 
 
 def list_in_text(text: str) -> list[object] | None:
-    """The list in `text`; None where there is none, or where it can't be read."""
+    """The list in `text`, or the tuple; None where there is none, or where it can't be read."""
     try:
         return _read(text)
     except NotAListError:
         return None
+
+
+def set_in_text(text: str) -> list[object] | None:
+    """The items of a set as Python writes it, in no order of meaning; None where there is none."""
+    bare = text.strip()
+    if not (bare.startswith("{") and bare.endswith("}")) or (bare[1:2] not in ("'", '"') and not bare[1:2].isdigit()):
+        return None
+    found = _evaluated(bare)
+    return sorted(found, key=repr) if isinstance(found, set) else None
 
 
 def why_no_list(cell: object) -> str:
@@ -57,18 +67,21 @@ def why_no_list(cell: object) -> str:
 
 def _read(text: str) -> list[object] | None:
     bare = text.strip()
-    if not (bare.startswith("[") and bare.endswith("]")) and not (bare.startswith("array([") and bare.endswith(")")):
+    if not any(bare.startswith(opens) and bare.endswith(closes) for opens, closes in _BRACKETS):
         return None
     try:
         value = json.loads(bare)
     except (ValueError, RecursionError):
-        value = None
-    if value is None:
-        try:
-            value = ast.literal_eval(_with_commas(bare))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            return None
-    return value if isinstance(value, list) else None
+        value = _evaluated(bare)
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def _evaluated(text: str) -> object:
+    """The value of a Python literal; None for what is none. Raises `NotAListError` as `_with_commas` does."""
+    try:
+        return ast.literal_eval(_with_commas(text))
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
 
 
 @dataclass
