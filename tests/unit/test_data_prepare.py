@@ -216,7 +216,7 @@ def test_a_few_bad_rows_are_left_out_and_reported(tmp_path: Path) -> None:
     assert result.report.bad_rows == 2
     assert result.report.bad_row_reasons == {"wrong number of fields": 1, "no label but nan": 1}
     assert {(b.place.line, b.reason) for b in result.report.bad_row_examples} == {
-        (122, "no label"),
+        (122, "no label but nan"),
         (123, "wrong number of fields: 1 where the header has 2"),
     }
     with pytest.raises(TooManyBadRows):

@@ -98,7 +98,7 @@ def test_defaults_by_method(path: str, value: float) -> None:
         ("training.learning_rate", "did you mean learningRate?"),
         ("lerningRate", "did you mean spec.training.learningRate?"),
         ("lr", "did you mean spec.training.learningRate?"),
-        ("labels", "did you mean spec.data.labels?"),
+        ("labels", "did you mean spec.data.labels or spec.data.columns.labels"),
         ("trainng.epochs", "did you mean spec.training.epochs?"),
         ("method.lora.zebra", "fields of spec.method.lora: rank, alpha"),
         ("nothing", "fields of spec: task, model"),
