@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect of what is tested
+settings.load_profile("untimed")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported, so before any test
 
 if TYPE_CHECKING:
