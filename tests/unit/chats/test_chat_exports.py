@@ -75,6 +75,36 @@ def ends_of(folder: Path) -> set[int]:
     return set(ends if isinstance(ends, list) else [ends])
 
 
+def test_chats_are_predicted_in_every_layout(
+    run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("CausalLM", ROWS, training={"maxSteps": 1})
+    asked = {"role": "user", "content": "weather?"}
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+    rows: list[dict[str, Any]] = [
+        {"messages": [asked, call, {"role": "tool", "content": "5"}], "tools": [{"name": "f"}]},
+        {"system": "Be brief.", "messages": [asked]},
+    ]
+    shared = [{"system": "Be brief.", "conversations": [{"from": "human", "value": "weather?"}]}]
+
+    def predicted(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        (tmp_path / "given.jsonl").write_text("\n".join(map(json.dumps, given)))
+        monkeypatch.setattr("sys.argv", ["finetune-trainer", "predict", str(folder), str(tmp_path / "given.jsonl")])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capfd.readouterr()
+        assert not ended.value.code, said
+        return [json.loads(line) for line in said.out.splitlines()]
+
+    first, second = predicted(rows)
+    assert first["tools"] == [{"type": "function", "function": {"name": "f"}}]
+    assert first["messages"][1]["tool_calls"][0]["function"] == {"name": "f", "arguments": {}}
+    assert second["messages"] == [{"role": "system", "content": "Be brief."}, asked]
+    assert predicted(shared) == [second]
+    assert predicted([first])[0] == first, "what is written can be read again"
+
+
 @pytest.mark.slow
 def test_a_tuned_model_ends_its_answers_anywhere(run: Callable[..., Path]) -> None:
     training = {"epochs": 60, "learningRate": 0.01, "batchSize": 6}

@@ -31,10 +31,16 @@ def foresight_lines(
         lines.append(f"{name:<9}{text}")
         if name == "data" and report is not None:
             lines += [f"{'':<9}{line}" for line in split_table(report)]
-            lines += _sample(report)
+            lines += [*_sample(report), *_unused(report)]
     lines += [f"warning: {warning}" for warning in warnings]
     count = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
     return [*lines, f"valid{count}" if report else f"valid (model and data not looked at{count})"]
+
+
+def _unused(report: DataReport) -> list[str]:
+    """Keys of chats that the chat template makes nothing of."""
+    keys = ", ".join(f"{key} ({rows:,} rows)" for key, rows in report.unused_keys.items())
+    return [f"{'unused':<9}keys of chats that the chat template does not write: {keys}"] if keys else []
 
 
 def split_table(report: DataReport) -> list[str]:

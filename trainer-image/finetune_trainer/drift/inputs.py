@@ -96,6 +96,14 @@ def _text(row: Row, columns: Any, tuned: TunedModel) -> str:
 def _plain(cell: object) -> str:
     """The text of a cell: words as running text, messages as their contents."""
     if isinstance(cell, list | tuple):
-        turns = [str(item.get("content", "")) if isinstance(item, dict) else str(item) for item in cell]
+        turns = [_said(item) if isinstance(item, dict) else str(item) for item in cell]
         return "\n".join(turns) if any(isinstance(item, dict) for item in cell) else running_text(tuple(turns))
     return "" if cell is None else str(cell)
+
+
+def _said(message: dict[str, Any]) -> str:
+    """The content of a message, its text parts joined; nothing of one that only calls tools."""
+    said = message.get("content", message.get("value"))
+    if isinstance(said, list | tuple):
+        said = "\n".join(str(part.get("text", "")) for part in said if isinstance(part, dict))
+    return "" if said is None else str(said)

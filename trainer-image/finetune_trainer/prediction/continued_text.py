@@ -49,11 +49,12 @@ class ContinuedText:
         return {**given, "continuation" if role == "text" else "completion": self.written}
 
     def as_flat(self) -> dict[str, Any]:
-        """See `Prediction.as_flat`: messages as JSON."""
-        flat = self.as_dict()
+        """See `Prediction.as_flat`: messages as JSON, without the variables that only some rows have."""
+        further = self.given.turns.parsed_variables
         return {
             key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for key, value in flat.items()
+            for key, value in self.as_dict().items()
+            if key not in further
         }
 
     def as_cells(self) -> dict[str, str]:
@@ -100,7 +101,7 @@ class TextContinuer:
         clean, further = self._tuned.settings.clean, self._tuned.settings.columns.input
         roles = self.roles(list(row.values))
         if "messages" in roles:
-            return _unanswered(self._reader.messages(row, roles["messages"]), row)
+            return self._writable(_unanswered(self._reader.messages(row, roles["messages"]), row), row)
         if further and further in row.values:
             roles["input"] = further
         role = "prompt" if "prompt" in roles else "text"
@@ -108,7 +109,7 @@ class TextContinuer:
         if isinstance(text, Bad) or role == "text":
             return text if isinstance(text, Bad) else Given(role, Chat.of(("user", text)))
         chat = self._reader.prompt(row, text)
-        return chat if isinstance(chat, Bad) else Given(role, chat)
+        return chat if isinstance(chat, Bad) else self._writable(Given(role, chat), row)
 
     def predict(self, rows: Sequence[Given]) -> Iterator[ContinuedText]:
         """See `Predictor.predict`."""
@@ -128,6 +129,13 @@ class TextContinuer:
         opening = list(frame_of(self._tuned.tokenizer).opening)
         texts = encode([chat[0].content for chat in rows], self._tuned.tokenizer)
         return [[*opening, *ids[-(limit - len(opening)) :]] for ids in texts]
+
+    def _writable(self, given: Given | Bad, row: Row) -> Given | Bad:
+        """What is to be answered, or why the chat template can't write it."""
+        if isinstance(given, Bad) or self._form is None:
+            return given
+        refusal = self._form.refusal(given.turns)
+        return given if refusal is None else Bad(row.place, *refusal)
 
     def _column(self, role: str) -> str:
         return getattr(self._tuned.settings.columns, role) or role

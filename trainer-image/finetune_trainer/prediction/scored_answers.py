@@ -36,11 +36,12 @@ class ScoredAnswer:
         return {"prompt": self.turns[-2].content, "completion": self.turns[-1].content, "score": self.score}
 
     def as_flat(self) -> dict[str, Any]:
-        """See `Prediction.as_flat`: messages as JSON."""
-        flat = self.as_dict()
+        """See `Prediction.as_flat`: messages as JSON, without the variables that only some rows have."""
+        further = self.turns.parsed_variables
         return {
             key: json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
-            for key, value in flat.items()
+            for key, value in self.as_dict().items()
+            if key not in further
         }
 
     def as_cells(self) -> dict[str, str]:
