@@ -25,6 +25,7 @@ from finetune_operator.lifecycle.children import with_child
 from finetune_operator.lifecycle.silence import UNREACHABLE, is_told
 from finetune_operator.log import job_context
 from finetune_operator.metrics import Metrics
+from finetune_operator.pace import Pace
 from finetune_operator.parsed import written_status
 from finetune_operator.plan import (
     CreateJob,
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 UNHURRIED_WRITES = 1
 """Statuses that tell no end, on their way at the same time. With more, a burst of jobs keeps the API server busy with
 states that are over before anyone reads them; with one, each is written the sooner, the less there is to do."""
+
+LOOK_SECONDS = 0.25
+"""Time between two jobs for which is looked up what they wait for: listing events is dear where there are many."""
 
 Reconcile = Callable[[World], Plan]
 
@@ -77,6 +81,7 @@ class Controller:
         self._turns = Turns(UNHURRIED_WRITES, self._call)
         self._last_took = 0.0
         """Seconds that the API server needed for the last status that tells no end."""
+        self._looks = Pace(LOOK_SECONDS)
         self._writer = Writer(store, intake, cluster)
         self._written: dict[str, float] = {}
         """When the status of a job was last written, by the loop's clock."""
@@ -175,6 +180,8 @@ class Controller:
         if not written:
             return self._resync()  # its turn comes before
         self._store.heard(world)
+        if plan.look_up is not None:  # others are before it
+            self._queue.add_after(uid, random.uniform(5, 20))  # noqa: S311 -- spreads load
         tries = [refusal.next_try for refusal in self._store.hindered.get(uid, {}).values()]
         again_at = min([*tries, *filter(None, [plan.again_at])], default=None)
         if again_at is None:
@@ -187,7 +194,7 @@ class Controller:
         if plan.needs_run_file:
             world = await self._with_run_file(world, plan.needs_run_file)
             plan = self._reconcile(world)
-        if plan.look_up is not None:
+        if plan.look_up is not None and self._looks.take():
             found = self._store.found[world.tune.uid] = await self._look_up(world, plan.look_up)
             plan = self._reconcile(replace(world, found=found))
         return plan

@@ -6,7 +6,7 @@ from finetune_operator.lifecycle.case import Case
 from finetune_operator.lifecycle.waiting import podless_since
 from finetune_operator.plan import Found, LookUp
 
-_FIRST_FOR_PODS, _FIRST_FOR_QUEUES = timedelta(seconds=5), timedelta(seconds=20)
+_FIRST_FOR_PODS, _FIRST_FOR_QUEUES = timedelta(seconds=10), timedelta(seconds=20)
 _SHORTEST, _LONGEST = timedelta(seconds=10), timedelta(seconds=300)
 
 

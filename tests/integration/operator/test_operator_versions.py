@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from played_node import PlayedNode, PlayedTrainer, success, training
 from tuning import Json, Namespace
 
 CRD = Path(__file__).parents[3] / "crds" / "finetunejobs.yaml"
+FIRST = Path(__file__).parents[2] / "data" / "first_version"
 _PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/finetunejobs.finetune.dev"
 
 
@@ -131,3 +133,37 @@ def _with_more(data: Any) -> Any:
     if isinstance(data, dict):
         return {**{name: _with_more(value) for name, value in data.items()}, "addedLater": {"on": True}}
     return data
+
+
+def without_later_fields(schema: Json, known: Json) -> None:
+    """Take away of a block what the first version did not have."""
+    properties = schema.get("properties", {})
+    for name in [name for name in properties if name not in known]:
+        del properties[name]
+    for name, child in properties.items():
+        if isinstance(known[name], dict):
+            without_later_fields(child.get("items", child), known[name])
+
+
+def test_a_newer_operator_works_under_an_older_crd(
+    namespace: Namespace, node: PlayedNode, start_operator: StartOperator, definition: Definition
+) -> None:
+    """The API server drops what the older CRD has no place for: the operator neither misses it nor insists on it."""
+    first = json.loads((FIRST / "fields.json").read_text())
+    older = definition.newer()
+    whole = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    without_later_fields(whole["properties"]["spec"], first["RunFile"]["spec"])
+    without_later_fields(whole["properties"]["status"], first["Status"])
+    definition.replace(older)
+    start_operator()
+    uid = namespace.apply()
+    pod = namespace.pod()
+    node.start(pod)
+    namespace.until(lambda: namespace.status().get("startTime"), "the start")
+    namespace.until(lambda: "children" not in namespace.status(), "the older CRD")
+    time.sleep(3)
+    writes = len(namespace.writes_of(OPERATOR))
+    time.sleep(3)
+    assert len(namespace.writes_of(OPERATOR)) <= writes + 1, "it does not write the same again and again"
+    node.end(pod, 0, success(uid))
+    assert namespace.until_phase("Succeeded")["failures"] == 0

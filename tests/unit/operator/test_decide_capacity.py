@@ -29,8 +29,8 @@ def with_checkpoint(some: World) -> World:
 
 def podless(refused: str = "", **changes: object) -> World:
     """A job for which the Job controller makes no pod, and what was looked up of it."""
-    found = Found("job-1", after(6), refused, after(2)) if refused else None
-    return replace(then(then(world()), job(), now=after(6)), found=found, **changes)
+    found = Found("job-1", after(11), refused, after(2)) if refused else None
+    return replace(then(then(world()), job(), now=after(11)), found=found, **changes)
 
 
 def test_a_node_is_waited_for_as_long_as_it_takes() -> None:
@@ -127,8 +127,8 @@ def test_tries_get_rarer_and_do_not_come_all_at_once() -> None:
 
 
 def test_why_there_is_no_pod_is_looked_up_and_told() -> None:
-    early = replace(podless(), now=after(3))
-    assert (reconcile(early).look_up, reconcile(early).again_at) == (None, after(5))
+    early = replace(podless(), now=after(7))
+    assert (reconcile(early).look_up, reconcile(early).again_at) == (None, after(10))
     assert reconcile(podless()).look_up == LookUp("movies-8f14e45f", "job-1")
     plan = reconcile(podless(QUOTA))
     assert plan.look_up is None
@@ -145,7 +145,7 @@ def test_looking_gets_rarer() -> None:
         assert due is not None
         moments.append((due - NOW).total_seconds())
         some = replace(some, now=due, found=Found("job-1", due, QUOTA, after(2)))
-    assert moments[:4] == [16, 32, 64, 128]
+    assert moments[:4] == [22, 44, 88, 176]
     assert moments[-1] - moments[-2] == 300
 
 
