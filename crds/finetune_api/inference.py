@@ -1,15 +1,38 @@
 """`model/finetune.json`: what is needed, beside the weights, to give the model inputs as it saw them in training."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel
-from finetune_api.data import Clean, Columns
+from finetune_api.base import ApiModel, ShortText
+from finetune_api.data import Clean, Columns, DataFormat, DataSource
 from finetune_api.evaluation import Generation
 from finetune_api.tasks import MethodType, ProblemType, Task
 
 INFERENCE_NAME = "finetune.json"
+
+
+class FileSettings(ApiModel):
+    """How the training files were read, as far as the job says so for all of them alike."""
+
+    format: DataFormat = DataFormat.AUTO
+    """File format; `Auto` went by the ending."""
+    encoding: ShortText = ""
+    """Text encoding, empty for UTF-8."""
+    delimiter: str = ""
+    """Column separator of CSV files, empty where it was found from the header."""
+
+    @classmethod
+    def of(cls, sources: Sequence[DataSource]) -> "FileSettings":
+        """What all sources have in common."""
+        formats = {source.format for source in sources}
+        encodings, delimiters = {source.encoding for source in sources}, {source.delimiter for source in sources}
+        return cls(
+            format=formats.pop() if len(formats) == 1 else DataFormat.AUTO,
+            encoding=encodings.pop() if len(encodings) == 1 and encodings != {"utf-8"} else "",
+            delimiter=delimiters.pop() if len(delimiters) == 1 else "",
+        )
 
 
 class InferenceSettings(ApiModel):
@@ -30,6 +53,8 @@ class InferenceSettings(ApiModel):
     """Which column plays which role."""
     clean: Clean
     """Cleaning of the texts."""
+    files: FileSettings = Field(default_factory=FileSettings)
+    """How the training files were read: what `predict` tries where an input is not what it looks like."""
     prefix: str = ""
     """What all training sources put in front of an input; empty where they differ."""
     prompt_template: str | None = None

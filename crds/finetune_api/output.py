@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from finetune_api.base import ApiModel, SecretReference
-from finetune_api.data import DataUri
+from finetune_api.base import ApiModel, SecretReference, ShortText
+from finetune_api.data import DataFormat, DataUri
 from finetune_api.uris import CLAIM_RULE, INPUT_RULES
 
 OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|az|pvc|file)://.+$")]
@@ -47,6 +47,15 @@ class Predict(ApiModel):
     input: DataUri
     """Rows to predict, with the columns that the training rows have; what is to be predicted may be missing. The result
     is `predictions.jsonl` in the output: one line a row, in their order."""
+
+    format: DataFormat = DataFormat.AUTO
+    """File format; `Auto` goes by the file's ending, then by the format of the training rows."""
+
+    encoding: ShortText = ""
+    """Text encoding. Empty means UTF-8, or that of the training rows where the file is not UTF-8."""
+
+    delimiter: Annotated[str, StringConstraints(max_length=1)] = ""
+    """Column separator of CSV files. Empty means found from the header line, or that of the training rows."""
 
     secret_ref: SecretReference | None = None
     """Secret with the credentials of the store."""

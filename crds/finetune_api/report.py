@@ -103,3 +103,5 @@ class Report(ApiModel):
     """What was merged, where the model was made of several."""
     lineage: Lineage | None = None
     """What the result was made from."""
+    example_input: str = ""
+    """An input that the model can be tried with: a text, or as JSON the columns that it takes."""

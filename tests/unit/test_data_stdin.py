@@ -17,6 +17,14 @@ from finetune_trainer.storage import Site
         (b"\xef\xbb\xbftext\na, b\n", [{"text": "a, b"}]),
         (b"Hello, world\n\nGoodbye\r\n", [{"text": "Hello, world"}, {"text": "Goodbye"}]),
         (b"", []),
+        (b"[MASK] check\n[URGENT] call me\n", [{"text": "[MASK] check"}, {"text": "[URGENT] call me"}]),
+        (b"{name} asks\n", [{"text": "{name} asks"}]),
+        (b"[1]\n[[Link]]\n", [{"text": "[1]"}, {"text": "[[Link]]"}]),
+        (b'[\n {"text": "a"}\n]', [{"text": "a"}]),
+        (b'{\n "text": "a"\n}', [{"text": "a"}]),
+        (b"text, label and more\n", [{"text": "text, label and more"}]),
+        (b"text, label and more\nfine\n", [{"text": "text, label and more"}, {"text": "fine"}]),
+        (b"text,label\n", []),
     ],
 )
 def test_what_is_piped_in_is_recognised(

@@ -40,6 +40,7 @@ class Notes:
         self.hardware: dict[str, str] = {}
         self.lineage: Lineage | None = None
         self.merge: MergeReport | None = None
+        self.example_input = ""
         self.artifacts = Artifacts()
         self.attempt = 0
         self.resumed_from: int | None = None
@@ -89,6 +90,7 @@ class Notes:
             hardware=self.hardware,
             merge=self.merge,
             lineage=self.lineage,
+            example_input=self.example_input,
         )
 
 

@@ -13,7 +13,7 @@ from finetune_api.exit_codes import ExitCode
 from finetune_api.pod import PORT
 from finetune_trainer import __version__
 from finetune_trainer.cli.errors import print_failure
-from finetune_trainer.cli.lines import drop_output
+from finetune_trainer.cli.lines import drop_output, show_what_can_be_shown
 from finetune_trainer.unexpected import as_failure
 
 app = typer.Typer(
@@ -35,6 +35,26 @@ Overrides = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Change a field, e.g. --set training.epochs=5. May be repeated."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for programs to standard output.")]
+InputFormat = Annotated[
+    str,
+    typer.Option(
+        "--input-format",
+        metavar="CSV|JSONL|JSON|Parquet|CoNLL|Lines",
+        help="Format of the input, Lines being a text per line; by default by its ending, then as in training.",
+    ),
+]
+Encoding = Annotated[
+    str,
+    typer.Option(
+        "--encoding", metavar="NAME", help="Text encoding of the input; by default UTF-8, else as in training."
+    ),
+]
+Delimiter = Annotated[
+    str,
+    typer.Option(
+        "--delimiter", metavar="CHARACTER", help="Column separator of a CSV input; by default that of its header line."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
 
 
@@ -101,7 +121,7 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
         str,
         typer.Argument(
             metavar="INPUT",
-            help="csv, jsonl, json or parquet file, path or URI; - reads standard input: the same, or a text a line.",
+            help="CSV, JSONL, JSON, Parquet or CoNLL file, path or URI; - is standard input: these, or texts by line.",
         ),
     ],
     output_format: Annotated[
@@ -124,14 +144,18 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
         list[str] | None,
         typer.Option("--column", metavar="ROLE=COLUMN", help="The same for any role, such as tokens; can be repeated."),
     ] = None,
+    input_format: InputFormat = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
     debug: Debug = False,
 ) -> None:
     """Predict with a tuned model: what it says of each row."""
-    from finetune_trainer.cli.predicting import columns_by_role, predict_command
+    from finetune_trainer.cli.predicting import Input, columns_by_role, predict_command
 
     with _debugging(debug):
         columns = {"text": text, "text_pair": text_pair} | columns_by_role(column or [])
-        predict_command(model, rows, columns, output_format, Path(output) if output else None)
+        given = Input(rows, columns, input_format, encoding, delimiter)
+        predict_command(model, given, output_format, Path(output) if output else None)
 
 
 @app.command()
@@ -146,16 +170,19 @@ def drift(  # noqa: PLR0917 -- typer calls it by name
         float | None,
         typer.Option("--fail-above", metavar="BITS", help="End with code 87 if a divergence is above, beyond chance."),
     ] = None,
+    input_format: InputFormat = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Compare new rows with those that a model was trained on."""
     from finetune_trainer.cli.drifting import drift_command
-    from finetune_trainer.cli.predicting import columns_by_role
+    from finetune_trainer.cli.predicting import Input, columns_by_role
 
     with _debugging(debug):
-        columns = columns_by_role(column or [])
-        raise typer.Exit(int(drift_command(model, rows, columns, fail_above=fail_above, as_json=as_json)))
+        given = Input(rows, columns_by_role(column or []), input_format, encoding, delimiter)
+        raise typer.Exit(int(drift_command(model, given, fail_above=fail_above, as_json=as_json)))
 
 
 @app.command()
@@ -207,6 +234,7 @@ def _debugging(wanted: bool) -> Iterator[None]:
 
 def main() -> None:
     """Run the command line; failures become messages and exit codes."""
+    show_what_can_be_shown()
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:

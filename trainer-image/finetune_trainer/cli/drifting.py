@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING
 
 from finetune_api.drift import Drift
 from finetune_api.exit_codes import ExitCode
+from finetune_trainer.cli.predicting import Input, input_file
 from finetune_trainer.cli.quiet import quiet_libraries
 from finetune_trainer.cli.running import as_uri
 
 if TYPE_CHECKING:
     from finetune_api.drift import DriftReport, Shift
 
-_STDIN = "-"
 _STYLES = {Drift.NONE: "green", Drift.SOME: "yellow", Drift.STRONG: "bold red"}
 
 
-def drift_command(
-    model: str, rows: str, columns: dict[str, str], *, fail_above: float | None, as_json: bool
-) -> ExitCode:
+def drift_command(model: str, given: Input, *, fail_above: float | None, as_json: bool) -> ExitCode:
     """Compare and show; returns `DRIFTED` where a divergence is more than `fail_above` beyond chance.
 
     Raises what reading the model and the rows raises.
@@ -27,7 +25,7 @@ def drift_command(
     from finetune_trainer.drift.inputs import measure_drift
     from finetune_trainer.storage import Site
 
-    report = measure_drift(as_uri(model), rows if rows == _STDIN else as_uri(rows), Site(Path.cwd()), columns)
+    report = measure_drift(as_uri(model), input_file(given), Site(Path.cwd()), given.columns)
     if as_json:
         sys.stdout.write(report.model_dump_json(by_alias=True) + "\n")
     else:

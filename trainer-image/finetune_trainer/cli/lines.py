@@ -1,6 +1,8 @@
 """Lines to a stream whose reader may go away: losing sight of a run never ends it."""
 
 import os
+import sys
+from io import TextIOWrapper
 from typing import TextIO
 
 
@@ -24,3 +26,19 @@ def drop_output(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def show_what_can_be_shown() -> None:
+    """Have standard output and error escape what their encoding can't hold (`LANG=C`), rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def can_show(text: str, stream: TextIO) -> bool:
+    """Whether the encoding of a stream holds a text as it is."""
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

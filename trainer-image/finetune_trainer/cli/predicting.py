@@ -3,37 +3,73 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from finetune_api.data import Columns
+from finetune_api.data import Columns, DataFormat
 from finetune_api.failures import OutputNotWritable, Problem, SpecInvalid
 from finetune_trainer.cli.quiet import quiet_libraries
 from finetune_trainer.cli.running import as_uri
 from finetune_trainer.cli.tables import WRITERS
 
 if TYPE_CHECKING:
+    from finetune_trainer.data.reading.input_files import InputFile
     from finetune_trainer.prediction import Prediction
 
 _STDIN = "-"
+INPUT_FORMATS = [*(form.value for form in DataFormat if form is not DataFormat.AUTO), "Lines"]
+"""Formats of inputs: those of training files, and one text per line."""
 _UNFINISHED = ".part"
 
 
-def predict_command(model: str, rows: str, columns: dict[str, str], form: str, output: Path | None) -> None:
-    """Predict and write; `columns` are columns by role where the input names them otherwise than the training rows.
+@dataclass(frozen=True)
+class Input:
+    """The rows that a command is asked about, as the command line names them."""
+
+    rows: str
+    """A path, a URI, or `-`."""
+    columns: dict[str, str]
+    """Columns by role, where the input names them otherwise than the training rows."""
+    format: str = ""
+    encoding: str = ""
+    delimiter: str = ""
+
+
+def predict_command(model: str, given: Input, form: str, output: Path | None) -> None:
+    """Predict and write.
 
     Raises the failures of reading the model and the rows, `OutputNotWritable` for a file that can't be written.
     """
     kind = _format(form, output)
-    if rows == _STDIN and sys.stdin.isatty():
-        sys.stderr.write("reading texts from the terminal, one a line; Ctrl-D ends\n")
+    check_format(given.format)
+    if given.rows == _STDIN and sys.stdin.isatty():
+        sys.stderr.write("reading texts from the terminal, one per line; Ctrl-D ends\n")
     quiet_libraries()
     from finetune_trainer.prediction.rows import predict_rows
     from finetune_trainer.storage import Site
 
-    predictions = predict_rows(as_uri(model), rows if rows == _STDIN else as_uri(rows), Site(Path.cwd()), columns)
+    predictions = predict_rows(as_uri(model), input_file(given), Site(Path.cwd()), given.columns)
     with _target(output, predictions) as (stream, found):
         WRITERS[kind](found, stream)
+
+
+def input_file(given: Input) -> "InputFile":
+    """What the readers take."""
+    from finetune_trainer.data.reading.input_files import InputFile
+
+    uri = given.rows if given.rows == _STDIN else as_uri(given.rows)
+    delimiter = given.delimiter.replace("\\t", "\t")
+    return InputFile(uri, format=check_format(given.format), encoding=given.encoding, delimiter=delimiter)
+
+
+def check_format(form: str) -> str:
+    """The name of an input format, in whatever case it is given. Raises `SpecInvalid` for what is none."""
+    known = {name.casefold(): name for name in INPUT_FORMATS}
+    if form.casefold() not in {"", *known}:
+        hint = f"use one of {', '.join(INPUT_FORMATS)}; {INPUT_FORMATS[-1]} is one text per line"
+        raise SpecInvalid(Problem(f"{form!r} is not a format of inputs", "--input-format", hint))
+    return known.get(form.casefold(), "")
 
 
 def columns_by_role(given: list[str]) -> dict[str, str]:

@@ -123,14 +123,14 @@ class TerminalObserver:
         if report.verdict is not None and report.failure is None:
             self._print(f"{report.verdict.fit}: {report.verdict.reason}", "dim")
         if report.failure is None:
-            self._places(uri)
+            self._places(uri, report.example_input or "your text")
 
-    def _places(self, uri: str) -> None:
+    def _places(self, uri: str, example: str) -> None:
         folder = place(uri)
         for name, value in (
             ("model", f"{folder}/model"),
             ("report", f"{folder}/report/index.html"),
-            ("try it", predict_command_line(uri)),
+            ("try it", predict_command_line(uri, example)),
         ):
             self._console.print(Text.assemble((f"  {name:<8}", "bold"), value), soft_wrap=True)
 

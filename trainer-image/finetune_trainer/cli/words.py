@@ -1,5 +1,6 @@
 """The words that all ways of showing a run share. Pure: facts in, lines out."""
 
+import re
 from shlex import quote
 from urllib.parse import unquote
 
@@ -11,6 +12,8 @@ from finetune_trainer.observer import Upload
 from finetune_trainer.reporting.headline import LEADING, LEADING_OF_TASK, leading_metrics
 
 _SHOWN_METRICS = 3
+_PLAIN = re.compile(r"[\w \[\]<>]+")
+"""What means itself between double quotes, in every shell."""
 
 
 def duration(seconds: float) -> str:
@@ -126,9 +129,10 @@ def place(uri: str) -> str:
     return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
 
 
-def predict_command_line(uri: str) -> str:
-    """The command that tries the model out."""
-    return f'echo "your text" | finetune-trainer predict {quote(place(uri))} -'
+def predict_command_line(uri: str, example: str) -> str:
+    """The command that tries the model out with an example input."""
+    given = f'"{example}"' if _PLAIN.fullmatch(example) else quote(example)
+    return f"echo {given} | finetune-trainer predict {quote(place(uri))} -"
 
 
 def summary_lines(report: Report, uri: str) -> list[str]:
@@ -148,5 +152,5 @@ def summary_lines(report: Report, uri: str) -> list[str]:
         folder = place(uri)
         lines += [f"  model:  {folder}/model", f"  report: {folder}/report/index.html"]
         if not uri.startswith("pvc://"):  # which only pods can read
-            lines.append(f"  try it: {predict_command_line(uri)}")
+            lines.append(f"  try it: {predict_command_line(uri, report.example_input or 'your text')}")
     return lines

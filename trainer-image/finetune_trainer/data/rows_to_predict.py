@@ -1,13 +1,13 @@
 """`spec.predict`: the rows that a job is asked about, looked at before it trains."""
 
-from finetune_api.data import Columns, DataSource
+from finetune_api.data import Columns, DataFormat
 from finetune_api.failures import ColumnMissing, DataEmpty, DataUnreadable, Problem
+from finetune_api.inference import FileSettings
 from finetune_api.job import Spec
-from finetune_api.output import Predict
+from finetune_trainer.data.reading.input_files import InputFile, read_input
 from finetune_trainer.data.reading.inputs import REPAIR_HINT
 from finetune_trainer.data.reading.nested import dotted, with_paths
 from finetune_trainer.data.reading.rows import Bad, Row, at, shown
-from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.storage import Site
 
@@ -28,7 +28,7 @@ def check_rows(spec: Spec, columns: dict[str, str], site: Site) -> int:
     if "prompt" in texts:
         texts.pop("input", None)  # it may be empty, or missing
     rows = 0
-    for row in read_rows(source_of(spec.predict), site, field=_FIELD):
+    for row in read_input(input_of(spec), site, next(iter(texts.values()), "")):
         checked = row if isinstance(row, Bad) else _unusable(row, texts, spec)
         if checked is not None:
             raise DataUnreadable(checked.reason, where=at(checked.place), hint=REPAIR_HINT)
@@ -38,9 +38,20 @@ def check_rows(spec: Spec, columns: dict[str, str], site: Site) -> int:
     return rows
 
 
-def source_of(wanted: Predict) -> DataSource:
-    """Where the rows are."""
-    return DataSource(uri=wanted.input, secret_ref=wanted.secret_ref)
+def input_of(spec: Spec) -> InputFile:
+    """Where the rows are, and how they are read. Raises `ValueError` for a job that predicts none."""
+    wanted = spec.predict
+    if wanted is None:
+        raise ValueError(spec.predict)
+    return InputFile(
+        wanted.input,
+        format="" if wanted.format is DataFormat.AUTO else wanted.format.value,
+        encoding=wanted.encoding,
+        delimiter=wanted.delimiter,
+        secret_ref=wanted.secret_ref,
+        field=_FIELD,
+        trained=FileSettings.of(spec.data.train),
+    )
 
 
 def _unusable(row: Row, texts: dict[str, str], spec: Spec) -> Bad | None:

@@ -11,9 +11,9 @@ from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.data.cleaning import clean_text
 from finetune_trainer.data.label_cells import UnusableLabel, is_absent
 from finetune_trainer.data.labels import LabelReader
+from finetune_trainer.data.reading.input_files import InputFile, read_input
 from finetune_trainer.data.reading.inputs import input_name
 from finetune_trainer.data.reading.rows import Bad, Row
-from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.running_text import running_text
 from finetune_trainer.drift.compare import NewRows, compare
 from finetune_trainer.drift.reference import ENOUGH
@@ -21,14 +21,14 @@ from finetune_trainer.drift.sketch import sketch
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.tuned import TunedModel, load_tuned, read_settings
 from finetune_trainer.prediction import Predictor
-from finetune_trainer.prediction.rows import predictor_of, tuned_files, with_columns
+from finetune_trainer.prediction.rows import as_trained, predictor_of, tuned_files, with_columns
 from finetune_trainer.storage import Site
 
 _ASKED = 1_000
 """Rows that the model is asked about at most."""
 
 
-def measure_drift(model_uri: str, rows_uri: str, site: Site, columns: Mapping[str, str]) -> DriftReport:
+def measure_drift(model_uri: str, new: InputFile, site: Site, columns: Mapping[str, str]) -> DriftReport:
     """Compare the rows of a file with what a tuned model was trained on; rows that can't be read are left out.
 
     Raises `ModelNotFound` where the model has no statistics, `DataEmpty` where no row can be used, and what loading
@@ -38,13 +38,13 @@ def measure_drift(model_uri: str, rows_uri: str, site: Site, columns: Mapping[st
     statistics = files.folder / DRIFT_NAME
     if not statistics.is_file():
         raise _without_statistics(model_uri, files)
-    reference = DriftReference.model_validate_json(statistics.read_text())
+    reference = DriftReference.model_validate_json(statistics.read_text(encoding="utf-8"))
     tuned = with_columns(load_tuned(files), columns)
     predictor = predictor_of(tuned)
-    rows = list(islice(_readable(rows_uri, site, predictor), ENOUGH))
+    rows = list(islice(_readable(as_trained(new, tuned), site, predictor), ENOUGH))
     if not rows:
         hint = "check that its columns are those of the training rows, or name them with --column ROLE=COLUMN"
-        raise DataEmpty("no row can be used", where=input_name(rows_uri), hint=hint)
+        raise DataEmpty("no row can be used", where=input_name(new), hint=hint)
     return compare(reference, _new_rows(tuned, predictor, rows))
 
 
@@ -59,8 +59,8 @@ def _without_statistics(model_uri: str, files: ModelFiles) -> ModelNotFound:
     return ModelNotFound(message, hint=hint)
 
 
-def _readable(uri: str, site: Site, predictor: Predictor[Any]) -> Iterator[Row]:
-    for row in read_rows(uri, site, text_column=predictor.line_column):
+def _readable(file: InputFile, site: Site, predictor: Predictor[Any]) -> Iterator[Row]:
+    for row in read_input(file, site, predictor.line_column):
         if isinstance(row, Row) and not isinstance(predictor.read(row), Bad):
             yield row
 

@@ -40,7 +40,8 @@ def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...
     if not all(file.is_file() for file in known):
         return False
     found = [
-        DriftReference.model_validate_json(file.read_text()).model_copy(update={"answers": None}) for file in known
+        DriftReference.model_validate_json(file.read_text(encoding="utf-8")).model_copy(update={"answers": None})
+        for file in known
     ]
     if any(other != found[0] for other in found):
         return False
@@ -56,7 +57,9 @@ def _held_out(notes: Notes) -> Details | None:
 
 
 def _write(folder: Path, reference: DriftReference) -> None:
-    (folder / DRIFT_NAME).write_text(reference.model_dump_json(by_alias=True, exclude_none=True) + "\n")
+    (folder / DRIFT_NAME).write_text(
+        reference.model_dump_json(by_alias=True, exclude_none=True) + "\n", encoding="utf-8"
+    )
 
 
 def refer_to(

@@ -110,7 +110,7 @@ def _check_weights(made_up: list[str], uri: str) -> None:
 def _tuned_for(files: ModelFiles) -> Task | None:
     """The task that a job of this project tuned a model for; None for models from elsewhere."""
     try:
-        return InferenceSettings.model_validate_json((files.folder / INFERENCE_NAME).read_text()).task
+        return InferenceSettings.model_validate_json((files.folder / INFERENCE_NAME).read_text(encoding="utf-8")).task
     except (OSError, ValueError):
         return None
 

@@ -40,7 +40,7 @@ def forget_copies(folder: Path, paths: Iterable[str]) -> None:
 def _read_versions(file: Path) -> dict[str, str]:
     """Version of each file of a copy; empty where nothing is known of it."""
     try:
-        return dict(json.loads(file.read_text()))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 

@@ -45,7 +45,7 @@ def sum_adapters(sources: Sequence[Source], merge: Merge, folder: Path) -> None:
     rank = sum(int(own["r"]) for own in settings)
     changes = {"r": rank, "lora_alpha": rank, "use_rslora": False, "lora_dropout": 0.0}
     save_file(summed, folder / ADAPTER_WEIGHTS)
-    (folder / ADAPTER_CONFIG).write_text(json.dumps({**settings[0], **changes}, indent=2))
+    (folder / ADAPTER_CONFIG).write_text(json.dumps({**settings[0], **changes}, indent=2), encoding="utf-8")
     shutil.copyfile(first / _CONFIG, folder / _CONFIG)
 
 

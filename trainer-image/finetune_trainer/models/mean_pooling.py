@@ -59,7 +59,7 @@ def declares_first_token(folder: Path) -> bool:
     file = folder / "1_Pooling" / "config.json"
     if not file.is_file():
         return False
-    return bool(json.loads(file.read_text()).get("pooling_mode_cls_token"))
+    return bool(json.loads(file.read_text(encoding="utf-8")).get("pooling_mode_cls_token"))
 
 
 def add_mean_pooling(model: "PreTrainedModel") -> None:

@@ -54,6 +54,6 @@ def read_settings(folder: Path, uri: str) -> InferenceSettings:
         hint = "give the output folder of a run (the one with MANIFEST.json), or its model folder"
         raise ModelNotFound(f"no tuned model at {uri}: there is no {INFERENCE_NAME}", hint=hint)
     try:
-        return InferenceSettings.model_validate_json(file.read_text())
+        return InferenceSettings.model_validate_json(file.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise ModelUnsuitable(f"{file} is not what a run writes: {error.errors()[0]['msg']}") from error

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from finetune_api.output import Predict
-from finetune_trainer.data.rows_to_predict import source_of
+from finetune_api.job import Spec
+from finetune_trainer.data.rows_to_predict import input_of
 from finetune_trainer.models.adapters import is_adapter
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.tuned import load_tuned
@@ -14,7 +14,7 @@ from finetune_trainer.storage import Site
 
 
 def write_predictions(
-    folder: Path, trained_from: ModelFiles, wanted: Predict, site: Site, *, target: Path, advance: Advance
+    folder: Path, trained_from: ModelFiles, spec: Spec, site: Site, *, target: Path, advance: Advance
 ) -> None:
     """Predict with the model in `folder` and write a line of JSON a row to `target`.
 
@@ -23,6 +23,6 @@ def write_predictions(
     base = trained_from if is_adapter(folder) else None
     predictor = predictor_of(load_tuned(ModelFiles(str(folder), folder, "", str(folder), base)))
     with target.open("w", encoding="utf-8") as stream:
-        for prediction in predict_file(predictor, source_of(wanted), site):
+        for prediction in predict_file(predictor, input_of(spec), site):
             stream.write(json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n")
             advance(1)

@@ -1,15 +1,16 @@
 """From a model's address and a file to predictions, in parts."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from finetune_api.data import DataSource
 from finetune_api.failures import DataEmpty, ModelNotFound, NotBuiltYet
 from finetune_api.inference import INFERENCE_NAME
 from finetune_api.manifest import MANIFEST_NAME
 from finetune_api.model import ModelSource
+from finetune_trainer.data.reading.input_files import InputFile
 from finetune_trainer.data.reading.inputs import input_name, read_inputs
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
@@ -22,7 +23,7 @@ _ROWS_AT_ONCE = 1_024
 
 
 def predict_rows(
-    model_uri: str, rows_uri: str, site: Site, columns: Mapping[str, str] = MappingProxyType({})
+    model_uri: str, rows: InputFile, site: Site, columns: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Prediction]:
     """Predict all rows of a file, in their order; rows are read and predicted in parts.
 
@@ -30,7 +31,12 @@ def predict_rows(
     Raises the failures of loading the model and of reading the rows, `DataEmpty` where there are none.
     """
     tuned = with_columns(load_tuned(tuned_files(model_uri, site)), columns)
-    yield from predict_file(predictor_of(tuned), rows_uri, site)
+    yield from predict_file(predictor_of(tuned), as_trained(rows, tuned), site)
+
+
+def as_trained(rows: InputFile, tuned: TunedModel) -> InputFile:
+    """The input with how the training files of the model were read, for what it leaves open."""
+    return replace(rows, trained=tuned.settings.files)
 
 
 def with_columns(tuned: TunedModel, columns: Mapping[str, str]) -> TunedModel:
@@ -49,13 +55,13 @@ def predictor_of(tuned: TunedModel) -> Predictor[Any]:
     return PREDICTORS[task](tuned)
 
 
-def predict_file(predictor: Predictor[Any], rows_uri: DataSource | str, site: Site) -> Iterator[Prediction]:
+def predict_file(predictor: Predictor[Any], file: InputFile, site: Site) -> Iterator[Prediction]:
     """Predict all rows of a file. Raises the failures of reading it, `DataEmpty` where there are none."""
-    rows = read_inputs(rows_uri, site, predictor)
+    rows = read_inputs(file, site, predictor)
     part = list(islice(rows, _ROWS_AT_ONCE))
     if not part:
         message = "there is no row to predict"
-        raise DataEmpty(message, where=input_name(rows_uri), hint="give at least one text, or a file with rows")
+        raise DataEmpty(message, where=input_name(file), hint="give at least one text, or a file with rows")
     while part:
         yield from predictor.predict(part)
         part = list(islice(rows, _ROWS_AT_ONCE))

@@ -9,10 +9,12 @@ from finetune_trainer.drift.reference import carry_reference, save_reference
 from finetune_trainer.models.generation_ends import save_ends
 from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
+from finetune_trainer.models.tuned import read_settings
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import PREDICTIONS
 from finetune_trainer.prediction.batch import write_predictions
+from finetune_trainer.prediction.example_input import example_input
 from finetune_trainer.stages.preparing import Ready
 from finetune_trainer.stages.publishing import report_files
 from finetune_trainer.storage import Site
@@ -45,6 +47,7 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequenc
         else:
             save_settings(task, model_folder, ready.resolved.max_length)
             save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
+    notes.example_input = example_input(read_settings(model_folder, str(model_folder)), ready.tokenizer.mask_token)
     report = notes.report()
     for path, text in report_files(report).items():
         (staged / path).parent.mkdir(exist_ok=True)
@@ -75,9 +78,8 @@ def predict(task: Task, ready: Ready, staged: Path, site: Site, *, rows: int, ob
 
     Raises the failures of reading them.
     """
-    wanted = task.spec.predict
-    if wanted is None:
+    if task.spec.predict is None:
         return
     ready.adapted.model.to("cpu")  # the exported one takes its place
     with observer.working("predicting", rows) as advance:
-        write_predictions(staged / "model", ready.files, wanted, site, target=staged / PREDICTIONS, advance=advance)
+        write_predictions(staged / "model", ready.files, task.spec, site, target=staged / PREDICTIONS, advance=advance)

@@ -47,7 +47,7 @@ def save_merged_settings(spec: Spec, source: Source, folder: Path) -> None:
     if spec.evaluation.generation != Generation():
         own["generation"] = spec.evaluation.generation
     settings: InferenceSettings = source.settings.model_copy(update=own)
-    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
 
 
 def _filled(data: Data, settings: InferenceSettings) -> Data:

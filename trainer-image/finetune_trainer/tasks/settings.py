@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from finetune_api.inference import INFERENCE_NAME, InferenceSettings
+from finetune_api.inference import INFERENCE_NAME, FileSettings, InferenceSettings
 from finetune_trainer.tasks.task import Task
 
 
@@ -17,6 +17,7 @@ def save_settings(task: Task, folder: Path, max_length: int) -> None:
         "max_length": max_length,
         "columns": spec.data.columns,
         "clean": spec.data.clean,
+        "files": FileSettings.of(spec.data.train),
     }
     settings = InferenceSettings.model_validate(of_the_job | task.own_settings)
-    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n")
+    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from finetune_api.data import DataSource
 from finetune_api.failures import ColumnMissing, DataUnreadable, Problem
 from finetune_trainer.data.columns import suggest
+from finetune_trainer.data.reading.input_files import LINES, InputFile, read_input
 from finetune_trainer.data.reading.nested import dotted, with_paths
 from finetune_trainer.data.reading.rows import Bad, Row, at, shown
-from finetune_trainer.data.reading.sources import STDIN, read_rows
+from finetune_trainer.data.reading.stdin_rows import STDIN
 from finetune_trainer.storage import Site
 
 InputRow_co = TypeVar("InputRow_co", covariant=True)
@@ -29,14 +29,14 @@ class InputShape(Protocol[InputRow_co]):
         """What the model takes of a row, or the reason why the row can't be used."""
 
 
-def read_inputs(uri: DataSource | str, site: Site, shape: InputShape[InputRow_co]) -> Iterator[InputRow_co]:
-    """Read the rows of a file or of standard input (`-`).
+def read_inputs(file: InputFile, site: Site, shape: InputShape[InputRow_co]) -> Iterator[InputRow_co]:
+    """Read the rows of a file or of standard input.
 
     Every input row gets an output row, so a broken one is an error: raises `DataUnreadable` with file and line,
     `ColumnMissing` where a column is not there.
     """
     checked = False
-    for read in read_rows(uri, site, text_column=shape.line_column):
+    for read in read_input(file, site, shape.line_column):
         if isinstance(read, Bad):
             raise _unreadable(read)
         row = with_paths(read, dotted(shape.roles(list(read.values)).values()))
@@ -50,10 +50,9 @@ def read_inputs(uri: DataSource | str, site: Site, shape: InputShape[InputRow_co
         yield result
 
 
-def input_name(source: DataSource | str) -> str:
+def input_name(file: InputFile) -> str:
     """How messages call an input."""
-    uri = source if isinstance(source, str) else source.uri
-    return "standard input" if uri == STDIN else uri.removeprefix("file://")
+    return "standard input" if file.uri == STDIN else file.uri.removeprefix("file://")
 
 
 def _check_columns(roles: Mapping[str, str], found: list[str], file: str) -> None:
@@ -74,7 +73,9 @@ def _option(role: str, column: str) -> str:
 
 
 def _unreadable(bad: Bad) -> DataUnreadable:
-    return DataUnreadable(bad.reason, where=at(bad.place), hint=REPAIR_HINT)
+    lines = f"; if these are texts, one per line: --input-format {LINES}" if bad.kind in _NOT_TEXTS else ""
+    return DataUnreadable(bad.reason, where=at(bad.place), hint=f"{REPAIR_HINT}{lines}")
 
 
+_NOT_TEXTS = ("broken JSON", "not a JSON object")
 REPAIR_HINT = "repair or remove the row: each row of the input gets one prediction"

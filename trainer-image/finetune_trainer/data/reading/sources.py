@@ -1,12 +1,10 @@
 """From a `DataSource` to rows: finds the files, fetches what is remote, and picks the reader."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 
 from finetune_api.data import DataFormat, DataSource
@@ -18,7 +16,7 @@ from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
 from finetune_trainer.data.reading.parquet_rows import read_parquet
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.reading.split_names import files_of_place, is_about_data
-from finetune_trainer.data.reading.stdin_rows import read_stream
+from finetune_trainer.data.reading.stdin_rows import STDIN, read_stream, spool
 from finetune_trainer.storage import (
     Address,
     Folder,
@@ -31,7 +29,6 @@ from finetune_trainer.storage import (
 )
 
 HUB = "hf://"
-STDIN = "-"
 _READERS: dict[DataFormat, Callable[[DataFile], Iterator[Row | Bad]]] = {
     DataFormat.CSV: read_csv,
     DataFormat.JSONL: read_jsonl,
@@ -61,7 +58,7 @@ def read_rows(
     with ExitStack() as stack:
         scratch = partial(_scratch, stack)
         if source == STDIN:
-            yield from read_stream(_spooled(scratch()), text_column)
+            yield from read_stream(spool(scratch()), text_column)
             return
         wanted = DataSource(uri=source) if isinstance(source, str) else source
         if wanted.uri.startswith(HUB):
@@ -69,6 +66,17 @@ def read_rows(
             return
         for file in _files(wanted, site, place, field, scratch):
             yield from _READERS[file.format](file)
+
+
+def reader_of(form: DataFormat) -> Callable[[DataFile], Iterator[Row | Bad]]:
+    """What reads files of a format; not for `Auto`."""
+    return _READERS[form]
+
+
+def source_files(source: DataSource, site: Site, field: str) -> Iterator[DataFile]:
+    """The files of a source that is not on the hub, each as long as it is looked at. Raises as `read_rows` does."""
+    with ExitStack() as stack:
+        yield from _files(source, site, "", field, partial(_scratch, stack))
 
 
 def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterator[Row | Bad]:
@@ -128,10 +136,3 @@ def _name(top: Address, path: str, site: Site) -> str:
 
 def _scratch(stack: ExitStack) -> Path:
     return Path(stack.enter_context(TemporaryDirectory(prefix="finetune-data-")))
-
-
-def _spooled(folder: Path) -> Path:
-    path = folder / "stdin"
-    with path.open("wb") as copy:
-        copyfileobj(sys.stdin.buffer, copy)
-    return path
