@@ -27,6 +27,13 @@ _DOCKERFILES = {"operator": "operator/Dockerfile", "trainer": "trainer-image/Doc
 _SUITE = "bookworm"
 _BASE = f"localhost/finetune-python:{_SUITE}"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+_WITHOUT_BUILDKIT = (
+    "unknown flag: --secret",
+    "BuildKit is enabled but the buildx component is missing",
+    "requires BuildKit",
+    "only supported on a Docker daemon with BuildKit",
+)
+"""What Docker says when its builder is the one of before BuildKit, by version."""
 _AUTHORITIES = Path("/etc/ssl/certs")
 
 
@@ -67,7 +74,20 @@ def docker_runs() -> bool:
 def _build_with_docker(component: str) -> None:
     with TemporaryDirectory() as scratch:
         secret = _pip_settings(Path(scratch))
-        _run(["docker", "build", *secret, "-f", _DOCKERFILES[component], "-t", IMAGES[component], "."])
+        try:
+            _run(["docker", "build", *secret, "-f", _DOCKERFILES[component], "-t", IMAGES[component], "."])
+        except BedError as error:
+            raise BedError(f"{error}{builder_remedy(str(error))}") from error
+
+
+def builder_remedy(complaint: str) -> str:
+    """Return what to do where Docker's builder can't take a secret; empty for any other complaint."""
+    if any(words in complaint for words in _WITHOUT_BUILDKIT):
+        return (
+            "\nThe images need BuildKit: their build gives pip its settings as a secret. Install Docker's buildx plugin"
+            " (docker-buildx-plugin, on Debian and Ubuntu docker-buildx); with Docker before 23.0 set DOCKER_BUILDKIT=1"
+        )
+    return ""
 
 
 def _build_with_buildah(component: str) -> None:

@@ -1,11 +1,16 @@
 """The cluster as containers: kind, where a Docker engine runs. The object store and Prometheus are pods in it."""
 
+import http.client
 import json
+import os
 import shutil
 import subprocess
+import time
+from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
 
+import kind_node
 import progress
 from services import SCRAPE_INTERVAL
 from state import OPERATOR_IMAGE, TRAINER_IMAGE, Bed, BedError
@@ -15,40 +20,78 @@ _HERE = Path(__file__).parent
 _S3_PORT, _PROMETHEUS_PORT = 30900, 30990
 """Ports of the node, which kind opens on this machine's 127.0.0.1 under the same numbers."""
 _READY = "180s"
+_ANSWER_SECONDS = 60
+"""Patience for a port: its rules are written some seconds after the pod behind it is ready."""
 
 
 def up(folder: Path) -> Bed:
     """Create the cluster and what stands in it.
 
-    Raises `BedError` when kind is missing or fails.
+    `$FINETUNE_KIND_NODE_IMAGE` names the image of the node; by default kind takes its own.
+
+    Raises `BedError` when kind is missing or fails, and when what stands in the cluster does not answer.
     """
     if shutil.which("kind") is None:
         raise BedError("Docker runs but kind is missing: install it from https://kind.sigs.k8s.io, then try again")
     folder.mkdir(parents=True, exist_ok=True)
     kubeconfig = folder / "kubeconfig"
+    audit_log = kind_node.make_audit_log(folder)
+    nodes = kind_node.configuration(
+        (_S3_PORT, _PROMETHEUS_PORT), audit_log.parent, os.environ.get("FINETUNE_KIND_NODE_IMAGE", "")
+    )
     with progress.step("kind cluster"):
-        _run(["kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(kubeconfig), "--config", "-"], _nodes())
+        command = ["kind", "create", "cluster", "--name", NAME, "--kubeconfig", str(kubeconfig), "--config", "-"]
+        _run(command, json.dumps(nodes))
     bed = Bed(
         kind="kind", kubeconfig=str(kubeconfig),
         s3_endpoint="http://s3.finetune-bed.svc.cluster.local:7070", s3_local_endpoint=f"http://127.0.0.1:{_S3_PORT}",
         s3_access_key=token_hex(10), s3_secret_key=token_hex(20),
-        prometheus_url=f"http://127.0.0.1:{_PROMETHEUS_PORT}", audit_log="",
+        prometheus_url=f"http://127.0.0.1:{_PROMETHEUS_PORT}", audit_log=str(audit_log),
         operator_image=OPERATOR_IMAGE, trainer_image=TRAINER_IMAGE, storage_class="standard",
     )  # fmt: skip
     with progress.step("object store and Prometheus"):
         _install(bed)
+        wait_for_answer(_S3_PORT, "/", "the object store")
+        wait_for_answer(_PROMETHEUS_PORT, "/-/ready", "Prometheus", HTTPStatus.OK)
     return bed
+
+
+def wait_for_answer(port: int, path: str, what: str, wanted: int = 0) -> None:
+    """Return when this machine's port answers over HTTP: with the status `wanted`, or with any.
+
+    A connection alone says nothing: Docker takes it before there is anything behind the port.
+
+    Raises `BedError` when it does not.
+    """
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            status = _status_of(port, path)
+        except (OSError, http.client.HTTPException) as error:
+            found = str(error) or type(error).__name__
+        else:
+            if wanted in {0, status}:
+                return
+            found = f"status {status}"
+        if time.monotonic() > deadline:
+            raise BedError(
+                f"{what} does not answer on 127.0.0.1:{port} ({found}): see `docker ps` for the node's ports"
+            )
+        time.sleep(0.1)
+
+
+def _status_of(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def down() -> None:
     """Delete the cluster."""
     _run(["kind", "delete", "cluster", "--name", NAME])
-
-
-def _nodes() -> str:
-    ports = [{"containerPort": p, "hostPort": p, "listenAddress": "127.0.0.1"} for p in (_S3_PORT, _PROMETHEUS_PORT)]
-    node = {"role": "control-plane", "extraPortMappings": ports}
-    return json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": [node]})
 
 
 def _install(bed: Bed) -> None:
