@@ -57,8 +57,27 @@ class SplitReport(ApiModel):
     """Stretches of text that the rows were joined and cut into (raw text)."""
     target_lengths: Lengths | None = None
     """Lengths of the texts to be written (sequence to sequence)."""
+    unknown_tokens: int = 0
+    """Tokens of the inputs that stand for what the tokenizer doesn't know, as BERT's `[UNK]`."""
+    unknown_target_tokens: int = 0
+    """The same of the texts to be written, which a model then can't write."""
     unseen_words: int = 0
     """Words beyond the limit, or that the tokenizer knows nothing of (tags of words)."""
+
+
+class Vocabulary(ApiModel):
+    """How well the tokenizer knows the words of the training rows' inputs."""
+
+    words: int
+    """Words that were looked at."""
+    unknown: float
+    """Share of words with an unknown token: the model can't tell them apart."""
+    spelled: float
+    """Share of words that are a token a letter, or bytes: the tokenizer was made for other languages."""
+    unknown_examples: list[str] = Field(default_factory=list)
+    """The most frequent unknown ones."""
+    spelled_examples: list[str] = Field(default_factory=list)
+    """The most frequent spelled ones."""
 
 
 class Piece(ApiModel):
@@ -129,6 +148,8 @@ class DataReport(ApiModel):
     """How tags of words are written in the data, such as BIO; empty for labels of texts."""
     sample: list[Piece] = Field(default_factory=list)
     """The first training row as the model gets it, decoded from its tokens (language models)."""
+    vocabulary: Vocabulary | None = None
+    """How well the tokenizer knows their words; missing where validation ran without the tokenizer."""
     sources: list[SourceReport] = Field(default_factory=list)
     """The sources of the training rows, where there are several."""
     unused_keys: dict[str, int] = Field(default_factory=dict)

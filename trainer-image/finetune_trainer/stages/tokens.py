@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from finetune_api.data_report import DataReport
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data import Examples
+from finetune_trainer.data.splits import TRAIN
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths
+from finetune_trainer.data.tokenising.vocabulary import describe_vocabulary
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.tasks.mixed import tokenise_sources
 from finetune_trainer.tasks.task import Task
@@ -57,7 +59,8 @@ def report_on(
         name: report.model_copy(update={"lengths": describe_lengths(tokens[name], max_length, every)})
         for name, report in task.data.report.splits.items()
     }
-    return task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer)
+    report = task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer)
+    return describe_vocabulary(report, task.data.splits.get(TRAIN), tokens, tokenizer)
 
 
 def highest_id(tokens: dict[str, Tokens]) -> int:
