@@ -1,7 +1,7 @@
 """Records with their labels, and what can be found out by comparing them."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
@@ -36,15 +36,10 @@ class Labelled:
         return Labelled([self.records[r] for r in chosen], [self.labels[r] for r in chosen])
 
     @property
-    def contents(self) -> list[str]:
-        """Text and pair of each row."""
-        return [record.content for record in self.records]
-
-    @property
-    def identities(self) -> list[str]:
-        """Content and label of each row: what makes it the row it is."""
+    def identities(self) -> Iterator[str]:
+        """Content and label of each row, one after another: what makes it the row it is."""
         rows = zip(self.records, self.labels, strict=True)
-        return [dumps([record.content, label, *_prefix(record)]) for record, label in rows]
+        return (dumps([record.content, label, *_prefix(record)]) for record, label in rows)
 
     @property
     def classes(self) -> list[frozenset[str]]:
