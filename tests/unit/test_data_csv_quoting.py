@@ -150,3 +150,11 @@ def test_a_second_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path, "\ufeff\ufefftext,topic\nwet,rain\n")
     assert isinstance(row, Row)
     assert list(row.values) == ["text", "topic"]
+
+
+def test_rows_to_predict_have_no_setting_to_name(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('text,topic\n"a, b",rain\n"open,rain\nlost,tide\n')
+    for field, has in (("", False), ("spec.predict", False), ("spec.data.test[0]", True)):
+        with pytest.raises(DataUnreadable, match="never closed") as caught:
+            list(read_csv(DataFile(tmp_path / "rows.csv", "rows.csv", DataFormat.CSV, field=field)))
+        assert ("quoting: None" in caught.value.problems[0].hint) == has

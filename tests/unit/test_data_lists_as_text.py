@@ -109,3 +109,18 @@ def test_an_array_cut_short_is_an_invalid_example(tmp_path: Path, task: Task) ->
     content = f"{header}\n" + "".join(f"{first},{cell}\n" for _ in range(20))
     with pytest.raises(TooManyBadRows, match=r"rows\.csv:2: .*NumPy left items out"):
         prepared(tmp_path, "rows.csv", content, task)
+
+
+def test_messages_of_arrays_are_those_of_lists(tmp_path: Path) -> None:
+    chats = [
+        [{"role": "user", "content": f"Where's {name}?"}, {"role": "assistant", "content": f'In "{place}", as ever'}]
+        for name in NAMES
+        for place in PLACES
+    ]
+    arrays = "".join(f"{quoted(np.asarray(turns, dtype=object))}\n" for turns in chats)
+    lists = "".join(json.dumps({"messages": turns}) + "\n" for turns in chats)
+    one = prepared(tmp_path, "rows.csv", f"messages\n{arrays}", Task.CAUSAL_LM)
+    assert one.digest == prepared(tmp_path, "rows.jsonl", lists, Task.CAUSAL_LM).digest
+    broken = "messages\n" + quoted("[{'role': 'user' 'content': 'x'}]") + "\n"
+    with pytest.raises(TooManyBadRows, match=r"no list of messages: .*a comma is missing"):
+        prepared(tmp_path, "broken.csv", broken * 3, Task.CAUSAL_LM)

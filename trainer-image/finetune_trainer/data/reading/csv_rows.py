@@ -18,6 +18,7 @@ from finetune_trainer.data.reading.text_files import open_text
 
 _DELIMITERS = ",;\t|"
 _NONE = "\x1f"  # for files of one column, whose rows may hold any of the usual separators
+_DOUBLED = 'double quotes that belong to the text ("")'
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?\r?\n?")
 _QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 
@@ -108,7 +109,9 @@ def _merges(found: Found, file: DataFile, skipped: int) -> DataUnreadable:
         f"the quote opened in line {first} closes in line {last}, and {last - first + 1} lines that look like rows"
         f" become one{others}",
         where=f"{file.name}:{first}",
-        hint=f"set {file.field}.quoting: None if quotes belong to the text, or DoubleQuote if this is one row",
+        hint=f"set {file.field}.quoting: None if quotes belong to the text, or DoubleQuote if this is one row"
+        if file.is_in_spec
+        else _DOUBLED,
     )
 
 
@@ -118,8 +121,8 @@ def _broken(record: BrokenRecord, file: DataFile, skipped: int) -> Bad:
         raise DataUnreadable(
             f"a quote opened in this row is never closed and swallows everything down to line {last}",
             where=f"{file.name}:{line}",
-            hint=f'close it, or double quotes that belong to the text (""), or set {file.field}.quoting: None if no'
-            " quote encloses a field",
+            hint=f"close it, or {_DOUBLED}"
+            + (f", or set {file.field}.quoting: None if no quote encloses a field" if file.is_in_spec else ""),
         )
     detail = "the last one is never closed" if record.is_open else "quotes inside a quoted field have to be doubled"
     return Bad(Place(file=file.name, line=line), "broken quotes", detail)

@@ -38,6 +38,12 @@ class DataFile:
     delimiter: str = ""
     field: str = "spec.data.train[0]"
     quoting: Quoting = Quoting.AUTO
+
+    @property
+    def is_in_spec(self) -> bool:
+        """Whether `field` is a source of the job, with settings of its own; rows to predict are named by URI alone."""
+        return self.field.endswith("]")
+
     place: str = ""
     """What its rows are for: `train`, `validation` or `test`; empty for all of them."""
 

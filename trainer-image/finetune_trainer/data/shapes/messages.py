@@ -6,6 +6,7 @@ from typing import Any
 from finetune_api.data import Clean
 from finetune_trainer.data.chat import ASSISTANT, REASONING, SYSTEM, TOOL, USER, Turn, as_json
 from finetune_trainer.data.label_cells import as_list, is_absent
+from finetune_trainer.data.list_cells import why_no_list
 from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.shapes.tool_calls import UnusableKey, tool_calls
@@ -59,7 +60,7 @@ def read_messages(row: Row, column: str, clean: Clean) -> tuple[Turn, ...] | Bad
         return Bad(row.place, f"{column} is empty")
     messages = _listed(cell)
     if not messages:
-        return Bad(row.place, f"{column} is no list of messages", shown(cell))
+        return Bad(row.place, f"{column} is no list of messages", shown(cell) + why_no_list(cell))
     turns = list[Turn]()
     for message in messages:
         try:
