@@ -251,7 +251,8 @@ def _time_to_save(pod: PodRecord) -> str:
 def _created(case: Case, name: str) -> Said:
     parents = [parent.name for parent in case.stored.parents]
     taken = f", with the result{'s' if len(parents) > 1 else ''} of {listed(parents)}" if parents else ""
-    message = f"Job {name} was created with profile {case.spec.compute.profile}{taken}"
+    waits = f"; it waits in queue {case.queue}" if case.queue else ""
+    message = f"Job {name} was created with profile {case.spec.compute.profile}{taken}{waits}"
     return Said("Progressing", "True", CREATED, message)
 
 

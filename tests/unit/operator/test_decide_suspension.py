@@ -148,6 +148,7 @@ def test_kueue_s_label_on_the_job_counts_like_the_field() -> None:
     )
     assert created.manifest["spec"]["suspend"] is True
     assert plan.status.phase is Phase.QUEUED
+    assert plan.events[-1].message.endswith("it waits in queue research")
 
 
 def test_two_queues_are_refused() -> None:
