@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from transformers import get_scheduler
 
 from finetune_api.training import Scheduler, Training
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule, learning_rate_factor
@@ -41,6 +42,24 @@ def test_short_runs(scheduler: Scheduler, warmup: int, total: int) -> None:
     factor = learning_rate_factor(scheduler, warmup, total)
     assert all(0 < factor(step) <= 1 for step in range(total))
     assert 0 <= factor(total) <= 1
+
+
+def test_inverse_sqrt_without_warm_up_falls_by_its_time_scale() -> None:
+    """Half of the peak after three times the time scale of 10,000 steps, as in transformers; not within a few steps."""
+    factor = learning_rate_factor(Scheduler.INVERSE_SQRT, 0, 100_000)
+    assert factor(100) == pytest.approx(math.sqrt(10_000 / 10_100))
+    assert factor(30_000) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("scheduler", set(Scheduler) - {Scheduler.POLYNOMIAL})
+def test_schedules_are_those_of_transformers_begun_at_its_step_1(scheduler: Scheduler) -> None:
+    name = {Scheduler.CONSTANT: "constant_with_warmup", Scheduler.INVERSE_SQRT: "inverse_sqrt"}
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.5)
+    expected = get_scheduler(name.get(scheduler, scheduler.value.lower()), optimizer, 21, 101).lr_lambdas[0]
+    factor = learning_rate_factor(scheduler, 20, 100)
+    slack = 0.03 if scheduler is Scheduler.INVERSE_SQRT else 1e-9  # its time scale, the warm-up, is 20 and not 21
+    for step in (0, 7, 19, 20, 21, 50, 99):
+        assert factor(step) == pytest.approx(expected(step + 1), rel=slack)
 
 
 def test_the_schedule_starts_with_the_first_step() -> None:

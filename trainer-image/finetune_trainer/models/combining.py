@@ -1,6 +1,7 @@
 """Makes one model's weights of several: tensor by tensor, so that one tensor of each is in memory at a time.
 
-The trimming, dropping and choosing by sign are PEFT's (`peft.utils.merge_utils`), here on whole weights.
+The trimming and dropping are PEFT's (`peft.utils.merge_utils`), here on whole weights. The election of signs is not:
+PEFT divides by the number of the sources that agree, whatever their weights, so that a large weight would amplify.
 """
 
 import warnings
@@ -50,20 +51,29 @@ def weighted_mean(weights: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 
 def _change(changes: list[Tensor], merge: Merge) -> Tensor:
     """One change of several, of the shape of each."""
-    from peft.utils import merge_utils
+    from peft.utils.merge_utils import prune
 
-    functions = {
-        Combination.TIES: merge_utils.ties,
-        Combination.DARE_LINEAR: merge_utils.dare_linear,
-        Combination.DARE_TIES: merge_utils.dare_ties,
-    }
-    shares = torch.tensor(merge.shares, dtype=changes[0].dtype)
-    if merge.combination is not Combination.DARE_LINEAR:  # the mean is taken over those that agree: 1 is a full share
-        shares = shares * len(changes)
+    drops = merge.combination is not Combination.TIES
+    how = {"method": "random", "rescale": True} if drops else {"method": "magnitude"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a density of 1 is what was asked for
-        merged: Tensor = functions[merge.combination](changes, shares, merge.kept_share)
-    return merged
+        kept = torch.stack([prune(change, merge.kept_share, **how) for change in changes])
+    shares = torch.tensor(merge.shares, dtype=kept.dtype, device=kept.device)
+    if merge.combination is Combination.DARE_LINEAR:
+        return torch.tensordot(shares, kept, dims=1)
+    return mean_of_elected_sign(kept, shares)
+
+
+def mean_of_elected_sign(changes: Tensor, shares: Tensor) -> Tensor:
+    """The weighted mean of the changes that have the sign of their weighted sum (TIES, arXiv:2306.01708).
+
+    `changes` are [sources, ...], `shares` [sources]. A change of 0 agrees with no sign; where the weighted sum is 0,
+    the positive sign is elected. The result is never larger than the largest change that agrees.
+    """
+    weights = shares.view(-1, *[1] * (changes.ndim - 1))
+    elected = torch.where((weights * changes).sum(dim=0) >= 0, 1.0, -1.0)
+    agreeing = torch.where(changes.sign() == elected, weights, 0.0)
+    return (agreeing * changes).sum(dim=0) / agreeing.sum(dim=0).where(agreeing.any(dim=0), 1.0)
 
 
 def save_weights(model: "PreTrainedModel", file: Path) -> None:

@@ -12,11 +12,11 @@ from finetune_trainer.training.inference import Outputs
 
 
 def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
-    """Outputs of the untouched model on the rows of the final evaluation, and where the job asks for it with examples.
+    """Outputs of the base model on the rows of the final evaluation, and where the job asks for it with examples.
 
     They go with checkpoints: an attempt that goes on from one has them.
     """
-    with ready.adapted.untouched():
+    with ready.adapted.untouched(), ready.accelerator.autocast():
         outputs = look(task, ready, "baseline", observer)
         if ready.few_shot is None:
             return outputs
@@ -25,10 +25,13 @@ def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
 
 
 def look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
-    """What the model says now of the rows of the final evaluation, and of those of the old skill."""
+    """What the model says now of the rows of the final evaluation, and of those of the old skill.
+
+    In the precision of training: base model, reference and tuned model are measured alike.
+    """
     rows, skill = ready.rows[evaluation_split(task)], ready.skill
     total = len(rows.lengths) + (len(skill.rows.lengths) if skill else 0)
-    with observer.working(what, total) as advance:
+    with observer.working(what, total) as advance, ready.accelerator.autocast():
         outputs = task.infer(ready.adapted.model, rows, ready.tokenizer, advance, thorough=True)
         return outputs | (skill.infer(advance) if skill else {})
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 
 from finetune_api.curves import CurvePoint
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
@@ -18,6 +17,7 @@ from finetune_trainer.tasks.mixed import Validation, course_of
 from finetune_trainer.tasks.task import SelfTaught, Task
 from finetune_trainer.training.dropout import fast_dropout
 from finetune_trainer.training.fast_lora import fast_lora
+from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.keeping import Keeping
 from finetune_trainer.training.loop import Loop, TrainingPlan
 from finetune_trainer.training.noise import noisy_inputs
@@ -82,7 +82,11 @@ def _validation(task: Task, ready: Ready) -> Validation | None:
     if "validation" not in ready.rows:
         return None
     model, rows = ready.adapted.model, ready.rows["validation"]
-    look = partial(task.infer, model, rows, ready.tokenizer, _untold, thorough=False)
+
+    def look() -> Outputs:
+        with ready.accelerator.autocast():
+            return task.infer(model, rows, ready.tokenizer, _untold, thorough=False)
+
     return Validation(task, ready.tokens["validation"], look)
 
 

@@ -1,6 +1,7 @@
 """Text that a causal model writes behind prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class Manner:
     """How texts are drawn, instead of being searched for: as a part of a training step, which a stop lets end."""
 
     def config(self, room: int) -> "GenerationConfig":
-        """As the job says, within `room` tokens; the model's own defaults, to sample for example, have no say."""
+        """The generation config of the job, within `room` tokens; see `only_with` for the model's own."""
         from transformers import GenerationConfig
 
         return GenerationConfig(
@@ -128,13 +129,30 @@ def _write(
 
     width = max(map(len, prompts))
     ids, mask = _padded_left(prompts, width, int(manner.tokenizer.pad_token_id))
-    written = model.generate(
-        input_ids=ids.to(device),
-        attention_mask=mask.to(device),
-        generation_config=manner.config(positions(model.config) - width),
-        stopping_criteria=StoppingCriteriaList([looks_for_a_stop] if manner.sampling is None else []),
-    )
+    with only_with(model, manner.config(positions(model.config) - width)) as config:
+        written = model.generate(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([looks_for_a_stop] if manner.sampling is None else []),
+        )
     return [_ended(row, manner.stops) for row in written[:, width:].cpu().numpy()]
+
+
+@contextmanager
+def only_with(model: Any, config: "GenerationConfig") -> Iterator["GenerationConfig"]:
+    """Make `config` the model's own generation config inside the block.
+
+    `generate` fills what a given config leaves unset from the model's own: a repetition penalty of the base's
+    `generation_config.json` would change greedy text, and sampled tokens would no longer be those of the policy.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    own = base.generation_config
+    base.generation_config = config
+    try:
+        yield config
+    finally:
+        base.generation_config = own
 
 
 def _ended(ids: NDArray[np.int64], stops: Sequence[int]) -> NDArray[np.int64]:

@@ -285,7 +285,8 @@ class Loop:
         total = torch.zeros((), device=device)
         for rows in parts:
             inputs = {name: tensor.to(device) for name, tensor in self._rows.collate(rows).items()}
-            loss = self._loss.total(self._model, inputs, rows) / weight
+            with self._accelerator.autocast():  # of the loss, too: as the reference and all evaluations are computed
+                loss = self._loss.total(self._model, inputs, rows) / weight
             self._accelerator.backward(loss)
             total += loss.detach()
         limit = self._plan.training.max_grad_norm or math.inf

@@ -42,47 +42,32 @@ def build_schedule(
 
 
 def learning_rate_factor(scheduler: Scheduler, warmup: int, total: int) -> Callable[[int], float]:
-    """The learning rate of step `n` (from 0) as a share of its peak."""
-    shape = _SHAPES[scheduler]
+    """The learning rate of step `n` (from 0) as a share of its peak, by the schedule of transformers.
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        return shape(step, warmup, total)
+    Its count begins at 1, so that with a warm-up no step is spent on a rate of 0.
+    """
+    from transformers import get_scheduler
 
-    return factor
-
-
-def _left(step: int, warmup: int, total: int) -> float:
-    """Share of the steps after the warm-up that are left, from 1 to 0."""
-    return max(0.0, (total - step) / max(1, total - warmup))
-
-
-def _linear(step: int, warmup: int, total: int) -> float:
-    return _left(step, warmup, total)
-
-
-def _cosine(step: int, warmup: int, total: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * (1 - _left(step, warmup, total))))
+    own = {Scheduler.POLYNOMIAL: {"lr_end": 0.0, "power": 2.0}}
+    own[Scheduler.INVERSE_SQRT] = {"timescale": warmup or _TIMESCALE}
+    schedule = get_scheduler(
+        _NAMES[scheduler],
+        torch.optim.SGD([torch.zeros(1)], lr=1.0),
+        num_warmup_steps=warmup + 1,
+        num_training_steps=max(total, warmup + 1) + 1,
+        scheduler_specific_kwargs=own.get(scheduler),
+    )
+    (factor,) = schedule.lr_lambdas
+    return lambda step: float(factor(step + 1))
 
 
-def _polynomial(step: int, warmup: int, total: int) -> float:
-    return _left(step, warmup, total) ** 2
-
-
-def _constant(_step: int, _warmup: int, _total: int) -> float:
-    return 1.0
-
-
-def _inverse_sqrt(step: int, warmup: int, _total: int) -> float:
-    start = max(1, warmup)
-    return math.sqrt(start / (step - warmup + start))
-
-
-_SHAPES: dict[Scheduler, Callable[[int, int, int], float]] = {
-    Scheduler.LINEAR: _linear,
-    Scheduler.COSINE: _cosine,
-    Scheduler.POLYNOMIAL: _polynomial,
-    Scheduler.CONSTANT: _constant,
-    Scheduler.INVERSE_SQRT: _inverse_sqrt,
+_TIMESCALE = 10_000
+"""Steps after which `InverseSqrt` begins to fall where there is no warm-up, as in transformers."""
+_NAMES = {
+    Scheduler.LINEAR: "linear",
+    Scheduler.COSINE: "cosine",
+    Scheduler.POLYNOMIAL: "polynomial",
+    Scheduler.CONSTANT: "constant_with_warmup",
+    Scheduler.INVERSE_SQRT: "inverse_sqrt",
 }
+"""Names of the schedules in transformers (`SchedulerType`)."""
