@@ -59,7 +59,8 @@ _CLASSIFICATION = (
     Metric(
         "averagePrecision",
         _HIGHER,
-        "area under the precision-recall curve, mean of classes",
+        "area under the precision-recall curve by its steps (average precision), mean of all classes, each against the "
+        "rest; of one class alone: `averagePrecision.<label>`",
         frozenset({_SINGLE, _MULTI}),
     ),
     Metric("brier", _LOWER, "mean squared error of the probabilities", frozenset({_SINGLE, _MULTI}), high=2),
@@ -154,13 +155,16 @@ CATALOGUE: dict[Task, dict[str, Metric]] = {
     Task.REWARD_MODEL: {metric.name: metric for metric in _REWARD},
     Task.POLICY_OPTIMIZATION: {metric.name: metric for metric in _POLICY},
 }
-PER_CLASS = ("precision", "recall", "f1")
-"""Metrics of one class, named `recall.<label>`."""
+DECIDED = ("precision", "recall", "f1")
+"""Metrics of one class that look at decisions, named `recall.<label>`."""
+RANKED = ("rocAuc", "averagePrecision")
+"""Metrics of one class against the rest that look at probabilities, named `averagePrecision.<label>`."""
+PER_CLASS = (*DECIDED, *RANKED)
 _CLASSES = {
-    Task.SEQUENCE_CLASSIFICATION: ("class", frozenset({_SINGLE, _MULTI})),
-    Task.TOKEN_CLASSIFICATION: ("type of entity", _ANY),
+    Task.SEQUENCE_CLASSIFICATION: ("class", frozenset({_SINGLE, _MULTI}), PER_CLASS),
+    Task.TOKEN_CLASSIFICATION: ("type of entity", _ANY, DECIDED),
 }
-"""Tasks with metrics of one class: what a class is, and the problem types."""
+"""Tasks with metrics of one class: what a class is, the problem types, and the metrics."""
 WRITTEN = frozenset({"exactMatch", "f1", "rouge1", "rougeL", "chrF"})
 """Metrics that look at text that the model has written (tasks that write any)."""
 
@@ -187,9 +191,9 @@ def find_metric(task: Task, name: str) -> Metric | None:
     if name.startswith(GAP):
         return _gap(task, name)
     head, _dot, label = name.partition(".")
-    if label and head in PER_CLASS and task in _CLASSES:
-        what, problems = _CLASSES[task]
-        return Metric(name, _HIGHER, f"{head} of one {what}", problems)
+    if label and task in _CLASSES:
+        what, problems, heads = _CLASSES[task]
+        return Metric(name, _HIGHER, f"{head} of one {what}", problems) if head in heads else None
     return CATALOGUE.get(task, {}).get(name)
 
 
@@ -220,9 +224,12 @@ def suggest_metric(task: Task, name: str) -> str:
     """Return words that help with an unknown name: near names, else all names."""
     head, dot, label = name.partition(".")
     if dot and task in _CLASSES:
-        near = near_names(head, PER_CLASS, count=1)
-        return f"did you mean {near[0]}.{label}?" if near else f"metrics of one class: {', '.join(PER_CLASS)}"
+        heads = _CLASSES[task][2]
+        alias = _ALIASES.get(head.lower(), "")
+        near = near_names(head, heads, count=1) or [alias][: alias in heads]
+        return f"did you mean {near[0]}.{label}?" if near else f"metrics of one class: {', '.join(heads)}"
     names = list(CATALOGUE.get(task, {}))
     near = [_ALIASES.get(other, other) for other in near_names(name, [*names, *_ALIASES])]
     meant = [other for other in dict.fromkeys(near) if other in names]
-    return f"did you mean {' or '.join(meant)}?" if meant else f"known metrics: {', '.join(names)}"
+    one = f" Of the positive class alone: {meant[0]}.<label>" if len(meant) == 1 and meant[0] in RANKED else ""
+    return f"did you mean {' or '.join(meant)}?{one}" if meant else f"known metrics: {', '.join(names)}"

@@ -71,16 +71,20 @@ def test_tasks_without_metrics_know_none() -> None:
         ("mcc", "matthews"),
         ("eval_loss", "evalLoss"), ("loss", "evalLoss"), ("rmse", "rootMeanSquaredError"), ("ROC-AUC", "rocAuc"),
         ("ece", "calibrationError"), ("balanced_accuracy", "balancedAccuracy"), ("recal.billing", "recall.billing"),
-        ("Recall.billing", "recall.billing"),
+        ("Recall.billing", "recall.billing"), ("auprc.billing", "averagePrecision.billing"),
     ],
 )  # fmt: skip
 def test_suggestions(name: str, meant: str) -> None:
     words = suggest_metric(TASK, name)
     assert words.startswith("did you mean ")
-    assert meant in words.removeprefix("did you mean ").rstrip("?").split(" or ")
+    assert meant in words.removeprefix("did you mean ").partition("?")[0].split(" or ")
     assert find_metric(TASK, meant) is not None
 
 
 def test_without_a_near_name_all_are_listed() -> None:
     assert "accuracy, balancedAccuracy" in suggest_metric(TASK, "zzz")
-    assert suggest_metric(TASK, "zzz.billing") == "metrics of one class: precision, recall, f1"
+    assert suggest_metric(TASK, "zzz.billing") == "metrics of one class: precision, recall, f1, rocAuc, averagePrecision"
+    assert suggest_metric(TASK, "auprc") == (
+        "did you mean averagePrecision? Of the positive class alone: averagePrecision.<label>"
+    )
+    assert find_metric(Task.TOKEN_CLASSIFICATION, "averagePrecision.person") is None

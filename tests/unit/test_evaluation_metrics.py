@@ -62,6 +62,20 @@ def test_single_label_agrees_with_scikit_learn(seed: int) -> None:
     assert set(ours) - set(theirs) == {"calibrationError"}
 
 
+@pytest.mark.parametrize("name", ["averagePrecision", "rocAuc"])
+def test_ranking_metrics_of_one_class_are_those_of_a_binary_task(name: str) -> None:
+    """Of a rare positive class, whose average precision the mean with the other class would flatter."""
+    random = np.random.default_rng(4)
+    targets = (np.arange(200) % 20 == 0).astype(int)
+    logits = np.stack([np.zeros(200), random.normal(size=200) + targets], axis=1)
+    theirs = {"averagePrecision": reference.average_precision_score, "rocAuc": reference.roc_auc_score}[name]
+    positive, negative = theirs(targets, logits[:, 1]), theirs(1 - targets, -logits[:, 1])
+    of_one = [metric_value(f"{name}.{label}", logits, targets, SINGLE, ["no", "yes"]) for label in ("yes", "no")]
+    assert of_one == pytest.approx([positive, negative])
+    assert metric_value(name, logits, targets, SINGLE, ["no", "yes"]) == pytest.approx((positive + negative) / 2)
+    assert metric_value(f"{name}.maybe", logits, targets, SINGLE, ["no", "yes"]) is None
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_multi_label_agrees_with_scikit_learn(seed: int) -> None:
     logits, targets = multi_rows(seed)

@@ -1,6 +1,8 @@
 """The page of metrics."""
 
-from finetune_api.metrics import CATALOGUE, PER_CLASS, Metric
+from collections.abc import Iterable
+
+from finetune_api.metrics import CATALOGUE, DECIDED, RANKED, Metric
 from finetune_api.reference.markdown import table
 
 _INTRODUCTION = """\
@@ -15,8 +17,12 @@ def metrics_page() -> str:
     """The metrics of each task that is built, as Markdown."""
     header = ["Metric", "Better", "Range", "For", "Meaning"]
     parts = [f"## {task}\n\n" + table(header, map(_row, metrics.values())) for task, metrics in CATALOGUE.items()]
-    names = ", ".join(f"`{name}.<label>`" for name in PER_CLASS)
-    return _INTRODUCTION + "\n".join(parts) + f"\nOf one class, by its label: {names}.\n"
+    of_one = f"\nOf one class, by its label: {_named(DECIDED)}; in SequenceClassification also {_named(RANKED)}.\n"
+    return _INTRODUCTION + "\n".join(parts) + of_one
+
+
+def _named(heads: Iterable[str]) -> str:
+    return ", ".join(f"`{head}.<label>`" for head in heads)
 
 
 def _row(metric: Metric) -> list[str]:

@@ -49,13 +49,19 @@ def _over_classes(score: Callable[[Array, Array], float]) -> MetricFunction:
     """Mean of a ranking score over classes, each against the rest; needs rows inside and outside every class."""
 
     def metric(scored: Scored) -> float | None:
-        inside = scored.indicators.sum(axis=0)
-        if (inside == 0).any() or (inside == scored.rows).any():
-            return None
-        pairs = zip(scored.indicators.T, scored.probabilities.T, strict=True)
-        return float(np.mean([score(truth, chance) for truth, chance in pairs]))
+        scores = [_against_the_rest(score, scored, number) for number in range(len(scored.names))]
+        known = [value for value in scores if value is not None]
+        return float(np.mean(known)) if known and len(known) == len(scores) else None
 
     return metric
+
+
+def _against_the_rest(score: Callable[[Array, Array], float], scored: Scored, number: int) -> float | None:
+    """A ranking score of one class against the rest; None unless there are rows inside and outside of it."""
+    inside = scored.indicators[:, number]
+    if not inside.any() or inside.all():
+        return None
+    return float(score(inside, scored.probabilities[:, number]))
 
 
 def _balanced_accuracy(scored: Scored) -> float:
@@ -72,6 +78,10 @@ def _brier(scored: Scored) -> float:
     return float(squares.sum(axis=1).mean())
 
 
+_RANKED: dict[str, Callable[[Array, Array], float]] = {
+    "rocAuc": roc_auc_score,
+    "averagePrecision": average_precision_score,
+}
 COMMON: dict[str, MetricFunction] = {
     "accuracy": lambda scored: float(accuracy_score(scored.truth, scored.predictions)),
     "f1Macro": _averaged("f1", "macro"),
@@ -79,8 +89,7 @@ COMMON: dict[str, MetricFunction] = {
     "f1Weighted": _averaged("f1", "weighted"),
     "precisionMacro": _averaged("precision", "macro"),
     "recallMacro": _averaged("recall", "macro"),
-    "rocAuc": _over_classes(roc_auc_score),
-    "averagePrecision": _over_classes(average_precision_score),
+    **{name: _over_classes(score) for name, score in _RANKED.items()},
     "brier": _brier,
     "calibrationError": lambda scored: expected_calibration_error(*decisions(scored)),
 }
@@ -105,7 +114,10 @@ def class_rows(scored: Scored) -> list[ClassRow]:
 
 
 def class_metric(part: str, label: str, scored: Scored) -> float | None:
-    """`part` (precision, recall or f1) of one label; None for a label that is unknown or does not occur."""
+    """The metric `part` of one label; None for a label that is unknown or does not occur."""
+    if part in _RANKED:
+        names = list(scored.names)
+        return _against_the_rest(_RANKED[part], scored, names.index(label)) if label in names else None
     if label not in scored.names or list(scored.names).index(label) not in _occurring(scored):
         return None
     row = next(row for row in class_rows(scored) if row.label == label)

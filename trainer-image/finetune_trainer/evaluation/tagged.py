@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.details import Details, Sample, TaggedPiece
-from finetune_api.metrics import PER_CLASS
+from finetune_api.metrics import DECIDED
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.running_text import running_text, word_places
 from finetune_trainer.data.tag_schemes import OUTSIDE
@@ -49,7 +49,7 @@ class Tagged:
         figures |= {part: self.found.figure(part) for part in ("f1", "precision", "recall")}
         for name in named:
             part, _, kind = name.partition(".")
-            if kind and part in PER_CLASS:
+            if kind and part in DECIDED:
                 figures[name] = self.found.figure(part, kind)
         return {name: value for name, value in figures.items() if value is not None}
 
