@@ -64,6 +64,10 @@ class FeatureExtraction(ApiModel):
         return 0.1 if self.head_dropout is None else self.head_dropout
 
 
+ADAPTER_DROPOUT = 0.05
+"""Dropout on the input of low-rank adapters where a job leaves it out."""
+
+
 class LoRA(ApiModel):
     """Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685)."""
 
@@ -73,8 +77,9 @@ class LoRA(ApiModel):
     alpha: Annotated[float, Field(gt=0, le=4096)] = 16
     """Scale: the update is multiplied by alpha / rank (alpha / sqrt(rank) with `rankStabilized`)."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Dropout on the adapter's input."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Dropout on the adapter's input (`lora_dropout`). Left out, it is 0.05; 0 for Preference, RewardModel and
+    PolicyOptimization, which compare outputs of one model with each other."""
 
     target_modules: ModuleNames = Field(default_factory=list)
     """Ends of names of the linear modules that get an adapter; empty means all linear modules of the base."""
@@ -181,6 +186,9 @@ MERGEABLE = frozenset({MethodType.LORA, MethodType.QLORA, MethodType.DORA, Metho
 """Methods whose adapter can become part of the base's weights."""
 
 
+_LOW_RANK: dict[MethodType, type[LoRA]] = {MethodType.LORA: LoRA, MethodType.QLORA: QLoRA, MethodType.DORA: DoRA}
+
+
 def _block_rule(method: MethodType, attribute: str) -> Rule:
     block = to_camel(attribute)
     return Rule(
@@ -230,6 +238,15 @@ class Method(ApiModel):
     """Settings of `BottleneckAdapter`."""
     merge: Merge | None = None
     """Settings of `Merge`."""
+
+    def without_adapter_dropout(self) -> "Method":
+        """The same with an adapter dropout of 0 where the job leaves it out."""
+        block = BLOCKS[self.type]
+        if self.type not in _LOW_RANK:
+            return self
+        settings: LoRA = getattr(self, block) or _LOW_RANK[self.type]()
+        none = settings if settings.dropout is not None else settings.model_copy(update={"dropout": 0.0})
+        return self.model_copy(update={block: none})
 
     @property
     def virtual_tokens(self) -> int:

@@ -41,6 +41,8 @@ class ProblemType(StrEnum):
     REGRESSION = "Regression"
 
 
+COMPARES_OUTPUTS = frozenset({Task.PREFERENCE, Task.REWARD_MODEL, Task.POLICY_OPTIMIZATION})
+"""Tasks whose loss compares outputs of one model with each other: with dropout the noise would be part of it."""
 VIRTUAL_TOKENS = frozenset({MethodType.PREFIX_TUNING, MethodType.PROMPT_TUNING, MethodType.P_TUNING})
 """Methods that put learned tokens before the input."""
 _NO_HEAD_OF_ITS_OWN = frozenset(MethodType) - {MethodType.FEATURE_EXTRACTION}

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune_api.method import DoRA, LoRA
+from finetune_api.method import ADAPTER_DROPOUT, DoRA, LoRA
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.methods.peft_adapter import adapted_by, task_type
 from finetune_trainer.methods.targets import chosen_modules
@@ -43,7 +43,7 @@ def low_rank_config(model: "PreTrainedModel", settings: LoRA, block: str) -> "Lo
         task_type=task_type(model),
         r=settings.rank,
         lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
+        lora_dropout=ADAPTER_DROPOUT if settings.dropout is None else settings.dropout,
         use_rslora=settings.rank_stabilized,
         target_modules=chosen_modules(model, settings.target_modules, f"spec.method.{block}.targetModules"),
         modules_to_save=head_modules(model),

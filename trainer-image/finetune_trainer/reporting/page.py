@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from finetune_api.details import Sample
 from finetune_api.report import Report
-from finetune_api.tasks import ProblemType, Task
+from finetune_api.tasks import COMPARES_OUTPUTS, ProblemType, Task
 from finetune_trainer.reporting import numbers
 from finetune_trainer.reporting.confusion import READABLE, matrix_cells, worst_mixups
 from finetune_trainer.reporting.curves import draw_curves
@@ -51,7 +51,6 @@ _WORST_LEADS = {
 _UNITS = {Task.TOKEN_CLASSIFICATION: ("Type", "Entities")}
 """What the rows of the table of classes are, and what they count."""
 _PAIRS = frozenset({Task.PREFERENCE, Task.REWARD_MODEL})
-_WITHOUT_DROPOUT = frozenset({Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 _WRITES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 
 
@@ -105,7 +104,7 @@ def _view(report: Report) -> dict[str, Any]:
         "has_errors": any(errors.values()) or bool(details and (details.worst or details.suspects)),
         "worst_words": ("chosen", "rejected") if task in _PAIRS else ("expected", "predicted"),
         "is_rewarded": task is Task.POLICY_OPTIMIZATION,
-        "without_dropout": task in _WITHOUT_DROPOUT,
+        "without_dropout": task in COMPARES_OUTPUTS,
         "is_wrong": is_wrong,
         "split_names": split_names(data) if data else [],
         "label_rows": label_rows(data) if data else [],

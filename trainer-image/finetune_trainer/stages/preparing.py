@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
 from accelerate import Accelerator
 
 from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved
-from finetune_api.training import Precision
+from finetune_api.tasks import COMPARES_OUTPUTS
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.collate import RowSource
@@ -30,14 +29,11 @@ from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
 from finetune_trainer.tasks.retention import Skill, skill_of
 from finetune_trainer.tasks.task import Anchored, Equipped, SelfTaught, Task
-from finetune_trainer.training.precision import choose_precision, use_allotted_cpus
+from finetune_trainer.training.precision import build_accelerator, choose_precision, use_allotted_cpus
 from finetune_trainer.training.state_random import seed_everything
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-_MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16: "fp16"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
     if notes.data.sample:
         observer.said(sample_line(notes.data.sample))
     files = fetch_model(spec.model, site)
-    accelerator = Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
+    accelerator = build_accelerator(precision)
     if isinstance(task, Equipped):
         task.equip(site)
     seed_everything(spec.training.seed)  # new heads and adapters start at random
@@ -84,7 +80,8 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
         observer.said(note)
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
-    adapted = METHODS[spec.method.type](model, files, spec.method, cache_folder("features"))
+    method = spec.method.without_adapter_dropout() if spec.task in COMPARES_OUTPUTS else spec.method
+    adapted = METHODS[method.type](model, files, method, cache_folder("features"))
     rows = _rows(adapted, tokens, notes, observer)
     if isinstance(task, SelfTaught) and "train" in rows:
         rows["train"] = task.training_rows(rows["train"])

@@ -146,8 +146,7 @@ class PolicyOptimization:
         cache: Path,  # noqa: ARG002 -- as above
         advance: Advance,
     ) -> None:
-        """See `Anchored.remember_base`: how to ask it later. Takes the adapter's dropout off as well."""
-        without_dropout(model)
+        """See `Anchored.remember_base`: how to ask it later."""
         if self.settings.kl_price or self.spec.method.type is not MethodType.FULL:
             self._found.reference = reference_of(model)
         self._found.rows = rows

@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from finetune_api.failures import SpecInvalid
 from finetune_api.training import Precision
 
 _UNLIMITED = 1 << 16
+_MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16: "fp16"}
 
 
 def choose_precision(wanted: Precision) -> Precision:
@@ -27,6 +30,15 @@ def choose_precision(wanted: Precision) -> Precision:
         name = torch.cuda.get_device_name()
         raise SpecInvalid(f"{name} can't compute BF16", where="spec.training.precision", hint="use Auto, FP32 or FP16")
     return wanted
+
+
+def build_accelerator(precision: Precision) -> Accelerator:
+    """The Accelerator of one run, on the GPU where there is one.
+
+    Its state is shared by the whole process: that of an earlier run, which may have had another precision, is dropped.
+    """
+    AcceleratorState._reset_state()  # noqa: SLF001 -- accelerate offers no public way
+    return Accelerator(mixed_precision=_MIXED_PRECISION[precision], cpu=not torch.cuda.is_available())
 
 
 def use_allotted_cpus() -> int:
