@@ -1,5 +1,6 @@
 """`spec.output`, `spec.checkpoints` and `spec.predict`: what is written, and where."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -24,6 +25,15 @@ class Checkpoints(ApiModel):
     """Newest checkpoints kept, while the run goes on."""
 
 
+class WeightsDtype(StrEnum):
+    """Number format of exported weights (`torch_dtype`)."""
+
+    AUTO = "Auto"
+    FP32 = "FP32"
+    BF16 = "BF16"
+    FP16 = "FP16"
+
+
 class Output(ApiModel):
     """Where the model and the report go: `<uri>/<job name>/<job uid>/`."""
 
@@ -34,6 +44,10 @@ class Output(ApiModel):
 
     merge_adapter: bool = False
     """Write the base with the adapter merged into it instead of the adapter alone."""
+
+    dtype: WeightsDtype = WeightsDtype.AUTO
+    """Number format of the exported weights (`torch_dtype`). `Auto`: a whole model has that of its base model, an
+    adapter FP32. A tensor with values beyond the range of FP16 stays FP32."""
 
     secret_ref: SecretReference | None = None
     """Secret with the credentials of the store."""

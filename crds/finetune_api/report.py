@@ -81,6 +81,8 @@ class Report(ApiModel):
     """What the data is like."""
     parameters: Parameters | None = None
     """Size of the model and of what was trained."""
+    weights_dtype: str = ""
+    """Number format of most of the exported weights: FP32, BF16 or FP16."""
     evaluation: EvaluationResult = Field(default_factory=EvaluationResult)
     """What was measured on the test rows."""
     evaluated_on: str = "test"

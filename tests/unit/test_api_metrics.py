@@ -83,7 +83,9 @@ def test_suggestions(name: str, meant: str) -> None:
 
 def test_without_a_near_name_all_are_listed() -> None:
     assert "accuracy, balancedAccuracy" in suggest_metric(TASK, "zzz")
-    assert suggest_metric(TASK, "zzz.billing") == "metrics of one class: precision, recall, f1, rocAuc, averagePrecision"
+    assert (
+        suggest_metric(TASK, "zzz.billing") == "metrics of one class: precision, recall, f1, rocAuc, averagePrecision"
+    )
     assert suggest_metric(TASK, "auprc") == (
         "did you mean averagePrecision? Of the positive class alone: averagePrecision.<label>"
     )

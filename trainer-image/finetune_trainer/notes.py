@@ -30,6 +30,7 @@ class Notes:
         self.resolved: Resolved | None = None
         self.data: DataReport | None = None
         self.parameters: Parameters | None = None
+        self.weights_dtype = ""
         self.evaluation = EvaluationResult()
         self.evaluated_on = "test"
         self.details: Details | None = None
@@ -79,6 +80,7 @@ class Notes:
             resolved=self.resolved,
             data=self.data,
             parameters=self.parameters,
+            weights_dtype=self.weights_dtype,
             evaluation=self.evaluation,
             evaluated_on=self.evaluated_on,
             details=self.details,

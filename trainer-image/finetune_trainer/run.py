@@ -22,7 +22,7 @@ from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.signals import finishing_steps
 from finetune_trainer.stages.checking import check_rows_of, merged_spec
-from finetune_trainer.stages.exporting import export, predict
+from finetune_trainer.stages.exporting import export, predict, round_to_export
 from finetune_trainer.stages.measuring import evaluate, score_baseline
 from finetune_trainer.stages.merging import Merging
 from finetune_trainer.stages.preparing import Ready, prepare_model
@@ -184,6 +184,7 @@ def _conclude(
     notes, observer = run.notes, run.observer
     observer.phase("Evaluating")
     with notes.timed("evaluation"):
+        round_to_export(task, ready, notes)
         evaluate(task, ready, baseline, notes, observer)
 
     observer.phase("Exporting")

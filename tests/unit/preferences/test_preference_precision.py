@@ -16,7 +16,7 @@ NO_STEP = 1e-12
 
 def data(lines: Callable[..., str], pairs: list[dict[str, Any]]) -> dict[str, Any]:
     split = {"validation": 0.15, "test": 0.25}
-    return {"train": [{"uri": lines("pairs.jsonl", pairs[:48])}], "split": split, "maxLength": 192}
+    return {"train": [{"uri": lines("pairs.jsonl", pairs[:20])}], "split": split, "maxLength": 128}
 
 
 @pytest.mark.parametrize("method", ["Full", "LoRA", "PromptTuning"])
@@ -46,7 +46,7 @@ def test_the_base_model_of_dpo_under_bf16(
 def test_the_base_model_of_a_policy_under_bf16(
     run: Run, lines: Callable[..., str], brief_pairs: list[dict[str, Any]]
 ) -> None:
-    asked = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in brief_pairs[:24]]
+    asked = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in brief_pairs[:16]]
     policy = {"reward": {"type": "Contains"}, "samplesPerPrompt": 2, "maxNewTokens": 4, "klCoefficient": 0.1}
     report, _ = run(
         "PolicyOptimization",

@@ -11,7 +11,8 @@ _DIGITS = r"(?:\d+(?:[.,]\d+)*|(?<!\w)\.\d+)"
 _SIGN = r"(?:(?<![0-9A-Za-z)}])[-\u2212])?"
 _NUMBER = rf"{_SIGN}{_DIGITS}(?:[eE][+-]?\d+)?"
 _GLYPHS = {"\u00bd": "1/2", "\u2153": "1/3", "\u2154": "2/3", "\u00bc": "1/4", "\u00be": "3/4", "\u215b": "1/8"} | {
-    "\u2155": "1/5", "\u2156": "2/5", "\u2157": "3/5", "\u2158": "4/5", "\u215c": "3/8", "\u215d": "5/8", "\u215e": "7/8",
+    "\u2155": "1/5", "\u2156": "2/5", "\u2157": "3/5", "\u2158": "4/5", "\u215c": "3/8", "\u215d": "5/8",
+    "\u215e": "7/8",
 }  # fmt: skip
 _GROUPS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?|\d{1,3}(\.\d{3}){2,}(,\d+)?")
 
@@ -39,10 +40,10 @@ _POWER = re.compile(rf"({_NUMBER})\^([-+]?\d{{1,3}})")
 
 
 def last_value(text: str) -> Value | None:
-    """The value of the last number in a text; None where there is none.
+    r"""The value of the last number in a text; None where there is none.
 
     Commas between groups of three digits are dropped (`1,234.5`), as are points where there are two or more of them;
-    any other comma is a decimal one (`3,5`). Fractions (`3/2`, `1 1/2`, `\\frac{3}{2}`), powers and scientific notation
+    any other comma is a decimal one (`3,5`). Fractions (`3/2`, `1 1/2`, `\frac{3}{2}`), powers and scientific notation
     (`1.5e3`, `2*10^3`) have their value. What is joined to a number by other signs is not that number: a time, a date,
     a range or an uncomputed product is compared by its text.
     """

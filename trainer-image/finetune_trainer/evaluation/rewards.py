@@ -8,6 +8,7 @@ from finetune_trainer.evaluation.text_overlap import exact_match
 from finetune_trainer.evaluation.words import answer_words
 from finetune_trainer.evaluation.written import answer_in
 
+
 def checked_reward(kind: RewardType, written: str, references: Sequence[str], answer_after: str = "") -> float:
     """1 where the answer is right by one of the references, else 0; looks only behind `answer_after`."""
     text = answer_in(written, answer_after)

@@ -60,7 +60,8 @@ def _change(changes: list[Tensor], merge: Merge) -> Tensor:
         kept = torch.stack([prune(change, merge.kept_share, **how) for change in changes])
     shares = torch.tensor(merge.shares, dtype=kept.dtype, device=kept.device)
     if merge.combination is Combination.DARE_LINEAR:
-        return torch.tensordot(shares, kept, dims=1)
+        mean: Tensor = torch.tensordot(shares, kept, dims=1)
+        return mean
     return mean_of_elected_sign(kept, shares)
 
 

@@ -1,15 +1,20 @@
 """What a run leaves: model, settings, card, report and predictions, staged in a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+from peft import PeftModel
+
 from finetune_api import tasks
+from finetune_api.output import WeightsDtype
 from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
 from finetune_trainer.drift.reference import carry_reference, save_reference
 from finetune_trainer.models.generation_ends import save_ends
 from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
 from finetune_trainer.models.tuned import read_settings
+from finetune_trainer.models.weights_dtype import convert_weights, main_dtype, round_weights, stored_dtypes
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import PREDICTIONS
@@ -25,6 +30,34 @@ from finetune_trainer.training.continuing import stop_ids
 
 _CAUSAL = frozenset({tasks.Task.CAUSAL_LM, tasks.Task.PREFERENCE, tasks.Task.POLICY_OPTIMIZATION})
 
+_DTYPES = {WeightsDtype.FP32: torch.float32, WeightsDtype.BF16: torch.bfloat16, WeightsDtype.FP16: torch.float16}
+
+
+def round_to_export(task: Task, ready: Ready, notes: Notes) -> None:
+    """Give the weights the values that they are exported with, so that what is measured is what is exported.
+
+    An adapter that is merged is rounded only once it is; frozen weights have such values already.
+    """
+    dtype = _export_dtype(task, ready)
+    notes.weights_dtype = next(name.value for name, value in _DTYPES.items() if value is dtype)
+    if dtype is not torch.float32 and _merge(task, ready) is None:
+        every = not any(weight.requires_grad for weight in ready.adapted.model.parameters())
+        weights = [w for w in ready.adapted.model.parameters() if w.is_floating_point() and (every or w.requires_grad)]
+        round_weights(weights, dtype)
+
+
+def _merge(task: Task, ready: Ready) -> Callable[[Path], None] | None:
+    """What writes base and adapter as one model, where the job asks for that."""
+    return ready.adapted.merge if task.spec.output.merge_adapter else None
+
+
+def _export_dtype(task: Task, ready: Ready) -> torch.dtype:
+    chosen = _DTYPES.get(task.spec.output.dtype)
+    if chosen is not None:
+        return chosen
+    is_adapter = isinstance(ready.adapted.model, PeftModel) and _merge(task, ready) is None
+    return torch.float32 if is_adapter else main_dtype(ready.files)
+
 
 def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequence[Source] = ()) -> None:
     """Write model, tokenizer, settings, model card and report into the staging folder.
@@ -36,9 +69,9 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequenc
     model_folder = staged / "model"
     model_folder.mkdir(parents=True)
     with notes.timed("export"):
-        merge = ready.adapted.merge if task.spec.output.merge_adapter else None
         ends = _ends(task, ready)  # before merging, which takes the model apart
-        (merge or ready.adapted.save)(model_folder)
+        (_merge(task, ready) or ready.adapted.save)(model_folder)
+        _convert(task, ready, model_folder)
         if ends:
             save_ends(model_folder, ready.adapted.model, ends)
         ready.tokenizer.save_pretrained(model_folder)
@@ -63,6 +96,15 @@ def _ends(task: Task, ready: Ready) -> list[int]:
         return []
     form = form_of(spec, report, ready.tokenizer) if has_prompts(spec, report) else None
     return stop_ids(ready.adapted.model, ready.tokenizer, form)
+
+
+def _convert(task: Task, ready: Ready, folder: Path) -> None:
+    """Bring the weights, which were computed with in FP32, into the format of the export."""
+    dtype = _export_dtype(task, ready)
+    if task.spec.output.dtype is not WeightsDtype.AUTO:
+        convert_weights(folder, dtype)
+    elif dtype is not torch.float32:
+        convert_weights(folder, dtype, stored_dtypes(ready.files))
 
 
 def _describe_merged(task: Task, merged: Sequence[Source], folder: Path, notes: Notes) -> None:

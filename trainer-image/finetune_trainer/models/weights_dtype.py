@@ -1,0 +1,101 @@
+"""Number formats of weights: what a model is stored in, and what it is exported in."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from finetune_trainer.models.adapters import ADAPTER_CONFIG
+from finetune_trainer.models.layout import WEIGHTS
+
+if TYPE_CHECKING:
+    from finetune_trainer.models.files import ModelFiles
+
+_INDEX = "model.safetensors.index.json"
+_STORED = {"F64": torch.float32, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+"""Formats of safetensors that weights are exported in; FP64 is not one of them."""
+
+
+def stored_dtypes(files: "ModelFiles") -> dict[str, torch.dtype]:
+    """The format of each floating tensor of a whole model, or of the whole model below an adapter; reads headers."""
+    if files.base is not None:
+        return stored_dtypes(files.base)
+    return {name: dtype for name, (dtype, _size) in _headers(files.folder).items()}
+
+
+def main_dtype(files: "ModelFiles") -> torch.dtype:
+    """The format of most weights of a model, or of the one below an adapter; FP32 where none is known."""
+    if files.base is not None:
+        return main_dtype(files.base)
+    sizes = Counter[torch.dtype]()
+    for dtype, size in _headers(files.folder).values():
+        sizes[dtype] += size
+    return sizes.most_common(1)[0][0] if sizes else torch.float32
+
+
+def _headers(folder: Path) -> dict[str, tuple[torch.dtype, int]]:
+    """Format and number of values of each floating tensor, by name."""
+    from safetensors import safe_open
+
+    found = {}
+    for file in sorted(folder.glob(WEIGHTS)):
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 -- not a dictionary
+                part = tensors.get_slice(name)
+                if part.get_dtype() in _STORED:
+                    found[name] = (_STORED[part.get_dtype()], torch.Size(part.get_shape()).numel())
+    return found
+
+
+def export_dtype(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """`dtype` for a floating tensor, FP32 where it holds values beyond the range of `dtype`; else its own."""
+    if not tensor.is_floating_point():
+        return tensor.dtype
+    fits = not tensor.numel() or bool(tensor.abs().max() <= torch.finfo(dtype).max)
+    return dtype if fits else torch.float32
+
+
+@torch.no_grad()
+def round_weights(weights: Iterable[Tensor], dtype: torch.dtype) -> None:
+    """Give weights the values that they will have once they are stored in `dtype`; they stay in their own format."""
+    for weight in weights:
+        weight.copy_(weight.to(export_dtype(weight, dtype)))
+
+
+def convert_weights(folder: Path, dtype: torch.dtype, own: Mapping[str, torch.dtype] | None = None) -> None:
+    """Rewrite the floating tensors of all weight files in `folder` in `dtype`, file by file, and say so in its config.
+
+    `own` gives tensors that have a format of their own, by name.
+    """
+    saved = sum(_convert(file, dtype, own or {}) for file in sorted(folder.glob(WEIGHTS)))
+    index, config = folder / _INDEX, folder / "config.json"
+    if index.is_file():
+        values = json.loads(index.read_text())
+        values["metadata"]["total_size"] -= saved
+        _write(index, values)
+    if config.is_file() and not (folder / ADAPTER_CONFIG).is_file():  # an adapter's folder has the config of its base
+        _write(config, json.loads(config.read_text()) | {"dtype": str(dtype).removeprefix("torch.")})
+
+
+def _convert(file: Path, dtype: torch.dtype, own: Mapping[str, torch.dtype]) -> int:
+    """Rewrite one file; returns by how many bytes it became smaller."""
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(file, "pt") as stored:
+        before = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 -- not a dictionary
+        metadata = stored.metadata()
+    after = {name: one.to(export_dtype(one, own.get(name, dtype))) for name, one in before.items()}
+    part = file.with_name(f"{file.name}.part")
+    save_file(after, part, metadata)
+    part.replace(file)
+    saved: int = sum(one.nbytes - after[name].nbytes for name, one in before.items())
+    return saved
+
+
+def _write(file: Path, values: dict[str, Any]) -> None:
+    file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
