@@ -6,7 +6,9 @@ from finetune_api.data import Columns
 from finetune_api.evaluation import Retention
 from finetune_api.failures import Problem
 from finetune_api.job import Spec
+from finetune_api.method import Solver
 from finetune_api.metrics import GAP, RETENTION
+from finetune_api.resolved import stepwise_fields
 from finetune_api.tasks import VIRTUAL_TOKENS, MethodType, Task
 
 _CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
@@ -27,6 +29,7 @@ def extra_problems(spec: Spec) -> Iterator[Problem]:
     yield from _retention(spec)
     yield from _groups(spec)
     yield from split_problems(spec)
+    yield from _solver(spec)
     if spec.evaluation.few_shot.examples and spec.task not in _SHOWN_EXAMPLES:
         message = f"{spec.task} writes no answers, so there are none to show as examples"
         yield Problem(message, "spec.evaluation.fewShot.examples", "remove it")
@@ -42,6 +45,14 @@ def split_problems(spec: Spec) -> Iterator[Problem]:
     if split.group_column and not (is_split and data.train):
         message = f"nothing is split from the training rows, so rows of one {split.group_column!r} can't be parted"
         yield Problem(message, "spec.data.split.groupColumn", "remove it, or remove data.validation or data.test")
+
+
+def _solver(spec: Spec) -> Iterator[Problem]:
+    """Yield a problem for each field that says how to train in steps, where the job asks for a head that is solved."""
+    head = spec.method.feature_extraction
+    if head is not None and head.solver is Solver.LBFGS:
+        for field in stepwise_fields(spec):
+            yield Problem("LBFGS solves the head and takes no steps", f"spec.{field}", "remove it, or solver: LBFGS")
 
 
 def plain_metric(spec: Spec, name: str) -> tuple[Task, str]:

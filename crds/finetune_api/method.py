@@ -33,6 +33,14 @@ class Pooling(StrEnum):
     MEAN = "Mean"
 
 
+class Solver(StrEnum):
+    """How the head over a frozen base is found."""
+
+    AUTO = "Auto"
+    LBFGS = "LBFGS"
+    ADAMW = "AdamW"
+
+
 class FeatureExtraction(ApiModel):
     """The base model stays frozen and encodes each row once; only the head is trained, on stored features."""
 
@@ -43,6 +51,12 @@ class FeatureExtraction(ApiModel):
             field="headDropout",
             message="headDropout comes after the hidden layer, and there is none; set headHiddenSize, or remove it",
         ),
+        Rule(
+            cel="!has(self.headHiddenSize) || self.headHiddenSize == 0 || !has(self.solver) || self.solver != 'LBFGS'",
+            holds=lambda f: not f.head_hidden_size or f.solver is not Solver.LBFGS,
+            field="solver",
+            message="LBFGS solves a head that is linear; remove headHiddenSize, or set solver: AdamW",
+        ),
     )
 
     pooling: Pooling = Pooling.AUTO
@@ -50,6 +64,12 @@ class FeatureExtraction(ApiModel):
     the last of a decoder), `Mean` the mean over all tokens, which mostly carries more while the base is frozen.
     `Auto` is what the model says of itself (sentence-transformers), else `Mean` where it can be built. Either
     way the result is an ordinary model of its class."""
+
+    solver: Solver = Solver.AUTO
+    """`LBFGS` solves the output layer over the stored features as the convex problem that it is (logistic regression,
+    ridge regression), for falling strengths of an L2 penalty of which `evaluation.metric` chooses one. `AdamW` trains
+    the whole head in steps. `Auto` is LBFGS unless the job says how to train (`epochs`, `learningRate`, `batchSize`,
+    `maxSteps`, `scheduler` and the like), weighs or orders its data, or has a hidden layer."""
 
     head_hidden_size: Annotated[int, Field(ge=0, le=65536)] = 0
     """Width of a hidden layer with ReLU in the head, before the layer that gives the logits; 0 keeps the head of the

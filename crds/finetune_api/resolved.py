@@ -4,9 +4,12 @@ from math import ceil
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from finetune_api.base import ApiModel
-from finetune_api.tasks import MethodType, Task
+from finetune_api.data import RowOrder
+from finetune_api.method import FeatureExtraction, Method, Solver
+from finetune_api.tasks import COMPARES_OUTPUTS, MethodType, Task
 
 if TYPE_CHECKING:
     from finetune_api.job import Spec
@@ -23,6 +26,8 @@ class Resolved(ApiModel):
     """Rows an optimiser step."""
     max_length: Annotated[int, Field(ge=1)]
     """Longest input in tokens."""
+    penalties: Annotated[int, Field(ge=0)] = 0
+    """Strengths of the L2 penalty for which L-BFGS solves a head, at most; 0 where a model is trained in steps."""
     max_target_length: Annotated[int, Field(ge=1)] | None = None
     """Longest text to learn to write, in tokens; missing for tasks that write none."""
 
@@ -138,6 +143,51 @@ for _methods in DEFAULTS.values():
     _methods[MethodType.MERGE] = _methods[MethodType.FULL].model_copy(update={"epochs": 0, "learning_rate": 0})
 
 
+PENALTIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+"""Strengths of the L2 penalty on the weights of a head over standardised features; the mean loss is 1 at the most."""
+STEPWISE = (
+    "epochs",
+    "max_steps",
+    "learning_rate",
+    "batch_size",
+    "device_batch_size",
+    "scheduler",
+    "warmup_ratio",
+    "weight_decay",
+    "max_grad_norm",
+)
+"""Fields of `training` that say how to train in steps."""
+
+
+def settle_method(spec: "Spec") -> Method:
+    """The method with the choices made that depend on the rest of the job: dropout of adapters, solver of a head."""
+    method = spec.method
+    if method.type is MethodType.FEATURE_EXTRACTION:
+        settings = method.feature_extraction or FeatureExtraction()
+        solver = _solver(spec, settings)
+        return method.model_copy(update={"feature_extraction": settings.model_copy(update={"solver": solver})})
+    return method.without_adapter_dropout() if spec.task in COMPARES_OUTPUTS else method
+
+
+def _solver(spec: "Spec", settings: FeatureExtraction) -> Solver:
+    if settings.solver is not Solver.AUTO:
+        return settings.solver
+    return Solver.ADAMW if settings.head_hidden_size or stepwise_fields(spec) else Solver.LBFGS
+
+
+def stepwise_fields(spec: "Spec") -> list[str]:
+    """Paths of the fields of a job that have a meaning only where training goes in steps, and are set."""
+    usual = type(spec.training)()
+    fields = [f"training.{to_camel(name)}" for name in STEPWISE if getattr(spec.training, name) != getattr(usual, name)]
+    others = {
+        "evaluation.everySteps": spec.evaluation.every_steps,
+        "checkpoints.everySteps": spec.checkpoints.every_steps,
+        "data.order": spec.data.order is not RowOrder.SHUFFLED,
+        "data.train[].weight": any(source.weight not in {None, 1} for source in spec.data.train),
+    }
+    return [*fields, *(path for path, is_set in others.items() if is_set)]
+
+
 def resolve(spec: "Spec", rows: int | None = None) -> Resolved:
     """Fill the gaps of `spec` with the defaults of its task and method.
 
@@ -154,6 +204,9 @@ def resolve(spec: "Spec", rows: int | None = None) -> Resolved:
         "max_target_length": spec.data.max_target_length,
     }
     resolved = defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
+    head = settle_method(spec).feature_extraction
+    if head is not None and head.solver is Solver.LBFGS:
+        return resolved.model_copy(update={"epochs": 0, "learning_rate": 0, "penalties": len(PENALTIES)})
     return resolved if spec.training.epochs or not rows else with_enough_steps(resolved, spec.task, rows)
 
 

@@ -29,6 +29,8 @@ class Steps:
 
 def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
     """Plan the steps for `rows` training rows: `maxSteps` wins over `epochs`, no epoch has a step left over."""
+    if resolved.penalties:
+        return Steps(1, resolved.penalties, 1, rows)
     an_epoch = math.ceil(rows / resolved.batch_size)
     total = spec.training.max_steps or math.ceil(resolved.epochs * an_epoch)
     return Steps(an_epoch, total, spec.evaluation.every_steps or an_epoch, rows)

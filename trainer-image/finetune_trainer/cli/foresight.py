@@ -22,7 +22,7 @@ def foresight_lines(
         *([("data", _data(report))] if report else []),
         *([("tags", report.tag_scheme)] if report and report.tag_scheme else []),
         ("training", _training(spec, resolved, report)),
-        *([] if spec.method.merge else [("values", _values(resolved)), ("best", _best(spec, report))]),
+        *([] if spec.method.merge else [("values", _values(resolved)), ("best", _best(spec, resolved, report))]),
         *(("gate", f"{gate.metric} {limit_in_words(gate)}") for gate in spec.evaluation.gates),
         ("output", f"{spec.output.uri.rstrip('/')}/{job.metadata.name}/{job.metadata.uid or '<uid>'}/"),
     ]
@@ -114,6 +114,8 @@ def _data(report: DataReport) -> str:
 def _training(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
     if spec.method.merge is not None:
         return f"none: {len(spec.method.merge.sources)} results are merged by {spec.method.merge.combination}"
+    if resolved.penalties:
+        return f"output layer solved by L-BFGS for {resolved.penalties} strengths of the L2 penalty at most"
     if report is None:
         limit = f"{spec.training.max_steps} steps" if spec.training.max_steps else f"{resolved.epochs:g} epochs"
         return f"{limit} at most"
@@ -123,17 +125,19 @@ def _training(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
 
 
 def _values(resolved: Resolved) -> str:
+    if resolved.penalties:
+        return f"inputs of {resolved.max_length} tokens at most"
     return (
         f"learning rate {resolved.learning_rate:g}, batches of {resolved.batch_size}, "
         f"inputs of {resolved.max_length} tokens at most"
     )
 
 
-def _best(spec: Spec, report: DataReport | None) -> str:
+def _best(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
     if report is not None and "validation" not in report.splits:
         return "the last state is kept: there are no validation rows"
     every = spec.evaluation.every_steps
-    when = f"every {every} steps" if every else "after each epoch"
+    when = f"every {every} steps" if every else "for each strength" if resolved.penalties else "after each epoch"
     patience = spec.training.early_stopping.patience
     stop = (
         ""

@@ -50,6 +50,10 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
     share = 100 * parameters.trainable / max(1, parameters.total)
     threads = f"{hardware.get('threads')} thread{'' if hardware.get('threads') == '1' else 's'}"
     device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {threads}"
+    trained = f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.3g} %)"
+    if resolved.penalties:
+        solved = f"training: output layer solved by L-BFGS, {resolved.penalties} strengths of the L2 penalty at most"
+        return [trained, f"{solved}, up to {resolved.max_length} tokens; {device}"]
     if not resolved.epochs:
         return [
             f"model: {parameters.total:,} parameters, none trained",
@@ -59,10 +63,7 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
         f"training: {resolved.epochs:g} epochs at most, learning rate {resolved.learning_rate:g}, "
         f"batches of {resolved.batch_size}, up to {resolved.max_length} tokens"
     )
-    return [
-        f"model: {parameters.total:,} parameters, {parameters.trainable:,} trained ({share:.3g} %)",
-        f"{values}; {device}, {hardware.get('precision')}",
-    ]
+    return [trained, f"{values}; {device}, {hardware.get('precision')}"]
 
 
 def size(count: float) -> str:

@@ -20,13 +20,19 @@ from torch import Tensor
 
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME
-from finetune_api.method import FeatureExtraction, Pooling
+from finetune_api.method import FeatureExtraction, Pooling, Solver
 from finetune_trainer.cache import keep
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.collate import FeatureRows, TokenRows, WordFeatureRows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.methods.adapted import Adapted, count_parameters
-from finetune_trainer.methods.head_only import HeadOnly, check_each_alone, find_position, labelled_tokens
+from finetune_trainer.methods.head_only import (
+    HeadOnly,
+    check_each_alone,
+    find_position,
+    labelled_tokens,
+    let_vectors_pass,
+)
 from finetune_trainer.models.anatomy import tags_words
 from finetune_trainer.models.hidden_layer import give_hidden_layer
 from finetune_trainer.models.mean_pooling import add_mean_pooling, can_pool_mean, declares_first_token
@@ -56,6 +62,10 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", cache
     model.requires_grad_(requires_grad=False)
     total = count_parameters(model)
     head = HeadOnly(model)
+    if settings.solver is Solver.LBFGS:
+        let_vectors_pass(head)
+        head.requires_grad_(requires_grad=False)
+        head.output_layer.requires_grad_(requires_grad=True)
     config = hashlib.sha256((files.folder / "config.json").read_bytes()).hexdigest()
     encode = _Encoder(head, f"{_LAYOUT} {files.digest()} {config} {pooling}", cache)
     return Adapted(model=head, rows=encode, total_parameters=total, save=partial(_save, head))

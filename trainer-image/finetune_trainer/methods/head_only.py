@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from finetune_api.failures import ModelUnsuitable
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.models.anatomy import outspoken, pooler
+from finetune_trainer.models.anatomy import output_layer, outspoken, pooler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _PROBE_ROWS = 8  # of one token to eight
+_SMALL, _ABOVE = 0.125, 32.0
+"""Scale at which tanh is nearly linear for vectors of unit variance; a shift that no such vector undoes."""
+_ALIKE = 0.9
+"""Least correlation of each input of the output layer with the vector's own value there."""
 
 
 class HeadOnly(nn.Module):
@@ -48,6 +53,21 @@ class HeadOnly(nn.Module):
         """What the head makes of a body's output, `hidden` [rows, length, hidden]; `ids` and `mask` [rows, length]."""
         self._stand_in[0].hidden = hidden
         return self.model(input_ids=ids, attention_mask=mask)
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The layer that gives the logits."""
+        return output_layer(self.model)[2]
+
+    def output_inputs(self, features: Tensor) -> Tensor:
+        """What goes into the output layer for stored vectors: [..., hidden] -> [..., inputs]."""
+        seen: list[Tensor] = []
+        handle = self.output_layer.register_forward_pre_hook(lambda _layer, given: seen.append(given[0]))
+        try:
+            self(features)
+        finally:
+            handle.remove()
+        return seen[0].view(*features.shape[:-1], -1)
 
     @contextmanager
     def whole(self) -> Iterator["PreTrainedModel"]:
@@ -114,6 +134,48 @@ def _probing(head: HeadOnly) -> Iterator[None]:
             yield
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise _unsuitable(head, f"can't be fed by stored vectors ({type(error).__name__}: {error})") from error
+
+
+@torch.no_grad()
+def let_vectors_pass(head: HeadOnly) -> None:
+    """Set the square layers before the output layer so that vectors pass them: all that they hold is there after them.
+
+    New layers of a head are random, and a pooler is rarely pretrained to any use. For an activation that is linear
+    near 0 (tanh) the layer becomes a small multiple of the identity, for one that is linear above 0 (ReLU, GELU) the
+    identity and a shift. Where neither lets vectors pass, the layers keep their weights.
+    """
+    squares = [
+        module
+        for module in head.model.modules()
+        if isinstance(module, nn.Linear)
+        and module is not head.output_layer
+        and module.in_features == module.out_features
+    ]
+    kept = [(module.weight.clone(), None if module.bias is None else module.bias.clone()) for module in squares]
+    for scale, shift in ((_SMALL, 0.0), (1.0, _ABOVE)):
+        for module in squares:
+            nn.init.eye_(module.weight).mul_(scale)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, shift)
+        if not squares or _pass(head):
+            return
+    for module, (weight, bias) in zip(squares, kept, strict=True):
+        module.weight.copy_(weight)
+        if bias is not None:
+            module.bias.copy_(bias)
+
+
+def _pass(head: HeadOnly) -> bool:
+    """Whether the inputs of the output layer are as good as linear in the vectors."""
+    width = head.model.config.get_text_config().hidden_size
+    vectors = torch.randn(4 * _PROBE_ROWS, width, generator=torch.Generator().manual_seed(0)).to(head.model.device)
+    head.eval()
+    seen = head.output_inputs(vectors)
+    if seen.shape != vectors.shape:
+        return False
+    centred = [values - values.mean(dim=0) for values in (vectors, seen)]
+    alike = functional.cosine_similarity(*[values.T for values in centred], dim=1)
+    return bool(alike.min() > _ALIKE)
 
 
 @torch.no_grad()

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from accelerate import Accelerator
 
 from finetune_api.report import Parameters
-from finetune_api.resolved import Resolved
-from finetune_api.tasks import COMPARES_OUTPUTS
+from finetune_api.resolved import Resolved, settle_method
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.splits import OLD_SKILL
 from finetune_trainer.data.tokenising.collate import RowSource
@@ -80,7 +79,7 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
         observer.said(note)
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
-    method = spec.method.without_adapter_dropout() if spec.task in COMPARES_OUTPUTS else spec.method
+    method = settle_method(spec)
     adapted = METHODS[method.type](model, files, method, cache_folder("features"))
     rows = _rows(adapted, tokens, notes, observer)
     if isinstance(task, SelfTaught) and "train" in rows:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from finetune_api.curves import CurvePoint
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_api.metrics import Metric, metric_named
+from finetune_api.resolved import PENALTIES
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.evaluation.verdict import judge
+from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.plan import plan_steps
@@ -17,9 +19,11 @@ from finetune_trainer.tasks.mixed import Validation, course_of
 from finetune_trainer.tasks.task import SelfTaught, Task
 from finetune_trainer.training.dropout import fast_dropout
 from finetune_trainer.training.fast_lora import fast_lora
+from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.keeping import Keeping
-from finetune_trainer.training.loop import Loop, TrainingPlan
+from finetune_trainer.training.loop import Loop, TrainingPlan, TrainingResult
+from finetune_trainer.training.loss import Loss
 from finetune_trainer.training.noise import noisy_inputs
 from finetune_trainer.training.state_random import seed_everything
 from finetune_trainer.training.vocabulary import only_used_rows, used_token_ids
@@ -30,26 +34,21 @@ _PASS_COST = {"cpu": 128, "cuda": 8_192}
 
 def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
     """Train, and leave the best state in the model. Goes on from what `keeping` has found, and keeps what comes."""
-    plan = _plan(task, ready)
     seed_everything(task.spec.training.seed)
     with _swapped_for_training(task, ready):
         loss = task.loss(ready.tokens["train"])
         validation = _validation(task, ready)
         measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
-        loop = Loop(
-            ready.adapted.model, ready.rows["train"], loss, plan, ready.accelerator, best=keeping.best, losses=losses
-        )
         if measure is not None and keeping.known.start is None:
             start = measure()
-            _check_measured(plan.metric, start)
+            _check_measured(metric_named(task.spec.task, task.spec.evaluation.metric), start)
             point = CurvePoint(step=0, epoch=0, validation=start, sources=losses())
             keeping.known = replace(keeping.known, start=point)
-        _go_on(loop, keeping, notes, observer)
-        keeping.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
-        try:
-            result = loop.run(measure, observer, keeping)
-        finally:
-            notes.step = loop.step
+        if ready.resolved.penalties:
+            result = _solver(task, ready, loss).solve(measure, observer, losses)
+            notes.step = result.steps
+        else:
+            result = _in_steps(task, ready, loss, keeping, notes=notes, observer=observer, validation=validation)
     keeping.training_is_over()
     ready.accelerator.free_memory()
     notes.curves = [*filter(None, [keeping.known.start]), *result.curves]
@@ -58,6 +57,40 @@ def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: Ru
     prior = task.prior_loss("validation") if "validation" in ready.rows else None
     own = task.verdict(notes.curves, result.best) if isinstance(task, SelfTaught) else None
     notes.verdict = own or judge(notes.curves, prior, result.best)
+
+
+def _in_steps(
+    task: Task,
+    ready: Ready,
+    loss: Loss,
+    keeping: Keeping,
+    *,
+    notes: Notes,
+    observer: RunObserver,
+    validation: Validation | None,
+) -> TrainingResult:
+    """Train step by step, from where an earlier attempt got to."""
+    plan, measure = _plan(task, ready), validation.measure if validation else None
+    losses = validation.losses if validation else dict
+    loop = Loop(
+        ready.adapted.model, ready.rows["train"], loss, plan, ready.accelerator, best=keeping.best, losses=losses
+    )
+    _go_on(loop, keeping, notes, observer)
+    keeping.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
+    try:
+        return loop.run(measure, observer, keeping)
+    finally:
+        notes.step = loop.step
+
+
+def _solver(task: Task, ready: Ready, loss: Loss) -> HeadSolver:
+    """What solves the head over stored features; it takes seconds, so an attempt that was ended begins anew."""
+    head = ready.adapted.model
+    if not isinstance(head, HeadOnly):
+        raise TypeError(head)
+    metric = metric_named(task.spec.task, task.spec.evaluation.metric)
+    penalties = Penalties(PENALTIES, metric, task.spec.training.early_stopping)
+    return HeadSolver(head, ready.rows["train"], loss, penalties)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Rate:
         finally:
             self._pause += time.monotonic() - start
 
-    def progress(self, step: int, epoch: float, loss: float, learning_rate: float) -> Progress:
+    def progress(self, step: int, epoch: float, loss: float, learning_rate: float | None) -> Progress:
         """What can be said after `step`."""
         return Progress(
             step=step,
