@@ -19,17 +19,20 @@ class Resolved(ApiModel):
     """The values in force where the spec left the choice open."""
 
     epochs: Annotated[float, Field(ge=0)]
-    """Passes over the training rows; 0 where nothing is trained."""
+    """Passes over the training rows; 0 where nothing is trained. Where a head is solved, strengths of its penalty."""
     learning_rate: Annotated[float, Field(ge=0)]
-    """Peak learning rate; 0 where nothing is trained."""
+    """Peak learning rate; 0 where nothing is trained, or a head is solved."""
     batch_size: Annotated[int, Field(ge=1)]
     """Rows an optimiser step."""
     max_length: Annotated[int, Field(ge=1)]
     """Longest input in tokens."""
-    penalties: Annotated[int, Field(ge=0)] = 0
-    """Strengths of the L2 penalty for which L-BFGS solves a head, at most; 0 where a model is trained in steps."""
     max_target_length: Annotated[int, Field(ge=1)] | None = None
     """Longest text to learn to write, in tokens; missing for tasks that write none."""
+
+    @property
+    def penalties(self) -> int:
+        """Strengths of the L2 penalty for which L-BFGS solves a head, at most; 0 where training goes in steps."""
+        return 0 if self.learning_rate else int(self.epochs)
 
 
 DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
@@ -206,7 +209,7 @@ def resolve(spec: "Spec", rows: int | None = None) -> Resolved:
     resolved = defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
     head = settle_method(spec).feature_extraction
     if head is not None and head.solver is Solver.LBFGS:
-        return resolved.model_copy(update={"epochs": 0, "learning_rate": 0, "penalties": len(PENALTIES)})
+        return resolved.model_copy(update={"epochs": len(PENALTIES), "learning_rate": 0})
     return resolved if spec.training.epochs or not rows else with_enough_steps(resolved, spec.task, rows)
 
 

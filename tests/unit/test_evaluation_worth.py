@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api.job import Spec
 from finetune_api.outcome import EvaluationResult
-from finetune_trainer.evaluation.worth import Worth, judge_worth
+from finetune_trainer.evaluation.worth import Trivial, Worth, judge_worth
 
 
 def spec(examples: int = 0, **evaluation: Any) -> Spec:
@@ -33,6 +33,7 @@ def test_a_worse_model_is_named_with_the_gate_that_refuses_it() -> None:
         "the tuned model is worse than the one it started from: evalLoss 2.25 -> 2.5 on test rows; gates can refuse "
         "this: evaluation.gates: [{metric: evalLoss, maxRegression: 0}]",
         is_good=False,
+        has_learned=False,
     )
 
 
@@ -93,3 +94,56 @@ def test_other_figures_that_disagree_are_told() -> None:
 def test_without_figures_nothing_is_said() -> None:
     assert judge_worth(spec(), EvaluationResult(metrics={"evalLoss": 1}), "test") is None
     assert judge_worth(spec(), EvaluationResult(), "test") is None
+
+
+def of_task(task: str, **evaluation: Any) -> Spec:
+    whole = {"task": task, "model": {"uri": "file:///m"}, "output": {"uri": "file:///o"}}
+    return Spec.model_validate(whole | {"data": {"train": [{"uri": "file:///r.jsonl"}]}, "evaluation": evaluation})
+
+
+@pytest.mark.parametrize(
+    ("task", "tuned", "trivial", "says"),
+    [
+        ("TokenClassification", {"evalLoss": 0.3, "f1": 0.0, "accuracy": 0.9}, {"f1": 0.0, "accuracy": 0.9}, "f1 0 "),
+        ("SequenceClassification", {"accuracy": 0.7, "f1Macro": 0.41}, {"accuracy": 0.7, "f1Macro": 0.41}, "0.41"),
+        ("SequenceClassification", {"evalLoss": 1.2, "r2": -0.1}, {"evalLoss": 1.1, "r2": 0.0}, "r2 -0.1 against 0"),
+    ],
+)  # fmt: skip
+def test_a_model_no_better_than_an_answer_that_ignores_the_input(
+    task: str, tuned: dict[str, float], trivial: dict[str, float], says: str
+) -> None:
+    """Its loss is better than that of its base model, whose head is new; that alone is no verdict."""
+    found = EvaluationResult(metrics=tuned, baseline={"evalLoss": 2.0})
+    worth = judge_worth(of_task(task), found, "test", Trivial(trivial))
+    assert worth is not None
+    assert not worth.has_learned
+    assert "is no better than the most frequent" in worth.remark
+    assert says in worth.remark
+
+
+def test_one_metric_above_it_is_enough() -> None:
+    """The most frequent class of a skewed set has a high accuracy; a model that finds others is better by F1."""
+    tuned, trivial = {"accuracy": 0.9, "f1Macro": 0.7}, {"accuracy": 0.92, "f1Macro": 0.48}
+    found = EvaluationResult(metrics=tuned)
+    assert judge_worth(of_task("SequenceClassification"), found, "test", Trivial(trivial)) is None
+    named = judge_worth(of_task("SequenceClassification", metric="accuracy"), found, "test", Trivial(trivial))
+    assert named is not None
+    assert named.remark == (
+        "the tuned model is no better than the most frequent answer for every row: accuracy 0.9 against 0.92 on test "
+        "rows"
+    )
+
+
+def test_a_better_loss_does_not_hide_worse_answers() -> None:
+    found = EvaluationResult(metrics={"evalLoss": 0.2, "f1": 0.01}, baseline={"evalLoss": 0.9, "f1": 0.021})
+    worth = judge_worth(of_task("TokenClassification"), found, "test", Trivial({"f1": 0.0}))
+    assert worth is not None
+    assert worth.remark == (
+        "the tuned model is worse than the one it started from, though evalLoss is better: f1 0.01 against 0.021 on "
+        "test rows"
+    )
+
+
+def test_one_answer_for_all_rows_comes_first() -> None:
+    worth = judge_worth(of_task("Seq2Seq"), EvaluationResult(metrics={"evalLoss": 1.0}), "test", Trivial(constant="ok"))
+    assert worth == Worth("the tuned model has one answer for all test rows: ok", is_good=False, has_learned=False)

@@ -32,6 +32,7 @@ class Notes:
         self.parameters: Parameters | None = None
         self.weights_dtype = ""
         self.evaluation = EvaluationResult()
+        self.trivial: dict[str, float] = {}
         self.evaluated_on = "test"
         self.details: Details | None = None
         self.curves: list[CurvePoint] = []
@@ -82,6 +83,7 @@ class Notes:
             parameters=self.parameters,
             weights_dtype=self.weights_dtype,
             evaluation=self.evaluation,
+            trivial=self.trivial,
             evaluated_on=self.evaluated_on,
             details=self.details,
             curves=self.curves,

@@ -142,4 +142,4 @@ def test_a_model_that_became_worse_is_told_of(run: Run, tmp_path: Path) -> None:
     assert "{metric: evalLoss, maxRegression: 0}" in found.remark
     assert found.remark in observer.warnings
     assert "worse than the one it started from" in (tmp_path / "out/job/worse/report/index.html").read_text()
-    assert "it is worse than the model that it started from" in (tmp_path / "out/job/worse/README.md").read_text()
+    assert "The tuned model is worse than the one it started from" in (tmp_path / "out/job/worse/README.md").read_text()

@@ -16,9 +16,23 @@ def check_gates(
     metrics: Mapping[str, float],
     baseline: Mapping[str, float],
     task: Task = Task.SEQUENCE_CLASSIFICATION,
+    trivial: Mapping[str, float] | None = None,
 ) -> list[GateResult]:
-    """Check each gate. A figure that is missing, or whose baseline is missing where the limit needs it, fails."""
-    return [_check(gate, metrics.get(gate.metric), baseline.get(gate.metric), task) for gate in gates]
+    """Check each gate. A figure that is missing, or whose baseline is missing where the limit needs it, fails.
+
+    `minImprovement` is over the base model or over `trivial`, the metrics of the best constant answer, whichever is
+    better: a classifier's base model has a new head, which any model beats.
+    """
+    return [
+        _check(gate, metrics.get(gate.metric), _reference(gate, baseline, trivial or {}, task), task) for gate in gates
+    ]
+
+
+def _reference(gate: Gate, baseline: Mapping[str, float], trivial: Mapping[str, float], task: Task) -> float | None:
+    base, constant, metric = baseline.get(gate.metric), trivial.get(gate.metric), find_metric(task, gate.metric)
+    if base is None or constant is None or metric is None or gate.min_improvement is None:
+        return base
+    return constant if metric.better(constant, base) > 0 else base
 
 
 def _check(gate: Gate, value: float | None, baseline: float | None, task: Task) -> GateResult:

@@ -81,6 +81,18 @@ def judge(curves: Sequence[CurvePoint], prior_loss: float | None = None, best: B
     )
 
 
+def in_view_of(verdict: Verdict, remark: str) -> Verdict:
+    """The verdict on a model that has learned nothing, as `remark` says, whatever its loss: it is not a good one."""
+    if verdict.fit not in {Fit.GOOD, Fit.UNCERTAIN}:
+        return verdict
+    return Verdict(
+        fit=Fit.UNDERFITTING,
+        reason=f"{remark[:1].upper()}{remark[1:]}.",
+        advice="Check that labels belong to their texts, and that the base model knows the language and the words of "
+        "the texts (unknown tokens in the data report); then raise the learning rate, train longer or on more rows.",
+    )
+
+
 def _too_few(points: int) -> Verdict:
     evaluations = "1 evaluation" if points == 1 else f"{points} evaluations"
     return Verdict(

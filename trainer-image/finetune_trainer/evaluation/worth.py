@@ -1,14 +1,27 @@
-"""Was tuning worth it? The tuned model against the one it started from, and against examples in the prompt. Pure."""
+"""Was tuning worth it? The tuned model against the base model, an answer that ignores the input, and a prompt. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from finetune_api.job import Spec
 from finetune_api.metrics import Metric, find_metric
 from finetune_api.outcome import EvaluationResult, cut
+from finetune_api.tasks import Task
 
 _LONGEST = 512
+_LOSS = "evalLoss"
 _OF_TEXTS = ("exactMatch", "rougeL")
+_QUALITY = {
+    Task.SEQUENCE_CLASSIFICATION: ("accuracy", "f1Macro", "f1Micro", "r2"),
+    Task.TOKEN_CLASSIFICATION: ("f1",),
+    Task.SEQ2SEQ: ("exactMatch", "rougeL", "chrF"),
+    Task.CAUSAL_LM: ("tokenAccuracy", "exactMatch", "rougeL"),
+    Task.MASKED_LM: ("tokenAccuracy",),
+    Task.PREFERENCE: ("rewardAccuracy",),
+    Task.REWARD_MODEL: ("accuracy",),
+    Task.POLICY_OPTIMIZATION: ("meanReward",),
+}
+"""Metrics of what a task is for, unlike its loss; what is worse by all of them is worse."""
 _TUNED, _UNTOUCHED = "the tuned model", "the untouched model"
 
 
@@ -19,23 +32,36 @@ class Worth:
     remark: str
     is_good: bool
     """Whether the tuned model is the best one."""
+    has_learned: bool = True
+    """Whether it is better than the base model and than an answer that ignores the input."""
 
 
-def judge_worth(spec: Spec, found: EvaluationResult, split: str) -> Worth | None:
-    """Compare by `evaluation.metric`, on the rows of `split`.
+@dataclass(frozen=True)
+class Trivial:
+    """What answers that ignore the input reach."""
 
-    None where there is nothing to say: the tuned model is no worse, and nobody asked for examples in the prompt.
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of the best constant answer by the training rows."""
+    constant: str = ""
+    """The answer that the tuned model gives to every row, though others are expected; else nothing."""
+
+
+def judge_worth(spec: Spec, found: EvaluationResult, split: str, trivial: Trivial | None = None) -> Worth | None:
+    """Compare by `evaluation.metric` and by the quality metrics of the task, on the rows of `split`.
+
+    None where there is nothing to say: the tuned model is better, and nobody asked for examples in the prompt.
     """
     metric = find_metric(spec.task, spec.evaluation.metric)
     if metric is None:
         return None
+    failed = _not_learned(spec, metric, found, split, trivial or Trivial())
+    if failed:
+        return Worth(cut(failed, _LONGEST), is_good=False, has_learned=False)
     examples = spec.evaluation.few_shot.examples
     models = {_TUNED: found.metrics, _shown(examples): found.few_shot, _UNTOUCHED: found.baseline}
     values = {name: figures[metric.name] for name, figures in models.items() if metric.name in figures}
     if _TUNED not in values:
         return None
-    if _UNTOUCHED in values and _is_worse(metric, values[_TUNED], values[_UNTOUCHED]):
-        return Worth(cut(_worse(metric, values, split), _LONGEST), is_good=False)
     if not found.few_shot:
         return None
     best = _best(metric, values)
@@ -43,6 +69,46 @@ def judge_worth(spec: Spec, found: EvaluationResult, split: str) -> Worth | None
         f"; by {name}, {winner} is the best" for name, winner in _winners(spec, models).items() if winner != best
     )
     return Worth(cut(f"{_ranking(metric, values, best, split)}{others}", _LONGEST), is_good=best == _TUNED)
+
+
+def _not_learned(spec: Spec, metric: Metric, found: EvaluationResult, split: str, trivial: Trivial) -> str:
+    """Why the tuned model is worth nothing, or nothing."""
+    if trivial.constant:
+        return f"the tuned model has one answer for all {split} rows: {trivial.constant}"
+    quality = [one for one in _quality(spec) if one.name in found.metrics]
+    against = [one for one in quality if one.name in trivial.metrics]
+    named = metric.name != _LOSS and metric.name in trivial.metrics and metric.name in found.metrics
+    if against and all(_gain(one, found.metrics, trivial.metrics) <= 0 for one in against):
+        return f"the tuned model is no better than {_ignoring(spec)}: {_pairs(against, found, trivial.metrics, split)}"
+    if named and _gain(metric, found.metrics, trivial.metrics) <= 0:
+        return f"the tuned model is no better than {_ignoring(spec)}: {_pairs([metric], found, trivial.metrics, split)}"
+    tuned, base = found.metrics.get(metric.name), found.baseline.get(metric.name)
+    if tuned is not None and base is not None and _is_worse(metric, tuned, base):
+        return _worse(metric, {_TUNED: tuned, _UNTOUCHED: base}, split)
+    before = [one for one in quality if one.name in found.baseline]
+    if before and all(_is_worse(one, found.metrics[one.name], found.baseline[one.name]) for one in before):
+        changes = _pairs(before, found, found.baseline, split)
+        return f"the tuned model is worse than the one it started from, though {metric.name} is better: {changes}"
+    return ""
+
+
+def _quality(spec: Spec) -> list[Metric]:
+    found = (find_metric(spec.task, name) for name in _QUALITY.get(spec.task, ()))
+    return [metric for metric in found if metric is not None]
+
+
+def _gain(metric: Metric, tuned: Mapping[str, float], than: Mapping[str, float]) -> float:
+    return metric.better(tuned[metric.name], than[metric.name])
+
+
+def _pairs(metrics: Sequence[Metric], found: EvaluationResult, than: Mapping[str, float], split: str) -> str:
+    pairs = ", ".join(f"{one.name} {found.metrics[one.name]:.4g} against {than[one.name]:.4g}" for one in metrics)
+    return f"{pairs} on {split} rows"
+
+
+def _ignoring(spec: Spec) -> str:
+    tags = spec.task is Task.TOKEN_CLASSIFICATION
+    return "the most frequent tag for every word" if tags else "the most frequent answer for every row"
 
 
 def _shown(examples: int) -> str:

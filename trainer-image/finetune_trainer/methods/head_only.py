@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -151,18 +152,15 @@ def let_vectors_pass(head: HeadOnly) -> None:
         and module is not head.output_layer
         and module.in_features == module.out_features
     ]
-    kept = [(module.weight.clone(), None if module.bias is None else module.bias.clone()) for module in squares]
+    kept = [deepcopy(module.state_dict()) for module in squares]
     for scale, shift in ((_SMALL, 0.0), (1.0, _ABOVE)):
         for module in squares:
-            nn.init.eye_(module.weight).mul_(scale)
-            if module.bias is not None:
-                nn.init.constant_(module.bias, shift)
+            for name, weight in module.named_parameters():
+                nn.init.constant_(weight, shift) if name == "bias" else nn.init.eye_(weight).mul_(scale)
         if not squares or _pass(head):
             return
-    for module, (weight, bias) in zip(squares, kept, strict=True):
-        module.weight.copy_(weight)
-        if bias is not None:
-            module.bias.copy_(bias)
+    for module, weights in zip(squares, kept, strict=True):
+        module.load_state_dict(weights)
 
 
 def _pass(head: HeadOnly) -> bool:
@@ -173,8 +171,8 @@ def _pass(head: HeadOnly) -> bool:
     seen = head.output_inputs(vectors)
     if seen.shape != vectors.shape:
         return False
-    centred = [values - values.mean(dim=0) for values in (vectors, seen)]
-    alike = functional.cosine_similarity(*[values.T for values in centred], dim=1)
+    one, other = (values - values.mean(dim=0) for values in (vectors, seen))
+    alike = functional.cosine_similarity(one, other, dim=0)
     return bool(alike.min() > _ALIKE)
 
 

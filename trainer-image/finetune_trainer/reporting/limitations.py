@@ -8,6 +8,8 @@ from finetune_api.report import Report
 from finetune_trainer.reporting.headline import evaluated_rows, wilson_interval
 from finetune_trainer.reporting.numbers import count, figure, percent
 
+_BAD_NEWS = ("The tuned model is worse", "The tuned model is no better", "The tuned model has one answer")
+"""How remarks begin that tell of a model that has learned nothing, see `evaluation.worth`."""
 FEW_ROWS, WEAK_F1, IMBALANCED, UNCALIBRATED, MOST_NAMED = 200, 0.5, 5.0, 0.1, 5
 
 
@@ -34,8 +36,9 @@ def _of_evaluation(report: Report) -> Iterator[str]:
         yield f"Its confidence is off by {error} on average: don't read the scores as probabilities."
     if report.verdict and report.verdict.fit in {Fit.OVERFITTING, Fit.UNDERFITTING}:
         yield f"{report.verdict.fit.value}: {report.verdict.reason}"
-    if report.evaluation.remark.startswith("the tuned model is worse"):
-        yield "By the metric of its job it is worse than the model that it started from."
+    remark = f"{report.evaluation.remark[:1].upper()}{report.evaluation.remark[1:]}."
+    if remark.startswith(_BAD_NEWS) and not (report.verdict and report.verdict.reason == remark):
+        yield remark
     missed = [gate.metric for gate in report.evaluation.gates if not gate.passed]
     if missed:
         yield f"It missed what its job asked for: {', '.join(missed)}."

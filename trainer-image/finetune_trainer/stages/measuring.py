@@ -2,12 +2,13 @@
 
 from finetune_api.outcome import EvaluationResult
 from finetune_trainer.evaluation.gates import check_gates
-from finetune_trainer.evaluation.worth import judge_worth
+from finetune_trainer.evaluation.verdict import in_view_of
+from finetune_trainer.evaluation.worth import Trivial, judge_worth
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.stages.preparing import Ready, evaluation_split
 from finetune_trainer.tasks.beside import measure_all
-from finetune_trainer.tasks.task import Task
+from finetune_trainer.tasks.task import HasTrivialAnswer, Task
 from finetune_trainer.training.inference import Outputs
 
 
@@ -44,17 +45,25 @@ def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, o
         task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline, few_shot=ready.few_shot
     )
     metrics, before = measured.metrics, measured.baseline
+    trivial = (
+        Trivial(task.trivial_metrics(split, outputs), task.constant_answer(split, outputs))
+        if isinstance(task, HasTrivialAnswer)
+        else Trivial()
+    )
+    notes.trivial = dict(trivial.metrics)
     notes.evaluated_on = split
     notes.evaluation = EvaluationResult(
         metrics=metrics,
         baseline=before,
         few_shot=measured.few_shot,
-        gates=check_gates(task.spec.evaluation.gates, metrics, before, task.spec.task),
+        gates=check_gates(task.spec.evaluation.gates, metrics, before, task.spec.task, trivial.metrics),
         best=notes.evaluation.best,
     )
     notes.details = measured.details
-    worth = judge_worth(task.spec, notes.evaluation, split)
+    worth = judge_worth(task.spec, notes.evaluation, split, trivial)
     if worth is not None:
+        if notes.verdict is not None and not worth.has_learned:
+            notes.verdict = in_view_of(notes.verdict, worth.remark)
         notes.evaluation = notes.evaluation.model_copy(update={"remark": worth.remark})
         if not worth.is_good:
             observer.warned(worth.remark)

@@ -26,6 +26,7 @@ from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptF
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
 from finetune_trainer.data.tokenising.tokens import Tokens
+from finetune_trainer.evaluation.trivial_answers import one_answer
 from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
@@ -177,6 +178,17 @@ class CausalLM:
     def prior_loss(self, _split: str) -> float | None:
         """See `Task.prior_loss`: what ignores the text before says nothing here."""
         return None
+
+    def trivial_metrics(self, _split: str, _outputs: Outputs) -> dict[str, float]:
+        """See `HasTrivialAnswer`: no single text is one."""
+        return {}
+
+    def constant_answer(self, split: str, outputs: Outputs) -> str:
+        """See `HasTrivialAnswer`: one text behind every input."""
+        if TEXT not in outputs:
+            return ""
+        expected = [" ".join(references) for references in all_references(self.data.splits[split])]
+        return one_answer(as_texts(outputs[TEXT]), expected)
 
     @property
     def own_settings(self) -> dict[str, Any]:

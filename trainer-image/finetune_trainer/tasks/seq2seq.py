@@ -18,6 +18,7 @@ from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, 
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both, tokenise_targets
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
+from finetune_trainer.evaluation.trivial_answers import one_answer
 from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
@@ -141,6 +142,17 @@ class Seq2Seq:
     def prior_loss(self, _split: str) -> float | None:
         """See `Task.prior_loss`: no single text is an answer that ignores the input."""
         return None
+
+    def trivial_metrics(self, _split: str, _outputs: Outputs) -> dict[str, float]:
+        """See `HasTrivialAnswer`: no single text is one."""
+        return {}
+
+    def constant_answer(self, split: str, outputs: Outputs) -> str:
+        """See `HasTrivialAnswer`: one text behind every input."""
+        if TEXT not in outputs:
+            return ""
+        expected = [" ".join(references) for references in all_references(self.data.splits[split])]
+        return one_answer(as_texts(outputs[TEXT]), expected)
 
     @property
     def own_settings(self) -> dict[str, Any]:

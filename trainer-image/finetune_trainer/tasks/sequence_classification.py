@@ -21,6 +21,7 @@ from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
 from finetune_trainer.evaluation.details import Inputs, describe
 from finetune_trainer.evaluation.metrics import compute_metrics, metric_value
 from finetune_trainer.evaluation.scores import Scored, prior_loss
+from finetune_trainer.evaluation.trivial_answers import one_answer, prior_logits
 from finetune_trainer.models.classifier import load_classifier
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
@@ -112,6 +113,26 @@ class SequenceClassification:
     def prior_loss(self, split: str) -> float:
         """Loss of the best answer that ignores the text."""
         return prior_loss(self.targets(split), self.problem)
+
+    def trivial_metrics(self, split: str, _outputs: Outputs) -> dict[str, float]:
+        """See `HasTrivialAnswer`: those of the shares of the classes, or of the mean."""
+        if TRAIN not in self.data.splits:
+            return {}
+        names, rows = self.data.labels.names, len(self._examples(split))
+        return self.measure(split, {_LOGITS: prior_logits(self.targets(TRAIN), self.problem, len(names), rows)})
+
+    def constant_answer(self, split: str, outputs: Outputs) -> str:
+        """See `HasTrivialAnswer`: one class, set of labels, or number."""
+        scored = Scored(outputs[_LOGITS], self.targets(split), self.problem, self.data.labels.names)
+        if self.problem is ProblemType.REGRESSION:
+            return one_answer([f"{value:.3g}" for value in scored.predictions], [str(one) for one in scored.truth])
+        return one_answer(*(self._named(which) for which in (scored.predictions, scored.truth)))
+
+    def _named(self, numbers: NDArray[np.generic]) -> list[str]:
+        names = self.data.labels.names
+        if self.problem is ProblemType.MULTI_LABEL:
+            return [", ".join(name for name, is_on in zip(names, row, strict=True) if is_on) for row in numbers]
+        return [names[int(number)] for number in numbers]
 
     @property
     def own_settings(self) -> dict[str, Any]:

@@ -109,6 +109,20 @@ class Anchored(Protocol):
 
 
 @runtime_checkable
+class HasTrivialAnswer(Protocol):
+    """A task with answers that ignore the input, which a model has to beat."""
+
+    def trivial_metrics(self, split: str, outputs: Outputs) -> dict[str, float]:
+        """Metrics of the best constant answer by the training rows; `outputs` are those of a model on these rows.
+
+        Empty where no single answer is one, as for texts.
+        """
+
+    def constant_answer(self, split: str, outputs: Outputs) -> str:
+        """What a model answers to every row, although different answers are expected; else nothing."""
+
+
+@runtime_checkable
 class Equipped(Protocol):
     """A task that needs more than its rows and the model that it trains."""
 

@@ -14,12 +14,13 @@ from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.job import Spec
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data import Prepared
+from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.data.tokenising.word_tokens import seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.scores import prior_loss
 from finetune_trainer.evaluation.tagged import Tagged, Tags, describe_tagged, predicted_tags
+from finetune_trainer.evaluation.trivial_answers import most_frequent, one_answer
 from finetune_trainer.models.classifier import load_tagger
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
@@ -98,8 +99,7 @@ class TokenClassification:
         loss = float(outputs[LOSS].sum(dtype=np.float64) / max(1, outputs[COUNTED].sum()))
         if not isfinite(loss):
             return {}
-        named = [self.spec.evaluation.metric, *(gate.metric for gate in self.spec.evaluation.gates)]
-        return {"evalLoss": loss} | self._tagged(split, outputs).metrics(named)
+        return {"evalLoss": loss} | self._tagged(split, outputs).metrics(self._named_metrics())
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """Figures of each type, the worst sentences, and samples, with the entities marked in the text."""
@@ -110,9 +110,24 @@ class TokenClassification:
     def prior_loss(self, split: str) -> float | None:
         """Loss of the best answer that ignores the words: the share of each tag."""
         number = {name: at for at, name in enumerate(self.data.labels.names)}
-        labels = self.data.splits[split].labels
-        targets = [number[tag] for label in labels if isinstance(label, tuple) for tag in label]
+        targets = [number[tag] for tags in _tags_of(self.data.splits[split]) for tag in tags]
         return prior_loss(np.asarray(targets), ProblemType.SINGLE_LABEL)
+
+    def trivial_metrics(self, split: str, _outputs: Outputs) -> dict[str, float]:
+        """See `HasTrivialAnswer`: those of the most frequent tag on every word, mostly `O`."""
+        if "train" not in self.data.splits:
+            return {}
+        tag = most_frequent(_tags_of(self.data.splits["train"]))
+        rows = self.data.splits[split]
+        return Tagged(rows, [(tag,) * len(tags) for tags in _tags_of(rows)]).metrics(self._named_metrics())
+
+    def constant_answer(self, split: str, outputs: Outputs) -> str:
+        """See `HasTrivialAnswer`: one tag on every word."""
+        tagged = self._tagged(split, outputs)
+        return one_answer(*([tag for row in rows for tag in row] for rows in (tagged.predicted, tagged.expected)))
+
+    def _named_metrics(self) -> list[str]:
+        return [self.spec.evaluation.metric, *(gate.metric for gate in self.spec.evaluation.gates)]
 
     @property
     def own_settings(self) -> dict[str, Any]:
@@ -127,3 +142,8 @@ class TokenClassification:
     def _unseen(self, split: str) -> int:
         rows = self.data.splits[split].words
         return sum(len(words) - len(self._seen[words]) for words in rows if words in self._seen)
+
+
+def _tags_of(rows: Examples) -> list[Tags]:
+    """The expected tags, row by row."""
+    return [label for label in rows.labels if isinstance(label, tuple)]

@@ -44,10 +44,17 @@ class _Linear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros_like(layer.weight))
-        self.bias = None if layer.bias is None else nn.Parameter(torch.zeros_like(layer.bias))
+        own = _bias(layer)
+        self.bias = None if own is None else nn.Parameter(torch.zeros_like(own))
 
     def forward(self, features: Tensor) -> SimpleNamespace:
         return SimpleNamespace(logits=functional.linear(features, self.weight, self.bias))
+
+
+def _bias(layer: nn.Linear) -> Tensor | None:
+    """The bias, which the heads of decoders lack."""
+    found: Tensor | None = layer.bias
+    return found
 
 
 class HeadSolver:
@@ -59,7 +66,7 @@ class HeadSolver:
         self._loss, self._weight = loss.to(head.model.device), loss.weight(np.arange(len(rows.lengths)))
         self._linear = _Linear(self._layer)
         self._parts = list(_inputs(head, rows))
-        self._mean, self._deviation = _moments(self._parts, centred=self._layer.bias is not None)
+        self._mean, self._deviation = _moments(self._parts, centred=_bias(self._layer) is not None)
         for inputs, _rows in self._parts:
             inputs["features"] = (inputs["features"] - self._mean) / self._deviation
         self._passes, self._rows = 0, len(rows.lengths)
@@ -134,11 +141,12 @@ class HeadSolver:
         """Put the solution into the head, for inputs that are not standardised."""
         weight = self._linear.weight / self._deviation
         self._layer.weight.copy_(weight)
-        if self._layer.bias is not None and self._linear.bias is not None:
-            self._layer.bias.copy_(self._linear.bias - weight @ self._mean)
+        bias = _bias(self._layer)
+        if bias is not None and self._linear.bias is not None:
+            bias.copy_(self._linear.bias - weight @ self._mean)
 
     def _read(self) -> tuple[Tensor, Tensor | None]:
-        bias = self._layer.bias
+        bias = _bias(self._layer)
         return self._layer.weight.detach().clone(), None if bias is None else bias.detach().clone()
 
     @torch.no_grad()
@@ -160,14 +168,16 @@ def _inputs(head: HeadOnly, rows: RowSource) -> Iterator[tuple[dict[str, Tensor]
 
 def _moments(parts: list[tuple[dict[str, Tensor], Rows]], *, centred: bool) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each input over all vectors that have a label; the mean is 0 unless `centred`."""
-    count, total, squares = 0, 0.0, 0.0
+    width = parts[0][0]["features"].shape[-1]
+    count, total, squares = 0, torch.zeros(width).double(), torch.zeros(width).double()
     for inputs, _rows in parts:
         features = inputs["features"]
         if "labels" in inputs:
             features = features[inputs["labels"] != NOT_COUNTED]
         flat = features.flatten(0, -2).double()
-        count, total, squares = count + len(flat), total + flat.sum(dim=0), squares + flat.square().sum(dim=0)
-    mean = torch.as_tensor(total) / max(1, count)
-    deviation = (torch.as_tensor(squares) / max(1, count) - mean.square()).clamp(min=0).sqrt()
+        count += len(flat)
+        total, squares = total.to(flat.device) + flat.sum(dim=0), squares.to(flat.device) + flat.square().sum(dim=0)
+    mean = total / max(1, count)
+    deviation = (squares / max(1, count) - mean.square()).clamp(min=0).sqrt()
     deviation = torch.where(deviation > 1e-6, deviation, 1.0)  # an input that is the same everywhere says nothing
     return (mean if centred else torch.zeros_like(mean)).float(), deviation.float()
