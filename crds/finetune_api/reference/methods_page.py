@@ -19,7 +19,7 @@ _ASKED = [
     ("`Full`", "all weights, or the head and the top `trainableLayers`", "all", "is a whole model"),
     (
         "`FeatureExtraction`",
-        "the head, on stored vectors",
+        "the output layer (`solver: AdamW`: the whole head), on stored vectors",
         "with a head that looks at one position",
         "is a whole model",
     ),
