@@ -37,3 +37,18 @@ def test_text_stands_out_from_its_ground(theme: dict[str, str], text: str, groun
 @pytest.mark.parametrize(("line", "ground"), LINES)
 def test_lines_stand_out_from_their_ground(theme: dict[str, str], line: str, ground: str) -> None:
     assert contrast(theme[line], theme[ground]) >= 3
+
+
+def mixed(tone: str, share: float, ground: str) -> str:
+    """CSS `color-mix(in srgb, ...)` of two colours."""
+    parts = [(int(tone[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(one * share + other * (1 - share)):02x}" for one, other in parts)
+
+
+@THEMES
+@pytest.mark.parametrize("tone", ["tuned", "bad"])
+def test_numbers_stand_out_from_every_shade_of_the_matrix(theme: dict[str, str], tone: str) -> None:
+    least, most = map(int, re.findall(r"calc\((\d+)% \+ var\(--share\) \* (\d+)%\)", STYLE)[0])
+    for share in range(0, 101, 5):
+        shade = mixed(theme[tone], (least + most * share / 100) / 100, theme["panel"])
+        assert contrast(theme["ink"], shade) >= 4.5, share

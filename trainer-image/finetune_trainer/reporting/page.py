@@ -6,6 +6,8 @@ could not run what a data file holds.
 
 import re
 from base64 import b64encode
+from collections.abc import Sequence
+from difflib import SequenceMatcher
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -71,12 +73,20 @@ def _environment() -> Environment:
     for name in ("figure", "signed", "count", "compact", "percent", "duration", "exponent", "file_name"):
         environment.filters[name] = getattr(numbers, name)
     environment.filters["breakable"] = breakable
+    environment.filters["difference"] = difference
     return environment
 
 
 def breakable(name: str) -> Markup:
-    """Let a name such as `card_not_working` break after its joints."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=.)", name))
+    """Let a name such as `card_not_working` or `SequenceClassification` break at its joints."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=.)|(?<=[a-z])(?=[A-Z])", name))
+
+
+def difference(sample: Sample) -> list[tuple[str, bool]]:
+    """What a model wrote in pieces, each with whether the expected text has these words at that place."""
+    words, expected = re.findall(r"\s+|\S+", sample.predicted), re.findall(r"\s+|\S+", sample.expected)
+    blocks = SequenceMatcher(None, words, expected, autojunk=False).get_opcodes()
+    return [("".join(words[start:end]), kind == "equal") for kind, start, end, *_ in blocks if start < end]
 
 
 def _view(report: Report) -> dict[str, Any]:
@@ -102,6 +112,8 @@ def _view(report: Report) -> dict[str, Any]:
         "charts": draw_curves(report),
         **errors,
         "has_errors": any(errors.values()) or bool(details and (details.worst or details.suspects)),
+        "samples": _other_samples(report, errors["worst"]),
+        "writes": task in _WRITES,
         "worst_words": ("chosen", "rejected") if task in _PAIRS else ("expected", "predicted"),
         "is_rewarded": task is Task.POLICY_OPTIMIZATION,
         "without_dropout": task in COMPARES_OUTPUTS,
@@ -152,6 +164,13 @@ def _worst(report: Report) -> list[Sample]:
     """Those of the rows with the highest loss that are errors; numbers and texts are not right or wrong."""
     rows = report.details.worst if report.details else []
     return [row for row in rows if is_ungraded(report) or is_wrong(row)]
+
+
+def _other_samples(report: Report, shown: Sequence[Sample]) -> list[Sample]:
+    """The samples that are not among the rows that are shown already: of few test rows, most would appear twice."""
+    rows = report.details.samples if report.details else []
+    known = {(row.text, row.pair, row.expected) for row in shown}
+    return [row for row in rows if (row.text, row.pair, row.expected) not in known]
 
 
 def is_ungraded(report: Report) -> bool:
