@@ -119,11 +119,11 @@ class SequenceClassification:
         if TRAIN not in self.data.splits:
             return {}
         names, rows = self.data.labels.names, len(self._examples(split))
-        return self.measure(split, {_LOGITS: prior_logits(self.targets(TRAIN), self.problem, len(names), rows)})
+        return self.measure(split, {LOGITS: prior_logits(self.targets(TRAIN), self.problem, len(names), rows)})
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
         """See `HasTrivialAnswer`: one class, set of labels, or number."""
-        scored = Scored(outputs[_LOGITS], self.targets(split), self.problem, self.data.labels.names)
+        scored = Scored(outputs[LOGITS], self.targets(split), self.problem, self.data.labels.names)
         if self.problem is ProblemType.REGRESSION:
             return one_answer([f"{value:.3g}" for value in scored.predictions], [str(one) for one in scored.truth])
         return one_answer(*(self._named(which) for which in (scored.predictions, scored.truth)))
