@@ -50,9 +50,9 @@ DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
     },
     Task.CAUSAL_LM: {
         MethodType.FULL: Resolved(epochs=3, learning_rate=5e-5, batch_size=8, max_length=1024),
-        MethodType.LORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
-        MethodType.QLORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
-        MethodType.DORA: Resolved(epochs=3, learning_rate=5e-4, batch_size=8, max_length=1024),
+        MethodType.LORA: Resolved(epochs=3, learning_rate=2e-4, batch_size=8, max_length=1024),
+        MethodType.QLORA: Resolved(epochs=3, learning_rate=2e-4, batch_size=8, max_length=1024),
+        MethodType.DORA: Resolved(epochs=3, learning_rate=2e-4, batch_size=8, max_length=1024),
         MethodType.IA3: Resolved(epochs=4, learning_rate=1e-2, batch_size=8, max_length=1024),
         MethodType.PREFIX_TUNING: Resolved(epochs=4, learning_rate=3e-2, batch_size=8, max_length=1024),
         MethodType.PROMPT_TUNING: Resolved(epochs=4, learning_rate=3e-2, batch_size=8, max_length=1024),

@@ -24,7 +24,12 @@ _ASKED = [
         "is a whole model",
     ),
     ("`LoRA`, `DoRA`", "low-rank changes of linear modules, and the head", "all", "yes"),
-    ("`QLoRA`", "the same over a base in 4 bits", "all, on a GPU with bitsandbytes", "yes, into a base in FP32"),
+    (
+        "`QLoRA`",
+        "the same over a base in 4 bits",
+        "all, on a GPU, with bitsandbytes installed",
+        "yes, into a base in FP32",
+    ),
     ("`IA3`", "scales of keys, values and feed-forward inputs, and the head", _NAMED, "yes"),
     ("`PrefixTuning`", "keys and values before those of each layer, and the head", "those that take a cache", "no"),
     ("`PromptTuning`, `PTuning`", "embeddings before the text's, and the head", "those that take embeddings", "no"),
@@ -44,7 +49,8 @@ What can't be done with a model is refused in words before training.
 - BERT, RoBERTa, ELECTRA, GPT-2, Llama and their kin take a cache; DistilBERT and ModernBERT don't.
 - Virtual tokens count towards the longest input of the model.
 - An adapter that can't be merged can't be the base model of another job either.
-- The 4-bit path of `QLoRA` follows the documentation of bitsandbytes and PEFT; no test here has run it on a GPU yet.
+- `QLoRA` needs bitsandbytes, which is not in the trainer image: build one of your own with it. The base model is loaded
+  in FP32 and then quantised, so it has to fit the GPU whole; no test here has run this on a GPU yet.
 """
 _DEFAULTS = """
 ## Defaults
