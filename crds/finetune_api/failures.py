@@ -306,6 +306,12 @@ class NodeRefusedPod(JobFailure):
     code, failure_class = "NodeRefusedPod", FailureClass.CLUSTER
 
 
+class GpuNotVisible(JobFailure):
+    """The pod has a GPU by its order, and PyTorch sees none: an image for CPUs, or no driver that fits."""
+
+    code, failure_class = "GpuNotVisible", FailureClass.CLUSTER
+
+
 class PodLost(JobFailure):
     """The pod vanished without saying how it ended: deleted by someone, or gone with its node."""
 

@@ -14,6 +14,7 @@ from finetune_trainer.observer import RunObserver
 from finetune_trainer.observers import Observers
 from finetune_trainer.pod.board import Board
 from finetune_trainer.pod.ending import ending_of, ending_without_run, write_ending
+from finetune_trainer.pod.gpus import check_gpu
 from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
 from finetune_trainer.pod.order import job_of, named_secrets, read_order, uid_in
 from finetune_trainer.pod.request import CheckpointRequest
@@ -79,6 +80,7 @@ def _run(order: RunFile, site: Site, observer: RunObserver, request: Path) -> Ru
         return validate_job(job, site, uid, observer)
     from finetune_trainer.run import run_job
 
+    check_gpu(order.spec)
     return run_job(job, site, uid, observer, requested=CheckpointRequest(request))
 
 

@@ -53,9 +53,13 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
         observer.warned(note)
     quiet_libraries()
     with stop_signals(), checkpoint_signal():
+        from torch import cuda
+
         from finetune_trainer.run import run_job
         from finetune_trainer.storage import Site
 
+        if loaded.job.spec.compute.gpus_per_node and not cuda.is_available():
+            observer.warned("compute.gpusPerNode asks for a GPU, and PyTorch sees none here: this run uses the CPU.")
         site = Site(loaded.base)
         uid = _uid(wanted, loaded.job, site)
         go_on = f"go on with: {wanted.to_go_on(uid)}"

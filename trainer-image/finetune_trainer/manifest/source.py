@@ -60,13 +60,24 @@ def _content(path: Path) -> bytes:
 def _others(path: Path) -> str:
     """Words about the job files that lie where `path` was looked for."""
     try:
-        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in _ENDINGS)
+        names = sorted(entry.name for entry in path.parent.iterdir() if _may_be_job(entry))
     except OSError:
         return "check the path"
     near = near_names(path.name, names)
     if near:
         return f"did you mean {path.parent / near[0]}?"
     return f"job files there: {', '.join(names[:8])}" if names else "check the path"
+
+
+def _may_be_job(entry: Path) -> bool:
+    """Whether a file names the kind of a job: other tools keep their settings in YAML too."""
+    if entry.suffix not in _ENDINGS or entry.name.startswith("."):
+        return False
+    try:
+        with entry.open("rb") as file:
+            return b"FineTuneJob" in file.read(LARGEST)
+    except OSError:
+        return False
 
 
 def _decoded(content: bytes, name: str) -> str:

@@ -10,7 +10,6 @@ FAMILIAR = {
     "per_device_train_batch_size": "spec.training.deviceBatchSize",
     "micro_batch_size": "spec.training.deviceBatchSize",
     "train_batch_size": "spec.training.batchSize",
-    "gradient_accumulation_steps": "spec.training.deviceBatchSize",
     "gradient_checkpointing": "spec.training.activationCheckpointing",
     "lr_scheduler_type": "spec.training.scheduler",
     "warmup_steps": "spec.training.warmupRatio",
@@ -40,8 +39,34 @@ FAMILIAR = {
     "merge_and_unload": "spec.output.mergeAdapter",
     "gpus": "spec.compute.gpusPerNode",
     "retries": "spec.runPolicy.backoffLimit",
+    "sequence_len": "spec.data.maxLength",
+    "max_seq_len": "spec.data.maxLength",
+    "cutoff_len": "spec.data.maxLength",
+    "datasets": "spec.data.train",
+    "val_set_size": "spec.data.split.validation",
+    "per_device_eval_batch_size": "spec.training.deviceBatchSize",
+    "max_grad_norm": "spec.training.maxGradNorm",
+    "lora_target_modules": "spec.method.lora.targetModules",
+    "lora_rank": "spec.method.lora.rank",
+    "adapter": "spec.method.type",
+    "peft_type": "spec.method.type",
+    "num_generations": "spec.training.policy.samplesPerPrompt",
+    "max_new_tokens": "spec.evaluation.generation.maxNewTokens",
+    "num_beams": "spec.evaluation.generation.numBeams",
 }
 """Names from Transformers, PEFT and other trainers, and the field that does the same here."""
+
+_EXPLAINED = {
+    "gradient_accumulation_steps": "remove it: batchSize is the effective batch size, deviceBatchSize x accumulation, "
+    "and the trainer accumulates as often as that takes",
+    "load_in_4bit": "use method.type: QLoRA",
+    "use_dora": "use method.type: DoRA",
+    "load_best_model_at_end": "remove it: the best state by evaluation.metric is kept always",
+    "push_to_hub": "remove it: results go to output.uri",
+    "report_to": "remove it: metrics go to Prometheus and into the report",
+    "trust_remote_code": "remove it: code of models is never run",
+}
+"""Names that no field does the same as, and what does it instead."""
 
 _MOST_PLACES = 3
 
@@ -49,6 +74,8 @@ _MOST_PLACES = 3
 def meant_field(path: FieldPath) -> str:
     """Words about what the unknown field at `path` may have been meant to be."""
     name, above = str(path[-1]), path[:-1]
+    if name in _EXPLAINED:
+        return _EXPLAINED[name]
     siblings = children(schema_path(above))
     near = near_names(name, siblings)
     if near and _same_letters(name, near[0]):
