@@ -4,6 +4,7 @@ It may be killed between any two requests: each reconcile starts from what the c
 fixed, and every write names the UID or the resource version that it is meant for.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable
@@ -52,6 +53,8 @@ states that are over before anyone reads them; with one, each is written the soo
 
 LOOK_SECONDS = 0.25
 """Time between two jobs for which is looked up what they wait for: listing events is dear where there are many."""
+SLOW_WRITE_SECONDS = 2.0
+"""After this long a status that is on its way lets the next one go: one that hangs must not hold up all others."""
 
 Reconcile = Callable[[World], Plan]
 
@@ -240,7 +243,11 @@ class Controller:
         elif not self._turns.take(tune.uid):
             return False
         begun = monotonic()
-        body = await self._cluster.update_status(tune.namespace, tune.name, version, status)
+        slow = asyncio.get_running_loop().call_later(SLOW_WRITE_SECONDS, self._turns.give_back, tune.uid)
+        try:
+            body = await self._cluster.update_status(tune.namespace, tune.name, version, status)
+        finally:
+            slow.cancel()
         self._written[tune.uid] = monotonic()
         self._intake.put(Kind.TUNE, body)
         self._metrics.transition(tune.status, status)

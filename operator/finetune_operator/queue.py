@@ -30,6 +30,11 @@ class Rank(IntEnum):
     REST = 2
 
 
+_HANDICAP = {Rank.NEW: 0.0, Rank.TURN: 10.0, Rank.REST: 20.0}
+"""Seconds by which a key of a rank counts as later than it came: who has waited for longer goes before newer ones of a
+better rank, so that a stream of new jobs never keeps a suspension waiting for good."""
+
+
 class QueueObserver(Protocol):
     """Who counts: `metrics.QueueMetrics`."""
 
@@ -57,7 +62,7 @@ class WorkQueue:
 
     def __init__(self, observer: QueueObserver) -> None:
         self._observer = observer
-        self._line: asyncio.PriorityQueue[tuple[Rank, int, str]] = asyncio.PriorityQueue()
+        self._line: asyncio.PriorityQueue[tuple[float, int, str]] = asyncio.PriorityQueue()
         self._number = count()
         self._waiting: dict[str, _Wait] = {}
         self._working: dict[str, float] = {}
@@ -137,7 +142,8 @@ class WorkQueue:
                 return key
 
     def _line_up(self, key: str) -> None:
-        self._line.put_nowait((self._waiting[key].rank, next(self._number), key))
+        wait = self._waiting[key]
+        self._line.put_nowait((wait.since + _HANDICAP[wait.rank], next(self._number), key))
 
     def _cancel_timer(self, key: str) -> None:
         timer = self._timers.pop(key, None)

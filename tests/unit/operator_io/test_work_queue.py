@@ -26,6 +26,21 @@ async def test_new_keys_go_first_then_those_that_others_wait_for() -> None:
     assert [await take(queue) for _ in range(3)] == ["new", "turn", "old"]
 
 
+async def test_a_stream_of_new_keys_does_not_starve_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has waited for longer than the ranks are apart goes first."""
+    now = 100.0
+    monkeypatch.setattr("finetune_operator.queue.monotonic", lambda: now)
+    queue = WorkQueue(Observer())
+    queue.add("suspension")
+    queue.add("turn", Rank.TURN)
+    order = []
+    for number in range(40):
+        now += 1
+        queue.add(f"new-{number}", Rank.NEW)
+        order.append(await take(queue))
+    assert 5 < order.index("turn") < order.index("suspension") < 25
+
+
 async def test_a_better_rank_counts_and_a_worse_does_not() -> None:
     queue = WorkQueue(Observer())
     queue.add("first")
