@@ -55,6 +55,10 @@ class Intake:
             self._store.kinship.remove(record)
             self._enqueue_waiting(record)
 
+    def look_again(self, uid: str) -> None:
+        """Let a FineTuneJob have another look, though nothing new may come of it."""
+        self._queue.add_after(uid, TOGETHER_SECONDS)
+
     def known(self, kind: Kind, namespace: str | None) -> set[str]:
         """Return the UIDs that are known of a kind."""
         return self._store.table(kind).uids(namespace)

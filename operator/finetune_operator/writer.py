@@ -137,6 +137,7 @@ class Writer:
             wrong = await self._foreign(world, manifest, body)
             if wrong:
                 return self._refused(world, 409, wrong)
+            self._intake.look_again(uid)  # its pods may have told all they have to tell, before it was known as ours
             labels = manifest["metadata"]["labels"]
             if not labels.items() <= (body["metadata"].get("labels") or {}).items():
                 patch = {"metadata": {"labels": labels}}
