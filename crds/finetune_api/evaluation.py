@@ -48,8 +48,8 @@ class Gate(ApiModel):
     """Furthest the value may be worse than the baseline's."""
 
     min_improvement: Annotated[float, Field(ge=0, le=1e12)] | None = None
-    """Least the value must be better than the base model's, or than that of the best answer that ignores the input (the
-    most frequent class or tag, the mean), whichever is better."""
+    """Least the value must be better than the base model's; where the best answer that ignores the input is better than
+    that (the most frequent class or tag, the mean), it takes its place."""
 
 
 class Retention(ApiModel):

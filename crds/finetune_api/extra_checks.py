@@ -52,7 +52,9 @@ def _solver(spec: Spec) -> Iterator[Problem]:
     head = spec.method.feature_extraction
     if head is not None and head.solver is Solver.LBFGS:
         for field in stepwise_fields(spec):
-            yield Problem("LBFGS solves the head and takes no steps", f"spec.{field}", "remove it, or solver: LBFGS")
+            yield Problem(
+                "LBFGS solves the head and takes no steps", f"spec.{field}", "remove it, or set solver: AdamW"
+            )
 
 
 def plain_metric(spec: Spec, name: str) -> tuple[Task, str]:

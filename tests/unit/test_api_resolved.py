@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from finetune_api.checks import semantic_problems
 from finetune_api.job import Spec
-from finetune_api.resolved import DEFAULTS, resolve
+from finetune_api.method import FeatureExtraction, Solver
+from finetune_api.resolved import DEFAULTS, PENALTIES, resolve, settle_method
 from finetune_api.tasks import BUILT, MethodType, Task
 
 COMBINATIONS = [(task, method) for task, methods in BUILT.items() for method in sorted(methods)]
@@ -13,13 +15,13 @@ TRAINED = [(task, method) for task, method in COMBINATIONS if method is not Meth
 MERGE = {"merge": {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}
 
 
-def spec_of(task: Task, method: MethodType, **training: Any) -> Spec:
+def spec_of(task: Task, method: MethodType, block: dict[str, Any] | None = None, **training: Any) -> Spec:
     return Spec.model_validate(
         {
             "task": task,
             "model": {"uri": "hf://a/b"},
             "data": {"train": [{"uri": "file://x.csv"}], "maxLength": training.pop("maxLength", None)},
-            "method": {"type": method, **(MERGE if method is MethodType.MERGE else {})},
+            "method": {"type": method, **(MERGE if method is MethodType.MERGE else {}), **(block or {})},
             "training": training,
             "output": {"uri": "file://out"},
         }
@@ -32,7 +34,39 @@ def test_what_is_built_has_defaults_and_nothing_else_has() -> None:
 
 @pytest.mark.parametrize(("task", "method"), COMBINATIONS)
 def test_gaps_are_filled(task: Task, method: MethodType) -> None:
-    assert resolve(spec_of(task, method)) == DEFAULTS[task][method]
+    in_steps = {"block": {"featureExtraction": {"solver": "AdamW"}}} if method is MethodType.FEATURE_EXTRACTION else {}
+    assert resolve(spec_of(task, method, **in_steps)) == DEFAULTS[task][method]
+
+
+HEAD = MethodType.FEATURE_EXTRACTION
+
+
+@pytest.mark.parametrize("task", [task for task, method in COMBINATIONS if method is HEAD])
+def test_a_head_is_solved_unless_the_job_says_how_to_train(task: Task) -> None:
+    solved = resolve(spec_of(task, HEAD), rows=5)
+    assert (solved.penalties, solved.epochs, solved.learning_rate) == (len(PENALTIES), len(PENALTIES), 0)
+    assert settle_method(spec_of(task, HEAD)).feature_extraction == FeatureExtraction(solver=Solver.LBFGS)
+    for said in ({"epochs": 3}, {"learningRate": 1e-3}, {"batchSize": 8}, {"scheduler": "Cosine"}, {"maxSteps": 9}):
+        assert resolve(spec_of(task, HEAD, **said)).penalties == 0
+    assert resolve(spec_of(task, HEAD, block={"featureExtraction": {"headHiddenSize": 8}})).penalties == 0
+
+
+def test_a_head_that_is_solved_takes_no_steps() -> None:
+    spec = spec_of(Task.SEQUENCE_CLASSIFICATION, HEAD, epochs=3, block={"featureExtraction": {"solver": "LBFGS"}})
+    (problem,) = semantic_problems(spec)
+    assert (problem.where, problem.hint) == ("spec.training.epochs", "remove it, or set solver: AdamW")
+
+
+@pytest.mark.parametrize(("task", "method"), COMBINATIONS)
+def test_dropout_of_adapters_is_left_out_where_outputs_are_compared(task: Task, method: MethodType) -> None:
+    block = {MethodType.LORA: "lora", MethodType.QLORA: "qlora", MethodType.DORA: "dora"}.get(method)
+    if block is None:
+        return
+    compares = task in {Task.PREFERENCE, Task.REWARD_MODEL, Task.POLICY_OPTIMIZATION}
+    settled = getattr(settle_method(spec_of(task, method)), block)
+    assert (settled.dropout if settled else None) == (0 if compares else None)
+    asked = spec_of(task, method, block={block: {"dropout": 0.1}})
+    assert getattr(settle_method(asked), block).dropout == 0.1
 
 
 @pytest.mark.parametrize(("task", "method"), COMBINATIONS)
@@ -64,7 +98,8 @@ def test_few_rows_make_more_epochs_where_steps_matter(task: Task, rows: int, epo
 
 def test_what_has_many_epochs_or_trains_nothing_keeps_them() -> None:
     task = Task.SEQUENCE_CLASSIFICATION
-    assert resolve(spec_of(task, MethodType.FEATURE_EXTRACTION), 5).epochs == 40
+    in_steps = {"featureExtraction": {"solver": "AdamW"}}
+    assert resolve(spec_of(task, MethodType.FEATURE_EXTRACTION, block=in_steps), 5).epochs == 40
     assert resolve(spec_of(task, MethodType.MERGE), 5).epochs == 0
     assert resolve(spec_of(task, MethodType.FULL, batchSize=1), 100).epochs == 4
 

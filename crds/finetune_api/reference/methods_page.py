@@ -56,6 +56,7 @@ _DEFAULTS = """
 ## Defaults
 
 What a job leaves out is set by its task and method. The values in force are in `status.resolved` and in the report.
+Those of `FeatureExtraction` hold where its head is trained in steps (`solver: AdamW`); else it is solved.
 Some are measured, others were published: [where they come from](../decisions/0029-where-the-defaults-come-from.md).
 
 """
