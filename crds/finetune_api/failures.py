@@ -200,7 +200,7 @@ class UnsafeModel(JobFailure):
 
 
 class OutputExists(JobFailure):
-    """The output already holds a finished run."""
+    """The output already holds a finished run, or checkpoints of another run that `--uid` names."""
 
     code, failure_class = "OutputExists", FailureClass.OUTPUT
 

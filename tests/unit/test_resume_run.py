@@ -197,6 +197,56 @@ def test_resume_without_anything_to_go_on_from(job: Callable[..., str], cli: Cal
     assert ended.code == 66, "a finished run is not gone on with"
 
 
+def left(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.causes("CheckpointNotFound")
+@pytest.mark.causes("OutputExists")
+def test_checkpoints_that_do_not_fit_are_kept_as_they_are(
+    job: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The first run leaves its checkpoints, since a folder is where its model card should go."""
+    settings = {"training": {"maxSteps": 4}, "checkpoints": {"everySteps": 2}, "evaluation": {"baseline": False}}
+    blocked = tmp_path / "out/tiny/one/README.md"
+    blocked.mkdir(parents=True)
+    assert cli("run", job(**settings), "--uid", "one").code != 0
+    blocked.rmdir()
+    folder = tmp_path / "out/tiny/one"
+    before = left(folder)
+    assert any(path.startswith("checkpoints/") for path in before)
+
+    def refused(*arguments: str) -> Any:
+        ended = cli("run", job(**settings), "--uid", "one", *arguments)
+        assert ended.code != 0
+        assert left(folder) == before
+        return ended
+
+    for how, code in ((["--resume"], "CheckpointNotFound"), ([], "OutputExists")):
+        ended = refused(*how, "--set", "training.batchSize=4")
+        assert ended.err.count(code) == 1
+        assert "spec.training.batchSize: 32 there, 4 now" in ended.err
+    rows = (tmp_path / "rows.csv").read_text()
+    (tmp_path / "rows.csv").write_text(rows + "The window is fine at home.,neither\n")
+    assert "were made from other rows" in refused("--resume").err
+    (tmp_path / "rows.csv").write_text(rows)
+    assert "no run two in" in cli("run", job(**settings), "--uid", "two", "--resume").err
+    assert not (tmp_path / "out/tiny/two").exists()
+    ended = cli("run", job(**settings), "--uid", "one", "--resume", "--set", "runPolicy.backoffLimit=1", "--json")
+    assert ended.code == 0, ended.events[-1]
+    assert [event["step"] for event in of_kind(ended.events, "resume")] == [4]
+
+
+@pytest.mark.parametrize("uid", ["../x", "a/b", ".hidden", "a b", "x" * 65, "a\\b", "..", "é"])
+def test_a_uid_is_the_name_of_a_folder(
+    uid: str, job: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
+) -> None:
+    ended = cli("run", job(), "--uid", uid)
+    assert ended.code == 2
+    assert "can't be the name of a run" in " ".join(ended.err.split())
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_not_run_again(job: Callable[..., str], cli: Callable[..., Any]) -> None:
     path = job(training={"maxSteps": 3})

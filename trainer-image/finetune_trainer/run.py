@@ -5,12 +5,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
+from finetune_api.failures import CheckpointNotFound
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.metrics import metric_named
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
+from finetune_trainer.checkpoints.prior import check_resumable, prior_checkpoints
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.models.sources import Source, check_base
@@ -37,6 +40,17 @@ from finetune_trainer.training.keeping import Keeping, Known
 from finetune_trainer.unexpected import as_failure
 
 
+class Prior(StrEnum):
+    """What becomes of checkpoints in the output that a run can't go on from."""
+
+    REPLACED = "Replaced"
+    """They are passed over with a warning: a pod's next attempt begins anew rather than not at all."""
+    KEPT = "Kept"
+    """The run is refused before it writes anything."""
+    RESUMED = "Resumed"
+    """The same, and there has to be one to go on from."""
+
+
 def _nobody_asks() -> str:
     return ""
 
@@ -49,11 +63,13 @@ def run_job(
     *,
     requested: Callable[[], str] = _nobody_asks,
     go_on: str = RUN_AGAIN,
+    prior: Prior = Prior.REPLACED,
 ) -> RunResult:
     """Run the job and publish its output to `<output.uri>/<name>/<uid>/`.
 
     Goes on from the newest checkpoint that an earlier attempt with the same `uid` has saved there. `requested` gives a
-    text that changes whenever someone asks for a checkpoint; `go_on` tells who stops the run how to go on.
+    text that changes whenever someone asks for a checkpoint; `go_on` tells who stops the run how to go on; `prior` says
+    what becomes of checkpoints of another spec, other rows or another base model that are there.
 
     A run that fails publishes its report alone: what happened, as far as it came. What an earlier attempt with the
     same `uid` and spec has finished already is the result. Failures are returned, see `RunResult.failure`; only an
@@ -62,12 +78,13 @@ def run_job(
     notes = Notes(job, uid)
     output = OutputFolder(job.spec.output, site, job.metadata.name, uid)
     try:
-        earlier = _earlier_result(job, output, observer)
+        waits = prior is not Prior.REPLACED and (prior is Prior.RESUMED or bool(prior_checkpoints(output.folder)))
+        earlier = _earlier_result(job, output, observer, claims=not waits)
         notes.attempt = output.attempt
         if earlier is not None:
             return RunResult(earlier.report, earlier.artifacts)
         with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-            _run(_Run(site, Path(scratch), output, requested, notes, observer))
+            _run(_Run(site, Path(scratch), output, requested, notes, observer, prior))
     except KeyboardInterrupt:
         if output.published is None:
             notes.failure = stop_of(notes.step, notes.checkpoint, go_on)
@@ -85,11 +102,13 @@ def run_job(
     return RunResult(report, notes.artifacts, notes.failure, output.attempt, notes.checkpoint)
 
 
-def _earlier_result(job: FineTuneJob, output: OutputFolder, observer: RunObserver) -> FinishedRun | None:
-    """What an earlier attempt finished; else the output is claimed for this one."""
+def _earlier_result(
+    job: FineTuneJob, output: OutputFolder, observer: RunObserver, *, claims: bool
+) -> FinishedRun | None:
+    """What an earlier attempt finished; else the output is claimed for this one, if it `claims` it already."""
     digest = spec_digest(job.spec)
     earlier = output.finished(digest)
-    if earlier is None:
+    if earlier is None and claims:
         output.claim(observer.warned)
         observer.claimed(output.attempt)
         earlier = output.finished(digest)  # the one before may have come to its end just now
@@ -110,6 +129,7 @@ class _Run:
     requested: Callable[[], str]
     notes: Notes
     observer: RunObserver
+    prior: Prior
 
 
 def _run(run: _Run) -> None:
@@ -130,6 +150,8 @@ def _run(run: _Run) -> None:
         results = [source.merged_result for source in sources]
         lineage = notes.lineage = build_lineage(notes.job.spec, ready.files, task.data.digest, results)
         check_base(sources, ready.files)
+    if not run.output.attempt:
+        _claim_to_resume(run, lineage)
     if sources:
         _merge(run, task, ready, sources, to_predict=rows.to_predict)
         return
@@ -139,9 +161,28 @@ def _run(run: _Run) -> None:
         with keeping.settled():
             with notes.timed("resume"):
                 keeping.look_back(lineage)
+                _check_found(run, keeping)
             _carry_out(run, task, ready, keeping, lineage, to_predict=rows.to_predict)
     finally:
         notes.checkpoint = keeping.newest
+
+
+def _claim_to_resume(run: _Run, lineage: Lineage) -> None:
+    """Claim an output with checkpoints, now that it is known whether the run can go on from one of them."""
+    notes, output = run.notes, run.output
+    spec = notes.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    check_resumable(output.folder, lineage, spec, resume=run.prior is Prior.RESUMED)
+    output.claim(run.observer.warned)
+    run.observer.claimed(output.attempt)
+    notes.attempt = output.attempt
+
+
+def _check_found(run: _Run, keeping: Keeping) -> None:
+    """Raise `CheckpointNotFound` where a run is to resume and no checkpoint can be trusted."""
+    if run.prior is Prior.RESUMED and keeping.found is None:
+        message = f"none of the checkpoints in {run.output.uri()} can be used; the warnings say why"
+        hint = "run the job without --resume and --uid to begin anew"
+        raise CheckpointNotFound(message, where="--resume", hint=hint)
 
 
 def _carry_out(run: _Run, task: Task, ready: Ready, keeping: Keeping, lineage: Lineage, *, to_predict: int) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from finetune_api.exit_codes import ExitCode
+from finetune_api.failures import SpecInvalid
 from finetune_api.pod import PORT
 from finetune_trainer import __version__
 from finetune_trainer.cli.errors import print_failure
@@ -91,8 +92,15 @@ def run(  # noqa: PLR0917 -- typer calls it by name
     debug: Debug = False,
 ) -> None:
     """Run the whole job: check, train, evaluate, export, report."""
-    from finetune_trainer.cli.running import Wanted, run_command
+    from finetune_trainer.cli.running import Wanted, check_uid, run_command
 
+    if uid:
+        try:
+            check_uid(uid, "--uid")
+        except SpecInvalid as problem:
+            raise typer.BadParameter(
+                f"{problem.problems[0].message}: {problem.problems[0].hint}", param_hint="--uid"
+            ) from None
     wanted = Wanted(job, overrides, output, resume, uid)
     raise typer.Exit(run_command(wanted, as_json=as_json, debug=debug))
 

@@ -1,5 +1,6 @@
 """`finetune-trainer run`."""
 
+import re
 import secrets
 import shlex
 import sys
@@ -8,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_api.failures import SpecInvalid
 from finetune_api.job import FineTuneJob
+from finetune_api.manifest import MANIFEST_NAME
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.lines import Lines
 from finetune_trainer.cli.local import local_notes
@@ -20,6 +23,9 @@ from finetune_trainer.signals import checkpoint_signal, checkpoints_asked, stop_
 if TYPE_CHECKING:
     from finetune_trainer.observer import RunObserver
     from finetune_trainer.storage import Site
+
+
+_UID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
     with stop_signals(), checkpoint_signal():
         from torch import cuda
 
-        from finetune_trainer.run import run_job
+        from finetune_trainer.run import Prior, run_job
         from finetune_trainer.storage import Site
 
         if loaded.job.spec.compute.gpus_per_node and not cuda.is_available():
@@ -63,7 +69,8 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
         site = Site(loaded.base)
         uid = _uid(wanted, loaded.job, site)
         go_on = f"go on with: {wanted.to_go_on(uid)}"
-        result = run_job(loaded.job, site, uid, observer, requested=checkpoints_asked, go_on=go_on)
+        prior = Prior.RESUMED if wanted.resume and not _is_finished(loaded.job, site, uid) else Prior.KEPT
+        result = run_job(loaded.job, site, uid, observer, requested=checkpoints_asked, go_on=go_on, prior=prior)
     if result.failure is not None:
         print_failure(result.failure, as_json=as_json, debug=debug)
         if result.artifacts.report and not as_json:
@@ -74,12 +81,30 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
 def _uid(wanted: Wanted, job: FineTuneJob, site: "Site") -> str:
     """UID to run under: a new one, unless the manifest has one or an unfinished run is to go on."""
     if job.metadata.uid:
+        check_uid(job.metadata.uid, "metadata.uid")
+        if wanted.uid and wanted.uid != job.metadata.uid:
+            message = f"{wanted.uid!r} is not the uid of the manifest, {job.metadata.uid!r}"
+            raise SpecInvalid(message, where="--uid", hint="remove one of them")
         return job.metadata.uid
     if not wanted.resume:
         return wanted.uid or local_uid()
     from finetune_trainer.unfinished import find_unfinished
 
     return find_unfinished(job, site, wanted.uid)
+
+
+def check_uid(uid: str, where: str) -> None:
+    """Raise `SpecInvalid` for the name of a run that is no name of a folder."""
+    if not _UID.fullmatch(uid):
+        hint = "use letters, digits, - and _, and . but at the beginning; 64 characters at most"
+        raise SpecInvalid(f"{uid!r} can't be the name of a run", where=where, hint=hint)
+
+
+def _is_finished(job: FineTuneJob, site: "Site", uid: str) -> bool:
+    """Whether a run has come to its end: its result stands, and nothing is resumed."""
+    from finetune_trainer.output.publish import OutputFolder
+
+    return OutputFolder(job.spec.output, site, job.metadata.name, uid).folder.exists(MANIFEST_NAME)
 
 
 def as_uri(path: str) -> str:
