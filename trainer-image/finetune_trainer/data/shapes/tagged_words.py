@@ -1,10 +1,12 @@
 """`TokenClassification`: words, and a tag for each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from finetune_api.data import Clean, Data
+from finetune_api.data import Clean, Columns, Data
 from finetune_api.failures import ColumnMissing, Problem
 from finetune_trainer.data.cleaning import clean_text
+from finetune_trainer.data.entity_spans import SPAN_COLUMNS, as_spans, words_and_tags
 from finetune_trainer.data.label_cells import Label, as_list
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.list_cells import why_no_list
@@ -16,17 +18,23 @@ from finetune_trainer.data.tags import TagReader
 
 
 class TaggedWords:
-    """`tokens` and `tags`: two lists of one length."""
+    """`tokens` and `tags`: two lists of one length; or a text and the character spans of its entities."""
 
     def __init__(self, data: Data, group_column: str) -> None:
         """Take the columns from `spec.data`."""
         columns = data.columns
         roles = {"tokens": columns.tokens or "tokens", "tags": columns.tags or "tags"}
         self.roles = with_group(roles, columns, group_column)
-        self._data = data
+        self._data, self._is_seen = data, bool(columns.tokens and columns.tags)
 
     def record(self, row: Row) -> Record | Bad:
         """See `Shape.record`."""
+        if not self._is_seen:
+            self.roles, self._is_seen = {**self.roles, **_spans_roles(row.values, self._data.columns)}, True
+        spanned = _with_words(row, self.roles)
+        if isinstance(spanned, Bad):
+            return spanned
+        row = spanned
         for role in ("tokens", "tags"):
             check_clear(row.values.get(self.roles[role]))
         words = cell_words(row, self.roles["tokens"], self._data.clean)
@@ -46,6 +54,36 @@ class TaggedWords:
     def space(self, labels: Sequence[Label]) -> LabelSpace:
         """See `Shape.space`. Raises as `TagReader.space` does."""
         return self._reader.space(labels)
+
+
+def _spans_roles(values: Mapping[str, object], named: Columns) -> dict[str, str]:
+    """Columns by role for rows of a text with spans, by their usual names; empty for rows of words, and others."""
+    if "tags" in values and any(not isinstance(token, Mapping) for token in as_list(values.get("tokens")) or ()):
+        return {}
+    usual_texts, usual_spans = (named.tokens or "text", "data.text"), (named.tags,) if named.tags else SPAN_COLUMNS
+    texts = (name for name in usual_texts if isinstance(_cell(values, name), str))
+    spans = (name for name in usual_spans if as_spans(values.get(name)) is not None)
+    text, found = next(texts, ""), next(spans, "")
+    return {"tokens": text, "tags": found} if text and found else {}
+
+
+def _cell(values: Mapping[str, object], name: str) -> object:
+    """The cell of a column, or what is in it by a path."""
+    head, _, rest = name.partition(".")
+    inner = values.get(head)
+    return values.get(name, inner.get(rest) if rest and isinstance(inner, Mapping) else None)
+
+
+def _with_words(row: Row, roles: Mapping[str, str]) -> Row | Bad:
+    """The row with words and tags in place of a text and spans; any other row as it is."""
+    text, spans = _cell(row.values, roles["tokens"]), as_spans(row.values.get(roles["tags"]))
+    if not isinstance(text, str) or spans is None or as_list(text) is not None:
+        return row
+    found = words_and_tags(text, spans)
+    if isinstance(found, str):
+        return Bad(row.place, "a span can't be tags of words", found)
+    words, tags = found
+    return replace(row, values={**row.values, roles["tokens"]: words, roles["tags"]: tags})
 
 
 def check_clear(cell: object, option: str = "") -> None:
