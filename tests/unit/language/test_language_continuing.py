@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.evaluation import Generation
 from finetune_trainer.data.tokenising.frames import frame_of
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt
+from finetune_trainer.training.writing import GenerationProgress
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 
@@ -68,3 +70,24 @@ def test_the_prompt_is_what_stands_in_front_of_the_last_answer() -> None:
 def test_the_frame_of_a_decoder_is_what_it_puts_in_front(stories: PreTrainedTokenizerBase) -> None:
     assert frame_of(stories).opening == (1,)
     assert frame_of(stories).closing == ()
+
+
+def test_progress_is_reported_within_a_batch(stories: PreTrainedTokenizerBase) -> None:
+    """Eight texts go through the model at once; what is done grows with their tokens, to the last row."""
+    model = AutoModelForCausalLM.from_pretrained(STORIES)
+    done: list[int] = []
+    given = prompts(["Once upon a time"] * 8, stories)
+    continue_prompts(model, given, Manner(stories, Generation(max_new_tokens=20), []), done.append)
+    assert sum(done) == 8
+    assert len(done) >= 4
+    assert min(done) > 0
+
+
+def test_texts_that_end_early_count_as_done() -> None:
+    reported: list[int] = []
+    progress = GenerationProgress(reported.append, rows=3, most=100)
+    assert progress(torch.zeros(3, 5), None).tolist() == [False] * 3
+    assert reported == []
+    progress.finish()
+    progress.finish()
+    assert reported == [3]

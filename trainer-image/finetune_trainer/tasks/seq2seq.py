@@ -29,7 +29,7 @@ from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.foretelling import LOSS, TOKENS, perplexity
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.loss import TokenLoss
-from finetune_trainer.training.writing import TEXT, as_texts, write
+from finetune_trainer.training.writing import TEXT, GenerationProgress, as_texts, write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -123,9 +123,12 @@ class Seq2Seq:
                 LOSS: seen.row_sums(seen.losses()).cpu().numpy(),
                 TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
             }
-            return outputs | ({TEXT: write(model, batch, tokenizer)} if writes else {})
+            progress = GenerationProgress(advance, len(seen.mask), self.spec.evaluation.generation.max_new_tokens)
+            written = {TEXT: write(model, batch, tokenizer, progress)} if writes else {}
+            progress.finish()
+            return outputs | written
 
-        return run_rows(model, rows, look, advance)
+        return run_rows(model, rows, look)
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and perplexity; the likeness of what was written to what was expected, where it was written."""

@@ -17,7 +17,7 @@ from finetune_trainer.data.tokenising.frames import end_of_text
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 from finetune_trainer.training.inference import tokens_a_pass
-from finetune_trainer.training.writing import looks_for_a_stop
+from finetune_trainer.training.writing import GenerationProgress
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
@@ -114,19 +114,21 @@ def continue_ids(
     try:
         with torch.inference_mode():
             for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_a_pass(device)):
-                written = _write(model, [prompts[row] for row in part], manner, device)
+                written = _write(model, [prompts[row] for row in part], manner, advance)
                 found |= zip(part.tolist(), written, strict=True)
-                advance(len(part))
     finally:
         model.train(was_training)
     return [found[row] for row in range(len(prompts))]
 
 
 def _write(
-    model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, device: torch.device
+    model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, advance: Callable[[int], None]
 ) -> list[NDArray[np.int64]]:
     from transformers import StoppingCriteriaList
 
+    device = next(model.parameters()).device
+    most = manner.settings.max_new_tokens
+    progress = GenerationProgress(advance, len(prompts), most, sees_stops=manner.sampling is None)
     width = max(map(len, prompts))
     ids, mask = _padded_left(prompts, width, int(manner.tokenizer.pad_token_id))
     with only_with(model, manner.config(positions(model.config) - width)) as config:
@@ -134,8 +136,9 @@ def _write(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             generation_config=config,
-            stopping_criteria=StoppingCriteriaList([looks_for_a_stop] if manner.sampling is None else []),
+            stopping_criteria=StoppingCriteriaList([progress]),
         )
+    progress.finish()
     return [_ended(row, manner.stops) for row in written[:, width:].cpu().numpy()]
 
 

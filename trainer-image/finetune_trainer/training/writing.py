@@ -1,5 +1,6 @@
 """Text that a model writes for many rows, as outputs that can be stored: UTF-8 bytes, filled up with -1."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,41 @@ TEXT = "text"
 _DECODER_ONLY = ("labels", "decoder_input_ids", "decoder_attention_mask")
 
 
-def write(model: nn.Module, batch: dict[str, Tensor], tokenizer: "PreTrainedTokenizerBase") -> NDArray[np.int16]:
+class GenerationProgress:
+    """A stopping criterion that ends no text: it reports how far a batch is after each token, and sees stops.
+
+    `rows` texts of at most `most` tokens count as done in proportion; `advance` takes the number of rows that are.
+    Raises `KeyboardInterrupt` where a stop is asked for, unless `sees_stops` is off.
+    """
+
+    def __init__(self, advance: Callable[[int], None], rows: int, most: int, *, sees_stops: bool = True) -> None:
+        self._advance, self._rows, self._most, self._sees_stops = advance, rows, max(1, most), sees_stops
+        self._tokens = self._reported = 0
+
+    def __call__(self, ids: Tensor, _scores: Any, **_: Any) -> Tensor:
+        """One more token of each text is there; no text ends by this, [rows]."""
+        if self._sees_stops:
+            check_stop()
+        self._tokens += 1
+        self._report(min(self._rows, self._rows * self._tokens // self._most))
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+    def finish(self) -> None:
+        """The batch is done, mostly before its texts were as long as they may be."""
+        self._report(self._rows)
+
+    def _report(self, done: int) -> None:
+        if done > self._reported:
+            self._advance(done - self._reported)
+            self._reported = done
+
+
+def write(
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    tokenizer: "PreTrainedTokenizerBase",
+    progress: GenerationProgress | None = None,
+) -> NDArray[np.int16]:
     """What an encoder-decoder writes for a collated batch, by its own generation config, [rows, bytes].
 
     A stop that is asked for is seen after each token.
@@ -25,8 +60,9 @@ def write(model: nn.Module, batch: dict[str, Tensor], tokenizer: "PreTrainedToke
     from transformers import StoppingCriteriaList
 
     inputs = {name: tensor for name, tensor in batch.items() if name not in _DECODER_ONLY}
+    criterion = progress or GenerationProgress(lambda _rows: None, 1, 1)
     generate: Any = model.generate
-    ids = generate(**inputs, stopping_criteria=StoppingCriteriaList([looks_for_a_stop]))
+    ids = generate(**inputs, stopping_criteria=StoppingCriteriaList([criterion]))
     return as_bytes(tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
@@ -42,9 +78,3 @@ def as_bytes(texts: list[str]) -> NDArray[np.int16]:
 def as_texts(array: NDArray[np.int16]) -> list[str]:
     """The texts in an array that `as_bytes` made."""
     return [row[row >= 0].astype(np.uint8).tobytes().decode(errors="replace") for row in array]
-
-
-def looks_for_a_stop(ids: Tensor, _scores: Any, **_: Any) -> Tensor:
-    """A stopping criterion that ends no text, but raises `KeyboardInterrupt` where a stop is asked for."""
-    check_stop()
-    return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
