@@ -14,6 +14,7 @@ from finetune_api.failures import ModelChanged, ModelNotFound, ModelUnsuitable, 
 from finetune_api.manifest import Manifest
 from finetune_api.model import ModelSource
 from finetune_api.parent import Parent
+from finetune_trainer.data.reading.input_files import InputFile
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.prediction.rows import predict_rows
 from finetune_trainer.storage import Site
@@ -40,7 +41,7 @@ def first_losses(folder: Path) -> tuple[float, float]:
 
 
 def predictions(folder: Path, data: Path, site: Site) -> list[dict[str, Any]]:
-    return [prediction.as_dict() for prediction in predict_rows(folder.as_uri(), data.as_uri(), site)]
+    return [prediction.as_dict() for prediction in predict_rows(folder.as_uri(), InputFile(data.as_uri()), site)]
 
 
 def parent_of(folder: Path, **changes: str) -> Parent:

@@ -138,8 +138,11 @@ def _with_more(data: Any) -> Any:
 def without_later_fields(schema: Json, known: Json) -> None:
     """Take away of a block what the first version did not have."""
     properties = schema.get("properties", {})
-    for name in [name for name in properties if name not in known]:
+    later = [name for name in properties if name not in known]
+    for name in later:
         del properties[name]
+    rules = schema.get("x-kubernetes-validations", [])
+    rules[:] = [rule for rule in rules if not any(f"self.{name}" in rule["rule"] for name in later)]
     for name, child in properties.items():
         if isinstance(known[name], dict):
             without_later_fields(child.get("items", child), known[name])

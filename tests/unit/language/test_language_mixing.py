@@ -45,7 +45,7 @@ def test_stretches_of_raw_text_keep_to_their_source(
         made.append(mixed.tokenise_sources(*given, **named))
         return made[-1]
 
-    monkeypatch.setattr("finetune_trainer.stages.preparing.tokenise_sources", noting)
+    monkeypatch.setattr("finetune_trainer.stages.tokens.tokenise_sources", noting)
     data = {"train": sources, "maxLength": 32}
     ended = cli("run", written(tmp_path, "CausalLM", STORIES, data=data), "--json")
     assert ended.code == 0, ended.err
