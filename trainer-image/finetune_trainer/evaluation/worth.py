@@ -73,6 +73,9 @@ def judge_worth(spec: Spec, found: EvaluationResult, split: str, trivial: Trivia
 
 def _not_learned(spec: Spec, metric: Metric, found: EvaluationResult, split: str, trivial: Trivial) -> str:
     """Why the tuned model is worth nothing, or nothing."""
+    tuned, base = found.metrics.get(metric.name), found.baseline.get(metric.name)
+    if tuned is not None and base is not None and _is_worse(metric, tuned, base):
+        return _worse(metric, {_TUNED: tuned, _UNTOUCHED: base}, split)
     if trivial.constant:
         return f"the tuned model has one answer for all {split} rows: {trivial.constant}"
     quality = [one for one in _quality(spec) if one.name in found.metrics]
@@ -82,9 +85,6 @@ def _not_learned(spec: Spec, metric: Metric, found: EvaluationResult, split: str
         return f"the tuned model is no better than {_ignoring(spec)}: {_pairs(against, found, trivial.metrics, split)}"
     if named and _gain(metric, found.metrics, trivial.metrics) <= 0:
         return f"the tuned model is no better than {_ignoring(spec)}: {_pairs([metric], found, trivial.metrics, split)}"
-    tuned, base = found.metrics.get(metric.name), found.baseline.get(metric.name)
-    if tuned is not None and base is not None and _is_worse(metric, tuned, base):
-        return _worse(metric, {_TUNED: tuned, _UNTOUCHED: base}, split)
     before = [one for one in quality if one.name in found.baseline]
     if before and all(_is_worse(one, found.metrics[one.name], found.baseline[one.name]) for one in before):
         changes = _pairs(before, found, found.baseline, split)
