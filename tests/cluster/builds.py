@@ -67,16 +67,22 @@ def _version(pattern: str, go_mod: str) -> Sequence[str]:
     return found.groups()
 
 
+_ONCE_TOLD = 'read -r _ && exec "$@" </dev/null'
+
+
 def _run(command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
-    """Run the compiler in a session of its own, so that an end of this process is one of all that it started."""
+    """Run the compiler in a session of its own, so that an end of this process is one of all that it started.
+
+    It begins once it is entrusted: where this process ends before, its input ends, and it never does.
+    """
     minder.get_ready()
     with subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ["/bin/sh", "-c", _ONCE_TOLD, "sh", *command], cwd=folder, env=environment, text=True, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as go:  # fmt: skip
-        minder.entrust(go.pid)
         try:
-            complaints, _ = go.communicate()
+            minder.entrust(go.pid)
+            complaints, _ = go.communicate("\n")
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(go.pid, signal.SIGKILL)
