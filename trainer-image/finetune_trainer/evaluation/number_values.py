@@ -34,6 +34,8 @@ _ROOT = rf"\u221a(?:{_NUMBER}|\({_NUMBER}\)|{{{_NUMBER}}})"
 _TERM = rf"(?:{_ROOT}|{_NUMBER}(?:{_ROOT})?)\u03c0?"
 _EXPRESSION = re.compile(rf"{_TERM}(?:{_OPERATOR}{_TERM})*")
 _MIXED = re.compile(r"(?<![\d.,/])([-\u2212]?)(\d+)\s+(\d+)/(\d+)(?![\d/.,]*[\d/])")
+_JOINED = re.compile(r"[A-Za-z)}\]][/^*\u00d7]|}{")
+"""What makes the number behind it a part of an expression with letters: `x/2`, `n^2`, `\\frac{x}{2}`."""
 _QUOTIENT = re.compile(rf"({_NUMBER})\s*/\s*({_NUMBER})")
 _SCIENTIFIC = re.compile(rf"({_NUMBER})\s*[\u00d7*]\s*10\^([-+]?\d{{1,3}})")
 _POWER = re.compile(rf"({_NUMBER})\^([-+]?\d{{1,3}})")
@@ -56,6 +58,9 @@ def last_value(text: str) -> Value | None:
     if mixed and mixed[-1].end() >= last.end() and int(mixed[-1][3]) < int(mixed[-1][4]):
         sign, whole, part, parts = mixed[-1].groups()
         return (Fraction(int(whole)) + Fraction(int(part), int(parts))) * (-1 if sign else 1)
+    before = plain[: last.start()]
+    if _JOINED.fullmatch(before[-2:]):
+        return _text(before.split()[-1] + last.group())
     return _value(last.group())
 
 
