@@ -49,9 +49,13 @@ def _over_classes(score: Callable[[Array, Array], float]) -> MetricFunction:
     """Mean of a ranking score over classes, each against the rest; needs rows inside and outside every class."""
 
     def metric(scored: Scored) -> float | None:
-        scores = [_against_the_rest(score, scored, number) for number in range(len(scored.names))]
-        known = [value for value in scores if value is not None]
-        return float(np.mean(known)) if known and len(known) == len(scores) else None
+        scores = list[float]()
+        for number in range(len(scored.names)):
+            value = _against_the_rest(score, scored, number)
+            if value is None:
+                return None
+            scores.append(value)
+        return float(np.mean(scores))
 
     return metric
 

@@ -26,14 +26,13 @@ from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptF
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.trivial_answers import one_answer
 from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings
 from finetune_trainer.tasks.few_shot import Shown
-from finetune_trainer.tasks.texts_and_losses import details_of_texts
+from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
 from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
 from finetune_trainer.training.foretelling import LOSS, foretell, token_metrics
 from finetune_trainer.training.inference import Outputs
@@ -185,10 +184,7 @@ class CausalLM:
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
         """See `HasTrivialAnswer`: one text behind every input."""
-        if TEXT not in outputs:
-            return ""
-        expected = [" ".join(references) for references in all_references(self.data.splits[split])]
-        return one_answer(as_texts(outputs[TEXT]), expected)
+        return constant_text(self.data.splits[split], outputs)
 
     @property
     def own_settings(self) -> dict[str, Any]:

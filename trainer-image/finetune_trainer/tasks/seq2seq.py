@@ -18,13 +18,12 @@ from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, 
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both, tokenise_targets
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
-from finetune_trainer.evaluation.trivial_answers import one_answer
 from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
-from finetune_trainer.tasks.texts_and_losses import details_of_texts
+from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
 from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.foretelling import LOSS, TOKENS, perplexity
 from finetune_trainer.training.inference import Outputs, run_rows
@@ -152,10 +151,7 @@ class Seq2Seq:
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
         """See `HasTrivialAnswer`: one text behind every input."""
-        if TEXT not in outputs:
-            return ""
-        expected = [" ".join(references) for references in all_references(self.data.splits[split])]
-        return one_answer(as_texts(outputs[TEXT]), expected)
+        return constant_text(self.data.splits[split], outputs)
 
     @property
     def own_settings(self) -> dict[str, Any]:

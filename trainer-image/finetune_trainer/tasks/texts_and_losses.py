@@ -4,7 +4,8 @@ import numpy as np
 
 from finetune_api.details import Details
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.evaluation.written import Written, describe_written
+from finetune_trainer.evaluation.trivial_answers import one_answer
+from finetune_trainer.evaluation.written import Written, all_references, describe_written
 from finetune_trainer.training.foretelling import LOSS, TOKENS
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.writing import TEXT, as_texts
@@ -19,3 +20,10 @@ def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None,
         baseline=as_texts(baseline[TEXT]) if baseline else [],
     )
     return describe_written(written, seed)
+
+
+def constant_text(rows: Examples, outputs: Outputs) -> str:
+    """The text that is written behind every input although different ones are expected; else nothing."""
+    if TEXT not in outputs:
+        return ""
+    return one_answer(as_texts(outputs[TEXT]), [" ".join(references) for references in all_references(rows)])
