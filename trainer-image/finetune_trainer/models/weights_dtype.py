@@ -90,6 +90,8 @@ def _convert(file: Path, dtype: torch.dtype, own: Mapping[str, torch.dtype]) -> 
         before = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 -- not a dictionary
         metadata = stored.metadata()
     after = {name: one.to(export_dtype(one, own.get(name, dtype))) for name, one in before.items()}
+    if all(one.dtype == after[name].dtype for name, one in before.items()):
+        return 0
     part = file.with_name(f"{file.name}.part")
     save_file(after, part, metadata)
     part.replace(file)
