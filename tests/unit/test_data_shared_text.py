@@ -1,6 +1,7 @@
 """Text that many rows share tells no two rows apart: preambles, system messages, templates, contexts, in any script."""
 
 import json
+from itertools import combinations, product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,7 +13,10 @@ from finetune_api.data import Data
 from finetune_api.failures import DataEmpty
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
+from finetune_trainer.data.common_text import SHARES, CommonText, Rests
+from finetune_trainer.data.likeness import Judge
 from finetune_trainer.data.near_duplicates import NearDuplicates
+from finetune_trainer.data.shingles import Ragged, plain
 from finetune_trainer.storage import Site
 
 ENGLISH = (
@@ -34,6 +38,10 @@ LETTERS = {
     ARABIC: "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
     THAI: "กขคงจฉชซญดตถทธนบปผฝพฟภมยรลวศสหอฮ",
 }
+
+PLACES = ("harbour", "harbours", "lighthouse", "market square", "railway bridge")
+HOW = ("quiet", "quieter", "crowded", "closed to everyone")
+TIMES = ("the early morning", "the early mornings", "winter", "a thunderstorm")
 
 
 def drawn(seed: int) -> Random:
@@ -208,3 +216,26 @@ def test_the_switch(tmp_path: Path) -> None:
     report = prepared(tmp_path, rows, Task.SEQUENCE_CLASSIFICATION, **spec).report
     assert {name: part.rows for name, part in report.splits.items()} == {"train": 36, "validation": 4, "test": 2}
     assert (report.leaks, [held.line for held, _ in report.leak_examples]) == (1, [1])
+
+
+class Counting(CommonText):
+    """Common text that counts how often it is taken away."""
+
+    asked = 0
+
+    def rests(self, texts: Ragged, lowest: int = 0) -> Rests:
+        type(self).asked += len(texts)
+        return super().rests(texts, lowest)
+
+
+def test_what_is_left_of_a_text_is_worked_out_once_not_once_a_pair() -> None:
+    """Rows like each other but for a word are all compared: the work is one of texts, not of pairs."""
+    texts = [f"The {place} was {how} in {time}" for place, how, time in product(PLACES, HOW, TIMES)]
+    judge = Judge(texts, Counting([plain(texts)]))
+    Counting.asked = 0
+    pairs = list(combinations(range(len(texts)), 2))
+    verdicts = [judge.alike(left, right) for left, right in pairs]
+    assert Counting.asked <= (1 + len(SHARES)) * len(texts) < len(pairs) / 4
+    fresh = [Judge(texts, CommonText([plain(texts)])).alike(right, left) for left, right in pairs[::40]]
+    assert verdicts[::40] == fresh
+    assert {True, False} == set(verdicts)

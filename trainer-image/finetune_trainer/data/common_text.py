@@ -49,7 +49,7 @@ class CommonText:
         if counts.max() >= max(FEWEST, SHARES[0] * rows):
             self._levels = np.zeros(len(counts), dtype=np.uint8)
             for share in SHARES:
-                self._levels += (counts >= FEWEST) & (counts > share * rows)
+                self._levels += counts >= max(FEWEST, int(share * rows) + 1)
 
     def rests(self, texts: Ragged, lowest: int = 0) -> Rests:
         """Take away what is common from each text, by the shares from number `lowest` on."""

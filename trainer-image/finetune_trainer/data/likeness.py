@@ -13,15 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_trainer.data.common_text import SHARES, CommonText, Rests
-from finetune_trainer.data.shingles import SHORTEST, Hashes, Ragged, plain, shingle_hashes
+from finetune_trainer.data.containment import Containment
+from finetune_trainer.data.shingle_lengths import DOUBTFUL, LENGTHS, REPETITIVE, SIMILAR, room_for
+from finetune_trainer.data.shingles import Hashes, Ragged, plain, shingle_hashes
 
-SIMILAR = 0.8
-LENGTHS = (SHORTEST, 10, 20, 40)
-_REPETITIVE, _DOUBTFUL = 0.57, 0.73
-"""Below these shares of different shingles longer ones are taken; between the two a text is looked at both ways, so
-that a pair on two sides of a bound still meets."""
-_ROOM = 4
-"""A text is at least so many times as long as its shingles."""
 _SKETCH = 512
 _SHORT = 32
 """Characters below which what is left tells too little by itself: the rest of the texts must agree too."""
@@ -57,6 +52,7 @@ class Judge:
     def __init__(self, texts: Sequence[str], common: CommonText) -> None:
         """Take all texts, and what is common among them."""
         self._texts, self._common = texts, common
+        self._containment = Containment(texts, common)
         self._seen: OrderedDict[int, dict[int, _View]] = OrderedDict()
         self._verdicts: dict[tuple[int, int], bool] = {}
 
@@ -76,16 +72,7 @@ class Judge:
         if kind is None or similarity(of_left[kind].sketch, of_right[kind].sketch) < SIMILAR:
             return False
         is_telling = min(of_left[kind].size, of_right[kind].size) >= _SHORT
-        return is_telling or self._agree(left, right, kind // len(LENGTHS))
-
-    def _agree(self, left: int, right: int, level: int) -> bool:
-        """Whether one holds nearly all of the other with ever more common text, too: the same preamble, or none."""
-        texts = plain([self._texts[left], self._texts[right]])
-        for lowest in range(level + 1, len(SHARES) + 1):
-            rests = self._common.rests(texts, lowest).texts
-            if not _contained(rests):
-                return False
-        return True
+        return is_telling or self._containment.agree(left, right, kind // len(LENGTHS))
 
     def _views(self, row: int) -> dict[int, _View]:
         """The views of a text by their kinds."""
@@ -114,33 +101,20 @@ def sketches(rests: Rests) -> Iterator[Sketches]:
         hashes, sizes = shingle_hashes(part, length)
         hashes, counts = _unique(hashes, sizes)
         different = counts / sizes
-        longer = part.sizes >= _ROOM * LENGTHS[number + 1] if number + 1 < len(LENGTHS) else np.zeros(len(part), bool)
-        here = ~longer | (different >= _REPETITIVE)
+        longer = room_for(part.sizes, number + 1)
+        here = ~longer | (different >= REPETITIVE)
         if here.any():
             within = np.arange(len(hashes)) - np.repeat(np.cumsum(counts) - counts, counts)
             hashes = hashes[np.repeat(here, counts) & (within < _SKETCH)]
             kinds = rests.levels[chosen[here]] * len(LENGTHS) + number
             yield Sketches(hashes, np.minimum(counts[here], _SKETCH), chosen[here], kinds)
-        chosen = chosen[longer & (different < _DOUBTFUL)]
+        chosen = chosen[longer & (different < DOUBTFUL)]
 
 
 def similarity(left: Hashes, right: Hashes) -> float:
     """Jaccard similarity of two sorted arrays of different hashes."""
     shared = np.intersect1d(left, right, assume_unique=True).size
     return shared / (left.size + right.size - shared)
-
-
-def _contained(pair: Ragged) -> bool:
-    """Whether one of two texts holds nearly all shingles of the other."""
-    shorter = int(np.argmin(pair.sizes))
-    for number, length in enumerate(LENGTHS):
-        hashes, sizes = shingle_hashes(pair, length)
-        (one, other) = np.split(hashes, [sizes[0]]) if shorter == 0 else np.split(hashes, [sizes[0]])[::-1]
-        found = np.unique(one)
-        is_last = number + 1 == len(LENGTHS) or pair.sizes[shorter] < _ROOM * LENGTHS[number + 1]
-        if is_last or found.size >= _DOUBTFUL * one.size:
-            return np.intersect1d(found, np.unique(other), assume_unique=True).size >= SIMILAR * found.size
-    return False
 
 
 def _unique(hashes: Hashes, sizes: Indices) -> tuple[Hashes, Indices]:

@@ -17,6 +17,8 @@ from finetune_trainer.data.shingles import Ragged, plain
 
 _BATCH_ROWS, _BATCH_CHARACTERS = 4096, 1 << 20
 _LEADERS = 32
+_LARGE, _REMEMBERED = 8, 1 << 16
+"""Members from which a bucket is known again, as rows alike but for a word or two meet in many bands; how many are."""
 _CANDIDATE = 0.6
 """Share of equal MinHashes from which the similarity is computed: four deviations below what similar texts have."""
 
@@ -36,8 +38,7 @@ class NearDuplicates:
         self._judge = Judge(texts, self._common)
         parents = np.arange(len(self._first), dtype=np.int64)
         owners, keys, minima = self._signatures()
-        for bucket in buckets(keys):
-            self._join(bucket, owners, minima, parents)
+        self._join_all(buckets(keys), owners, minima, parents)
         roots = np.asarray([root_of(parents, index) for index in range(len(parents))], dtype=np.int64)
         self.groups: Groups = smallest_members(roots[inverse])
         """The number of each text's group, the smallest index in it [n]. A text like no other is its own group."""
@@ -64,12 +65,25 @@ class NearDuplicates:
             done += len(rows)
         return np.concatenate(owners), np.concatenate(keys), np.concatenate(minima)
 
-    def _join(self, bucket: Groups, owners: Groups, minima: NDArray[np.uint8], parents: Groups) -> None:
-        """Join the groups of similar members. Each is compared with one member of each group that is in the bucket.
+    def _join_all(self, found: Iterator[Groups], owners: Groups, minima: NDArray[np.uint8], parents: Groups) -> None:
+        """Join in each bucket, but for one that was seen before where nothing has been joined since it began."""
+        joins, seen = 0, dict[bytes, int]()
+        for bucket in found:
+            digest = blake2b(bucket.tobytes(), digest_size=16).digest() if len(bucket) >= _LARGE else b""
+            if digest and seen.get(digest) == joins:
+                continue
+            if len(seen) == _REMEMBERED:
+                seen.clear()
+            seen[digest] = joins
+            joins += self._join(bucket, owners, minima, parents)
 
-        The number of groups compared with is bounded, so that a bucket of many unlike texts stays cheap.
+    def _join(self, bucket: Groups, owners: Groups, minima: NDArray[np.uint8], parents: Groups) -> int:
+        """Join the groups of similar members, and tell how many joins there were.
+
+        Each member is compared with one of each group that is in the bucket. The number of groups compared with is
+        bounded, so that a bucket of many unlike texts stays cheap.
         """
-        leaders: list[int] = []
+        leaders, joins = list[int](), 0
         for member in bucket.tolist():
             index = int(owners[member])
             root, is_new = root_of(parents, index), True
@@ -79,9 +93,11 @@ class NearDuplicates:
                 if other != root and may_be and self._alike(int(owners[leader]), index):
                     root, joined = sorted((root, other))
                     parents[joined] = root
+                    joins += 1
                 is_new &= root_of(parents, int(owners[leader])) != root
             if is_new and len(leaders) < _LEADERS:
                 leaders.append(member)
+        return joins
 
     def _alike(self, left: int, right: int) -> bool:
         return self._judge.alike(int(self._first[left]), int(self._first[right]))
