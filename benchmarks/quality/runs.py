@@ -92,7 +92,7 @@ def _ours(spec: dict[str, Any]) -> dict[str, Any]:
 def _by_hand(case: str, spec: dict[str, Any]) -> dict[str, Any]:
     from importlib import import_module
 
-    from finetune_api.job import Spec
+    from finetune_api.spec import Spec
     from finetune_trainer.data import prepare
     from finetune_trainer.models.fetching import fetch_model
     from finetune_trainer.storage import Site

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, set_seed
 
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.tokenising.output_tokens import source_text
 from finetune_trainer.evaluation.written import all_references, likeness

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import AutoModel, AutoTokenizer, set_seed
 
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 
 Batches = DataLoader[Any]

@@ -11,7 +11,7 @@ import torch
 from plain_trainer import encode, measure, quiet_arguments
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, set_seed
 
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 
 

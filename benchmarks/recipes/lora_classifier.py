@@ -19,8 +19,8 @@ from transformers import (
     set_seed,
 )
 
-from finetune_api.job import Spec
 from finetune_api.resolved import resolve
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 
 RATES = (1e-3, 3e-3)

@@ -2,15 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from finetune_api.base import SecretReference
 from finetune_api.data import DataSource
+from finetune_api.spec import Spec
 from finetune_api.uris import parent_job
-
-if TYPE_CHECKING:
-    from finetune_api.job import Spec
-
 
 _RESULTS = (("model",), ("method", "merge", "sources"), ("training", "policy", "reward"))
 """Blocks, or lists of them, whose `uri` may name another job."""
@@ -42,7 +39,7 @@ class Address(NamedTuple):
         return f"{self.block}.{self.field}"
 
 
-def addresses(spec: "Spec") -> Iterator[Address]:
+def addresses(spec: Spec) -> Iterator[Address]:
     """Every address in `spec`, in the order of its fields."""
     yield Address(Use.MODEL, "spec.model", spec.model.uri, spec.model.secret_ref)
     for place in ("train", "validation", "test"):

@@ -1,7 +1,7 @@
 """Defaults that depend on task and method: the spec's choices with every gap filled."""
 
 from math import ceil
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 from pydantic.alias_generators import to_camel
@@ -9,10 +9,8 @@ from pydantic.alias_generators import to_camel
 from finetune_api.base import ApiModel
 from finetune_api.data import RowOrder
 from finetune_api.method import FeatureExtraction, Method, Solver
+from finetune_api.spec import Spec
 from finetune_api.tasks import COMPARES_OUTPUTS, MethodType, Task
-
-if TYPE_CHECKING:
-    from finetune_api.job import Spec
 
 
 class Resolved(ApiModel):
@@ -162,7 +160,7 @@ STEPWISE = (
 """Fields of `training` that say how to train in steps."""
 
 
-def settle_method(spec: "Spec") -> Method:
+def settle_method(spec: Spec) -> Method:
     """The method with the choices made that depend on the rest of the job: dropout of adapters, solver of a head."""
     method = spec.method
     if method.type is MethodType.FEATURE_EXTRACTION:
@@ -172,13 +170,13 @@ def settle_method(spec: "Spec") -> Method:
     return method.without_adapter_dropout() if spec.task in COMPARES_OUTPUTS else method
 
 
-def _solver(spec: "Spec", settings: FeatureExtraction) -> Solver:
+def _solver(spec: Spec, settings: FeatureExtraction) -> Solver:
     if settings.solver is not Solver.AUTO:
         return settings.solver
     return Solver.ADAMW if settings.head_hidden_size or stepwise_fields(spec) else Solver.LBFGS
 
 
-def stepwise_fields(spec: "Spec") -> list[str]:
+def stepwise_fields(spec: Spec) -> list[str]:
     """Paths of the fields of a job that have a meaning only where training goes in steps, and are set."""
     usual = type(spec.training)()
     fields = [f"training.{to_camel(name)}" for name in STEPWISE if getattr(spec.training, name) != getattr(usual, name)]
@@ -191,12 +189,12 @@ def stepwise_fields(spec: "Spec") -> list[str]:
     return [*fields, *(path for path, is_set in others.items() if is_set)]
 
 
-def resolve(spec: "Spec", rows: int | None = None) -> Resolved:
+def resolve(spec: Spec, rows: int | None = None) -> Resolved:
     """Fill the gaps of `spec` with the defaults of its task and method.
 
     With few training `rows` an open number of epochs is higher, see `STEPS_MATTER`.
 
-    Raises `KeyError` for a combination that is not built; check `support` first.
+    Raises `KeyError` for a combination that is not built; check `checks.support` first.
     """
     defaults = DEFAULTS[spec.task][spec.method.type]
     given = {

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, Name, ShortText
-from finetune_api.job import JobName, Spec
+from finetune_api.job import JobName
 from finetune_api.parent import MOST_PARENTS, Parent
+from finetune_api.spec import Spec
 
 SettingName = Annotated[str, StringConstraints(max_length=64, pattern=r"^(AWS|GOOGLE|AZURE|HF)_[A-Z0-9_]+$")]
 SettingValue = Annotated[str, StringConstraints(max_length=1024)]

@@ -57,4 +57,4 @@ BUILT: dict[Task, frozenset[MethodType]] = {
     Task.REWARD_MODEL: frozenset(MethodType),
     Task.POLICY_OPTIMIZATION: _NO_HEAD_OF_ITS_OWN,
 }
-"""What can run today. Everything else is refused with a message, never ignored (see `support`)."""
+"""What can run today. Everything else is refused with a message, never ignored (see `checks.support`)."""

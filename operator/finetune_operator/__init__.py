@@ -1,7 +1,7 @@
-"""The operator: watches FineTuneJobs, keeps one child Job for each, and tells in the status how it goes.
+"""The operator: watches FineTuneJobs, keeps one child Job for each, and reports its state in the status.
 
-One direction only: `handlers` (kopf) -> `controller` -> `reconcile` and what it decides with (`lifecycle`,
-`manifests`), all pure. `cluster` alone talks to the API server.
+One direction only: `kopf_adapter` and `controller` -> `reconcile` and what it decides with (`lifecycle`, `manifests`),
+all pure. `cluster` alone talks to the API server.
 """
 
 __version__ = "0.1.0"

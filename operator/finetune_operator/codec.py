@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from finetune_api.failures import Problem, SpecInvalid
-from finetune_api.job import Spec
 from finetune_api.output import Output, RunPolicy
 from finetune_api.run_file import RunFile
+from finetune_api.spec import Spec
 from finetune_api.status import Status
 from finetune_api.stored import read_stored, unknown_fields
 from finetune_operator.records import Json, TuneRecord

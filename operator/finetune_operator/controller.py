@@ -20,14 +20,13 @@ from finetune_operator.cluster import (
     GoneError,
     UnavailableError,
 )
+from finetune_operator.codec import written_status
+from finetune_operator.event_handlers import Intake
 from finetune_operator.events import Story
-from finetune_operator.intake import Intake
 from finetune_operator.lifecycle.children import with_child
-from finetune_operator.lifecycle.silence import UNREACHABLE, is_told
+from finetune_operator.lifecycle.observe.reachability import UNREACHABLE, is_told
 from finetune_operator.log import job_context
 from finetune_operator.metrics import Metrics
-from finetune_operator.pace import Pace
-from finetune_operator.parsed import written_status
 from finetune_operator.plan import (
     CreateJob,
     DeleteTune,
@@ -40,9 +39,10 @@ from finetune_operator.plan import (
     Write,
 )
 from finetune_operator.polling import Poller
-from finetune_operator.queue import Rank, WorkQueue
+from finetune_operator.rate_limiter import Pace
+from finetune_operator.status_limiter import Turns
 from finetune_operator.store import Kind, Store
-from finetune_operator.turns import Turns
+from finetune_operator.work_queue import Rank, WorkQueue
 from finetune_operator.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from finetune_operator.projection import job_record, pod_record, resource_version, tune_record
-from finetune_operator.queue import Rank, WorkQueue
 from finetune_operator.records import Json, TuneRecord
 from finetune_operator.store import Kind, Store
+from finetune_operator.work_queue import Rank, WorkQueue
 
 _RECORD: dict[Kind, Callable[[Json], Any]] = {Kind.TUNE: tune_record, Kind.JOB: job_record, Kind.POD: pod_record}
 

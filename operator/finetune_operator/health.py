@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from finetune_operator.metrics import Metrics
-from finetune_operator.queue import WorkQueue
+from finetune_operator.work_queue import WorkQueue
 
 _BEAT_SECONDS = 1.0
 _STUCK_SECONDS = 300.0

@@ -10,21 +10,21 @@ from pathlib import Path
 import kopf
 from prometheus_client import disable_created_metrics
 
-from finetune_operator.blindness import BlindError, Sight
+from finetune_operator.api_trace import counting_trace, watching_trace
 from finetune_operator.cluster import PAGE, Cluster
 from finetune_operator.controller import Controller, Reconcile
+from finetune_operator.event_handlers import Intake
 from finetune_operator.events import Story
-from finetune_operator.handlers import kopf_settings, make_registry
 from finetune_operator.health import Heartbeat, serve_health, serve_metrics
-from finetune_operator.intake import Intake
-from finetune_operator.listing import Listings
+from finetune_operator.kopf_adapter import kopf_settings, make_registry
 from finetune_operator.metrics import Metrics
 from finetune_operator.permissions import check_permissions
 from finetune_operator.polling import Poller
-from finetune_operator.queue import WorkQueue
+from finetune_operator.relist import Listings
 from finetune_operator.settings import Settings
 from finetune_operator.store import Store
-from finetune_operator.traffic import counting_trace, watching_trace
+from finetune_operator.watch_access import BlindError, Sight
+from finetune_operator.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from finetune_api.failures import catalogue
 from finetune_api.status import Phase
-from finetune_operator.lifecycle.silence import UNREACHABLE
+from finetune_operator.lifecycle.observe.reachability import UNREACHABLE
 from finetune_operator.records import Json, TuneRecord
 from finetune_operator.store import Kind, Store
 

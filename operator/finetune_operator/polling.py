@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from finetune_api.live import LIVE_BYTES, Live
 from finetune_api.pod import PORT, PROGRESS_PATH
 from finetune_api.stored import read_stored_json
-from finetune_operator.lanes import Lanes
 from finetune_operator.plan import LiveRecord, Silence
-from finetune_operator.queue import WorkQueue
+from finetune_operator.poll_concurrency import Lanes
 from finetune_operator.records import PodRecord
+from finetune_operator.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 

@@ -6,28 +6,34 @@ from typing import Any
 
 from finetune_api.failures import JobFailure, SpecInvalid
 from finetune_api.status import Phase, Status
-from finetune_operator.lifecycle import conditions
-from finetune_operator.lifecycle.acceptance import refusal
-from finetune_operator.lifecycle.aftermath import aftermath
-from finetune_operator.lifecycle.attempts import Tally, tally, tells_the_same
-from finetune_operator.lifecycle.bounds import bounded
-from finetune_operator.lifecycle.budget import active_deadline, active_seconds, active_since, used_seconds
-from finetune_operator.lifecycle.case import TERMINAL, Case, has_begun, newest_job
+from finetune_operator.codec import read_run_file, read_spec, read_status
 from finetune_operator.lifecycle.children import recorded
-from finetune_operator.lifecycle.lookups import look_up, look_up_at
-from finetune_operator.lifecycle.parents import awaited, missing_deadline, pinned
-from finetune_operator.lifecycle.phase import phase_of
-from finetune_operator.lifecycle.progress import figures, final_figures, without_rates
-from finetune_operator.lifecycle.settling import settled
-from finetune_operator.lifecycle.sidecars import sidecar_check
-from finetune_operator.lifecycle.stall import stall_check
-from finetune_operator.lifecycle.story import story
-from finetune_operator.lifecycle.stuck import stuck_check
-from finetune_operator.lifecycle.upkeep import upkeep
-from finetune_operator.lifecycle.verdict import Verdict, failed, pods_may_be_late, refusal_deadline, verdict
-from finetune_operator.lifecycle.waiting import start_deadline, waiting
-from finetune_operator.lifecycle.wording import told
-from finetune_operator.parsed import read_run_file, read_spec, read_status
+from finetune_operator.lifecycle.context import TERMINAL, Case, has_begun, newest_job
+from finetune_operator.lifecycle.decide.child_actions import upkeep
+from finetune_operator.lifecycle.decide.job_outcome import Verdict, failed, pods_may_be_late, refusal_deadline, verdict
+from finetune_operator.lifecycle.decide.phase import phase_of
+from finetune_operator.lifecycle.messages import told
+from finetune_operator.lifecycle.observe.attempts import Tally, tally, tells_the_same
+from finetune_operator.lifecycle.observe.dependencies import awaited, pinned
+from finetune_operator.lifecycle.observe.progress import figures, final_figures, without_rates
+from finetune_operator.lifecycle.observe.stall import stall_check
+from finetune_operator.lifecycle.policies.acceptance import refusal
+from finetune_operator.lifecycle.policies.active_deadline import (
+    active_deadline,
+    active_seconds,
+    active_since,
+    used_seconds,
+)
+from finetune_operator.lifecycle.policies.cleanup import cleanup
+from finetune_operator.lifecycle.policies.dependency_failures import missing_deadline
+from finetune_operator.lifecycle.policies.lookups import look_up, look_up_at
+from finetune_operator.lifecycle.policies.sidecars import sidecar_check
+from finetune_operator.lifecycle.policies.start_deadline import start_deadline, waiting
+from finetune_operator.lifecycle.policies.stuck_pods import stuck_check
+from finetune_operator.lifecycle.report import conditions
+from finetune_operator.lifecycle.report.event_diff import story
+from finetune_operator.lifecycle.report.status_size import bounded
+from finetune_operator.lifecycle.report.status_throttle import settled
 from finetune_operator.plan import CreateJob, Plan, World, Write
 
 
@@ -38,7 +44,7 @@ def reconcile(world: World) -> Plan:
     if world.tune.deleting:
         return Plan(stored)
     if stored.phase in TERMINAL or stored.completion_time is not None:  # the phase may be a newer version's
-        return aftermath(world, stored)
+        return _cleaned_up(world, stored)
     try:
         read = read_spec(world.tune)
         case = Case(world, stored, read.spec, ignored=read.ignored)
@@ -145,6 +151,15 @@ def _final(world: World, stored: Status, end: Verdict, fields: dict[str, Any], *
     )
     status = bounded(fresh)
     return Plan(status, (), story(stored, status), again_at=world.now)
+
+
+def _cleaned_up(world: World, stored: Status) -> Plan:
+    """A job that had ended: its outcome stays, only what the clean-up meets is reported."""
+    generation = max(stored.observed_generation, world.tune.generation)
+    known = conditions.after_the_end(world, stored)
+    status = stored.model_copy(update={"observed_generation": generation, "conditions": known})
+    left = cleanup(world, stored)
+    return Plan(status, left.writes, again_at=left.again_at)
 
 
 def _counts(now: Tally) -> dict[str, Any]:

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TuneRecord:
-    """A FineTuneJob. `spec` and `status` are as the API server gave them; `parsed` reads them."""
+    """A FineTuneJob. `spec` and `status` are as the API server gave them; `codec` reads them."""
 
     namespace: str
     name: str

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from finetune_operator.cluster import Cluster, ExpiredError, UnavailableError
-from finetune_operator.intake import Intake
+from finetune_operator.event_handlers import Intake
 from finetune_operator.store import Kind
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from finetune_api import GROUP, VERSION
-from finetune_operator.kinship import Kinship
-from finetune_operator.parsed import recorded_pods, recorded_uids
+from finetune_operator.codec import recorded_pods, recorded_uids
+from finetune_operator.dependency_index import Kinship
 from finetune_operator.plan import Found, LiveRecord, Refusal, Silence, World
 from finetune_operator.records import JobRecord, PodRecord, TuneRecord
 from finetune_operator.settings import Settings

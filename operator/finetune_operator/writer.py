@@ -19,10 +19,10 @@ from finetune_operator.cluster import (
     TakenError,
     UnavailableError,
 )
-from finetune_operator.intake import Intake
+from finetune_operator.codec import recorded_uids
+from finetune_operator.event_handlers import Intake
 from finetune_operator.manifests.comparison import difference
 from finetune_operator.manifests.pod import failed_pod_status
-from finetune_operator.parsed import recorded_uids
 from finetune_operator.plan import (
     AskForCheckpoint,
     DeleteJob,

@@ -7,7 +7,7 @@ import pytest
 
 from finetune_api.addresses import Use, addresses, parent_names
 from finetune_api.fields import fields
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 
 SPEC_FIELDS = [path for path in fields() if path.startswith("spec.")]
 JOBS = (Use.MODEL, Use.RESULT)

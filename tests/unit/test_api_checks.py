@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
 from finetune_api.fields import fields, parse_path, schema_path
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 
 MINIMAL: dict[str, Any] = {
     "task": "SequenceClassification",

@@ -11,7 +11,8 @@ from yaml import safe_load
 
 from finetune_api.base import ApiModel, Rule
 from finetune_api.fields import format_path
-from finetune_api.job import FineTuneJob, Spec
+from finetune_api.job import FineTuneJob
+from finetune_api.spec import Spec
 
 Manifest = dict[str, Any]
 TABLE = safe_load((Path(__file__).parents[1] / "data" / "api_constraints.yaml").read_text("utf-8"))

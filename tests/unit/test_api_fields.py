@@ -3,8 +3,9 @@
 import pytest
 
 from finetune_api.fields import children, field_at, fields, format_path, parse_path, schema_path
-from finetune_api.job import FineTuneJob, Spec
+from finetune_api.job import FineTuneJob
 from finetune_api.naming import near_names
+from finetune_api.spec import Spec
 
 
 def test_fields_are_those_of_the_models() -> None:

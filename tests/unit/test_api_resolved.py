@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from finetune_api.checks import semantic_problems
-from finetune_api.job import Spec
+from finetune_api.checks.semantic import semantic_problems
 from finetune_api.method import FeatureExtraction, Solver
 from finetune_api.resolved import DEFAULTS, PENALTIES, resolve, settle_method
+from finetune_api.spec import Spec
 from finetune_api.tasks import BUILT, MethodType, Task
 
 COMBINATIONS = [(task, method) for task, methods in BUILT.items() for method in sorted(methods)]

@@ -10,9 +10,10 @@ from finetune_api.base import ApiModel, Rule
 from finetune_api.data import DataSource, Split
 from finetune_api.evaluation import Gate
 from finetune_api.fields import fields
-from finetune_api.job import FineTuneJob, Spec
+from finetune_api.job import FineTuneJob
 from finetune_api.method import BLOCKS, Method
 from finetune_api.model import ModelSource
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 
 

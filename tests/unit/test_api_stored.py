@@ -12,12 +12,12 @@ from finetune_api.checkpoint import CheckpointManifest
 from finetune_api.crd.dialect import KubernetesSchema
 from finetune_api.crd.structural import structural
 from finetune_api.first_version import is_later, spec_json
-from finetune_api.job import Spec
 from finetune_api.live import Live
 from finetune_api.manifest import Manifest
 from finetune_api.outcome import Outcome
 from finetune_api.output import Compute
 from finetune_api.run_file import RunFile
+from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status
 from finetune_api.stored import read_stored, read_stored_json, unknown_fields
 from finetune_api.termination import Termination

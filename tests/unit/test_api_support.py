@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_camel
 
+from finetune_api.checks.support import cluster_only, unsupported
 from finetune_api.fields import fields, parse_path, schema_path
-from finetune_api.job import Spec
 from finetune_api.method import BLOCKS
-from finetune_api.support import cluster_only, unsupported
+from finetune_api.spec import Spec
 from finetune_api.tasks import BUILT, MethodType, Task
 
 MERGE = {"merge": {"sources": [{"uri": "file://a"}, {"uri": "file://b"}]}}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
 from finetune_api.data import Columns, Data
 from finetune_api.failures import ColumnMissing, TooManyBadRows
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.storage import Site
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
 from finetune_api.data import Data
 from finetune_api.failures import ColumnMissing, DataEmpty
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.data.row_groups import connected

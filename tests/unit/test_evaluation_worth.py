@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from finetune_api.job import Spec
 from finetune_api.outcome import EvaluationResult
+from finetune_api.spec import Spec
 from finetune_trainer.evaluation.worth import Trivial, Worth, judge_worth
 
 

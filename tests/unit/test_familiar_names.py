@@ -12,8 +12,8 @@ from torch import cuda
 
 from finetune_api.failures import GpuNotVisible, ManifestUnreadable
 from finetune_api.fields import fields
-from finetune_api.job import Spec
 from finetune_api.run_file import Mode
+from finetune_api.spec import Spec
 from finetune_trainer.manifest.source import read_source
 from finetune_trainer.manifest.unknown_fields import FAMILIAR, meant_field
 from finetune_trainer.pod.gpus import check_gpu

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from finetune_api.base import ApiModel
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 
 ROOT = Path(__file__).parents[2]
 CODE = ("crds/finetune_api", "operator/finetune_operator", "trainer-image/finetune_trainer")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from finetune_api.job import Spec
 from finetune_api.manifest import Lineage
+from finetune_api.spec import Spec
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.output.lineage import build_lineage, library_versions, spec_digest
 

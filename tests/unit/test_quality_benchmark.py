@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import unsupported
 from finetune_api.job import FineTuneJob
 from finetune_api.metrics import find_metric
-from finetune_api.support import unsupported
 from finetune_api.tasks import BUILT, MethodType
 
 ROOT = Path(__file__).parents[2]

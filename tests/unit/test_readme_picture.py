@@ -5,9 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import unsupported
 from finetune_api.job import FineTuneJob
-from finetune_api.support import unsupported
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "overview.svg"
 TEXT = re.compile(r'<text class="mono" x="(\d+)" y="\d+">(.*?)</text>')

@@ -18,14 +18,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from yaml import safe_load_all
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import unsupported
 from finetune_api.job import FineTuneJob
-from finetune_api.support import unsupported
 
 ROOT = Path(__file__).parents[2]
 SOURCE_TREES = ("crds", "operator", "trainer-image", "charts", "examples", "benchmarks", "requirements")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
+API = ROOT / "crds" / "finetune_api"
 HEAVY = {"torch", "transformers", "datasets", "peft", "accelerate", "sklearn", "scipy", "numpy", "pyarrow", "pandas"}
 # Joined at run time, so that this file does not hold what it looks for.
 FORBIDDEN = [
@@ -225,10 +226,11 @@ def test_examples_are_valid_jobs(path: Path, document: dict[str, Any]) -> None:
     [
         "import finetune_trainer.cli",
         "import finetune_trainer.manifest",
+        "import " + ", ".join(f"finetune_api.{path.stem}" for path in sorted(API.glob("[a-z]*.py"))),
         "import "
-        + ", ".join(f"finetune_api.{path.stem}" for path in (ROOT / "crds" / "finetune_api").glob("[a-z]*.py")),
+        + ", ".join(f"finetune_api.checks.{path.stem}" for path in sorted((API / "checks").glob("[a-z]*.py"))),
     ],
-    ids=["finetune_trainer.cli", "finetune_trainer.manifest", "finetune_api"],
+    ids=["finetune_trainer.cli", "finetune_trainer.manifest", "finetune_api", "finetune_api.checks"],
 )
 def test_light_paths_import_nothing_heavy(statement: str) -> None:
     assert imported_by(statement) & HEAVY == set()

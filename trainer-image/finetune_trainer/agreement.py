@@ -1,9 +1,9 @@
 """Whether job and data fit together, once the data is known: what `Auto` left open in the spec. Pure."""
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
 from finetune_api.data_report import DataReport
 from finetune_api.failures import SpecInvalid
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import ProblemType, Task
 
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from finetune_api.failures import ModelUnsuitable
-from finetune_api.job import Spec
 from finetune_api.resolved import Resolved, resolve
+from finetune_api.spec import Spec
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
-from finetune_api.job import Spec
 from finetune_api.resolved import resolve
+from finetune_api.spec import Spec
 
 EVALUATION_ROWS = 64
 NOT_COUNTED = -100

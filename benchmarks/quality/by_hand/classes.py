@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, set_seed
 
-from finetune_api.job import Spec
 from finetune_api.resolved import resolve
+from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 
 

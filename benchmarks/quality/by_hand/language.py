@@ -11,8 +11,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-from finetune_api.job import Spec
 from finetune_api.resolved import resolve
+from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 
 Row = tuple[list[int], list[int]]

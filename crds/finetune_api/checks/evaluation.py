@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from finetune_api.data import Columns
 from finetune_api.evaluation import Retention
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
 from finetune_api.method import Solver
 from finetune_api.metrics import GAP, RETENTION
 from finetune_api.resolved import stepwise_fields
+from finetune_api.spec import Spec
 from finetune_api.tasks import VIRTUAL_TOKENS, MethodType, Task
 
 _CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})

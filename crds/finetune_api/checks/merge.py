@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from finetune_api.evaluation import Evaluation
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
 from finetune_api.output import Checkpoints
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_api.training import Training
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from finetune_api.data import DataSource
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType, Task
 
 _PREFIXED = (Task.SEQ2SEQ, Task.CAUSAL_LM)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 
 _POLICY = "spec.training.policy"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
 from finetune_api.preference import Preference
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 
 _WHERE = "spec.training.labelSmoothing"

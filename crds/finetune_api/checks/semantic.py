@@ -5,22 +5,22 @@ Pure: no file, no network, no model. The trainer and the operator both ask here.
 
 from collections.abc import Iterator
 
+from finetune_api.checks.evaluation import extra_problems, plain_metric, why_not_measured
+from finetune_api.checks.merge import merge_problems
+from finetune_api.checks.mixing import mixing_problems
+from finetune_api.checks.policy import policy_problems
+from finetune_api.checks.preference_pairs import pair_problems
+from finetune_api.checks.unused_fields import unused_fields
 from finetune_api.data import Columns, DataSource, Labels
 from finetune_api.evaluation import Gate
-from finetune_api.extra_checks import extra_problems, plain_metric, why_not_measured
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
-from finetune_api.merge_checks import merge_problems
 from finetune_api.method import MERGEABLE, Pooling
 from finetune_api.metrics import CATALOGUE, Metric, find_metric, suggest_metric
-from finetune_api.mixing_checks import mixing_problems
 from finetune_api.naming import near_names
-from finetune_api.pair_checks import pair_problems
-from finetune_api.policy_checks import policy_problems
 from finetune_api.resolved import DEFAULTS
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_api.training import ClassWeights
-from finetune_api.unused import unused_fields
 
 _AROUND = frozenset({"system", "history", "tools"})
 """Columns of what stands around a prompt or chat."""

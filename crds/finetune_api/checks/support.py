@@ -1,29 +1,26 @@
 """What the API names but this version can't do: refused with words, never ignored."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from pydantic.alias_generators import to_camel
 
 from finetune_api.addresses import Address, Use, addresses
-from finetune_api.combinations import WHY_NOT
+from finetune_api.checks.combinations import WHY_NOT
 from finetune_api.failures import Problem
+from finetune_api.spec import Spec
 from finetune_api.tasks import BUILT
 from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME, PARENT_SCHEME
-
-if TYPE_CHECKING:
-    from finetune_api.job import Spec
 
 _AT_MOST = {"nodes": 1, "gpus_per_node": 1}
 """Fields of `compute` of which training uses no more yet: it is one process, on one GPU."""
 
 
-def unsupported(spec: "Spec") -> list[Problem]:
+def unsupported(spec: Spec) -> list[Problem]:
     """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
     return [*_combination(spec), *_settings(spec)]
 
 
-def _combination(spec: "Spec") -> Iterator[Problem]:
+def _combination(spec: Spec) -> Iterator[Problem]:
     methods = BUILT.get(spec.task)
     if methods is None:
         built = ", ".join(BUILT)
@@ -35,7 +32,7 @@ def _combination(spec: "Spec") -> Iterator[Problem]:
         yield Problem(f"{spec.method.type} {problem}", "spec.method.type", hint)
 
 
-def _settings(spec: "Spec") -> Iterator[Problem]:
+def _settings(spec: Spec) -> Iterator[Problem]:
     for name, most in _AT_MOST.items():
         value = getattr(spec.compute, name)
         if value > most:
@@ -43,7 +40,7 @@ def _settings(spec: "Spec") -> Iterator[Problem]:
             yield Problem(f"{value} is not built yet", f"spec.compute.{to_camel(name)}", hint)
 
 
-def cluster_only(spec: "Spec") -> list[Problem]:
+def cluster_only(spec: Spec) -> list[Problem]:
     """Return one problem for each address that only a pod can reach: what a local run must refuse."""
     return [
         Problem(f"{it.uri} is {what}", it.path, hint)

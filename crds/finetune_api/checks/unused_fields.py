@@ -7,7 +7,7 @@ from pydantic.alias_generators import to_camel
 from finetune_api.data import Labels
 from finetune_api.evaluation import Generation
 from finetune_api.failures import Problem
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_api.training import ClassWeights
 

@@ -5,7 +5,8 @@ from typing import Any
 from finetune_api import GROUP, KIND, VERSION
 from finetune_api.crd.dialect import KubernetesSchema
 from finetune_api.crd.structural import Schema, owned_whole, structural, without_defaults
-from finetune_api.job import MUTABLE, FineTuneJob
+from finetune_api.job import FineTuneJob
+from finetune_api.spec import MUTABLE
 
 SINGULAR, PLURAL = "finetunejob", "finetunejobs"
 _WIDE = 1

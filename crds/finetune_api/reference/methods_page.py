@@ -1,6 +1,6 @@
 """The page of tasks and methods, with what is built and what is planned."""
 
-from finetune_api.combinations import WHY_NOT
+from finetune_api.checks.combinations import WHY_NOT
 from finetune_api.fields import fields
 from finetune_api.reference.markdown import table
 from finetune_api.resolved import DEFAULTS, LEAST_STEPS, MOST_EPOCHS, STEPS_MATTER

@@ -8,8 +8,8 @@ from typing import Any
 
 import kopf
 
-from finetune_operator.handlers.storages import NoDiffBase, NoProgress
-from finetune_operator.intake import Intake
+from finetune_operator.event_handlers import Intake
+from finetune_operator.kopf_adapter.storages import NoDiffBase, NoProgress
 from finetune_operator.labels import SELECTOR
 from finetune_operator.store import GROUP_VERSION, Kind
 

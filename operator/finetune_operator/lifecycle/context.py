@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from finetune_api.exit_codes import ExitCode
-from finetune_api.job import Spec
 from finetune_api.live import Live
 from finetune_api.run_file import JobIdentity, Mode
+from finetune_api.spec import Spec
 from finetune_api.status import Condition, Phase, Status
 from finetune_operator.lifecycle.children import is_ours
 from finetune_operator.manifests.names import child_name

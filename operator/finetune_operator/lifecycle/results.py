@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from finetune_api.failures import SpecInvalid
-from finetune_api.job import Spec
 from finetune_api.parent import MOST_BASES, Parent, ParentBase
+from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status
 from finetune_api.tasks import MethodType
 from finetune_api.uris import is_claim, parent_job
-from finetune_operator.parsed import read_output, read_spec
+from finetune_operator.codec import read_output, read_spec
 from finetune_operator.records import TuneRecord
 
 _WHOLE_MODELS = frozenset({MethodType.FULL, MethodType.FEATURE_EXTRACTION})

@@ -3,8 +3,8 @@
 from finetune_api import API_VERSION, KIND
 from finetune_operator.labels import QUEUE_LABEL, QUEUE_PRIORITY_LABEL, SUSPENDED
 from finetune_operator.manifests.failure_policy import pod_failure_policy
+from finetune_operator.manifests.job_inputs import Order
 from finetune_operator.manifests.names import child_labels, child_name
-from finetune_operator.manifests.order import Order
 from finetune_operator.manifests.pod import pod_template
 from finetune_operator.records import Json
 

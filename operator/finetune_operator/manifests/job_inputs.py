@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 
 from finetune_api.first_version import spec_json
-from finetune_api.job import Spec
 from finetune_api.parent import Parent
 from finetune_api.run_file import JobIdentity, Mode, RunFile
+from finetune_api.spec import Spec
 from finetune_operator.settings import Profile, Settings
 
 ANNOTATION_BYTES = 200 * 1024

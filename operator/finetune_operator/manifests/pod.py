@@ -6,8 +6,8 @@ from finetune_api import pod
 from finetune_api.run_file import Mode
 from finetune_operator import __version__
 from finetune_operator.labels import CONTAINER
+from finetune_operator.manifests.job_inputs import Order, run_text
 from finetune_operator.manifests.names import child_labels
-from finetune_operator.manifests.order import Order, run_text
 from finetune_operator.manifests.volumes import mounted
 from finetune_operator.placement import as_written
 from finetune_operator.records import Json

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from finetune_api.addresses import Use, addresses
-from finetune_api.job import Spec
 from finetune_api.parent import Parent
+from finetune_api.spec import Spec
 from finetune_api.uris import is_claim, is_config_map, mounted_claim, mounted_config_map, parent_job
 
 

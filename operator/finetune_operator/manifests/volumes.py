@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from finetune_api import pod
-from finetune_api.job import Spec
 from finetune_api.parent import Parent
+from finetune_api.spec import Spec
 from finetune_operator.manifests import sources
 from finetune_operator.records import Json
 from finetune_operator.settings import Profile

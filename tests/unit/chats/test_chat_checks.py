@@ -8,7 +8,7 @@ from chat_templates import ALTERNATING, CHATML, SINGLE_CALL
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.failures import TooManyBadRows
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.tokenising.job_prompts import check_chats

@@ -7,7 +7,7 @@ import pytest
 from chat_templates import CHATML
 from transformers import PreTrainedTokenizerBase
 
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.tokenising.job_prompts import check_chats

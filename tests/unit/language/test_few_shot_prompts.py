@@ -7,7 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from finetune_api.data_report import DataReport, Place
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.chat import Chat, Turn
 from finetune_trainer.data.labels import NO_LABELS

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from finetune_api.failures import DataEmpty, SpecInvalid
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import prepare
 from finetune_trainer.data.tokenising.learned import sample_line
 from finetune_trainer.storage import Site

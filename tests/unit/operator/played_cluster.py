@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from worlds import NOW, SETTINGS, UID, tune
+from snapshots import NOW, SETTINGS, UID, tune
 
 from finetune_api.status import Status
-from finetune_operator.kinship import awaited_parents
+from finetune_operator.codec import read_status, status_json
+from finetune_operator.dependency_index import awaited_parents
 from finetune_operator.lifecycle.children import with_child
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
-from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import (
     AskForCheckpoint,
     CreateJob,

@@ -8,8 +8,8 @@ from finetune_api.live import Live
 from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
 from finetune_api.status import CheckpointInfo, Phase, Status
 from finetune_api.termination import Termination
+from finetune_operator.codec import read_status, status_json
 from finetune_operator.lifecycle.children import with_child
-from finetune_operator.parsed import read_status, status_json
 from finetune_operator.plan import CreateJob, LiveRecord, Plan, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import (

@@ -8,17 +8,17 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import SETTINGS, UID, spec, tune, world
+from snapshots import SETTINGS, UID, spec, tune, world
 
 from finetune_api import pod
 from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import EXIT_CODE, RETRIED, FailureClass
-from finetune_api.job import Spec
 from finetune_api.run_file import JobIdentity, Mode, RunFile, Stores
+from finetune_api.spec import Spec
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.manifests.job import child_job
+from finetune_operator.manifests.job_inputs import ANNOTATION_BYTES, Order, run_text
 from finetune_operator.manifests.names import child_name
-from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
 from finetune_operator.manifests.sources import claims, secrets
 from finetune_operator.plan import CreateJob
 from finetune_operator.reconcile import reconcile

@@ -4,13 +4,13 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from worlds import SETTINGS, UID, spec
+from snapshots import SETTINGS, UID, spec
 
-from finetune_api.job import Spec
 from finetune_api.run_file import JobIdentity, Mode
+from finetune_api.spec import Spec
 from finetune_operator.manifests.comparison import difference
 from finetune_operator.manifests.job import child_job
-from finetune_operator.manifests.order import Order
+from finetune_operator.manifests.job_inputs import Order
 
 JOB = child_job(
     Order(

@@ -1,12 +1,12 @@
 """What a profile adds to pods, and what it allows jobs to ask for."""
 
 import pytest
-from worlds import SETTINGS, UID, failed_with, spec, tune, world
+from snapshots import SETTINGS, UID, failed_with, spec, tune, world
 
-from finetune_api.job import Spec
 from finetune_api.run_file import JobIdentity, Mode
+from finetune_api.spec import Spec
 from finetune_operator.manifests.job import child_job
-from finetune_operator.manifests.order import Order
+from finetune_operator.manifests.job_inputs import Order
 from finetune_operator.plan import CreateJob, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import Profile, Settings

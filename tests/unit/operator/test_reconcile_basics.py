@@ -1,7 +1,7 @@
 """From an accepted spec to a result: the plain way, and the ways a pod can end."""
 
 import pytest
-from worlds import (
+from snapshots import (
     DIGEST,
     after,
     begun,

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from worlds import NOW, after, begun, checkpoint, ended_pod, job, pod, said, spec, then, tune, waiting_pod, world
+from snapshots import NOW, after, begun, checkpoint, ended_pod, job, pod, said, spec, then, tune, waiting_pod, world
 
 from finetune_api.status import Phase
-from finetune_operator.parsed import status_json
+from finetune_operator.codec import status_json
 from finetune_operator.plan import CreateJob, Found, LookUp, QueueState, Refusal, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import ConditionRecord

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from played_cluster import PlayedCluster
-from worlds import (
+from snapshots import (
     after,
     begun,
     checkpoint,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from worlds import (
+from snapshots import (
     SETTINGS,
     after,
     begun,

@@ -4,16 +4,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from worlds import DIGEST, SETTINGS, after, failed_with, said, spec, status_of, then, tune, with_policy, world
+from snapshots import DIGEST, SETTINGS, after, failed_with, said, spec, status_of, then, tune, with_policy, world
 
-from finetune_api.job import Spec
 from finetune_api.outcome import Artifacts, FailureInfo
 from finetune_api.parent import Parent
 from finetune_api.pod import RUN_ANNOTATION
 from finetune_api.run_file import RunFile
+from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status
+from finetune_operator.codec import status_json
 from finetune_operator.manifests import sources
-from finetune_operator.parsed import status_json
 from finetune_operator.plan import CreateJob, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import TuneRecord

@@ -1,7 +1,7 @@
 """Whole lives in a played cluster: what `kubectl describe` tells of them, and that nothing is written for nothing."""
 
 from played_cluster import PlayedCluster
-from worlds import failure, spec, termination, told, tune
+from snapshots import failure, spec, termination, told, tune
 
 from finetune_api.outcome import Outcome, Progress
 from finetune_api.status import Phase

@@ -1,6 +1,6 @@
 """A status write costs the API server more than anything else here: what can wait is told with what comes next."""
 
-from worlds import after, job, running_pod, said, stored, then, world
+from snapshots import after, job, running_pod, said, stored, then, world
 
 from finetune_operator.reconcile import reconcile
 

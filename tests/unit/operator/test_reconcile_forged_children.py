@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from worlds import (
+from snapshots import (
     NOW,
     after,
     begun,
@@ -20,8 +20,8 @@ from worlds import (
 )
 
 from finetune_api.status import Child, Phase
+from finetune_operator.codec import status_json
 from finetune_operator.lifecycle.children import with_child
-from finetune_operator.parsed import status_json
 from finetune_operator.plan import CreateJob, DeletePod, RestoreLabels, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import JobRecord

@@ -5,14 +5,14 @@ from hypothesis import Phase as Phase_
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from played_cluster import PlayedCluster
-from worlds import DIGEST, checkpoint, failure, spec, stored, termination, told, tune
+from snapshots import DIGEST, checkpoint, failure, spec, stored, termination, told, tune
 
 from finetune_api.addresses import parent_names
 from finetune_api.outcome import Artifacts, Outcome, Progress
 from finetune_api.status import Attempt, Phase, Status
-from finetune_operator.lifecycle.bounds import STATUS_BYTES, size
+from finetune_operator.codec import status_json
 from finetune_operator.lifecycle.children import names
-from finetune_operator.parsed import status_json
+from finetune_operator.lifecycle.report.status_size import STATUS_BYTES, size
 from finetune_operator.plan import PatchJob, World
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import Json

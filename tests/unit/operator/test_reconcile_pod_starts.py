@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from worlds import after, failed_with, job, pod, said, status_of, stored, then, world
+from snapshots import after, failed_with, job, pod, said, status_of, stored, then, world
 
 from finetune_api.status import Phase
 from finetune_operator.plan import World

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from played_cluster import PlayedCluster
-from worlds import after, begun, said, spec, then, told, tune
+from snapshots import after, begun, said, spec, then, told, tune
 
 from finetune_api.outcome import Progress
 from finetune_api.status import Phase
@@ -78,7 +78,7 @@ def test_the_condition_goes_when_the_pod_has_gone() -> None:
 
 def test_only_our_own_choice_is_cleaned_up() -> None:
     """A pod that Kubernetes itself gave up is left to Kubernetes."""
-    from worlds import disrupted
+    from snapshots import disrupted
 
     before = silent(400, forceReplaceSeconds=10**6)
     failed = disrupted(replace(before.pods[0], phase="Failed"))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from played_cluster import PlayedCluster
-from worlds import after, begun, ended_pod, job, running_pod, said, spec, status_of, then, tune, with_policy, world
+from snapshots import after, begun, ended_pod, job, running_pod, said, spec, status_of, then, tune, with_policy, world
 
 from finetune_api.status import Phase
 from finetune_operator.plan import CreateJob, DeleteJob, PatchJob

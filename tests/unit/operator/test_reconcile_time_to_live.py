@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from worlds import UID, after, begun, ended_pod, job, stored, termination, then
+from snapshots import UID, after, begun, ended_pod, job, stored, termination, then
 
 from finetune_operator.plan import DeleteTune, World
 from finetune_operator.reconcile import reconcile

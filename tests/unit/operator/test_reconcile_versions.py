@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import (
+from snapshots import (
     UID,
     after,
     begun,
@@ -25,12 +25,12 @@ from worlds import (
     world,
 )
 
-from finetune_api.job import Spec
 from finetune_api.pod import RUN_ANNOTATION
 from finetune_api.run_file import JobIdentity, Mode
+from finetune_api.spec import Spec
 from finetune_api.status import Phase
-from finetune_operator.manifests.order import Order, run_text
-from finetune_operator.parsed import read_run_file, written_status
+from finetune_operator.codec import read_run_file, written_status
+from finetune_operator.manifests.job_inputs import Order, run_text
 from finetune_operator.plan import CreateJob, DeleteTune, PatchJob, World
 from finetune_operator.records import Json
 

@@ -3,14 +3,14 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import DIGEST, NOW, after, begun, ended_pod, failure, job, termination, then, told, waiting_pod, world
+from snapshots import DIGEST, NOW, after, begun, ended_pod, failure, job, termination, then, told, waiting_pod, world
 
 from finetune_api.outcome import Artifacts, Best, EvaluationResult, FailureInfo, GateResult, Progress
 from finetune_api.parent import MOST_PARENTS, Parent
 from finetune_api.status import Attempt, CheckpointInfo, Condition, Phase, Status, Summary
-from finetune_operator.lifecycle.bounds import STATUS_BYTES, bounded, size
-from finetune_operator.lifecycle.parents import PARENTS_BYTES
-from finetune_operator.parsed import status_json
+from finetune_operator.codec import status_json
+from finetune_operator.lifecycle.policies.dependency_failures import PARENTS_BYTES
+from finetune_operator.lifecycle.report.status_size import STATUS_BYTES, bounded, size
 from finetune_operator.reconcile import reconcile
 
 

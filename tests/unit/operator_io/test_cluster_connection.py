@@ -9,8 +9,8 @@ from aiohttp import web
 from kubernetes.aio.client import Configuration
 from local_server import answering
 
+from finetune_operator.api_trace import counting_trace, watching_trace
 from finetune_operator.cluster import Cluster, UnavailableError
-from finetune_operator.traffic import counting_trace, watching_trace
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_operator.lanes import Lanes
+from finetune_operator.poll_concurrency import Lanes
 
 
 def lanes() -> Lanes:

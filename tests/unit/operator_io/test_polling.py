@@ -18,7 +18,7 @@ from finetune_api.live import LIVE_BYTES, Live
 from finetune_operator.plan import LiveRecord, Silence
 from finetune_operator.polling import BadAnswerError, Poller, read_live
 from finetune_operator.projection import pod_record
-from finetune_operator.queue import WorkQueue
+from finetune_operator.work_queue import WorkQueue
 
 LIVE = Live(uid="tune-1", attempt=1)
 

@@ -1,6 +1,6 @@
 """A thousand jobs that wait for their pods ask for the reason one after the other."""
 
-from finetune_operator.pace import Pace
+from finetune_operator.rate_limiter import Pace
 
 
 def test_one_goes_at_a_time_and_nobody_waits_longer_than_needed() -> None:

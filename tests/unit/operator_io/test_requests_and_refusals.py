@@ -5,6 +5,7 @@ import json
 import pytest
 from yarl import URL
 
+from finetune_operator.api_trace import read_request
 from finetune_operator.cluster import (
     ClusterError,
     ConflictError,
@@ -17,7 +18,6 @@ from finetune_operator.cluster import (
     refusal,
 )
 from finetune_operator.store import Kind
-from finetune_operator.traffic import read_request
 
 TUNES = "/apis/finetune.dev/v1alpha1"
 

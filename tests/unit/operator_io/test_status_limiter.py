@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.turns import Turns
+from finetune_operator.status_limiter import Turns
 
 KEYS = st.sampled_from("abcde")
 STEPS = st.lists(st.tuples(st.sampled_from(["take", "give_back", "leave"]), KEYS), max_size=60)

@@ -7,11 +7,11 @@ import pytest
 from queue_observer import Observer
 from raw_objects import deleted, job, meta, pod, tune
 
-from finetune_operator.intake import TOGETHER_SECONDS, Intake
+from finetune_operator.event_handlers import TOGETHER_SECONDS, Intake
 from finetune_operator.plan import World
-from finetune_operator.queue import WorkQueue
 from finetune_operator.settings import Profile, Settings, TrainerImage
 from finetune_operator.store import Kind, Store
+from finetune_operator.work_queue import WorkQueue
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SETTINGS = Settings(trainer=TrainerImage(name="trainer:1"), profiles={"default": Profile()})

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from queue_observer import Observer
 
-from finetune_operator.queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Rank, WorkQueue
+from finetune_operator.work_queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Rank, WorkQueue
 
 
 async def test_a_key_is_in_line_once() -> None:
@@ -29,7 +29,7 @@ async def test_new_keys_go_first_then_those_that_others_wait_for() -> None:
 async def test_a_stream_of_new_keys_does_not_starve_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has waited for longer than the ranks are apart goes first."""
     now = 100.0
-    monkeypatch.setattr("finetune_operator.queue.monotonic", lambda: now)
+    monkeypatch.setattr("finetune_operator.work_queue.monotonic", lambda: now)
     queue = WorkQueue(Observer())
     queue.add("suspension")
     queue.add("turn", Rank.TURN)

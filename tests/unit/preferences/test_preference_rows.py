@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
 from finetune_api.data import Data
 from finetune_api.failures import ColumnMissing, TooManyBadRows
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.data.answers import Answers

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import unsupported
 from finetune_api.data import Data
 from finetune_api.failures import ColumnMissing, ModelUnsuitable
-from finetune_api.job import Spec
 from finetune_api.resolved import resolve
-from finetune_api.support import unsupported
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.plan import resolve_values

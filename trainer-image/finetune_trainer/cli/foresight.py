@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from finetune_api.data_report import DataReport, Lengths, SplitReport
-from finetune_api.job import FineTuneJob, Spec
+from finetune_api.job import FineTuneJob
 from finetune_api.resolved import Resolved
+from finetune_api.spec import Spec
 from finetune_trainer.evaluation.gates import limit_in_words
 from finetune_trainer.plan import plan_steps
 

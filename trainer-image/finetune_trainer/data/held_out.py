@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from pydantic.alias_generators import to_camel
 
+from finetune_api.checks.evaluation import group_column
 from finetune_api.data import DataSource
 from finetune_api.data_report import BadRow, DataReport
-from finetune_api.extra_checks import group_column
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.describe import split_report
 from finetune_trainer.data.labelled import digest, examples

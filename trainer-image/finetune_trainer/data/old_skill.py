@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 
-from finetune_api.extra_checks import group_column, retention_columns
-from finetune_api.job import Spec
+from finetune_api.checks.evaluation import group_column, retention_columns
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_trainer.data.held_out import only_measured, prepare_test_rows, read_split
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace

@@ -3,7 +3,7 @@
 from finetune_api.data import Columns, DataFormat
 from finetune_api.failures import ColumnMissing, DataEmpty, DataUnreadable, Problem
 from finetune_api.inference import FileSettings
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data.reading.input_files import InputFile, read_input
 from finetune_trainer.data.reading.inputs import REPAIR_HINT
 from finetune_trainer.data.reading.nested import dotted, with_paths

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from finetune_api.job import Spec
 from finetune_api.metrics import Metric, find_metric
 from finetune_api.outcome import EvaluationResult, cut
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 
 _LONGEST = 512

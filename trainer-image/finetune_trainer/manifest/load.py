@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import cluster_only, unsupported
 from finetune_api.failures import NotBuiltYet, Problem, SpecInvalid
 from finetune_api.fields import parse_path
 from finetune_api.job import FineTuneJob
-from finetune_api.support import cluster_only, unsupported
 from finetune_trainer.manifest.document import Document, compose, convert
 from finetune_trainer.manifest.overrides import apply_overrides
 from finetune_trainer.manifest.selection import job_node

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from finetune_api.first_version import spec_json
-from finetune_api.job import Spec
 from finetune_api.manifest import Lineage, MergedResult
+from finetune_api.spec import Spec
 from finetune_trainer.models.files import ModelFiles
 
 _LIBRARIES = (

@@ -1,7 +1,7 @@
 """Whether the GPU that a job orders is there: training on a CPU in its place would cost days, and the GPU besides."""
 
 from finetune_api.failures import GpuNotVisible
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 
 
 def check_gpu(spec: Spec) -> None:

@@ -8,12 +8,13 @@ from pydantic import ValidationError
 from finetune_api import pod
 from finetune_api.addresses import addresses
 from finetune_api.base import SecretReference
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import unsupported
 from finetune_api.failures import ManifestUnreadable, NotBuiltYet, Problem, SpecInvalid
 from finetune_api.fields import format_path
-from finetune_api.job import FineTuneJob, Metadata, Spec
+from finetune_api.job import FineTuneJob, Metadata
 from finetune_api.run_file import RunFile
-from finetune_api.support import unsupported
+from finetune_api.spec import Spec
 from finetune_trainer import __version__
 
 LARGEST = 1 << 20

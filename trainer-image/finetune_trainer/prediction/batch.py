@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data.rows_to_predict import input_of
 from finetune_trainer.models.adapters import is_adapter
 from finetune_trainer.models.files import ModelFiles

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data.tokenising.word_tokens import check_word_ids
 from finetune_trainer.models.assembly import check_mergeable

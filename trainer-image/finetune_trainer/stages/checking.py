@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.agreement import check_agreement
 from finetune_trainer.data.old_skill import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows

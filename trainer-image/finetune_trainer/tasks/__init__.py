@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from finetune_api import tasks
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.masked_lm import MaskedLM

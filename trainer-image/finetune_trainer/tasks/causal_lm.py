@@ -12,8 +12,8 @@ from finetune_api.data import Columns
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.failures import DataEmpty, SpecInvalid
-from finetune_api.job import Spec
 from finetune_api.metrics import WRITTEN
+from finetune_api.spec import Spec
 from finetune_api.training import LossOn
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shapes.white_space import keeping_white_space

@@ -3,7 +3,7 @@
 from typing import Any
 
 from finetune_api.data_report import DataReport
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 
 _AROUND = ("input", "system", "history", "tools")
 

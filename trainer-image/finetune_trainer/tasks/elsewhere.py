@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from finetune_api.evaluation import Gate
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.tasks.task import Task
 

@@ -6,7 +6,7 @@ from finetune_api.data import Clean, Columns, Data
 from finetune_api.evaluation import Generation
 from finetune_api.failures import SpecInvalid
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_trainer.models.sources import Source, fetch_sources
 from finetune_trainer.storage import Site

@@ -14,9 +14,9 @@ from finetune_api.data import Columns
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.failures import ColumnMissing
-from finetune_api.job import Spec
 from finetune_api.outcome import Best
 from finetune_api.policy import Policy, PolicyAlgorithm, Reward, RewardType
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.course import Rows

@@ -15,9 +15,9 @@ from torch import nn
 from finetune_api.data import Columns
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.job import Spec
 from finetune_api.preference import Preference as Settings
 from finetune_api.preference import PreferenceLoss
+from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs

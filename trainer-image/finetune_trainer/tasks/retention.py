@@ -8,8 +8,8 @@ from torch import nn
 from finetune_api import tasks
 from finetune_api.details import OldSkill
 from finetune_api.failures import ModelUnsuitable
-from finetune_api.job import Spec
 from finetune_api.metrics import CATALOGUE, RETENTION
+from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data import Prepared

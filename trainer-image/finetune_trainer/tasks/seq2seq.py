@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.job import Spec
 from finetune_api.metrics import WRITTEN
 from finetune_api.resolved import resolve
+from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shares import common_prefix
 from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, shown_source

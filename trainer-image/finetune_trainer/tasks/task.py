@@ -9,8 +9,8 @@ from torch import nn
 from finetune_api.curves import CurvePoint, Verdict
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.job import Spec
 from finetune_api.outcome import Best
+from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens

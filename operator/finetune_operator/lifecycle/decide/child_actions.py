@@ -5,15 +5,15 @@ What holds evidence (a Job that ended, a stalled pod) goes only once the stored 
 
 from finetune_api.failures import Stalled
 from finetune_operator.labels import SUSPENDED
-from finetune_operator.lifecycle.acceptance import order_for
-from finetune_operator.lifecycle.attempts import Tally, tells_the_same
-from finetune_operator.lifecycle.budget import job_seconds, remaining_seconds
-from finetune_operator.lifecycle.case import Case, is_finished, is_over
-from finetune_operator.lifecycle.checkpoints import request
-from finetune_operator.lifecycle.parents import awaited
-from finetune_operator.lifecycle.sidecars import leftovers
-from finetune_operator.lifecycle.stuck import replacement
-from finetune_operator.lifecycle.verdict import pods_may_be_late
+from finetune_operator.lifecycle.context import Case, is_finished, is_over
+from finetune_operator.lifecycle.decide.job_outcome import pods_may_be_late
+from finetune_operator.lifecycle.observe.attempts import Tally, tells_the_same
+from finetune_operator.lifecycle.observe.checkpoints import request
+from finetune_operator.lifecycle.observe.dependencies import awaited
+from finetune_operator.lifecycle.policies.acceptance import order_for
+from finetune_operator.lifecycle.policies.active_deadline import job_seconds, remaining_seconds
+from finetune_operator.lifecycle.policies.sidecars import leftovers
+from finetune_operator.lifecycle.policies.stuck_pods import replacement
 from finetune_operator.manifests.job import child_job
 from finetune_operator.manifests.names import child_labels, child_name
 from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, RestoreLabels, Write

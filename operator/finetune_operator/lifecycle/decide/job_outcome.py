@@ -16,10 +16,10 @@ from finetune_api.outcome import FailureInfo
 from finetune_api.run_file import Mode
 from finetune_api.status import Phase
 from finetune_api.termination import Termination
-from finetune_operator.lifecycle.attempts import Tally, endings, last_failure
-from finetune_operator.lifecycle.budget import active_deadline
-from finetune_operator.lifecycle.case import Case, condition, is_finished, is_over
-from finetune_operator.lifecycle.endings import (
+from finetune_operator.lifecycle.context import Case, condition, is_finished, is_over
+from finetune_operator.lifecycle.messages import failure_info, seconds_text, tidy
+from finetune_operator.lifecycle.observe.attempts import Tally, endings, last_failure
+from finetune_operator.lifecycle.observe.pod_outcome import (
     GATE_FAILED,
     INTERRUPTIONS,
     NODE_REFUSED,
@@ -29,9 +29,9 @@ from finetune_operator.lifecycle.endings import (
     node_refusal,
     node_refuses,
 )
-from finetune_operator.lifecycle.parents import parent_failure
-from finetune_operator.lifecycle.waiting import start_deadline, start_limit, waiting
-from finetune_operator.lifecycle.wording import failure_info, seconds_text, tidy
+from finetune_operator.lifecycle.policies.active_deadline import active_deadline
+from finetune_operator.lifecycle.policies.dependency_failures import parent_failure
+from finetune_operator.lifecycle.policies.start_deadline import start_deadline, start_limit, waiting
 from finetune_operator.records import ConditionRecord, JobRecord
 
 NOT_CREATED = "JobRefused"

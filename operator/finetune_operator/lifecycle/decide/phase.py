@@ -2,9 +2,9 @@
 
 from finetune_api.run_file import Mode
 from finetune_api.status import Phase
-from finetune_operator.lifecycle.attempts import Tally
-from finetune_operator.lifecycle.case import RUNNING, Case
-from finetune_operator.lifecycle.progress import told_phase
+from finetune_operator.lifecycle.context import RUNNING, Case
+from finetune_operator.lifecycle.observe.attempts import Tally
+from finetune_operator.lifecycle.observe.progress import told_phase
 
 
 def phase_of(case: Case, now: Tally, *, creating: bool) -> Phase:

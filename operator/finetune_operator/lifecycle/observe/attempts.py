@@ -7,8 +7,9 @@ from finetune_api.failures import PodLost, Stalled, catalogue
 from finetune_api.outcome import FailureInfo
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt
-from finetune_operator.lifecycle.case import Case, is_running
-from finetune_operator.lifecycle.endings import (
+from finetune_operator.lifecycle.context import Case, is_running
+from finetune_operator.lifecycle.messages import failure_info, seconds_text
+from finetune_operator.lifecycle.observe.pod_outcome import (
     INTERRUPTIONS,
     LOST,
     PREEMPTED,
@@ -20,8 +21,7 @@ from finetune_operator.lifecycle.endings import (
     node_refusal,
     node_refuses,
 )
-from finetune_operator.lifecycle.stall import is_stalled
-from finetune_operator.lifecycle.wording import failure_info, seconds_text
+from finetune_operator.lifecycle.observe.stall import is_stalled
 from finetune_operator.records import PodRecord
 
 NEWEST = 16

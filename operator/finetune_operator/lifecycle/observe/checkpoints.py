@@ -3,9 +3,9 @@
 from finetune_api.pod import CHECKPOINT_ANNOTATION
 from finetune_api.run_file import Mode
 from finetune_api.status import CheckpointInfo
-from finetune_operator.lifecycle.case import Case
-from finetune_operator.lifecycle.endings import ending_of
-from finetune_operator.lifecycle.wording import tidy
+from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.messages import tidy
+from finetune_operator.lifecycle.observe.pod_outcome import ending_of
 from finetune_operator.plan import AskForCheckpoint
 from finetune_operator.records import PodRecord
 

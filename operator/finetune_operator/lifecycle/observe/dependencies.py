@@ -1,25 +1,20 @@
 """`finetunejob://name` in a spec: waits until those jobs have results, and pins each of them for good."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from finetune_api.addresses import addresses, awaited_names, parent_names
-from finetune_api.failures import ParentUnusable, Problem
-from finetune_api.outcome import FailureInfo
+from finetune_api.failures import Problem
 from finetune_api.parent import Parent
 from finetune_api.status import Phase
 from finetune_api.uris import parent_job
-from finetune_operator.lifecycle.case import TERMINAL, Case, condition
+from finetune_operator.codec import read_status
+from finetune_operator.lifecycle.context import TERMINAL, Case
+from finetune_operator.lifecycle.messages import listed
 from finetune_operator.lifecycle.results import result_of
-from finetune_operator.lifecycle.waiting import start_limit
-from finetune_operator.lifecycle.wording import failure_info, listed
-from finetune_operator.parsed import read_status
 from finetune_operator.records import TuneRecord
 
 MISSING, NOT_FINISHED, FINISHED = "ParentMissing", "ParentNotFinished", "ParentFinished"
 """Reasons of the condition Progressing while a job waits for others."""
-PARENTS_BYTES = 8 * 1024
-"""Room for all parents in a status, as JSON: what is pinned is never cut."""
 _AT_REST = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 """Phases that are named; all others are one, so that the status need not be written for each."""
 
@@ -37,7 +32,7 @@ def pinned(case: Case) -> list[Parent]:
     if not case.world.parents:
         return case.stored.parents
     held = {parent.name: parent for parent in case.stored.parents}
-    for parent in _ended(case):
+    for parent in ended_parents(case):
         result = result_of(parent, read_status(parent))
         if result is not None:
             held[parent.name] = result
@@ -52,7 +47,7 @@ def awaited(case: Case) -> Awaited | None:
     there = {parent.name: parent for parent in case.world.parents}
     missing = [name for name in names if name not in there]
     if missing:
-        namespace, mend = case.world.tune.namespace, _where(case, missing[0])
+        namespace, mend = case.world.tune.namespace, field_that_names(case, missing[0])
         message = f"there is no FineTuneJob {missing[0]} in namespace {namespace}; create it, or mend {mend}"
         return Awaited(MISSING, message)
     running = [f"FineTuneJob {name}, which {how}" for name in names if (how := _how(there[name]))]
@@ -69,34 +64,8 @@ def circle(case: Case) -> Problem | None:
     if not names:
         return None
     way = " -> ".join([case.world.tune.name, *names])
-    where = _where(case, names[0])
+    where = field_that_names(case, names[0])
     return Problem(f"these jobs would wait for each other for ever: {way}", where, "start one of them from a model")
-
-
-def parent_failure(case: Case) -> FailureInfo | None:
-    """Why the job will never have all results to begin with; None where it may."""
-    wait = awaited(case)
-    if wait is None:
-        return None
-    unusable = next((why for parent in _ended(case) if (why := _unusable(case, parent)) is not None), None)
-    if unusable is not None:
-        return unusable
-    size = sum(len(parent.model_dump_json(by_alias=True, exclude_none=True).encode()) for parent in pinned(case))
-    if size > PARENTS_BYTES:
-        message = f"the results to start from take {size} bytes of the status, at most {PARENTS_BYTES} fit"
-        return failure_info(ParentUnusable, message, "name fewer at once, or let those jobs have a shorter output.uri")
-    deadline = missing_deadline(case)
-    if wait.reason == MISSING and deadline is not None and case.world.now >= deadline:
-        return failure_info(ParentUnusable, wait.message)
-    return None
-
-
-def missing_deadline(case: Case) -> datetime | None:
-    """When to give up on parents one of which is not there: as long as a pod may take to start."""
-    limit, told = start_limit(case, is_shortage=False), condition(case.stored, "Progressing")
-    if not limit or told is None or told.reason != MISSING:
-        return None
-    return told.last_transition_time + timedelta(seconds=limit)
 
 
 def _open(case: Case) -> list[str]:
@@ -104,7 +73,7 @@ def _open(case: Case) -> list[str]:
     return awaited_names(case.world.tune.spec, {parent.name for parent in case.stored.parents})
 
 
-def _ended(case: Case) -> list[TuneRecord]:
+def ended_parents(case: Case) -> list[TuneRecord]:
     """Those of them that have ended."""
     names = _open(case)
     return [parent for parent in case.world.parents if parent.name in names and _phase(parent) in TERMINAL]
@@ -122,23 +91,6 @@ def _phase(parent: TuneRecord) -> Phase:
     return Phase(told) if told in set(Phase) else Phase.PENDING
 
 
-def _where(case: Case, name: str) -> str:
+def field_that_names(case: Case, name: str) -> str:
     """The field that names the job."""
     return next(address.path for address in addresses(case.spec) if parent_job(address.uri) == name)
-
-
-def _unusable(case: Case, parent: TuneRecord) -> FailureInfo | None:
-    name, status, where = parent.name, read_status(parent), _where(case, parent.name)
-    if status.phase is Phase.GATE_FAILED:
-        model = status.artifacts.model if status.artifacts is not None else ""
-        hint = f"mend that job; or take its model as it is, by {where}: {model}" if model else "mend that job"
-        return failure_info(
-            ParentUnusable, f"FineTuneJob {name} missed a gate: its model is not as good as asked", hint
-        )
-    if status.phase is Phase.FAILED:
-        code = f" ({status.failure.code})" if status.failure is not None else ""
-        hint = f"kubectl describe finetunejob {name} tells why; create it again under another name, or mend {where}"
-        return failure_info(ParentUnusable, f"FineTuneJob {name} failed{code}: it has no result", hint)
-    if result_of(parent, status) is None:
-        return failure_info(ParentUnusable, f"FineTuneJob {name} has no verified result", "create it again")
-    return None

@@ -24,7 +24,7 @@ from finetune_api.failures import (
 from finetune_api.outcome import FailureInfo, Outcome
 from finetune_api.run_file import Mode
 from finetune_api.termination import Termination
-from finetune_operator.lifecycle.wording import failure_info, tidy, trusted
+from finetune_operator.lifecycle.messages import failure_info, tidy, trusted
 from finetune_operator.records import ContainerRecord, ContainerState, OtherContainer, PodRecord
 
 SUCCEEDED, GATE_FAILED = "Succeeded", "GateFailed"

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from finetune_api.job import Spec
 from finetune_api.live import Live
 from finetune_api.outcome import EvaluationResult, Outcome, Progress
 from finetune_api.run_file import Mode
+from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status, Summary
 from finetune_api.termination import Termination
-from finetune_operator.lifecycle.case import Case, condition
-from finetune_operator.lifecycle.checkpoints import committed
-from finetune_operator.lifecycle.silence import UNREACHABLE
-from finetune_operator.lifecycle.wording import seconds_text, tidy
+from finetune_operator.lifecycle.context import Case, condition
+from finetune_operator.lifecycle.messages import seconds_text, tidy
+from finetune_operator.lifecycle.observe.checkpoints import committed
+from finetune_operator.lifecycle.observe.reachability import UNREACHABLE
 
 FIGURES = ("progress", "summary", "evaluation", "checkpoints", "resolved")
 """Fields of the status that only a trainer can fill."""

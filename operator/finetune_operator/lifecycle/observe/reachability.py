@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from finetune_api.pod import PORT
-from finetune_operator.lifecycle.case import Case
-from finetune_operator.lifecycle.wording import tidy
+from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.messages import tidy
 from finetune_operator.plan import Silence
 
 UNREACHABLE = "TrainerUnreachable"

@@ -5,8 +5,8 @@ A trainer that can't be asked is not stalled: losing progress never fails a job.
 
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.case import Case
-from finetune_operator.lifecycle.progress import has_moved
+from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.observe.progress import has_moved
 
 _FRESH = timedelta(seconds=60)
 

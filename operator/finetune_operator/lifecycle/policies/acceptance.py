@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from finetune_api.checks import semantic_problems
+from finetune_api.checks.semantic import semantic_problems
+from finetune_api.checks.support import unsupported
 from finetune_api.failures import JobFailure, NotBuiltYet, Problem, ProfileUnknown, SpecInvalid
 from finetune_api.naming import near_names
 from finetune_api.run_file import Mode
-from finetune_api.support import unsupported
 from finetune_operator.labels import QUEUE_LABEL
-from finetune_operator.lifecycle.case import Case
-from finetune_operator.lifecycle.parents import circle
-from finetune_operator.manifests.order import ANNOTATION_BYTES, Order, run_text
+from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.observe.dependencies import circle
+from finetune_operator.manifests.job_inputs import ANNOTATION_BYTES, Order, run_text
 from finetune_operator.settings import Profile
 
 

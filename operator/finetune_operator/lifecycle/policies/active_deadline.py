@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.case import Case
+from finetune_operator.lifecycle.context import Case
 
 
 def active_since(case: Case) -> datetime | None:

@@ -3,32 +3,37 @@
 Nothing here changes the outcome: terminal is final.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.status import Status
-from finetune_operator.lifecycle.case import is_finished
-from finetune_operator.lifecycle.conditions import after_the_end
-from finetune_operator.lifecycle.sidecars import END_NOW, ends_by_itself, keepers, patience_ends
-from finetune_operator.parsed import time_to_live
-from finetune_operator.plan import DeleteJob, DeleteTune, PatchJob, Plan, World, Write
+from finetune_operator.codec import time_to_live
+from finetune_operator.lifecycle.context import is_finished
+from finetune_operator.lifecycle.policies.sidecars import END_NOW, ends_by_itself, keepers, patience_ends
+from finetune_operator.plan import DeleteJob, DeleteTune, PatchJob, World, Write
 from finetune_operator.records import JobRecord
 
 _DEPENDENTS = timedelta(seconds=2)
 """How often to look whether those that wait for the result have taken it: until then it outlives its time."""
 
 
-def aftermath(world: World, stored: Status) -> Plan:
-    """The plan for a job that has ended."""
-    generation = max(stored.observed_generation, world.tune.generation)
-    told = after_the_end(world, stored)
-    status = stored.model_copy(update={"observed_generation": generation, "conditions": told})
+@dataclass(frozen=True)
+class Cleanup:
+    """What is left to do for a job that has ended, and when to look again."""
+
+    writes: tuple[Write, ...]
+    again_at: datetime | None = None
+
+
+def cleanup(world: World, stored: Status) -> Cleanup:
+    """Stop what still runs of a job that has ended; delete the job once its time to live is over."""
     over = expiry(world, stored)
     if over is not None and world.now >= over:
         if not world.dependents:
-            return Plan(status, (DeleteTune(world.tune.uid),))
+            return Cleanup((DeleteTune(world.tune.uid),))
         over = world.now + _DEPENDENTS
     writes = [write for job in world.jobs if job.owner_uid == world.tune.uid for write in _stop(job, world)]
-    return Plan(status, tuple(writes), again_at=_again_at(world, over))
+    return Cleanup(tuple(writes), _again_at(world, over))
 
 
 def expiry(world: World, stored: Status) -> datetime | None:

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.case import Case
-from finetune_operator.lifecycle.waiting import podless_since
+from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.policies.start_deadline import podless_since
 from finetune_operator.plan import Found, LookUp
 
 _FIRST_FOR_PODS, _FIRST_FOR_QUEUES = timedelta(seconds=10), timedelta(seconds=20)

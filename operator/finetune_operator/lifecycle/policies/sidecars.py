@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from finetune_api.exit_codes import ExitCode
-from finetune_operator.lifecycle.attempts import Tally, tells_the_same
-from finetune_operator.lifecycle.case import Case, is_finished
+from finetune_operator.lifecycle.context import Case, is_finished
+from finetune_operator.lifecycle.observe.attempts import Tally, tells_the_same
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB
 from finetune_operator.plan import DeletePod, PatchJob, Write
 from finetune_operator.records import ContainerState, JobRecord, PodRecord

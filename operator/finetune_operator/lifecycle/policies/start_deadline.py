@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from finetune_api.failures import ImageUnavailable, JobFailure, PodNotStarted, PodUnschedulable
 from finetune_api.run_file import Mode
-from finetune_operator.lifecycle.case import Case, is_finished, is_over, is_running
-from finetune_operator.lifecycle.sidecars import keepers, patience_ends
-from finetune_operator.lifecycle.wording import tidy
+from finetune_operator.lifecycle.context import Case, is_finished, is_over, is_running
+from finetune_operator.lifecycle.messages import tidy
+from finetune_operator.lifecycle.policies.sidecars import keepers, patience_ends
 from finetune_operator.plan import is_shortage
 from finetune_operator.records import ContainerState, JobRecord, PodRecord
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.attempts import Tally, tells_the_same
-from finetune_operator.lifecycle.case import Case, is_over
-from finetune_operator.lifecycle.sidecars import keepers
-from finetune_operator.lifecycle.wording import clock_text
+from finetune_operator.lifecycle.context import Case, is_over
+from finetune_operator.lifecycle.messages import clock_text
+from finetune_operator.lifecycle.observe.attempts import Tally, tells_the_same
+from finetune_operator.lifecycle.policies.sidecars import keepers
 from finetune_operator.plan import DeletePod, FailPod
 from finetune_operator.records import PodRecord
 

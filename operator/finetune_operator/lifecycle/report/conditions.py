@@ -10,18 +10,18 @@ from finetune_api.failures import DataNotFound, FailureClass, InitContainerFaile
 from finetune_api.outcome import EvaluationResult
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt, Condition, Phase, Status
-from finetune_operator.lifecycle.attempts import Tally, last_failure
-from finetune_operator.lifecycle.case import RUNNING, Case, condition
-from finetune_operator.lifecycle.checkpoints import committed, kept, request_problem
-from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED, refused_by_node
-from finetune_operator.lifecycle.lookups import found
-from finetune_operator.lifecycle.parents import MISSING, awaited
-from finetune_operator.lifecycle.progress import doing
-from finetune_operator.lifecycle.silence import UNREACHABLE, unreachable
-from finetune_operator.lifecycle.stuck import stuck_message, stuck_pod
-from finetune_operator.lifecycle.verdict import NOT_CREATED, Verdict
-from finetune_operator.lifecycle.waiting import waiting
-from finetune_operator.lifecycle.wording import clock_text, listed, sentence, tidy, told
+from finetune_operator.lifecycle.context import RUNNING, Case, condition
+from finetune_operator.lifecycle.decide.job_outcome import NOT_CREATED, Verdict
+from finetune_operator.lifecycle.messages import clock_text, listed, sentence, tidy, told
+from finetune_operator.lifecycle.observe.attempts import Tally, last_failure
+from finetune_operator.lifecycle.observe.checkpoints import committed, kept, request_problem
+from finetune_operator.lifecycle.observe.dependencies import MISSING, awaited
+from finetune_operator.lifecycle.observe.pod_outcome import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED, refused_by_node
+from finetune_operator.lifecycle.observe.progress import doing
+from finetune_operator.lifecycle.observe.reachability import UNREACHABLE, unreachable
+from finetune_operator.lifecycle.policies.lookups import found
+from finetune_operator.lifecycle.policies.start_deadline import waiting
+from finetune_operator.lifecycle.policies.stuck_pods import stuck_message, stuck_pod
 from finetune_operator.plan import QueueState, World
 from finetune_operator.records import PodRecord
 

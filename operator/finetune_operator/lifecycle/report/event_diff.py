@@ -6,13 +6,13 @@ They are made from the statuses alone, so a repeated reconcile tells nothing twi
 from collections.abc import Iterator
 
 from finetune_api.status import Attempt, Condition, Phase, Status
-from finetune_operator.lifecycle.case import RUNNING, TERMINAL, condition
-from finetune_operator.lifecycle.checkpoints import kept
-from finetune_operator.lifecycle.conditions import CREATED, REFUSED, STUCK
-from finetune_operator.lifecycle.endings import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED
-from finetune_operator.lifecycle.parents import FINISHED, NOT_FINISHED
-from finetune_operator.lifecycle.silence import UNREACHABLE
-from finetune_operator.lifecycle.wording import tidy
+from finetune_operator.lifecycle.context import RUNNING, TERMINAL, condition
+from finetune_operator.lifecycle.messages import tidy
+from finetune_operator.lifecycle.observe.checkpoints import kept
+from finetune_operator.lifecycle.observe.dependencies import FINISHED, NOT_FINISHED
+from finetune_operator.lifecycle.observe.pod_outcome import INTERRUPTIONS, NODE_REFUSED, UNCOUNTED
+from finetune_operator.lifecycle.observe.reachability import UNREACHABLE
+from finetune_operator.lifecycle.report.conditions import CREATED, REFUSED, STUCK
 from finetune_operator.plan import Event, EventType
 
 SAVED, GOES_ON = "CheckpointSaved", "ResumedFromCheckpoint"

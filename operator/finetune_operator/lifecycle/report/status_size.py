@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from finetune_api.parent import Parent
 from finetune_api.status import Status
-from finetune_operator.lifecycle.case import TERMINAL
-from finetune_operator.lifecycle.wording import tidy
+from finetune_operator.lifecycle.context import TERMINAL
+from finetune_operator.lifecycle.messages import tidy
 
 STATUS_BYTES = 16 * 1024
 _MARGIN = 512

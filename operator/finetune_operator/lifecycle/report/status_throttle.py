@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from finetune_api.live import Live
 from finetune_api.status import Attempt, Condition, Phase, Status
-from finetune_operator.lifecycle.case import RUNNING
-from finetune_operator.lifecycle.conditions import STOPPING
-from finetune_operator.lifecycle.progress import FIGURES, TOLD_PHASES
+from finetune_operator.lifecycle.context import RUNNING
+from finetune_operator.lifecycle.observe.progress import FIGURES, TOLD_PHASES
+from finetune_operator.lifecycle.report.conditions import STOPPING
 
 _BEFORE_TRAINING = TOLD_PHASES - RUNNING
 _BEGINNING = timedelta(seconds=5)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from finetune_api.data_report import BadRow, DataReport
 from finetune_api.failures import DataEmpty
-from finetune_api.job import Spec
+from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_api.training import LossOn
 from finetune_trainer.data.answers import Answers

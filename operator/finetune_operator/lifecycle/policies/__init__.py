@@ -1,0 +1,1 @@
+"""What the spec and the settings allow: deadlines, limits and clean-up, each a module."""
