@@ -1,0 +1,1 @@
+"""Text generation: decoding settings, batches of prompts, sampled rollouts."""
