@@ -163,11 +163,11 @@ def _loop(folder: Path) -> "Loop":
     from finetune_trainer.data.tokenising.batches import BatchPlan
     from finetune_trainer.data.tokenising.collate import TokenRows
     from finetune_trainer.data.tokenising.tokens import tokenise
-    from finetune_trainer.training.best_weights import BestWeights
     from finetune_trainer.training.loop import Loop, TrainingPlan
-    from finetune_trainer.training.loss import RowLoss
-    from finetune_trainer.training.objective import Objective
+    from finetune_trainer.training.losses.base import RowLoss
+    from finetune_trainer.training.losses.classification import Objective
     from finetune_trainer.training.precision import use_allotted_cpus
+    from finetune_trainer.training.state.best_weights import BestWeights
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune_api.job import FineTuneJob
 from finetune_api.report import Report
-from finetune_trainer.cli.plain import PlainObserver
+from finetune_trainer.cli.plain_progress import PlainObserver
 from finetune_trainer.run import run_job
 from finetune_trainer.storage import Site
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.training.counted_logits import counted_logits
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 ROWS, LENGTH = 8, 128
 _KIBIBYTES = 1024

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from finetune_trainer.cli.running import quiet_libraries
-from finetune_trainer.cli.terminal import TerminalObserver
+from finetune_trainer.cli.run_command import quiet_libraries
+from finetune_trainer.cli.terminal_progress import TerminalObserver
 from finetune_trainer.manifest import load_job
 
 ROOT = Path(__file__).parents[1]

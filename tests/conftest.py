@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from finetune_trainer.data.tokenising.collate import RowSource
     from finetune_trainer.training.loop import TrainingResult
-    from finetune_trainer.training.objective import Objective
+    from finetune_trainer.training.losses.classification import Objective
 
 SENTENCES = [
     f"{start} {thing} {verb} {end}"
@@ -160,9 +160,9 @@ def train(tmp_path: Path) -> Callable[..., "TrainingResult"]:
     from finetune_api.tasks import Task
     from finetune_api.training import Training
     from finetune_trainer.data.tokenising.batches import BatchPlan
-    from finetune_trainer.training.best_weights import BestWeights
     from finetune_trainer.training.loop import Loop, TrainingPlan
-    from finetune_trainer.training.loss import RowLoss
+    from finetune_trainer.training.losses.base import RowLoss
+    from finetune_trainer.training.state.best_weights import BestWeights
 
     def run(
         model: "PreTrainedModel",

@@ -67,7 +67,7 @@ def budgeted(spec: dict[str, Any], run: Run) -> dict[str, Any]:
 
 def _measured(side: str, case: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Runs in the process of the run."""
-    from finetune_trainer.cli.quiet import quiet_libraries
+    from finetune_trainer.cli.silence_libraries import quiet_libraries
 
     quiet_libraries()
     start, libraries = time.process_time(), _peak()

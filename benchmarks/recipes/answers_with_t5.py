@@ -16,8 +16,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, set_seed
 
 from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.tokenising.output_tokens import source_text
-from finetune_trainer.evaluation.written import all_references, likeness
+from finetune_trainer.data.tokenising.seq2seq_tokens import source_text
+from finetune_trainer.evaluation.generated_text import all_references, likeness
 
 NOT_COUNTED = -100
 EVALUATION_ROWS = 2

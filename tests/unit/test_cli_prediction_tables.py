@@ -8,9 +8,9 @@ import pytest
 from rich.cells import cell_len
 
 from finetune_trainer.cli.tables import write_csv, write_jsonl, write_table
-from finetune_trainer.prediction.filled_text import FilledText
-from finetune_trainer.prediction.text_classes import ClassifiedText
-from finetune_trainer.prediction.written_text import WrittenText
+from finetune_trainer.prediction.masked_lm import FilledText
+from finetune_trainer.prediction.seq2seq import WrittenText
+from finetune_trainer.prediction.sequence_classification import ClassifiedText
 
 LONG = "the parcel came back twice and nobody could say why it had been sent to the wrong address again " * 4
 WIDE = "包裹退回了两次,没有人能说出原因" * 12

@@ -12,7 +12,7 @@ from finetune_api.data import Data, Labels
 from finetune_api.failures import LabelsUnsuitable, SpecInvalid, TooManyBadRows
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Prepared, prepare
-from finetune_trainer.data.label_looks import listed_classes, listed_warning, look_alikes
+from finetune_trainer.data.label_name_checks import listed_classes, listed_warning, look_alikes
 from finetune_trainer.data.labels import LabelReader
 from finetune_trainer.data.local_numbers import is_local_number, plain_number
 from finetune_trainer.storage import Site

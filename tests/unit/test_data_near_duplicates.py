@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from finetune_trainer.data.likeness import SIMILAR, similarity
 from finetune_trainer.data.near_duplicates import NearDuplicates
 from finetune_trainer.data.shingles import plain, shingle_hashes
+from finetune_trainer.data.text_similarity import SIMILAR, similarity
 
 SENTENCE = "the parcel never came and nobody answers when I write to the help desk about my missing order number"
 WORDS = SENTENCE.split(" ")

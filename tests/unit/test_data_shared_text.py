@@ -14,9 +14,9 @@ from finetune_api.failures import DataEmpty
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.data.common_text import SHARES, CommonText, Rests
-from finetune_trainer.data.likeness import Judge
 from finetune_trainer.data.near_duplicates import NearDuplicates
 from finetune_trainer.data.shingles import Ragged, plain
+from finetune_trainer.data.text_similarity import Judge
 from finetune_trainer.storage import Site
 
 ENGLISH = (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.splits import draw_keys, draw_rows, split_rows
-from finetune_trainer.data.strata import strata
+from finetune_trainer.data.stratification import strata
 
 SHARES = {"validation": 0.1, "test": 0.2}
 

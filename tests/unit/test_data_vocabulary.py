@@ -10,7 +10,7 @@ from finetune_api.data_report import DataReport, SplitReport
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.data.tokenising.output_tokens import Limits, tokenise_both
+from finetune_trainer.data.tokenising.seq2seq_tokens import Limits, tokenise_both
 from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
 from finetune_trainer.data.tokenising.vocabulary import describe_vocabulary
 

@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api.outcome import EvaluationResult
 from finetune_api.spec import Spec
-from finetune_trainer.evaluation.worth import Trivial, Worth, judge_worth
+from finetune_trainer.evaluation.baseline_comparison import Trivial, Worth, judge_worth
 
 
 def spec(examples: int = 0, **evaluation: Any) -> Spec:

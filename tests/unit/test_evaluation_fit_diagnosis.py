@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api.curves import CurvePoint, Fit
 from finetune_api.outcome import Best
-from finetune_trainer.evaluation.verdict import judge
+from finetune_trainer.evaluation.fit_diagnosis import judge
 
 
 def curves(train: Sequence[float | None], validation: Sequence[float], every: int = 10) -> list[CurvePoint]:

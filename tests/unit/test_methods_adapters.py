@@ -19,7 +19,7 @@ from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
 
 Make = Callable[..., Any]
 NAMES = ("good", "broken", "late")

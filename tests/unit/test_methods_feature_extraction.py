@@ -17,7 +17,7 @@ from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.methods.feature_extraction import _Encoder
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
 
 Make = Callable[..., Any]
 CLASSES = torch.arange(24) % 3

@@ -11,7 +11,7 @@ from finetune_api.method import Method
 from finetune_api.tasks import BUILT, MethodType, ProblemType, Task
 from finetune_trainer.methods import METHODS
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
 from finetune_trainer.training.optimizer import build_optimizer
 
 Make = Callable[..., Any]

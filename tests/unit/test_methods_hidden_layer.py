@@ -16,10 +16,10 @@ from finetune_api.method import Method
 from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.data.tokenising.tokens import tokenise
 from finetune_trainer.methods import METHODS, Adapted
-from finetune_trainer.models.anatomy import silence_output_layer
 from finetune_trainer.models.hidden_layer import HiddenLayer, from_pretrained, give_hidden_layer
+from finetune_trainer.models.module_names import silence_output_layer
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
 
 Make = Callable[..., Any]
 CLASSES = torch.arange(24) % 3

@@ -17,9 +17,9 @@ from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
-from finetune_trainer.training.dropout import ByteDropout, fast_dropout
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
+from finetune_trainer.training.speedups.dropout import ByteDropout, fast_dropout
 
 Make = Callable[..., Any]
 NAMES = ("good", "broken", "late")

@@ -19,7 +19,7 @@ from finetune_trainer.methods import METHODS, feature_extraction
 from finetune_trainer.models.classifier import load_tagger, load_tokenizer
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.storage import Site
-from finetune_trainer.training.tagging import predict_tags
+from finetune_trainer.training.losses.tags import predict_tags
 
 TAGS = ("O", "B-THING", "I-THING")
 Make = Callable[..., Any]

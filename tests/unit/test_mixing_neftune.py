@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
-from finetune_trainer.training.noise import noisy_inputs
-from finetune_trainer.training.vocabulary import only_used_rows
+from finetune_trainer.training.neftune import noisy_inputs
+from finetune_trainer.training.speedups.embedding_rows import only_used_rows
 
 IDS = torch.tensor([[2, 7, 8, 9, 3], [2, 9, 3, 0, 0]])
 

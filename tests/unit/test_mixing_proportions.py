@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.data import DataSource
-from finetune_trainer.data.shares import common_prefix, draw_shares, quotas, shares_of, source_names
+from finetune_trainer.data.mixing import common_prefix, draw_shares, quotas, shares_of, source_names
 from finetune_trainer.data.splits import draw_keys
 
 mixes = st.lists(st.tuples(st.integers(0, 200), st.floats(0.01, 100)), min_size=1, max_size=6).filter(

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from finetune_api.data import RowOrder
-from finetune_trainer.data.course import Course, apportion
+from finetune_trainer.data.sampler import Course, apportion
 from finetune_trainer.data.tokenising.batches import BatchPlan
-from finetune_trainer.training.state import plan_of
+from finetune_trainer.training.state.training_state import plan_of
 
 SOURCES = np.repeat([0, 1], [90, 10])
 LENGTHS = np.arange(1, 101)

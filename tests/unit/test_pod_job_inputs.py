@@ -11,7 +11,7 @@ from finetune_api.base import SecretReference
 from finetune_api.failures import JobFailure, ManifestUnreadable, NotBuiltYet, SpecInvalid
 from finetune_api.run_file import Mode
 from finetune_trainer import __version__
-from finetune_trainer.pod.order import LARGEST, job_of, named_secrets, read_order, uid_in
+from finetune_trainer.pod.job_inputs import LARGEST, job_of, named_secrets, read_order, uid_in
 
 RUN: dict[str, Any] = {
     "format": "finetune.dev/run/v1",

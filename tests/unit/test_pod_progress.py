@@ -15,8 +15,8 @@ from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
 from finetune_trainer.observer import Tally
 from finetune_trainer.observers import Observers
-from finetune_trainer.pod.board import Board, data_sentence
 from finetune_trainer.pod.metrics import Exposition
+from finetune_trainer.pod.progress import Board, data_sentence
 
 ORDER = RunFile.model_validate(
     {

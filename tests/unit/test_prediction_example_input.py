@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_api.inference import InferenceSettings
-from finetune_trainer.cli.words import predict_command_line
+from finetune_trainer.cli.messages import predict_command_line
 from finetune_trainer.prediction.example_input import example_input
 
 

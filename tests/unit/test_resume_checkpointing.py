@@ -20,12 +20,12 @@ from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.observer import Safe
 from finetune_trainer.output.publish import OutputFolder
-from finetune_trainer.pod.request import CheckpointRequest
+from finetune_trainer.pod.checkpoint_request import CheckpointRequest
 from finetune_trainer.stopping import stop_of
 from finetune_trainer.storage import Site
-from finetune_trainer.training.best_weights import BestWeights
-from finetune_trainer.training.keeping import Keeping, Known
-from finetune_trainer.training.state_tensors import StateUnfit
+from finetune_trainer.training.checkpointing import Keeping, Known
+from finetune_trainer.training.state.best_weights import BestWeights
+from finetune_trainer.training.state.tensors import StateUnfit
 
 LINEAGE = Lineage(spec_digest="1" * 64, data_digest="2" * 64, model_uri="file:///m", model_digest="3" * 64)
 KNOWN = Known(

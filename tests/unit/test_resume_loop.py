@@ -17,12 +17,12 @@ from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.data.tokenising.collate import FeatureRows
-from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.loop import Loop, TrainingPlan, TrainingResult
-from finetune_trainer.training.loss import RowLoss
-from finetune_trainer.training.objective import Objective
-from finetune_trainer.training.state_random import seed_everything
-from finetune_trainer.training.state_tensors import StateUnfit, trainable
+from finetune_trainer.training.losses.base import RowLoss
+from finetune_trainer.training.losses.classification import Objective
+from finetune_trainer.training.state.best_weights import BestWeights
+from finetune_trainer.training.state.rng import seed_everything
+from finetune_trainer.training.state.tensors import StateUnfit, trainable
 
 ROWS, STEPS = 44, 20  # 6 steps a pass, the last of them short
 FEATURES = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(1))

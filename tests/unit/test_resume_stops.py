@@ -13,7 +13,7 @@ import pytest
 
 from finetune_api.outcome import Outcome, Progress
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
-from finetune_trainer.cli.machine import JsonObserver
+from finetune_trainer.cli.json_progress import JsonObserver
 from finetune_trainer.manifest import load_job
 from finetune_trainer.observer import Advance, Tally
 from finetune_trainer.run import run_job

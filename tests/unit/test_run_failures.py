@@ -13,7 +13,7 @@ from torch import cuda
 from finetune_api.failures import InternalError, OutOfMemory, OutputNotWritable
 from finetune_api.outcome import Outcome
 from finetune_api.report import Report
-from finetune_trainer.cli.machine import JsonObserver
+from finetune_trainer.cli.json_progress import JsonObserver
 from finetune_trainer.manifest import load_job
 from finetune_trainer.run import run_job
 from finetune_trainer.storage import Site

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from finetune_trainer.training.dropout import ByteDropout, fast_dropout
+from finetune_trainer.training.speedups.dropout import ByteDropout, fast_dropout
 
 MANY = 200_000
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from finetune_api.tasks import ProblemType
-from finetune_trainer.training.objective import Objective
-from finetune_trainer.training.vocabulary import UsedRows, only_used_rows, used_token_ids
+from finetune_trainer.training.losses.classification import Objective
+from finetune_trainer.training.speedups.embedding_rows import UsedRows, only_used_rows, used_token_ids
 
 Train = Callable[..., Any]
 Make = Callable[..., Any]

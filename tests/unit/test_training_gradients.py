@@ -14,7 +14,7 @@ from finetune_api.tasks import ProblemType
 from finetune_api.training import Training
 from finetune_trainer.data.tokenising.batches import Rows
 from finetune_trainer.data.tokenising.collate import FeatureRows
-from finetune_trainer.training.objective import Objective, build_objective
+from finetune_trainer.training.losses.classification import Objective, build_objective
 
 ROWS, LABELS = 40, 3
 CLASSES = torch.tensor([0, 0, 0, 0, 0, 1, 1, 2] * 5)

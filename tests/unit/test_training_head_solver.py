@@ -15,9 +15,9 @@ from finetune_api.training import EarlyStopping
 from finetune_trainer.data.tokenising.collate import FeatureRows, SeveralTexts
 from finetune_trainer.methods.head_only import HeadOnly, let_vectors_pass
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
-from finetune_trainer.training.loss import RowLoss
-from finetune_trainer.training.objective import Objective
-from finetune_trainer.training.rewarding import RankingLoss
+from finetune_trainer.training.losses.base import RowLoss
+from finetune_trainer.training.losses.classification import Objective
+from finetune_trainer.training.losses.reward import RankingLoss
 
 Make = Callable[..., tuple[Any, Any, Any]]
 ROWS, WIDTH = 300, 32

@@ -10,9 +10,9 @@ from torch import nn
 
 from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.training import inference
-from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.rate import Rate
+from finetune_trainer.training.state.best_weights import BestWeights
+from finetune_trainer.training.throughput import Rate
 
 Make = Callable[..., Any]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.training.counted_logits import counted_logits, logits_at
+from finetune_trainer.training.speedups.labelled_logits import counted_logits, logits_at
 
 VOCABULARY, ROWS, LENGTH = 50, 3, 7
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}

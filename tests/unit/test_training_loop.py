@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from finetune_api.failures import LossDiverged
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.tokenising.collate import FeatureRows
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
 
 Train = Callable[..., Any]
 ROWS = 48

@@ -11,10 +11,10 @@ import torch
 from finetune_api.method import Method
 from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.methods import METHODS
-from finetune_trainer.training.dropout import fast_dropout
-from finetune_trainer.training.fast_lora import fast_lora
 from finetune_trainer.training.inference import predict_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
+from finetune_trainer.training.speedups.dropout import fast_dropout
+from finetune_trainer.training.speedups.lora import fast_lora
 
 Make = Callable[..., Any]
 CLASSES = torch.arange(24) % 3

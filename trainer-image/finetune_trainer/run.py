@@ -34,9 +34,9 @@ from finetune_trainer.stages.training import train
 from finetune_trainer.stopping import RUN_AGAIN, stop_of
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.tasks.task import Task
-from finetune_trainer.training.best_weights import BestWeights
+from finetune_trainer.training.checkpointing import Keeping, Known
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.keeping import Keeping, Known
+from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.unexpected import as_failure
 
 

@@ -17,8 +17,8 @@ from finetune_operator.metrics import Metrics
 from finetune_operator.settings import Profile, Settings, TrainerImage
 from finetune_operator.store import Store
 from finetune_trainer.observer import Tally
-from finetune_trainer.pod.board import Board
 from finetune_trainer.pod.metrics import Exposition
+from finetune_trainer.pod.progress import Board
 
 CHART = Path(__file__).parents[3] / "charts" / "finetune-operator"
 ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]

@@ -9,8 +9,8 @@ import pytest
 from finetune_api.failures import ColumnMissing, SpecInvalid, TooManyBadRows
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.chat import Chat, Turn
+from finetune_trainer.data.preference_pairs import Answers
 
 Read = Callable[..., Prepared]
 SHARED = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]

@@ -12,9 +12,9 @@ from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
-from finetune_trainer.data.tokenising.ends import answer_ends
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings, encode_rows, tokenise_prompts
+from finetune_trainer.data.tokenising.stop_tokens import answer_ends
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
 
 Make = Callable[..., PreTrainedTokenizerBase]

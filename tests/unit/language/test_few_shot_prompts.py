@@ -10,8 +10,8 @@ from finetune_api.data_report import DataReport, Place
 from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.chat import Chat, Turn
+from finetune_trainer.data.few_shot_examples import choose_examples
 from finetune_trainer.data.labels import NO_LABELS
-from finetune_trainer.data.shown_examples import choose_examples
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.few_shot import Shown

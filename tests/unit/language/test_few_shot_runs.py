@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from finetune_api.failures import SpecInvalid
-from finetune_trainer.cli.machine import JsonObserver
+from finetune_trainer.cli.json_progress import JsonObserver
 from finetune_trainer.manifest import load_job
 from finetune_trainer.observer import Advance, Tally
 from finetune_trainer.run import run_job

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_trainer.evaluation.written import likeness
+from finetune_trainer.evaluation.generated_text import likeness
 
 ROOT = Path(__file__).parents[3]
 XQUAD = ROOT / "tests/data/xquad"

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.tokenising.frames import frame_of
-from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt
-from finetune_trainer.training.writing import GenerationProgress
+from finetune_trainer.data.tokenising.special_tokens import frame_of
+from finetune_trainer.training.generation.batches import GenerationProgress
+from finetune_trainer.training.generation.causal import Manner, continue_prompts, last_prompt
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 

@@ -11,7 +11,7 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.training.continuing import Manner, Sampling, continue_ids, continue_prompts
+from finetune_trainer.training.generation.causal import Manner, Sampling, continue_ids, continue_prompts
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 OPINIONS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.training.masking import SHARE, MaskedLoss, chosen_tokens, hide
+from finetune_trainer.training.losses.masked_lm import SHARE, MaskedLoss, chosen_tokens, hide
 
 MASK, VOCABULARY = 4, 1_000
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from finetune_trainer.data.tokenising.frames import Frame, frame_of
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream, tokenise_windows
+from finetune_trainer.data.tokenising.special_tokens import Frame, frame_of
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 
 TEXTS = ["Once upon a time, there was a little girl named Lily.", "Tom ran.", "She loved to play outside in the park."]

@@ -21,8 +21,8 @@ from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
-from finetune_trainer.training.foretelling import foretell, token_metrics
-from finetune_trainer.training.masking import hide
+from finetune_trainer.training.losses.masked_lm import hide
+from finetune_trainer.training.losses.token_scores import foretell, token_metrics
 
 Rows = list[dict[str, Any]]
 QUICK = {

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from finetune_api.job import FineTuneJob
-from finetune_trainer.cli.plain import PlainObserver
+from finetune_trainer.cli.plain_progress import PlainObserver
 from finetune_trainer.run import run_job
 from finetune_trainer.storage import Site
 

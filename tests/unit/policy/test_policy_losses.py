@@ -12,9 +12,9 @@ import torch
 from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
 from finetune_trainer.data.tokenising.batches import Volume
-from finetune_trainer.training.counted_logits import Counted, counted_logits
-from finetune_trainer.training.policy import PolicyLoss, Rollouts, World, advantages, policy_losses
-from finetune_trainer.training.rollouts import Weighed, answer_batch, reference_of, weigh_answers
+from finetune_trainer.training.generation.rollouts import Weighed, answer_batch, reference_of, weigh_answers
+from finetune_trainer.training.losses.policy import PolicyLoss, Rollouts, World, advantages, policy_losses
+from finetune_trainer.training.speedups.labelled_logits import Counted, counted_logits
 
 REWARD = {"type": "Contains"}
 ALWAYS_SEVEN = World(

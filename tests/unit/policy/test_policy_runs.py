@@ -11,7 +11,7 @@ from yaml import safe_load
 
 from finetune_api.curves import Fit
 from finetune_api.job import FineTuneJob
-from finetune_trainer.cli.plain import PlainObserver
+from finetune_trainer.cli.plain_progress import PlainObserver
 from finetune_trainer.storage import Site
 from finetune_trainer.validation import validate_job
 

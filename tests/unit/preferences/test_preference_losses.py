@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 from finetune_api.preference import Preference
 from finetune_trainer.data.tokenising.collate import SeveralTexts, TokenRows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
-from finetune_trainer.training.preferring import PairLoss, Pairs, pair_losses, rewards, share_ahead, weigh
-from finetune_trainer.training.rewarding import RankingLoss
+from finetune_trainer.training.losses.preference import PairLoss, Pairs, pair_losses, rewards, share_ahead, weigh
+from finetune_trainer.training.losses.reward import RankingLoss
 
 LOSSES = ("Sigmoid", "Hinge", "IPO", "SimPO", "ORPO")
 WON, LOST, BEFORE = -8.0, -15.0, (-10.0, -12.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stopped_runs import run_here
 
-from finetune_trainer.training.reference import kept
+from finetune_trainer.training.losses.reference import kept
 
 STOP_AT = 5
 

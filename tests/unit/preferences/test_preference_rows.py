@@ -13,8 +13,8 @@ from finetune_api.failures import ColumnMissing, TooManyBadRows
 from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
-from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.chat import Chat
+from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.storage import Site
 
 Lines = Callable[[str, list[dict[str, Any]]], str]

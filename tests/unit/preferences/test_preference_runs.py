@@ -16,7 +16,7 @@ from finetune_api.report import Report
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
-from finetune_trainer.training.rewarding import reward_of
+from finetune_trainer.training.losses.reward import reward_of
 
 Run = Callable[..., tuple[Report, Path]]
 Lines = Callable[[str, list[dict[str, Any]]], str]

@@ -13,7 +13,7 @@ from finetune_trainer.data.label_cells import Passage
 from finetune_trainer.data.labels import NO_LABELS
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.tokenising.collate import TokenRows
-from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both
+from finetune_trainer.data.tokenising.seq2seq_tokens import Limits, source_text, tokenise_both
 
 CONTEXT = "The tower was built in 1889 by an engineer whose name it bears. " * 4
 QUESTIONS = ["When was the tower built?", "Who built it?"]

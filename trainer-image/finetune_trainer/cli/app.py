@@ -92,7 +92,7 @@ def run(  # noqa: PLR0917 -- typer calls it by name
     debug: Debug = False,
 ) -> None:
     """Run the whole job: check, train, evaluate, export, report."""
-    from finetune_trainer.cli.running import Wanted, check_uid, run_command
+    from finetune_trainer.cli.run_command import Wanted, check_uid, run_command
 
     if uid:
         try:
@@ -116,7 +116,7 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check a job, its model and its data; show what it would do."""
-    from finetune_trainer.cli.validating import validate_command
+    from finetune_trainer.cli.validate_command import validate_command
 
     with _debugging(debug):
         raise typer.Exit(validate_command(job, overrides, as_json=as_json, spec_only=spec_only))
@@ -158,7 +158,7 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
     debug: Debug = False,
 ) -> None:
     """Predict with a tuned model: what it says of each row."""
-    from finetune_trainer.cli.predicting import Input, columns_by_role, predict_command
+    from finetune_trainer.cli.predict_command import Input, columns_by_role, predict_command
 
     with _debugging(debug):
         columns = {"text": text, "text_pair": text_pair} | columns_by_role(column or [])
@@ -185,8 +185,8 @@ def drift(  # noqa: PLR0917 -- typer calls it by name
     debug: Debug = False,
 ) -> None:
     """Compare new rows with those that a model was trained on."""
-    from finetune_trainer.cli.drifting import drift_command
-    from finetune_trainer.cli.predicting import Input, columns_by_role
+    from finetune_trainer.cli.drift_command import drift_command
+    from finetune_trainer.cli.predict_command import Input, columns_by_role
 
     with _debugging(debug):
         given = Input(rows, columns_by_role(column or []), input_format, encoding, delimiter)
@@ -204,7 +204,7 @@ def pod(
     port: Annotated[int, typer.Option("--port", hidden=True, help="Port to serve on; 0 takes a free one.")] = PORT,
 ) -> None:
     """Carry out the operator's order: what a pod runs."""
-    from finetune_trainer.cli.podding import pod_command
+    from finetune_trainer.cli.pod_command import pod_command
 
     raise typer.Exit(pod_command(run_file, root, port))
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from finetune_api.drift import Drift
 from finetune_api.exit_codes import ExitCode
-from finetune_trainer.cli.predicting import Input, input_file
-from finetune_trainer.cli.quiet import quiet_libraries
-from finetune_trainer.cli.running import as_uri
+from finetune_trainer.cli.predict_command import Input, input_file
+from finetune_trainer.cli.run_command import as_uri
+from finetune_trainer.cli.silence_libraries import quiet_libraries
 
 if TYPE_CHECKING:
     from finetune_api.drift import DriftReport, Shift

@@ -11,7 +11,7 @@ from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
-from finetune_trainer.cli.words import (
+from finetune_trainer.cli.messages import (
     checkpoint_line,
     data_line,
     duration,

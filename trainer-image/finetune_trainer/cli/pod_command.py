@@ -8,18 +8,18 @@ from finetune_api import pod
 from finetune_api.failures import Interrupted, JobFailure
 from finetune_api.run_file import Mode, RunFile
 from finetune_trainer.cli.errors import print_failure
-from finetune_trainer.cli.plain import PlainObserver
-from finetune_trainer.cli.quiet import quiet_libraries
+from finetune_trainer.cli.plain_progress import PlainObserver
+from finetune_trainer.cli.silence_libraries import quiet_libraries
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.observers import Observers
-from finetune_trainer.pod.board import Board
-from finetune_trainer.pod.ending import ending_of, ending_without_run, write_ending
+from finetune_trainer.pod.checkpoint_request import CheckpointRequest
+from finetune_trainer.pod.environment import below, site_of, use_hub_settings, use_work_folder
 from finetune_trainer.pod.gpus import check_gpu
+from finetune_trainer.pod.job_inputs import job_of, named_secrets, read_order, uid_in
 from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
-from finetune_trainer.pod.order import job_of, named_secrets, read_order, uid_in
-from finetune_trainer.pod.request import CheckpointRequest
+from finetune_trainer.pod.progress import Board
 from finetune_trainer.pod.server import Page, serving
-from finetune_trainer.pod.surroundings import below, site_of, use_hub_settings, use_work_folder
+from finetune_trainer.pod.termination import ending_of, ending_without_run, write_ending
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.signals import ignore_stop_signals, stop_signals, stop_within
 from finetune_trainer.storage import Site, ignored_keys, redacted

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from finetune_api.data import Columns, DataFormat
 from finetune_api.failures import OutputNotWritable, Problem, SpecInvalid
-from finetune_trainer.cli.quiet import quiet_libraries
-from finetune_trainer.cli.running import as_uri
+from finetune_trainer.cli.run_command import as_uri
+from finetune_trainer.cli.silence_libraries import quiet_libraries
 from finetune_trainer.cli.tables import WRITERS
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from finetune_api.manifest import MANIFEST_NAME
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.lines import Lines
 from finetune_trainer.cli.local import local_notes
-from finetune_trainer.cli.quiet import quiet_libraries
-from finetune_trainer.cli.words import place
+from finetune_trainer.cli.messages import place
+from finetune_trainer.cli.silence_libraries import quiet_libraries
 from finetune_trainer.manifest import load_job
 from finetune_trainer.signals import checkpoint_signal, checkpoints_asked, stop_signals
 
@@ -88,7 +88,7 @@ def _uid(wanted: Wanted, job: FineTuneJob, site: "Site") -> str:
         return job.metadata.uid
     if not wanted.resume:
         return wanted.uid or local_uid()
-    from finetune_trainer.unfinished import find_unfinished
+    from finetune_trainer.resumable_run import find_unfinished
 
     return find_unfinished(job, site, wanted.uid)
 
@@ -119,15 +119,15 @@ def local_uid() -> str:
 
 def _observer(*, as_json: bool) -> "RunObserver":
     if as_json:
-        from finetune_trainer.cli.machine import JsonObserver
+        from finetune_trainer.cli.json_progress import JsonObserver
 
         return JsonObserver()
     if not sys.stderr.isatty():
-        from finetune_trainer.cli.plain import PlainObserver
+        from finetune_trainer.cli.plain_progress import PlainObserver
 
         return PlainObserver()
     from rich.console import Console
 
-    from finetune_trainer.cli.terminal import TerminalObserver
+    from finetune_trainer.cli.terminal_progress import TerminalObserver
 
     return TerminalObserver(Console(stderr=True))

@@ -14,7 +14,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.outcome import EvaluationResult, Outcome, Progress
 from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
-from finetune_trainer.cli.words import (
+from finetune_trainer.cli.messages import (
     checkpoint_line,
     data_line,
     evaluation_line,

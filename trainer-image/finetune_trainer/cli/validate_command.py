@@ -10,7 +10,7 @@ from finetune_api.failures import JobFailure
 from finetune_api.resolved import Resolved, resolve
 from finetune_trainer.cli.errors import failure_fields
 from finetune_trainer.cli.local import local_notes
-from finetune_trainer.cli.quiet import quiet_libraries
+from finetune_trainer.cli.silence_libraries import quiet_libraries
 from finetune_trainer.manifest import LoadedJob, load_job
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
     if as_json:
         _print_json(_facts(loaded, found, warnings))
         return 0
-    from finetune_trainer.cli.foresight import foresight_lines
+    from finetune_trainer.cli.plan_summary import foresight_lines
 
     for line in foresight_lines(loaded.job, found.report, found.resolved, warnings):
         print(line)  # noqa: T201 -- this is the output
@@ -57,7 +57,7 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
 
 def _check(loaded: LoadedJob) -> Found:
     quiet_libraries()
-    from finetune_trainer.cli.plain import PlainObserver
+    from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
     from finetune_trainer.notes import Notes
     from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec

@@ -12,7 +12,7 @@ from finetune_api.data import Labels
 from finetune_api.data_report import BadRow, DataReport, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import is_absent
-from finetune_trainer.data.label_looks import listed_warning, look_alikes
+from finetune_trainer.data.label_name_checks import listed_warning, look_alikes
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.local_numbers import may_be_thousands

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data_report import Place
-from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.label_cells import Label, Passage, UnusableLabel
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.reading.rows import Bad
 from finetune_trainer.data.records import Record

@@ -23,7 +23,7 @@ from finetune_trainer.data.label_cells import (
     looks_multi_hot,
     number,
 )
-from finetune_trainer.data.label_looks import listed_classes
+from finetune_trainer.data.label_name_checks import listed_classes
 from finetune_trainer.data.local_numbers import is_local_number, plain_number
 from finetune_trainer.data.reading.rows import Spelled, at, shown
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_trainer.data.common_text import SAMPLE, CommonText
-from finetune_trainer.data.likeness import Judge, sketches
 from finetune_trainer.data.min_hash import BANDS, ROWS, band_keys, buckets, min_hashes
 from finetune_trainer.data.shingles import Ragged, plain
+from finetune_trainer.data.text_similarity import Judge, sketches
 
 _BATCH_ROWS, _BATCH_CHARACTERS = 4096, 1 << 20
 _LEADERS = 32

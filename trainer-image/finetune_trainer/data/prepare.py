@@ -7,13 +7,13 @@ from finetune_api.tasks import Task
 from finetune_trainer.data.describe import Findings, describe
 from finetune_trainer.data.labelled import Labelled, conflicts, digest, examples, first_of_each, with_labels
 from finetune_trainer.data.labels import check_known
+from finetune_trainer.data.mixing import mixed_sources
 from finetune_trainer.data.overlap import find_overlap
 from finetune_trainer.data.prepared import Prepared, RowsRead
 from finetune_trainer.data.reading.loading import Loaded, Reading, load, paths_of
 from finetune_trainer.data.row_groups import grouped, near_duplicates
 from finetune_trainer.data.rules import check_bad_rows, check_not_empty
 from finetune_trainer.data.shapes import SHAPES, TargetReader
-from finetune_trainer.data.shares import mixed_sources
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.splitting import split_training_rows
 from finetune_trainer.storage import Site

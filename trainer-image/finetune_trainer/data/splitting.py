@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from finetune_api.data import Data
 from finetune_trainer.data.labels import LabelSpace
+from finetune_trainer.data.mixing import draw_shares, shares_of
 from finetune_trainer.data.row_groups import Grouped, column_groups, connected
 from finetune_trainer.data.rules import Indivisible, check_split
-from finetune_trainer.data.shares import draw_shares, shares_of
 from finetune_trainer.data.splits import SPLITS, TEST, TRAIN, VALIDATION, draw_keys, split_rows
-from finetune_trainer.data.strata import strata
+from finetune_trainer.data.stratification import strata
 
 _FAR_OFF = 0.5
 _NOTEWORTHY = 5

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.details import Sample
-from finetune_trainer.data.answers import Answers
+from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.details import SAMPLES, TEXT_LENGTH, WORST, shorten
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from finetune_api.policy import RewardType
+from finetune_trainer.evaluation.generated_text import answer_in
 from finetune_trainer.evaluation.number_values import last_value
 from finetune_trainer.evaluation.text_overlap import exact_match
 from finetune_trainer.evaluation.words import answer_words
-from finetune_trainer.evaluation.written import answer_in
 
 
 def checked_reward(kind: RewardType, written: str, references: Sequence[str], answer_after: str = "") -> float:

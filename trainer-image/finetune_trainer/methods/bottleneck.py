@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from finetune_api.method import AdapterStyle, BottleneckAdapter
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.methods.peft_adapter import adapted_by, task_type
-from finetune_trainer.models.anatomy import head_modules
 from finetune_trainer.models.layers import attention_outputs, feed_forward_outputs
+from finetune_trainer.models.module_names import head_modules
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

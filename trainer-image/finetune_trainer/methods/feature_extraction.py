@@ -33,9 +33,9 @@ from finetune_trainer.methods.head_only import (
     labelled_tokens,
     let_vectors_pass,
 )
-from finetune_trainer.models.anatomy import tags_words
 from finetune_trainer.models.hidden_layer import give_hidden_layer
 from finetune_trainer.models.mean_pooling import add_mean_pooling, can_pool_mean, declares_first_token
+from finetune_trainer.models.module_names import tags_words
 from finetune_trainer.observer import Advance
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from finetune_api.failures import ModelUnsuitable
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.models.anatomy import output_layer, outspoken, pooler
+from finetune_trainer.models.module_names import output_layer, outspoken, pooler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -7,8 +7,8 @@ from finetune_api.method import IA3
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.methods.peft_adapter import adapted_by, task_type
 from finetune_trainer.methods.targets import chosen_modules
-from finetune_trainer.models.anatomy import head_modules, stores_weights_transposed
 from finetune_trainer.models.layers import feed_forward_outputs, keys_and_values
+from finetune_trainer.models.module_names import head_modules, stores_weights_transposed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -10,8 +10,8 @@ from finetune_api.failures import ModelUnsuitable
 from finetune_api.method import PrefixTuning, PromptTuning, PTuning
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.methods.peft_adapter import adapted_by, task_type
-from finetune_trainer.models.anatomy import head_modules, outspoken
 from finetune_trainer.models.last_token import show_last_token
+from finetune_trainer.models.module_names import head_modules, outspoken
 
 if TYPE_CHECKING:
     from peft import PromptLearningConfig

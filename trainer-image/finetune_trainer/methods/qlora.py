@@ -18,7 +18,7 @@ from finetune_api.method import QLoRA
 from finetune_trainer.methods.adapted import Adapted, count_parameters
 from finetune_trainer.methods.lora import low_rank_config
 from finetune_trainer.methods.peft_adapter import adapted_by, save_adapter
-from finetune_trainer.models.anatomy import body_linears
+from finetune_trainer.models.module_names import body_linears
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

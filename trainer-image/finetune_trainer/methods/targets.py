@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from finetune_api.failures import ModelUnsuitable
-from finetune_trainer.models.anatomy import body_linears
+from finetune_trainer.models.module_names import body_linears
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.tasks import ProblemType, Task
-from finetune_trainer.models.anatomy import output_size, renew_output_layer
 from finetune_trainer.models.assembly import assemble_merged, load_whole
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import TOKENIZER_HINT, loading
+from finetune_trainer.models.module_names import output_size, renew_output_layer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

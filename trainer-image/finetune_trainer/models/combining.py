@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from finetune_api.merge import Combination, Merge
-from finetune_trainer.models.anatomy import head_modules
+from finetune_trainer.models.module_names import head_modules
 from finetune_trainer.observer import Advance
 
 if TYPE_CHECKING:

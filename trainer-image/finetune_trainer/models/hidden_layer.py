@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
-from finetune_trainer.models.anatomy import output_layer
+from finetune_trainer.models.module_names import output_layer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from finetune_api.failures import ModelUnsuitable
-from finetune_trainer.models.anatomy import body_linears, is_in_body
+from finetune_trainer.models.module_names import body_linears, is_in_body
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

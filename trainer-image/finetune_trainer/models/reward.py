@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from finetune_api.tasks import Task
-from finetune_trainer.models.anatomy import output_size, renew_output_layer, silence_output_layer
 from finetune_trainer.models.assembly import assemble_merged, load_with_gaps
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import loading
+from finetune_trainer.models.module_names import output_size, renew_output_layer, silence_output_layer
 from finetune_trainer.models.without_dropout import without_dropout
 
 if TYPE_CHECKING:

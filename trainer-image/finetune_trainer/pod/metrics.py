@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
-from finetune_trainer.pod.board import Board
+from finetune_trainer.pod.progress import Board
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES = (Phase.VALIDATING, Phase.STARTING, Phase.TRAINING, Phase.EVALUATING, Phase.EXPORTING)

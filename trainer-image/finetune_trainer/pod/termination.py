@@ -10,7 +10,7 @@ from finetune_api.outcome import Artifacts, EvaluationResult, Outcome
 from finetune_api.report import Report
 from finetune_api.termination import Termination
 from finetune_trainer.notes import failure_info
-from finetune_trainer.pod.board import data_sentence
+from finetune_trainer.pod.progress import data_sentence
 from finetune_trainer.run_result import RunResult
 
 

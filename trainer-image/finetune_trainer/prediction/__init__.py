@@ -5,13 +5,13 @@ from typing import Any
 
 from finetune_api.tasks import Task
 from finetune_trainer.models.tuned import TunedModel
-from finetune_trainer.prediction.continued_text import TextContinuer
-from finetune_trainer.prediction.filled_text import TextFiller
+from finetune_trainer.prediction.causal_lm import TextContinuer
+from finetune_trainer.prediction.masked_lm import TextFiller
 from finetune_trainer.prediction.predictor import Prediction, Predictor
-from finetune_trainer.prediction.scored_answers import AnswerScorer
-from finetune_trainer.prediction.tagged_words import WordTagger
-from finetune_trainer.prediction.text_classes import TextClassifier
-from finetune_trainer.prediction.written_text import TextWriter
+from finetune_trainer.prediction.reward_model import AnswerScorer
+from finetune_trainer.prediction.seq2seq import TextWriter
+from finetune_trainer.prediction.sequence_classification import TextClassifier
+from finetune_trainer.prediction.token_classification import WordTagger
 
 PREDICTORS: dict[Task, Callable[[TunedModel], Predictor[Any]]] = {
     Task.SEQUENCE_CLASSIFICATION: TextClassifier,

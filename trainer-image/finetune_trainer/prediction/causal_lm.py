@@ -14,11 +14,11 @@ from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.shapes.chat_rows import ChatReader
 from finetune_trainer.data.shapes.layouts import MESSAGES
 from finetune_trainer.data.shapes.prompts import read_prompt
-from finetune_trainer.data.tokenising.frames import encode, frame_of
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
+from finetune_trainer.data.tokenising.special_tokens import encode, frame_of
 from finetune_trainer.prediction.chat_output import as_messages
-from finetune_trainer.training.continuing import Manner, continue_prompts, stop_ids
+from finetune_trainer.training.generation.causal import Manner, continue_prompts, stop_ids
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel

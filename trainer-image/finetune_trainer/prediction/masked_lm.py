@@ -11,10 +11,10 @@ from torch import Tensor
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
-from finetune_trainer.data.tokenising.frames import encode, frame_of
+from finetune_trainer.data.tokenising.special_tokens import encode, frame_of
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.training.counted_logits import logits_at
 from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.speedups.labelled_logits import logits_at
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel

@@ -12,7 +12,7 @@ from finetune_trainer.data.shapes.chat_rows import ChatReader
 from finetune_trainer.data.shapes.chats import answer_turns
 from finetune_trainer.data.shapes.layouts import MESSAGES
 from finetune_trainer.prediction.chat_output import as_messages
-from finetune_trainer.training.rewarding import score_chats
+from finetune_trainer.training.losses.reward import score_chats
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel

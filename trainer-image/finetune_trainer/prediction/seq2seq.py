@@ -11,10 +11,10 @@ from finetune_api.evaluation import Generation
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
-from finetune_trainer.data.tokenising.output_tokens import tokenise_sources
+from finetune_trainer.data.tokenising.seq2seq_tokens import tokenise_sources
 from finetune_trainer.models.text_to_text import set_writing
+from finetune_trainer.training.generation.batches import as_texts, write
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.writing import as_texts, write
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel

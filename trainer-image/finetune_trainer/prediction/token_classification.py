@@ -17,7 +17,7 @@ from finetune_trainer.data.tags import split_tag
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.word_tokens import WordTokenizer, seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.spans import spans
-from finetune_trainer.training.tagging import SCORES, TAGS, predict_tags
+from finetune_trainer.training.losses.tags import SCORES, TAGS, predict_tags
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel

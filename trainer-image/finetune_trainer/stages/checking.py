@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from finetune_api.spec import Spec
 from finetune_trainer.agreement import check_agreement
-from finetune_trainer.data.old_skill import prepare_job
+from finetune_trainer.data.retention_data import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.data.tokenising.job_prompts import check_chats
-from finetune_trainer.models.judge import check_judge
+from finetune_trainer.models.reward_model import check_judge
 from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver

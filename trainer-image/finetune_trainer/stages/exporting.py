@@ -10,7 +10,7 @@ from finetune_api import tasks
 from finetune_api.output import WeightsDtype
 from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
 from finetune_trainer.drift.reference import carry_reference, save_reference
-from finetune_trainer.models.generation_ends import save_ends
+from finetune_trainer.models.generation_config import save_ends
 from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
 from finetune_trainer.models.tuned import read_settings
@@ -26,7 +26,7 @@ from finetune_trainer.storage import Site
 from finetune_trainer.tasks.merged import save_merged_settings
 from finetune_trainer.tasks.settings import save_settings
 from finetune_trainer.tasks.task import Task
-from finetune_trainer.training.continuing import stop_ids
+from finetune_trainer.training.generation.causal import stop_ids
 
 _CAUSAL = frozenset({tasks.Task.CAUSAL_LM, tasks.Task.PREFERENCE, tasks.Task.POLICY_OPTIMIZATION})
 

@@ -1,13 +1,13 @@
 """What the model can do: before training, after it, and against what the job demands."""
 
 from finetune_api.outcome import EvaluationResult
+from finetune_trainer.evaluation.baseline_comparison import Trivial, judge_worth
+from finetune_trainer.evaluation.fit_diagnosis import in_view_of
 from finetune_trainer.evaluation.gates import check_gates
-from finetune_trainer.evaluation.verdict import in_view_of
-from finetune_trainer.evaluation.worth import Trivial, judge_worth
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.stages.preparing import Ready, evaluation_split
-from finetune_trainer.tasks.beside import measure_all
+from finetune_trainer.tasks.final_evaluation import measure_all
 from finetune_trainer.tasks.task import HasTrivialAnswer, Task
 from finetune_trainer.training.inference import Outputs
 

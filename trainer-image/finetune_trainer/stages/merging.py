@@ -19,10 +19,10 @@ from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.stages.measuring import look
 from finetune_trainer.stages.preparing import Ready, evaluation_split
-from finetune_trainer.tasks.beside import measure_all
+from finetune_trainer.tasks.final_evaluation import measure_all
 from finetune_trainer.tasks.retention import skill_of_another
 from finetune_trainer.tasks.task import Task
-from finetune_trainer.training.state_random import seed_everything
+from finetune_trainer.training.state.rng import seed_everything
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

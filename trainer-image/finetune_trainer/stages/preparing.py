@@ -29,7 +29,7 @@ from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
 from finetune_trainer.tasks.retention import Skill, skill_of
 from finetune_trainer.tasks.task import Anchored, Equipped, SelfTaught, Task
 from finetune_trainer.training.precision import build_accelerator, choose_precision, use_allotted_cpus
-from finetune_trainer.training.state_random import seed_everything
+from finetune_trainer.training.state.rng import seed_everything
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,7 +9,7 @@ from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_api.metrics import Metric, metric_named
 from finetune_api.resolved import PENALTIES
 from finetune_trainer.data.tokenising.batches import BatchPlan
-from finetune_trainer.evaluation.verdict import judge
+from finetune_trainer.evaluation.fit_diagnosis import judge
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
@@ -17,16 +17,16 @@ from finetune_trainer.plan import plan_steps
 from finetune_trainer.stages.preparing import Ready
 from finetune_trainer.tasks.mixed import Validation, course_of
 from finetune_trainer.tasks.task import SelfTaught, Task
-from finetune_trainer.training.dropout import fast_dropout
-from finetune_trainer.training.fast_lora import fast_lora
+from finetune_trainer.training.checkpointing import Keeping
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.keeping import Keeping
 from finetune_trainer.training.loop import Loop, TrainingPlan, TrainingResult
-from finetune_trainer.training.loss import Loss
-from finetune_trainer.training.noise import noisy_inputs
-from finetune_trainer.training.state_random import seed_everything
-from finetune_trainer.training.vocabulary import only_used_rows, used_token_ids
+from finetune_trainer.training.losses.base import Loss
+from finetune_trainer.training.neftune import noisy_inputs
+from finetune_trainer.training.speedups.dropout import fast_dropout
+from finetune_trainer.training.speedups.embedding_rows import only_used_rows, used_token_ids
+from finetune_trainer.training.speedups.lora import fast_lora
+from finetune_trainer.training.state.rng import seed_everything
 
 _TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
 _PASS_COST = {"cpu": 128, "cuda": 8_192}

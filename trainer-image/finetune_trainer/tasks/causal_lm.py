@@ -16,9 +16,9 @@ from finetune_api.metrics import WRITTEN
 from finetune_api.spec import Spec
 from finetune_api.training import LossOn
 from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data.few_shot_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
+from finetune_trainer.data.mixing import common_prefix
 from finetune_trainer.data.shapes.white_space import keeping_white_space
-from finetune_trainer.data.shares import common_prefix
-from finetune_trainer.data.shown_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import describe_learned
@@ -26,19 +26,19 @@ from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptF
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.written import all_references, likeness
+from finetune_trainer.evaluation.generated_text import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
-from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
-from finetune_trainer.training.foretelling import LOSS, foretell, token_metrics
+from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
+from finetune_trainer.training.generation.causal import Manner, continue_prompts, last_prompt, stop_ids
+from finetune_trainer.training.generation.samples import read_samples, write_samples
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.loss import TokenLoss
-from finetune_trainer.training.raw_samples import read_samples, write_samples
-from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
+from finetune_trainer.training.losses.base import TokenLoss
+from finetune_trainer.training.losses.token_scores import LOSS, foretell, token_metrics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -11,15 +11,15 @@ import numpy as np
 from torch import nn
 
 from finetune_api.details import ShownExamples
-from finetune_trainer.data.shown_examples import choose_examples
+from finetune_trainer.data.few_shot_examples import choose_examples
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.evaluation.details import shorten
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import Task
+from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

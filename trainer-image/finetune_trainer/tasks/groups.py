@@ -10,7 +10,7 @@ from finetune_api import tasks
 from finetune_api.details import GroupRow
 from finetune_api.metrics import GAP
 from finetune_api.tasks import ProblemType
-from finetune_trainer.tasks.elsewhere import elsewhere, named_in_gates
+from finetune_trainer.tasks.rebind_task import elsewhere, named_in_gates
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
 

@@ -19,9 +19,9 @@ from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_masked
 from finetune_trainer.observer import Advance
-from finetune_trainer.training.foretelling import foretell, token_metrics
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.masking import MaskedLoss, hide
+from finetune_trainer.training.losses.masked_lm import MaskedLoss, hide
+from finetune_trainer.training.losses.token_scores import foretell, token_metrics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

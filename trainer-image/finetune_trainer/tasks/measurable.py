@@ -12,14 +12,14 @@ from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.data.reading.rows import shown
 from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, VALIDATION
 from finetune_trainer.tasks.causal_lm import CausalLM
-from finetune_trainer.tasks.elsewhere import elsewhere, named_in_gates
 from finetune_trainer.tasks.groups import ENOUGH, measure_groups
 from finetune_trainer.tasks.policy_optimization import PolicyOptimization
+from finetune_trainer.tasks.rebind_task import elsewhere, named_in_gates
 from finetune_trainer.tasks.sequence_classification import LOGITS, SequenceClassification
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.tasks.token_classification import TokenClassification
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.tagging import COUNTED, LOSS, TAGS
+from finetune_trainer.training.losses.tags import COUNTED, LOSS, TAGS
 
 _NAMED = 5
 _OTHER_GATE = "give rows that have it, or remove the gate"

@@ -12,8 +12,8 @@ from finetune_api import tasks
 from finetune_api.data import RowOrder
 from finetune_api.details import GroupRow
 from finetune_api.failures import SpecInvalid
-from finetune_trainer.data.course import Course
-from finetune_trainer.data.shares import shares_of, source_names
+from finetune_trainer.data.mixing import shares_of, source_names
+from finetune_trainer.data.sampler import Course
 from finetune_trainer.data.tokenising.tokens import Tokens, join
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.groups import ENOUGH

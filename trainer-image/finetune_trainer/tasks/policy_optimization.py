@@ -19,31 +19,29 @@ from finetune_api.policy import Policy, PolicyAlgorithm, Reward, RewardType
 from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.splits import OLD_SKILL
-from finetune_trainer.data.tokenising.asked_tokens import describe_asked, tokenise_asked
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
+from finetune_trainer.data.tokenising.prompts_only_tokens import describe_asked, tokenise_asked
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.rewarded import Rewarded, judge_rewards
+from finetune_trainer.evaluation.generated_text import all_references, likeness
+from finetune_trainer.evaluation.reward_details import Rewarded, judge_rewards
 from finetune_trainer.evaluation.rewards import checked_reward
-from finetune_trainer.evaluation.written import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.models.judge import load_judge
 from finetune_trainer.models.language import load_causal
+from finetune_trainer.models.reward_model import load_judge
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import split_of
-from finetune_trainer.training.continuing import Manner, Sampling, continue_ids, stop_ids
-from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.policy import PolicyLoss, World
-from finetune_trainer.training.rewarding import score_chats
-from finetune_trainer.training.rollouts import (
+from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
+from finetune_trainer.training.generation.causal import Manner, Sampling, continue_ids, stop_ids
+from finetune_trainer.training.generation.rollouts import (
     DIVERGENCE,
     LENGTH,
     Ids,
@@ -54,7 +52,9 @@ from finetune_trainer.training.rollouts import (
     prompt_ids,
     reference_of,
 )
-from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
+from finetune_trainer.training.inference import Outputs
+from finetune_trainer.training.losses.policy import PolicyLoss, World
+from finetune_trainer.training.losses.reward import score_chats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -27,17 +27,17 @@ from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.preferred import Preferred, drawn, written_samples
+from finetune_trainer.evaluation.preference_details import Preferred, drawn, written_samples
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import split_of
-from finetune_trainer.training.continuing import Manner, continue_prompts, last_prompt, stop_ids
-from finetune_trainer.training.foretelling import perplexity
+from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
+from finetune_trainer.training.generation.causal import Manner, continue_prompts, last_prompt, stop_ids
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.preferring import (
+from finetune_trainer.training.losses.preference import (
     LOG_PROBABILITIES,
     REFERENCE,
     PairLoss,
@@ -48,8 +48,8 @@ from finetune_trainer.training.preferring import (
     share_ahead,
     weigh,
 )
-from finetune_trainer.training.reference import kept, reference_key
-from finetune_trainer.training.writing import TEXT, as_bytes, as_texts
+from finetune_trainer.training.losses.reference import kept, reference_key
+from finetune_trainer.training.losses.token_scores import perplexity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -20,8 +20,8 @@ from finetune_trainer.methods.adapted import Adapted, MakeRows, token_rows, whol
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.causal_lm import CausalLM
-from finetune_trainer.tasks.elsewhere import asking_for, elsewhere, named_in_gates
 from finetune_trainer.tasks.masked_lm import MaskedLM
+from finetune_trainer.tasks.rebind_task import asking_for, elsewhere, named_in_gates
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
 

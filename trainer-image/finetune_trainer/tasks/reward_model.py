@@ -23,14 +23,14 @@ from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.preferred import Preferred, drawn
+from finetune_trainer.evaluation.preference_details import Preferred, drawn
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.reward import load_reward_model
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.preferring import ranking_losses, share_ahead
-from finetune_trainer.training.rewarding import SCORES, RankingLoss, score_pairs
+from finetune_trainer.training.losses.preference import ranking_losses, share_ahead
+from finetune_trainer.training.losses.reward import SCORES, RankingLoss, score_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -13,22 +13,22 @@ from finetune_api.metrics import WRITTEN
 from finetune_api.resolved import resolve
 from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.data.shares import common_prefix
-from finetune_trainer.data.shown_examples import as_many_as_fit, break_between, shown_source
+from finetune_trainer.data.few_shot_examples import as_many_as_fit, break_between, shown_source
+from finetune_trainer.data.mixing import common_prefix
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.output_tokens import Limits, source_text, tokenise_both, tokenise_targets
+from finetune_trainer.data.tokenising.seq2seq_tokens import Limits, source_text, tokenise_both, tokenise_targets
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
-from finetune_trainer.evaluation.written import all_references, likeness
+from finetune_trainer.evaluation.generated_text import all_references, likeness
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
-from finetune_trainer.training.counted_logits import counted_logits
-from finetune_trainer.training.foretelling import LOSS, TOKENS, perplexity
+from finetune_trainer.training.generation.batches import TEXT, GenerationProgress, as_texts, write
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.loss import TokenLoss
-from finetune_trainer.training.writing import TEXT, GenerationProgress, as_texts, write
+from finetune_trainer.training.losses.base import TokenLoss
+from finetune_trainer.training.losses.token_scores import LOSS, TOKENS, perplexity
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -26,8 +26,8 @@ from finetune_trainer.models.classifier import load_classifier
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
 from finetune_trainer.training.inference import Outputs, predict_logits
-from finetune_trainer.training.loss import RowLoss
-from finetune_trainer.training.objective import build_objective
+from finetune_trainer.training.losses.base import RowLoss
+from finetune_trainer.training.losses.classification import build_objective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -18,7 +18,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
 from finetune_trainer.storage import Site
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.loss import Loss
+from finetune_trainer.training.losses.base import Loss
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

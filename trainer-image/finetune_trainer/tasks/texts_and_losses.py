@@ -4,11 +4,11 @@ import numpy as np
 
 from finetune_api.details import Details
 from finetune_trainer.data.prepared import Examples
+from finetune_trainer.evaluation.generated_text import Written, all_references, describe_written
 from finetune_trainer.evaluation.trivial_answers import one_answer
-from finetune_trainer.evaluation.written import Written, all_references, describe_written
-from finetune_trainer.training.foretelling import LOSS, TOKENS
+from finetune_trainer.training.generation.batches import TEXT, as_texts
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.writing import TEXT, as_texts
+from finetune_trainer.training.losses.token_scores import LOSS, TOKENS
 
 
 def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None, seed: int) -> Details:

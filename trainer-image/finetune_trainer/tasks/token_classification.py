@@ -25,8 +25,8 @@ from finetune_trainer.models.classifier import load_tagger
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.loss import TokenLoss
-from finetune_trainer.training.tagging import COUNTED, LOSS, TAGS, predict_tags
+from finetune_trainer.training.losses.base import TokenLoss
+from finetune_trainer.training.losses.tags import COUNTED, LOSS, TAGS, predict_tags
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -18,10 +18,10 @@ from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.observer import RunObserver, Safe
 from finetune_trainer.signals import no_time_left, seconds_to_save, stop_forced
-from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loop import Loop
-from finetune_trainer.training.state_tensors import StateUnfit
+from finetune_trainer.training.state.best_weights import BestWeights
+from finetune_trainer.training.state.tensors import StateUnfit
 
 _BASELINE, _START = "baseline", "start"
 _SECONDS_AFTER_A_FAILURE = 60.0

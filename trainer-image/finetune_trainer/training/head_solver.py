@@ -12,7 +12,7 @@ from torch.nn import functional
 from finetune_api.curves import CurvePoint
 from finetune_api.metrics import Metric
 from finetune_api.training import EarlyStopping
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import Volume, cut_by_tokens
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
@@ -20,8 +20,8 @@ from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.signals import check_stop
 from finetune_trainer.training.early_stopping import Choice
 from finetune_trainer.training.loop import Evaluate, TrainingObserver, TrainingResult
-from finetune_trainer.training.loss import Loss
-from finetune_trainer.training.rate import Rate
+from finetune_trainer.training.losses.base import Loss
+from finetune_trainer.training.throughput import Rate
 
 _POSITIONS = 65_536
 """Vectors that go through the layer at once."""

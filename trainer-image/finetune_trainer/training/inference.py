@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.signals import check_stop

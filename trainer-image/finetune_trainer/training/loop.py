@@ -16,21 +16,21 @@ from finetune_api.metrics import Metric
 from finetune_api.outcome import Best, Progress
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import everywhere_alike
 from finetune_trainer.observer import Tally
 from finetune_trainer.signals import finishing_steps, stop_asked, stop_forced
-from finetune_trainer.training.best_weights import BestWeights
 from finetune_trainer.training.curve import Curve
 from finetune_trainer.training.early_stopping import Choice
-from finetune_trainer.training.loss import Loss, Telling, Told
-from finetune_trainer.training.moving_parts import MovingParts
+from finetune_trainer.training.losses.base import Loss, Telling, Told
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
-from finetune_trainer.training.rate import Rate
-from finetune_trainer.training.state import TRAINING, TrainingState, plan_of, state_of
-from finetune_trainer.training.state_tensors import StateUnfit, trainable
+from finetune_trainer.training.state.best_weights import BestWeights
+from finetune_trainer.training.state.capture import MovingParts
+from finetune_trainer.training.state.tensors import StateUnfit, trainable
+from finetune_trainer.training.state.training_state import TRAINING, TrainingState, plan_of, state_of
+from finetune_trainer.training.throughput import Rate
 
 _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
 

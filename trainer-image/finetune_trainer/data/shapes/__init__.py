@@ -5,9 +5,9 @@ from collections.abc import Callable
 from finetune_api.data import Data
 from finetune_api.tasks import Task
 from finetune_trainer.data.shapes.answer_pairs import AnswerPairs
-from finetune_trainer.data.shapes.asked import Asked
 from finetune_trainer.data.shapes.labelled_text import LabelledText
 from finetune_trainer.data.shapes.language import LanguageRows
+from finetune_trainer.data.shapes.prompts_only import Asked
 from finetune_trainer.data.shapes.raw_text import RawText
 from finetune_trainer.data.shapes.shape import Shape, TargetReader
 from finetune_trainer.data.shapes.tagged_words import TaggedWords

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from finetune_api.data import Data
 from finetune_api.failures import SpecInvalid
-from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.chat import ASSISTANT, Chat, Turn
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
+from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.reading.rows import Bad, Row, at
 from finetune_trainer.data.records import Record, cell_text, group_of
 from finetune_trainer.data.shapes.chat_rows import ChatReader, holds_messages

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.chat import Chat, chat_columns
+from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.data.tokenising.frames import frame_of
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows
+from finetune_trainer.data.tokenising.special_tokens import frame_of
 from finetune_trainer.data.tokenising.tokens import Tokens, cached, content_key
 
 if TYPE_CHECKING:

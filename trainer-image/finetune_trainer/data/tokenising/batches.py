@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.data.course import Course, Rows
+from finetune_trainer.data.sampler import Course, Rows
 
 _MEGABATCH = 50
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 
 

@@ -10,16 +10,16 @@ from finetune_api.failures import DataEmpty
 from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_api.training import LossOn
-from finetune_trainer.data.answers import Answers
 from finetune_trainer.data.chat import ASSISTANT, Chat
 from finetune_trainer.data.label_cells import Label, Passage
+from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.prepared import Examples, Prepared
 from finetune_trainer.data.reading.rows import Bad, at
 from finetune_trainer.data.rules import check_bad_rows
 from finetune_trainer.data.splits import TRAIN, sources_path
 from finetune_trainer.data.tokenising.chat_checks import check_chat
-from finetune_trainer.data.tokenising.frames import encode
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.special_tokens import encode
 from finetune_trainer.data.tokenising.spelled_tokens import spelled_in_chats
 
 if TYPE_CHECKING:

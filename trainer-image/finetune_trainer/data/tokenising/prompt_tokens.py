@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finetune_trainer.data.chat import Chat, chat_columns
-from finetune_trainer.data.tokenising.ends import answer_ends
-from finetune_trainer.data.tokenising.frames import end_of_text, frame_of
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, Segment
+from finetune_trainer.data.tokenising.special_tokens import end_of_text, frame_of
 from finetune_trainer.data.tokenising.spelled_tokens import encode, with_marks
+from finetune_trainer.data.tokenising.stop_tokens import answer_ends
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.data.tokenising.frames import Frame, encode, end_of_text, frame_of
+from finetune_trainer.data.tokenising.special_tokens import Frame, encode, end_of_text, frame_of
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
 
 if TYPE_CHECKING:

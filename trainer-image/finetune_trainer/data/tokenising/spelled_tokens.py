@@ -12,7 +12,7 @@ from json import dumps, loads
 from typing import TYPE_CHECKING, Any
 
 from finetune_trainer.data.chat import ASSISTANT, Chat, Turn
-from finetune_trainer.data.tokenising import frames
+from finetune_trainer.data.tokenising import special_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def with_marks(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedT
 
 def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
     """As `frames.encode`, but marked special tokens as text."""
-    plain = frames.encode([text for text in texts if _OPEN not in text], tokenizer)
+    plain = special_tokens.encode([text for text in texts if _OPEN not in text], tokenizer)
     rest = iter(plain)
     return [_encode_marked(_unescaped(text), tokenizer) if _OPEN in text else next(rest) for text in texts]
 
@@ -132,7 +132,7 @@ def _encode_marked(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]
         if match[0].startswith(_OPEN):
             continue
         ids += _as_text(text[begin : match.start()], tokenizer, is_first=begin == 0)
-        ids += frames.encode([match[0]], tokenizer)[0]
+        ids += special_tokens.encode([match[0]], tokenizer)[0]
         begin = match.end()
     return ids + _as_text(text[begin:], tokenizer, is_first=begin == 0)
 

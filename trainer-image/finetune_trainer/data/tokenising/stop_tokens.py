@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.tokenising.chat_rendering import TemplateRefusesChat
-from finetune_trainer.data.tokenising.frames import encode, end_of_text
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat, probe_chat
+from finetune_trainer.data.tokenising.special_tokens import encode, end_of_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from finetune_api.evaluation import Generation
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
-from finetune_trainer.data.tokenising.ends import answer_ends
-from finetune_trainer.data.tokenising.frames import end_of_text
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
+from finetune_trainer.data.tokenising.special_tokens import end_of_text
+from finetune_trainer.data.tokenising.stop_tokens import answer_ends
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.training.generation.batches import GenerationProgress
 from finetune_trainer.training.inference import tokens_a_pass
-from finetune_trainer.training.writing import GenerationProgress
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase

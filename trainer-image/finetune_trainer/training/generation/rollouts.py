@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
 from finetune_trainer.models.without_dropout import without_dropout
-from finetune_trainer.training.counted_logits import Counted, counted_logits
 from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.speedups.labelled_logits import Counted, counted_logits
 
 Ids = NDArray[np.int64]
 Reference = Callable[[nn.Module, dict[str, Tensor]], Counted]

@@ -6,9 +6,9 @@ from torch import nn
 
 from finetune_api.details import Sample
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.training.continuing import Manner, continue_prompts
+from finetune_trainer.training.generation.batches import as_bytes, as_texts
+from finetune_trainer.training.generation.causal import Manner, continue_prompts
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.writing import as_bytes, as_texts
 
 _COUNT, _GIVEN, _WRITTEN = 6, 64, 48
 """Stretches that are looked at; tokens that are given of each, and tokens that are written, at most."""

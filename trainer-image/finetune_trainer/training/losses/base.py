@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import Volume
-from finetune_trainer.training.counted_logits import counted_logits
-from finetune_trainer.training.objective import Objective
+from finetune_trainer.training.losses.classification import Objective
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 
 class Loss(Protocol):

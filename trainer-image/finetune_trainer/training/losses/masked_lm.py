@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
-from finetune_trainer.training.counted_logits import counted_logits
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 SHARE = 0.15
 """Share of the tokens that are to be foretold."""

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 
 from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import Volume
-from finetune_trainer.training.counted_logits import counted_logits
-from finetune_trainer.training.loss import Told
-from finetune_trainer.training.rollouts import (
+from finetune_trainer.training.generation.rollouts import (
     Ids,
     Reference,
     Weighed,
@@ -26,6 +24,8 @@ from finetune_trainer.training.rollouts import (
     entropies,
     weigh_answers,
 )
+from finetune_trainer.training.losses.base import Told
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 Write = Callable[[nn.Module, Sequence[Ids]], list[Ids]]
 """Samples an answer to each prompt."""

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_api.preference import Preference, PreferenceLoss
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.training.counted_logits import counted_logits
-from finetune_trainer.training.foretelling import LOSS, TOKENS, foretold
 from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.losses.token_scores import LOSS, TOKENS, foretold
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 LOG_PROBABILITIES, REFERENCE = "logProbabilities", "reference"
 

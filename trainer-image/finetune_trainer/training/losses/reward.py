@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune_trainer.data.chat import USER, Chat, Turn
-from finetune_trainer.data.course import Rows
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.prompt_formats import prompt_format
 from finetune_trainer.training.inference import Outputs, predict_logits, run_rows
-from finetune_trainer.training.preferring import ranking_losses, side_by_side
+from finetune_trainer.training.losses.preference import ranking_losses, side_by_side
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.training.counted_logits import counted_logits
 from finetune_trainer.training.inference import Outputs, run_rows
+from finetune_trainer.training.speedups.labelled_logits import counted_logits
 
 LOSS, TOKENS, HITS = "loss", "tokens", "hits"
 _HIGHEST_EXPONENT = 80  # e to the power of more is no figure that anybody reads

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from finetune_trainer.training.dropout import ByteDropout, keep_mask
+from finetune_trainer.training.speedups.dropout import ByteDropout, keep_mask
 
 
 class _LoraLinear(torch.autograd.Function):

@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from finetune_trainer.training.state_tensors import Tensors, load_weights, moving
+from finetune_trainer.training.state.tensors import Tensors, load_weights, moving
 
 
 class BestWeights:

@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from finetune_trainer.training.best_weights import BestWeights
-from finetune_trainer.training.state import TrainingState
-from finetune_trainer.training.state_optimizer import check_optimizer, load_optimizer, optimizer_state
-from finetune_trainer.training.state_random import check_random, random_state, set_random_state
-from finetune_trainer.training.state_tensors import (
+from finetune_trainer.training.state.best_weights import BestWeights
+from finetune_trainer.training.state.optimizer import check_optimizer, load_optimizer, optimizer_state
+from finetune_trainer.training.state.rng import check_random, random_state, set_random_state
+from finetune_trainer.training.state.tensors import (
     StateUnfit,
     Tensors,
     arrived,
@@ -20,6 +19,7 @@ from finetune_trainer.training.state_tensors import (
     load_weights,
     moving,
 )
+from finetune_trainer.training.state.training_state import TrainingState
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 

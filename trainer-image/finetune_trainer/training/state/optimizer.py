@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finetune_trainer.training.state_tensors import StateUnfit, Tensors, copied, name_of
+from finetune_trainer.training.state.tensors import StateUnfit, Tensors, copied, name_of
 
 _NUMBERS = (int, float)
 

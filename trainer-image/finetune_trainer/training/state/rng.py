@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer.training.state_tensors import StateUnfit, Tensors
+from finetune_trainer.training.state.tensors import StateUnfit, Tensors
 
 _NUMPY = "MT19937"
 _VALUES = {"python": {"version", "gauss"}, "numpy": {"position", "hasGauss", "gauss"}}

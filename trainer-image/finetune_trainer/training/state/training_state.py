@@ -10,8 +10,8 @@ from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.training.curve import CurveState
 from finetune_trainer.training.early_stopping import Choice
-from finetune_trainer.training.rate import Work
-from finetune_trainer.training.state_tensors import StateUnfit
+from finetune_trainer.training.state.tensors import StateUnfit
+from finetune_trainer.training.throughput import Work
 
 TRAINING = "training"
 """Key of `Snapshot.values` that holds a `TrainingState`."""
