@@ -106,7 +106,7 @@ class DataSource(ApiModel):
     """Commit, tag or branch of an `hf://` data set. Pin a commit for a run that can be repeated."""
 
     encoding: ShortText = "utf-8"
-    """Text encoding of CSV, JSON and JSONL files. A byte order mark is recognised and wins."""
+    """Text encoding of CSV, JSON, JSONL and CoNLL files. A byte order mark is recognised and wins."""
 
     delimiter: Annotated[str, StringConstraints(max_length=1)] = ""
     """Column separator of CSV files; empty means found from the header line (comma, semicolon, tab or bar)."""
@@ -138,7 +138,7 @@ class Split(ApiModel):
     """Share of rows for the final test, which nothing else ever sees. 0 means none."""
 
     stratify: bool = True
-    """Keep the share of each label the same in all splits."""
+    """Keep the share of each label, and of each source, the same in all splits."""
 
     group_column: ShortText = ""
     """Column whose values keep rows together (user, patient, document): rows with the same value are never on two sides

@@ -85,7 +85,7 @@ class Generation(ApiModel):
     `#### 42`. Empty compares the whole text."""
 
     early_stopping: bool = True
-    """Stop the beam search when enough beams are finished."""
+    """Stop the beam search when enough beams are finished; false needs `numBeams` above 1."""
 
 
 class FewShot(ApiModel):
@@ -132,4 +132,4 @@ class Evaluation(ApiModel):
     """How text is generated."""
 
     every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-    """Evaluate on the validation rows every this many steps; 0 means after each epoch."""
+    """Evaluate on the validation rows every this many steps; 0 means after each epoch. Needs validation rows."""

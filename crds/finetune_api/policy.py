@@ -110,7 +110,7 @@ class Policy(ApiModel):
 
     clip_range: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """A rollout teaches no more once a probability has changed by this share in the rewarded direction (PPO's clipped
-    objective, arXiv:1707.06347)."""
+    objective, arXiv:1707.06347). Needs `passesPerRollout` above 1: the first update has nothing to clip."""
 
     passes_per_rollout: Annotated[int, Field(ge=1, le=64)] = 1
     """Updates with the same sampled answers, all within one step. Clipping matters from the second on."""

@@ -62,7 +62,8 @@ class Training(ApiModel):
     many as make 200 steps, 20 at most."""
 
     max_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-    """Stop after this many optimiser steps; 0 means `epochs` decides."""
+    """Stop after this many optimiser steps, whatever `epochs` says (as `max_steps` of `TrainingArguments`); 0 means
+    `epochs` decides."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     """Peak learning rate. Default by task and method."""
@@ -112,10 +113,11 @@ class Training(ApiModel):
     """Noise on input embeddings while training (NEFTune, arXiv:2310.05914); 0 means none."""
 
     activation_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, a quarter to a third slower."""
+    """Recompute activations in the backward pass: less memory, a quarter to a third slower. Not for FeatureExtraction,
+    which has no backward pass through the base."""
 
     class_weights: ClassWeights = ClassWeights.NONE
     """`Balanced` weighs each class by the inverse of its frequency."""
 
     early_stopping: EarlyStopping = Field(default_factory=EarlyStopping)
-    """When to stop before the last epoch. Without validation rows it has no effect."""
+    """When to stop before the last epoch. Needs validation rows."""

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from finetune_api.data import DataFormat
+from finetune_api.file_formats import known_format
 from finetune_trainer.data.reading.conll_rows import read_conll
-from finetune_trainer.data.reading.files import DataFile, known_format
+from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row
 
 Read = Callable[[str], list[Row | Bad]]

@@ -19,7 +19,8 @@ import pytest
 
 from finetune_api.data import DataFormat, DataSource
 from finetune_api.failures import DataUnreadable
-from finetune_trainer.data.reading.files import DataFile, known_format
+from finetune_api.file_formats import known_format
+from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.sources import read_rows
 from finetune_trainer.data.reading.text_files import open_text
 from finetune_trainer.storage import Site

@@ -1,5 +1,6 @@
 """Whether job and data fit together, once the data is known: what `Auto` left open in the spec. Pure."""
 
+from finetune_api.checks.no_effect import pair_shape_problems, shape_problems
 from finetune_api.checks.semantic import semantic_problems
 from finetune_api.data_report import DataReport
 from finetune_api.failures import SpecInvalid
@@ -19,6 +20,9 @@ def check_agreement(spec: Spec, data: DataReport) -> None:
     if spec.task is Task.CAUSAL_LM and "text" in data.columns and spec.evaluation.few_shot.examples:
         message, hint = "raw text has no answers to show as examples", "remove it, or give prompts and completions"
         raise SpecInvalid(message, where="spec.evaluation.fewShot.examples", hint=hint)
+    unused = [*shape_problems(spec, data.columns), *pair_shape_problems(spec, data.columns)]
+    if unused:
+        raise SpecInvalid(*unused)
     policy = spec.training.policy
     if policy is not None and policy.reward.is_checked and not {"completion", "messages"} & data.columns.keys():
         message = f"reward {policy.reward.type} needs the expected answers, and the rows have no column for them"

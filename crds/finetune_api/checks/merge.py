@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 
+from finetune_api.data import RowOrder
 from finetune_api.evaluation import Evaluation
 from finetune_api.failures import Problem
 from finetune_api.output import Checkpoints
+from finetune_api.policy import Policy
 from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_api.training import Training
 
 _USED = frozenset({"seed", "precision", "policy", "preference"})
 """What draws, computes, or says how answers are judged."""
+_OF_ROLLOUTS = ("samples_per_prompt", "temperature", "top_p", "clip_range", "passes_per_rollout")
 _WHY = "Merge trains nothing and has no use for this"
 
 
@@ -26,6 +29,8 @@ def merge_problems(spec: Spec) -> Iterator[Problem]:
                 f"spec.training.{field.alias}",
                 "remove it; of training, seed, precision, preference and policy are used",
             )
+    yield from _rows(spec)
+    yield from _rollouts(spec.training.policy)
     if spec.checkpoints != Checkpoints():
         yield Problem(_WHY, "spec.checkpoints", "remove it: a merge that is stopped begins again")
     for name in ("metric", "every_steps"):
@@ -38,3 +43,31 @@ def merge_problems(spec: Spec) -> Iterator[Problem]:
         if uri in uris[:index]:
             hint = "name each once; weight says how much of it is taken"
             yield Problem(f"{uri} is named twice", f"spec.method.merge.sources[{index}].uri", hint)
+
+
+def _rows(spec: Spec) -> Iterator[Problem]:
+    """Rows are only measured on: none is drawn for training, or put in an order."""
+    data = spec.data
+    given = {
+        "validation": bool(data.validation),
+        "order": data.order is not RowOrder.SHUFFLED,
+        "maxRows": bool(data.max_rows),
+    }
+    for field, is_given in given.items():
+        if is_given:
+            yield Problem(_WHY, f"spec.data.{field}", "remove it: a merged model is measured on test rows")
+    for index, source in enumerate(data.train):
+        if source.weight is not None:
+            yield Problem(
+                _WHY, f"spec.data.train[{index}].weight", "remove it: a merged model is measured on test rows"
+            )
+
+
+def _rollouts(policy: Policy | None) -> Iterator[Problem]:
+    """No answers are sampled: of the policy, what rewards them and what the figures hold is used."""
+    for name in _OF_ROLLOUTS if policy is not None else ():
+        field = Policy.model_fields[name]
+        if getattr(policy, name) != field.default:
+            yield Problem(
+                _WHY, f"spec.training.policy.{field.alias}", "remove it: no answers are sampled to learn from"
+            )

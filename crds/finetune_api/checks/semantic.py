@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from finetune_api.checks.evaluation import extra_problems, plain_metric, why_not_measured
 from finetune_api.checks.merge import merge_problems
 from finetune_api.checks.mixing import mixing_problems
+from finetune_api.checks.no_effect import ineffective_fields
 from finetune_api.checks.policy import policy_problems
 from finetune_api.checks.preference_pairs import pair_problems
+from finetune_api.checks.sources import source_problems
 from finetune_api.checks.unused_fields import unused_fields
 from finetune_api.data import Columns, DataSource, Labels
 from finetune_api.evaluation import Gate
@@ -43,7 +45,7 @@ def semantic_problems(spec: Spec) -> list[Problem]:
     return [*_sources(spec), *_columns(spec), *_questions(spec), *_language_rows(spec), *unused_fields(spec),
             *_labels(spec), *pair_problems(spec), *policy_problems(spec), *_training(spec), *_method(spec),
             *_output(spec), *_metrics(spec), *_gates(spec), *extra_problems(spec), *mixing_problems(spec),
-            *merge_problems(spec)]  # fmt: skip
+            *merge_problems(spec), *source_problems(spec), *ineffective_fields(spec)]  # fmt: skip
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:
@@ -69,16 +71,22 @@ def _source(source: DataSource, path: str) -> Iterator[Problem]:
 
 
 def _columns(spec: Spec) -> Iterator[Problem]:
-    roles = _ROLES.get(spec.task)
+    yield from _roles(spec.task, spec.data.columns, "spec.data.columns", _ROLES[spec.task])
+    retention = spec.evaluation.retention
+    if retention.columns is not None:
+        task = retention.task or spec.task
+        measured = _ROLES[task] - {"group", "difficulty"}
+        yield from _roles(task, retention.columns, "spec.evaluation.retention.columns", measured)
+
+
+def _roles(task: Task, columns: Columns, path: str, roles: frozenset[str]) -> Iterator[Problem]:
     for attribute, field in Columns.model_fields.items():
-        column = getattr(spec.data.columns, attribute)
-        if roles is not None and column and attribute not in roles:
+        column = getattr(columns, attribute)
+        if column and attribute not in roles:
             used = ", ".join(str(Columns.model_fields[role].alias) for role in Columns.model_fields if role in roles)
-            yield Problem(
-                f"{spec.task} has no use for the column {column!r}",
-                f"spec.data.columns.{field.alias}",
-                f"remove it; columns of this task: {used}",
-            )
+            rows = "rows of an old skill" if path.endswith("retention.columns") else "this task"
+            message = f"{task} has no use for the column {column!r}"
+            yield Problem(message, f"{path}.{field.alias}", f"remove it; columns of {rows}: {used}")
 
 
 def _questions(spec: Spec) -> Iterator[Problem]:

@@ -114,7 +114,11 @@ def _languages(_models: Models) -> World:
     ]
     rows = [row for both in zip(*several, strict=True) for row in both]
     rates = {MethodType.PREFIX_TUNING: 5e-2, MethodType.PROMPT_TUNING: 2e-1, MethodType.P_TUNING: 1e-2}
-    blocks: Blocks = {"training": {"maxSteps": 40}, "data": {"split": {"validation": 0}}}
+    blocks: Blocks = {
+        "training": {"maxSteps": 40},
+        "data": {"split": {"validation": 0}},
+        "evaluation": {"everySteps": 0},
+    }
     return World(STORIES, rows[:50], rows[50:], better={"accuracy": 0.15}, blocks=blocks, rates=rates)
 
 

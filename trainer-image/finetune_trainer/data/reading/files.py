@@ -1,28 +1,12 @@
 """A data file on disk, with all that is needed to read it and to talk about it."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from finetune_api.data import DataFormat, DataSource, Quoting
 from finetune_api.failures import DataUnreadable
+from finetune_api.file_formats import ending, known_format
 
-_ENDINGS = {
-    ".csv": DataFormat.CSV,
-    ".tsv": DataFormat.CSV,
-    ".jsonl": DataFormat.JSONL,
-    ".ndjson": DataFormat.JSONL,
-    ".json": DataFormat.JSON,
-    ".parquet": DataFormat.PARQUET,
-    ".pq": DataFormat.PARQUET,
-    ".conll": DataFormat.CONLL,
-    ".bio": DataFormat.CONLL,
-    ".iob2": DataFormat.CONLL,
-    ".iob": DataFormat.CONLL,
-    ".bmes": DataFormat.CONLL,
-    ".conllu": DataFormat.CONLL,
-    ".conllup": DataFormat.CONLL,
-}
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".lz4")
 _SHEETS = (".xlsx", ".xls", ".ods")
 
@@ -48,27 +32,17 @@ class DataFile:
     """What its rows are for: `train`, `validation` or `test`; empty for all of them."""
 
 
-def known_format(name: str) -> DataFormat | None:
-    """The format that a file's ending stands for, compression aside; None for endings that stand for none."""
-    return _ENDINGS.get(_ending(name))
-
-
 def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile:
     """Describe one file of `source`. Raises `DataUnreadable` where the format is neither given nor in the ending."""
     form = source.format if source.format is not DataFormat.AUTO else known_format(name)
     if form is None:
         raise DataUnreadable(f"the format is not clear from the name {name}", where=name, hint=_advice(name, field))
-    delimiter = source.delimiter or ("\t" if _ending(name) == ".tsv" else "")
+    delimiter = source.delimiter or ("\t" if ending(name) == ".tsv" else "")
     return DataFile(path, name, form, source.encoding, delimiter, field, source.quoting)
 
 
-def _ending(name: str) -> str:
-    path = PurePosixPath(name.lower())
-    return PurePosixPath(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
-
-
 def _advice(name: str, field: str) -> str:
-    if name.lower().endswith(_PACKED) or _ending(name) == ".tar":
+    if name.lower().endswith(_PACKED) or ending(name) == ".tar":
         return "unpack it first, or pack the table itself as .gz, .bz2, .xz or .zst"
     if name.lower().endswith(_SHEETS):
         return "save the sheet as CSV (UTF-8)"

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from finetune_api.base import SecretReference
 from finetune_api.data import DataFormat, DataSource
 from finetune_api.failures import DataUnreadable, JobFailure, Problem
+from finetune_api.file_formats import known_format
 from finetune_api.inference import FileSettings
-from finetune_trainer.data.reading.files import known_format
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.reading.sources import HUB, read_rows, reader_of, source_files
 from finetune_trainer.data.reading.stdin_rows import STDIN, read_lines, read_stream, spool

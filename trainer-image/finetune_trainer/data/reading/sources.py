@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 
 from finetune_api.data import DataFormat, DataSource
 from finetune_api.failures import DataNotFound
+from finetune_api.file_formats import known_format
 from finetune_trainer.data.reading.conll_rows import read_conll
 from finetune_trainer.data.reading.csv_rows import read_csv
-from finetune_trainer.data.reading.files import DataFile, data_file, known_format
+from finetune_trainer.data.reading.files import DataFile, data_file
 from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
 from finetune_trainer.data.reading.parquet_rows import read_parquet
 from finetune_trainer.data.reading.rows import Bad, Row
