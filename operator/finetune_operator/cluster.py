@@ -112,7 +112,7 @@ class Cluster:
 
     async def pages(self, kind: Kind, namespace: str | None, limit: int = PAGE) -> AsyncIterator[list[Json]]:
         """List the objects that concern us, page by page; all pages together are one moment's state."""
-        query = {"limit": str(limit)} | ({} if kind is Kind.TUNE else {"labelSelector": SELECTOR})
+        query = {"limit": str(limit)} | ({} if kind is Kind.FINETUNE_JOB else {"labelSelector": SELECTOR})
         more = "first"
         while more:
             answer = await self._ask("GET", collection(kind, namespace), query=query)
@@ -157,7 +157,7 @@ class Cluster:
     async def delete_tune(self, namespace: str, name: str, uid: str) -> Json:
         """Delete the FineTuneJob with that UID; its children follow."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
-        return await self._ask("DELETE", f"{collection(Kind.TUNE, namespace)}/{name}", options)
+        return await self._ask("DELETE", f"{collection(Kind.FINETUNE_JOB, namespace)}/{name}", options)
 
     async def update_status(self, namespace: str, name: str, version: int, status: Json) -> Json:
         """Replace the status of a FineTuneJob, if it is still at that resource version.
@@ -167,7 +167,7 @@ class Cluster:
         """
         metadata = {"name": name, "namespace": namespace, "resourceVersion": str(version)}
         body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status}
-        return await self._ask("PUT", f"{collection(Kind.TUNE, namespace)}/{name}/status", body)
+        return await self._ask("PUT", f"{collection(Kind.FINETUNE_JOB, namespace)}/{name}/status", body)
 
     async def create_event(self, namespace: str, event: Json) -> Json:
         """Create an Event."""
@@ -229,7 +229,7 @@ class Cluster:
         if response.status < HTTPStatus.BAD_REQUEST:
             answer: Json = json.loads(text)
             return answer
-        raise refusal(response.status, text, response.getheader("Retry-After"))
+        raise error_from_response(response.status, text, response.getheader("Retry-After"))
 
     async def _authorize(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -249,7 +249,7 @@ def collection(kind: Kind, namespace: str | None) -> str:
     return f"{PATHS[kind]}/namespaces/{namespace}/{kind}" if namespace else f"{PATHS[kind]}/{kind}"
 
 
-def refusal(code: int, text: bytes, retry_after: str | None) -> ClusterError:
+def error_from_response(code: int, text: bytes, retry_after: str | None) -> ClusterError:
     """Tell what an answer with an error code means."""
     status = _status(text)
     message = str(status.get("message") or text[:500].decode(errors="replace") or HTTPStatus(code).phrase)

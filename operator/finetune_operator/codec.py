@@ -12,7 +12,7 @@ from finetune_api.run_file import RunFile
 from finetune_api.spec import Spec
 from finetune_api.status import Status
 from finetune_api.stored import read_stored, unknown_fields
-from finetune_operator.records import Json, TuneRecord
+from finetune_operator.records import FineTuneJobRecord, Json
 
 _PROBLEMS_SHOWN = 3
 
@@ -26,44 +26,44 @@ class ReadSpec:
     """Fields that this version does not know and that say something, by their paths."""
 
 
-def read_spec(tune: TuneRecord) -> ReadSpec:
+def read_spec(finetune_job: FineTuneJobRecord) -> ReadSpec:
     """Return the spec without the fields of newer versions.
 
     Raises `SpecInvalid` for one that this version can't read: stored before a rule was made, or by another version.
     """
     try:
-        return ReadSpec(Spec.model_validate(tune.spec))
+        return ReadSpec(Spec.model_validate(finetune_job.spec))
     except ValidationError:
         pass
     try:
-        spec = Spec.model_validate(tune.spec, extra="ignore")
+        spec = Spec.model_validate(finetune_job.spec, extra="ignore")
     except ValidationError as error:
         raise SpecInvalid(*(_problem(detail) for detail in error.errors()[:_PROBLEMS_SHOWN])) from error
-    return ReadSpec(spec, tuple(_path(path) for path in unknown_fields(Spec, tune.spec)))
+    return ReadSpec(spec, tuple(_path(path) for path in unknown_fields(Spec, finetune_job.spec)))
 
 
-def read_run_file(text: str, tune: TuneRecord) -> Spec | None:
+def read_run_file(text: str, finetune_job: FineTuneJobRecord) -> Spec | None:
     """Return the spec of a run file with the run policy that the job has by now; None where it can't be read."""
     try:
         spec = RunFile.model_validate_json(text, extra="ignore").spec
     except ValidationError:
         return None
-    given = tune.spec.get("runPolicy")
+    given = finetune_job.spec.get("runPolicy")
     policy = read_stored(RunPolicy, given) if isinstance(given, dict) else RunPolicy()
     return spec.model_copy(update={"run_policy": policy})
 
 
-def read_output(tune: TuneRecord) -> Output | None:
+def read_output(finetune_job: FineTuneJobRecord) -> Output | None:
     """Return the output of a spec that may not be readable otherwise; None where there is none."""
     try:
-        return Output.model_validate(tune.spec.get("output"), extra="ignore")
+        return Output.model_validate(finetune_job.spec.get("output"), extra="ignore")
     except ValidationError:
         return None
 
 
-def read_status(tune: TuneRecord) -> Status:
+def read_status(finetune_job: FineTuneJobRecord) -> Status:
     """Return the stored status, leaving out what this version can't read."""
-    return read_stored(Status, tune.status)
+    return read_stored(Status, finetune_job.status)
 
 
 def status_json(status: Status) -> Json:
@@ -71,21 +71,21 @@ def status_json(status: Status) -> Json:
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def written_status(tune: TuneRecord, status: Status) -> Json:
-    """Return the status to write in place of the one that `tune` has.
+def written_status(finetune_job: FineTuneJobRecord, status: Status) -> Json:
+    """Return the status to write in place of the one that `finetune_job` has.
 
     What this version does not know in the old one, or has no reason to change, stays as it is.
     """
     wanted = status_json(status)
-    if wanted == tune.status:
+    if wanted == finetune_job.status:
         return wanted
-    before = read_status(tune)
+    before = read_status(finetune_job)
     if status == before:
-        return tune.status
+        return finetune_job.status
     names = {info.alias or name: name for name, info in Status.model_fields.items()}
     kept = {
         wire: value
-        for wire, value in tune.status.items()
+        for wire, value in finetune_job.status.items()
         if wire not in names or getattr(status, names[wire]) == getattr(before, names[wire])
     }
     return wanted | kept
@@ -99,21 +99,21 @@ def _problem(detail: ErrorDetails) -> Problem:
     return Problem(detail["msg"], _path(detail["loc"]), "create the job again with a spec that this version accepts")
 
 
-def time_to_live(tune: TuneRecord) -> int | None:
+def time_to_live(finetune_job: FineTuneJobRecord) -> int | None:
     """`runPolicy.ttlSecondsAfterFinished`, also of a spec that can't be read otherwise; None where there is none."""
-    policy = tune.spec.get("runPolicy")
+    policy = finetune_job.spec.get("runPolicy")
     seconds = policy.get("ttlSecondsAfterFinished") if isinstance(policy, dict) else None
     return seconds if isinstance(seconds, int) and seconds >= 0 else None
 
 
-def recorded_uids(tune: TuneRecord) -> frozenset[str]:
+def recorded_uids(finetune_job: FineTuneJobRecord) -> frozenset[str]:
     """UIDs of the Jobs that the status says the operator made; of one that can't be read, none."""
-    return _texts(tune.status.get("children"), "uid")
+    return _texts(finetune_job.status.get("children"), "uid")
 
 
-def recorded_pods(tune: TuneRecord) -> frozenset[str]:
+def recorded_pods(finetune_job: FineTuneJobRecord) -> frozenset[str]:
     """Names of the pods that the status knows as attempts."""
-    return _texts(tune.status.get("attempts"), "pod")
+    return _texts(finetune_job.status.get("attempts"), "pod")
 
 
 def _texts(items: object, field: str) -> frozenset[str]:

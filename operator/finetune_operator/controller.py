@@ -21,33 +21,33 @@ from finetune_operator.cluster import (
     UnavailableError,
 )
 from finetune_operator.codec import written_status
-from finetune_operator.event_handlers import Intake
-from finetune_operator.events import Story
+from finetune_operator.event_handlers import EventHandlers
+from finetune_operator.events import EventRecorder
 from finetune_operator.lifecycle.children import with_child
-from finetune_operator.lifecycle.observe.reachability import UNREACHABLE, is_told
+from finetune_operator.lifecycle.observe.reachability import UNREACHABLE, is_reportable
 from finetune_operator.log import job_context
 from finetune_operator.metrics import Metrics
 from finetune_operator.plan import (
     CreateJob,
-    DeleteTune,
-    Found,
+    DeleteFineTuneJob,
     LiveRecord,
-    LookUp,
+    LookUpRequest,
+    LookUpResult,
     Plan,
-    Silence,
-    World,
+    Snapshot,
+    UnansweredPolls,
     Write,
 )
 from finetune_operator.polling import Poller
-from finetune_operator.rate_limiter import Pace
-from finetune_operator.status_limiter import Turns
+from finetune_operator.rate_limiter import RateLimiter
+from finetune_operator.status_limiter import StatusLimiter
 from finetune_operator.store import Kind, Store
-from finetune_operator.work_queue import Rank, WorkQueue
+from finetune_operator.work_queue import Priority, WorkQueue
 from finetune_operator.writer import Writer
 
 log = logging.getLogger(__name__)
 
-UNHURRIED_WRITES = 1
+PROGRESS_WRITES_AT_ONCE = 1
 """Statuses that tell no end, on their way at the same time. With more, a burst of jobs keeps the API server busy with
 states that are over before anyone reads them; with one, each is written the sooner, the less there is to do."""
 
@@ -56,7 +56,7 @@ LOOK_SECONDS = 0.25
 SLOW_WRITE_SECONDS = 2.0
 """After this long a status that is on its way lets the next one go: one that hangs must not hold up all others."""
 
-Reconcile = Callable[[World], Plan]
+Reconcile = Callable[[Snapshot], Plan]
 
 
 class Controller:
@@ -65,9 +65,9 @@ class Controller:
     def __init__(
         self,
         store: Store,
-        intake: Intake,
+        event_handlers: EventHandlers,
         queue: WorkQueue,
-        story: Story,
+        event_recorder: EventRecorder,
         *,
         cluster: Cluster,
         metrics: Metrics,
@@ -75,17 +75,17 @@ class Controller:
     ) -> None:
         self.poller: Poller | None = None
         self._store = store
-        self._intake = intake
+        self._event_handlers = event_handlers
         self._queue = queue
-        self._story = story
+        self._event_recorder = event_recorder
         self._cluster = cluster
         self._metrics = metrics
         self._reconcile = reconcile
-        self._turns = Turns(UNHURRIED_WRITES, self._call)
+        self._status_limiter = StatusLimiter(PROGRESS_WRITES_AT_ONCE, self._call)
         self._last_took = 0.0
         """Seconds that the API server needed for the last status that tells no end."""
-        self._looks = Pace(LOOK_SECONDS)
-        self._writer = Writer(store, intake, cluster)
+        self._looks = RateLimiter(LOOK_SECONDS)
+        self._writer = Writer(store, event_handlers, cluster)
         self._written: dict[str, float] = {}
         """When the status of a job was last written, by the loop's clock."""
 
@@ -95,11 +95,11 @@ class Controller:
             async with self._queue.next() as key:
                 await self._handle(key)
 
-    def heard(self, key: str, record: LiveRecord) -> None:
+    def progress_received(self, key: str, record: LiveRecord) -> None:
         """Take what a trainer told. Newer figures alone wait until the status may be written again."""
         known = self._store.live.get(key)
-        silence = self._store.silences.pop(key, None)
-        if silence is not None and is_told(silence, datetime.now(UTC)):
+        unanswered = self._store.unanswered_polls.pop(key, None)
+        if unanswered is not None and is_reportable(unanswered, datetime.now(UTC)):
             self._queue.add(key)
         self._store.live[key] = record  # even the same words: they say that the trainer still answers
         if known is not None and known.pod_uid == record.pod_uid and known.live == record.live:
@@ -110,34 +110,34 @@ class Controller:
             due = self._written.get(key, 0.0) + self._store.settings.status_seconds
             self._queue.add_after(key, due - monotonic())
 
-    def silent(self, key: str, silence: Silence) -> None:
+    def poll_unanswered(self, key: str, unanswered: UnansweredPolls) -> None:
         """Take it that a trainer does not answer; the status says so once it has been so for a while."""
-        known = self._store.silences.get(key)
-        self._store.silences[key] = silence
+        known = self._store.unanswered_polls.get(key)
+        self._store.unanswered_polls[key] = unanswered
         now = datetime.now(UTC)
-        if is_told(silence, now) and (known is None or known.why != silence.why or not self._is_said(key)):
+        if is_reportable(unanswered, now) and (known is None or known.why != unanswered.why or not self._is_said(key)):
             self._queue.add(key)
 
     def _is_said(self, key: str) -> bool:
-        tune = self._store.tunes.get(key)
-        conditions = tune.status.get("conditions", ()) if tune is not None else ()
+        finetune_job = self._store.finetune_jobs.get(key)
+        conditions = finetune_job.status.get("conditions", ()) if finetune_job is not None else ()
         return any(each.get("reason") == UNREACHABLE for each in conditions)
 
     async def _handle(self, key: str) -> None:
-        world = self._store.world(key, datetime.now(UTC))
-        if world is None:
+        snapshot = self._store.snapshot(key, datetime.now(UTC))
+        if snapshot is None:
             self._forget(key)
             return
-        with job_context(world.tune.namespace, world.tune.name):
-            result = await self._attempt(key, world)
-        self._turns.give_back(key)
-        self._metrics.untold.set(self._turns.waiting)
+        with job_context(snapshot.finetune_job.namespace, snapshot.finetune_job.name):
+            result = await self._attempt(key, snapshot)
+        self._status_limiter.give_back(key)
+        self._metrics.statuses_pending.set(self._status_limiter.waiting)
         self._metrics.reconciled(result)
 
-    async def _attempt(self, key: str, world: World) -> str:
+    async def _attempt(self, key: str, snapshot: Snapshot) -> str:
         """Reconcile once and see to what comes next; return how it went."""
         try:
-            again = await self._carry_out(world)
+            again = await self._carry_out(snapshot)
         except ConflictError as conflict:
             log.debug("what was known is out of date: %s", conflict)
             self._queue.retry(key)
@@ -162,49 +162,49 @@ class Controller:
         self._queue.add_after(key, again)
         return "done"
 
-    async def _carry_out(self, world: World) -> float:
+    async def _carry_out(self, snapshot: Snapshot) -> float:
         """Do what is to be done; return in how many seconds to look again."""
-        uid, version = world.tune.uid, self._store.tunes.version(world.tune.uid)
-        plan = await self._decide(world)
+        uid, version = snapshot.finetune_job.uid, self._store.finetune_jobs.version(snapshot.finetune_job.uid)
+        plan = await self._decide(snapshot)
         made = [write for write in plan.writes if isinstance(write, CreateJob)]
         for write in made:
-            if not await self._writer.create(world, write.manifest):
+            if not await self._writer.create(snapshot, write.manifest):
                 return 0.0  # the refusal is part of the next world, and that reconcile writes the status
-            plan = self._with_created(world, plan, write)
+            plan = self._with_created(snapshot, plan, write)
         others = [write for write in plan.writes if not isinstance(write, CreateJob)]
-        differs = await self._writer.write_all(world, others)
-        if any(isinstance(write, DeleteTune) for write in others) and not self._store.hindered.get(uid):
+        differs = await self._writer.write_all(snapshot, others)
+        if any(isinstance(write, DeleteFineTuneJob) for write in others) and not self._store.refused_writes.get(uid):
             return self._resync()
         if differs:
-            known = self._store.world(uid, datetime.now(UTC))
+            known = self._store.snapshot(uid, datetime.now(UTC))
             plan = replace(self._reconcile(known), writes=()) if known is not None else plan
-        written = await self._report(world, plan, version)
+        written = await self._report(snapshot, plan, version)
         self._follow(uid, plan)
         if not written:
             return self._resync()  # its turn comes before
-        self._store.heard(world)
+        self._store.drop_recorded(snapshot)
         if plan.look_up is not None:  # others are before it
             self._queue.add_after(uid, random.uniform(5, 20))  # noqa: S311 -- spreads load
-        tries = [refusal.next_try for refusal in self._store.hindered.get(uid, {}).values()]
+        tries = [refusal.next_try for refusal in self._store.refused_writes.get(uid, {}).values()]
         again_at = min([*tries, *filter(None, [plan.again_at])], default=None)
         if again_at is None:
             return self._resync()
         return min(self._resync(), (again_at - datetime.now(UTC)).total_seconds())
 
-    async def _decide(self, world: World) -> Plan:
+    async def _decide(self, snapshot: Snapshot) -> Plan:
         """The plan, with what has to be looked up for it: that is rare, so it is not watched."""
-        plan = self._reconcile(world)
+        plan = self._reconcile(snapshot)
         if plan.needs_run_file:
-            world = await self._with_run_file(world, plan.needs_run_file)
-            plan = self._reconcile(world)
+            snapshot = await self._with_run_file(snapshot, plan.needs_run_file)
+            plan = self._reconcile(snapshot)
         if plan.look_up is not None and self._looks.take():
-            found = self._store.found[world.tune.uid] = await self._look_up(world, plan.look_up)
-            plan = self._reconcile(replace(world, found=found))
+            found = self._store.found[snapshot.finetune_job.uid] = await self._look_up(snapshot, plan.look_up)
+            plan = self._reconcile(replace(snapshot, found=found))
         return plan
 
-    async def _look_up(self, world: World, wanted: LookUp) -> Found:
+    async def _look_up(self, snapshot: Snapshot, wanted: LookUpRequest) -> LookUpResult:
         """Look up what may be looked up; where it can't be, the status says a little less."""
-        found, namespace = Found(wanted.job_uid, world.now), world.tune.namespace
+        found, namespace = LookUpResult(wanted.job_uid, snapshot.now), snapshot.finetune_job.namespace
         try:
             if wanted.queue:
                 return replace(found, queue=await self._cluster.queue_state(namespace, wanted.queue))
@@ -214,56 +214,58 @@ class Controller:
             return found
         return replace(found, refused=message, refused_at=when)
 
-    async def _with_run_file(self, world: World, job: str) -> World:
+    async def _with_run_file(self, snapshot: Snapshot, job: str) -> Snapshot:
         """The world with the order that a Job was made for: its FineTuneJob can't be read by this version."""
-        body = await self._cluster.get_job(world.tune.namespace, job)
+        body = await self._cluster.get_job(snapshot.finetune_job.namespace, job)
         annotations = body["spec"]["template"]["metadata"].get("annotations") or {}
-        text = self._store.run_files[world.tune.uid] = annotations.get(RUN_ANNOTATION, "")
+        text = self._store.run_files[snapshot.finetune_job.uid] = annotations.get(RUN_ANNOTATION, "")
         log.warning("this version can't read the spec; going by the run file of Job %s", job)
-        return replace(world, run_file=text)
+        return replace(snapshot, run_file=text)
 
-    def _with_created(self, world: World, plan: Plan, write: Write) -> Plan:
+    def _with_created(self, snapshot: Snapshot, plan: Plan, write: Write) -> Plan:
         """The plan whose status also tells of the Job that `write` has created, so that it is known again."""
         if not isinstance(write, CreateJob):
             return plan
         name = write.manifest["metadata"]["name"]
-        jobs = self._store.jobs.owned_by(world.tune.uid)
-        created = self._store.created.get(world.tune.uid, frozenset())
+        jobs = self._store.jobs.owned_by(snapshot.finetune_job.uid)
+        created = self._store.created.get(snapshot.finetune_job.uid, frozenset())
         uid = next((job.uid for job in jobs if job.name == name and job.uid in created), None)
         return replace(plan, status=with_child(plan.status, name, uid)) if uid is not None else plan
 
-    async def _report(self, world: World, plan: Plan, version: int) -> bool:
+    async def _report(self, snapshot: Snapshot, plan: Plan, version: int) -> bool:
         """Write the status where it differs, then tell the story; return whether it is written now."""
-        tune, status = world.tune, written_status(world.tune, plan.status)
-        if status == tune.status:
+        finetune_job, status = snapshot.finetune_job, written_status(snapshot.finetune_job, plan.status)
+        if status == finetune_job.status:
             return True
         ended = "completionTime" in status
         if ended:
-            self._turns.leave(tune.uid)
-        elif not self._turns.take(tune.uid):
+            self._status_limiter.leave(finetune_job.uid)
+        elif not self._status_limiter.take(finetune_job.uid):
             return False
         begun = monotonic()
-        slow = asyncio.get_running_loop().call_later(SLOW_WRITE_SECONDS, self._turns.give_back, tune.uid)
+        slow = asyncio.get_running_loop().call_later(
+            SLOW_WRITE_SECONDS, self._status_limiter.give_back, finetune_job.uid
+        )
         try:
-            body = await self._cluster.update_status(tune.namespace, tune.name, version, status)
+            body = await self._cluster.update_status(finetune_job.namespace, finetune_job.name, version, status)
         finally:
             slow.cancel()
-        self._written[tune.uid] = monotonic()
-        self._intake.put(Kind.TUNE, body)
-        self._metrics.transition(tune.status, status)
+        self._written[finetune_job.uid] = monotonic()
+        self._event_handlers.put(Kind.FINETUNE_JOB, body)
+        self._metrics.transition(finetune_job.status, status)
         if ended:
-            self._store.live.pop(tune.uid, None)
-            self._store.silences.pop(tune.uid, None)
+            self._store.live.pop(finetune_job.uid, None)
+            self._store.unanswered_polls.pop(finetune_job.uid, None)
         else:
-            self._last_took = self._written[tune.uid] - begun
+            self._last_took = self._written[finetune_job.uid] - begun
         for event in plan.events:
             log.info("%s: %s", event.reason, event.message)
-            self._story.tell(tune, event)
+            self._event_recorder.tell(finetune_job, event)
         return True
 
     def _call(self, key: str) -> None:
         """Let a key have its turn after a rest as long as the work: what can wait takes half of the time at most."""
-        self._queue.add_after(key, self._last_took, Rank.TURN)
+        self._queue.add_after(key, self._last_took, Priority.TURN)
 
     def _follow(self, key: str, plan: Plan) -> None:
         if self.poller is None:
@@ -276,7 +278,7 @@ class Controller:
     def _forget(self, key: str) -> None:
         self._store.forget(key)
         self._queue.drop(key)
-        self._turns.leave(key)
+        self._status_limiter.leave(key)
         self._written.pop(key, None)
         self._writer.forget(key)
         if self.poller is not None:

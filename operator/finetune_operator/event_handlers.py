@@ -3,18 +3,22 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from finetune_operator.projection import job_record, pod_record, resource_version, tune_record
-from finetune_operator.records import Json, TuneRecord
+from finetune_operator.projection import child_job_record, finetune_job_record, pod_record, resource_version
+from finetune_operator.records import FineTuneJobRecord, Json
 from finetune_operator.store import Kind, Store
-from finetune_operator.work_queue import Rank, WorkQueue
+from finetune_operator.work_queue import Priority, WorkQueue
 
-_RECORD: dict[Kind, Callable[[Json], Any]] = {Kind.TUNE: tune_record, Kind.JOB: job_record, Kind.POD: pod_record}
+_RECORD: dict[Kind, Callable[[Json], Any]] = {
+    Kind.FINETUNE_JOB: finetune_job_record,
+    Kind.JOB: child_job_record,
+    Kind.POD: pod_record,
+}
 
 TOGETHER_SECONDS = 0.5
 """How long news of children waits for more: a pod that starts or ends makes several at once, its Job some more."""
 
 
-class Intake:
+class EventHandlers:
     """Feeds a store, and puts each FineTuneJob that something new is known of in line; new ones first."""
 
     def __init__(self, store: Store, queue: WorkQueue) -> None:
@@ -33,8 +37,8 @@ class Intake:
             return False
         record = _RECORD[kind](body)
         is_news = table.put(record, version)
-        if is_news and kind is Kind.TUNE:
-            self._store.kinship.put(record)
+        if is_news and kind is Kind.FINETUNE_JOB:
+            self._store.dependency_index.put(record)
             self._enqueue_waiting(record)
         return is_news
 
@@ -45,14 +49,14 @@ class Intake:
     def _lost(self, kind: Kind, uid: str, version: int) -> None:
         self._enqueue_owner(kind, uid)
         if kind is Kind.POD:
-            self._keep_last_words(uid)
+            self._keep_terminated(uid)
         self.remove(kind, uid, version)
 
     def remove(self, kind: Kind, uid: str, at: int | None = None) -> None:
         """Forget an object, for good unless it was not seen any more `at` a version; only who waits gets in line."""
         record = self._store.table(kind).remove(uid, at)
-        if record is not None and kind is Kind.TUNE:
-            self._store.kinship.remove(record)
+        if record is not None and kind is Kind.FINETUNE_JOB:
+            self._store.dependency_index.remove(record)
             self._enqueue_waiting(record)
 
     def look_again(self, uid: str) -> None:
@@ -72,20 +76,20 @@ class Intake:
         record = self._store.table(kind).get(uid)
         if record is None or not (key := self._store.key(record)):
             return
-        if kind is Kind.TUNE:
-            self._queue.add(key, Rank.REST if record.status else Rank.NEW)
+        if kind is Kind.FINETUNE_JOB:
+            self._queue.add(key, Priority.REST if record.status else Priority.NEW)
         else:
             self._queue.add_after(key, TOGETHER_SECONDS)
 
-    def _keep_last_words(self, uid: str) -> None:
+    def _keep_terminated(self, uid: str) -> None:
         """Keep a pod that has ended until the status tells how: one that was to be deleted is gone within a moment."""
         pod = self._store.pods.get(uid)
         key = self._store.key(pod) if pod is not None else ""
         if pod is not None and key and pod.phase in ("Succeeded", "Failed"):
-            self._store.last_words.setdefault(key, {})[uid] = pod
+            self._store.terminated_pods.setdefault(key, {})[uid] = pod
 
-    def _enqueue_waiting(self, tune: TuneRecord) -> None:
+    def _enqueue_waiting(self, finetune_job: FineTuneJobRecord) -> None:
         """Let those have a look that wait for a FineTuneJob that has changed."""
-        for uid in self._store.kinship.waiting_for(tune):
-            if uid != tune.uid:
+        for uid in self._store.dependency_index.waiting_for(finetune_job):
+            if uid != finetune_job.uid:
                 self._queue.add(uid)

@@ -12,19 +12,19 @@ from finetune_api import API_VERSION, KIND
 from finetune_operator.cluster import Cluster, ClusterError
 from finetune_operator.labels import MANAGER
 from finetune_operator.plan import Event
-from finetune_operator.records import Json, TuneRecord
+from finetune_operator.records import FineTuneJobRecord, Json
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 4
-_UNTOLD = 10_000
+_MOST_PENDING = 10_000
 """Events that may wait; more are lost."""
 _MESSAGE_BYTES = 1024
 """The API server refuses longer ones."""
 _INSTANCE = os.environ.get("HOSTNAME") or socket.gethostname()
 
 
-class Story:
+class EventRecorder:
     """Sends events, a few at a time: nothing waits for them, and they never hold up the work.
 
     One that can't be sent is lost; the status says the same.
@@ -32,12 +32,12 @@ class Story:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._untold: asyncio.Queue[Json] = asyncio.Queue(_UNTOLD)
+        self._pending: asyncio.Queue[Json] = asyncio.Queue(_MOST_PENDING)
 
-    def tell(self, tune: TuneRecord, event: Event) -> None:
+    def tell(self, finetune_job: FineTuneJobRecord, event: Event) -> None:
         """Send an event about a FineTuneJob soon."""
         with suppress(asyncio.QueueFull):
-            self._untold.put_nowait(event_object(tune, event, datetime.now(UTC)))
+            self._pending.put_nowait(event_object(finetune_job, event, datetime.now(UTC)))
 
     async def run(self) -> None:
         """Send, for ever."""
@@ -47,26 +47,26 @@ class Story:
 
     async def _send(self) -> None:
         while True:
-            event = await self._untold.get()
+            event = await self._pending.get()
             try:
                 await self._cluster.create_event(event["metadata"]["namespace"], event)
             except ClusterError as error:
                 log.debug("an event was lost: %s", error)
 
 
-def event_object(tune: TuneRecord, event: Event, now: datetime) -> Json:
+def event_object(finetune_job: FineTuneJobRecord, event: Event, now: datetime) -> Json:
     """Return an Event about a FineTuneJob, under a name that sorts by time and is never taken."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{tune.name}.{time.time_ns():x}", "namespace": tune.namespace},
+        "metadata": {"name": f"{finetune_job.name}.{time.time_ns():x}", "namespace": finetune_job.namespace},
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "namespace": tune.namespace,
-            "name": tune.name,
-            "uid": tune.uid,
+            "namespace": finetune_job.namespace,
+            "name": finetune_job.name,
+            "uid": finetune_job.uid,
         },
         "type": event.type.value,
         "reason": event.reason,

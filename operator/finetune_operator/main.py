@@ -13,17 +13,17 @@ from prometheus_client import disable_created_metrics
 from finetune_operator.api_trace import counting_trace, watching_trace
 from finetune_operator.cluster import PAGE, Cluster
 from finetune_operator.controller import Controller, Reconcile
-from finetune_operator.event_handlers import Intake
-from finetune_operator.events import Story
+from finetune_operator.event_handlers import EventHandlers
+from finetune_operator.events import EventRecorder
 from finetune_operator.health import Heartbeat, serve_health, serve_metrics
 from finetune_operator.kopf_adapter import kopf_settings, make_registry
 from finetune_operator.metrics import Metrics
 from finetune_operator.permissions import check_permissions
 from finetune_operator.polling import Poller
-from finetune_operator.relist import Listings
+from finetune_operator.relist import Relister
 from finetune_operator.settings import Settings
 from finetune_operator.store import Store
-from finetune_operator.watch_access import BlindError, Sight
+from finetune_operator.watch_access import WatchAccess, WatchAccessError
 from finetune_operator.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -44,16 +44,26 @@ class Operator:
         self._store = store
         self._queue = WorkQueue(metrics.queue("finetunejobs"))
         self._polls = WorkQueue(metrics.queue("progress"))
-        self._intake = Intake(store, self._queue)
+        self._event_handlers = EventHandlers(store, self._queue)
         self._synced = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._story = Story(cluster)
+        self._event_recorder = EventRecorder(cluster)
         self._controller = Controller(
-            store, self._intake, self._queue, self._story, cluster=cluster, metrics=metrics, reconcile=reconcile
+            store,
+            self._event_handlers,
+            self._queue,
+            self._event_recorder,
+            cluster=cluster,
+            metrics=metrics,
+            reconcile=reconcile,
         )
         controller = self._controller
         self._poller = Poller(
-            self._polls, settings.poll_seconds, controller.heard, metrics.polled, silent=controller.silent
+            self._polls,
+            settings.poll_seconds,
+            controller.progress_received,
+            metrics.polled,
+            on_unanswered=controller.poll_unanswered,
         )
         self._controller.poller = self._poller
         self._heartbeat = Heartbeat(metrics, {"finetunejobs": self._queue, "progress": self._polls})
@@ -67,24 +77,24 @@ class Operator:
             port = await stack.enter_async_context(serve_metrics(self._settings.metrics_port, self._metrics.registry))
             log.info("probes on port %d, metrics on port %d", health, port)
             served = await check_permissions(self._cluster, self._settings.namespaces)
-            sight = Sight(self._cluster, self._settings.namespaces, served)
-            self._metrics.left_out.set(sight.left_out)
-            listings = Listings(self._cluster, self._intake, served, self._on_synced)
+            watch_access = WatchAccess(self._cluster, self._settings.namespaces, served)
+            self._metrics.left_out.set(watch_access.left_out)
+            relister = Relister(self._cluster, self._event_handlers, served, self._on_synced)
             await _until_one_ends(
                 self._wait_for_signal,
-                lambda: self._watch(served, listings, sight),
-                listings.run,
-                sight.run,
+                lambda: self._watch(served, relister, watch_access),
+                relister.run,
+                watch_access.run,
                 self._poller.run,
-                self._story.run,
+                self._event_recorder.run,
                 self._heartbeat.run,
                 *[self._work] * self._settings.workers,
             )
 
-    async def _watch(self, namespaces: list[str], listings: Listings, sight: Sight) -> None:
+    async def _watch(self, namespaces: list[str], relister: Relister, watch_access: WatchAccess) -> None:
         """Watch until one of kopf's tasks ends, as it does when it fails: kopf itself may wait for ever then."""
-        trace = watching_trace(listings.ask, self._metrics.watched, sight.failed)
-        registry = make_registry(self._intake, lambda: self._cluster.session(trace), self._metrics.watched)
+        trace = watching_trace(relister.ask, self._metrics.watched, watch_access.failed)
+        registry = make_registry(self._event_handlers, lambda: self._cluster.session(trace), self._metrics.watched)
         tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=kopf_settings(kopf.OperatorSettings(), PAGE),
@@ -100,7 +110,7 @@ class Operator:
         finally:
             running.cancel()
             await asyncio.wait([running], timeout=_ENDING_SECONDS)
-        raise BlindError("a watch has ended for good; starting again")
+        raise WatchAccessError("a watch has ended for good; starting again")
 
     async def _wait_for_signal(self) -> None:
         await self._stopping.wait()
@@ -111,10 +121,10 @@ class Operator:
         await self._controller.work()
 
     def _on_synced(self) -> None:
-        for tune in self._store.tunes:
-            self._queue.add(tune.uid)
+        for finetune_job in self._store.finetune_jobs:
+            self._queue.add(finetune_job.uid)
         store = self._store
-        log.info("synced: %d jobs, %d children, %d pods", len(store.tunes), len(store.jobs), len(store.pods))
+        log.info("synced: %d jobs, %d children, %d pods", len(store.finetune_jobs), len(store.jobs), len(store.pods))
         self._synced.set()
 
     def _unready(self) -> str:
@@ -129,7 +139,7 @@ async def operate(settings: Settings, kubeconfig: Path | None, reconcile: Reconc
     cluster = await Cluster.connect(kubeconfig, counting_trace(metrics.requested))
     try:
         await Operator(settings, cluster, metrics, store, reconcile).run()
-    except BlindError as error:
+    except WatchAccessError as error:
         raise SystemExit(str(error)) from error
     finally:
         await cluster.close()

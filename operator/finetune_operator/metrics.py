@@ -1,6 +1,6 @@
 """The operator's metrics: its own health, and the figures of each job, which so outlive the pod."""
 
-from collections import Counter as Tally
+from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from time import monotonic
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from finetune_api.failures import catalogue
 from finetune_api.status import Phase
 from finetune_operator.lifecycle.observe.reachability import UNREACHABLE
-from finetune_operator.records import Json, TuneRecord
+from finetune_operator.records import FineTuneJobRecord, Json
 from finetune_operator.store import Kind, Store
 
 JOBS = 1000
@@ -98,7 +98,7 @@ class Metrics:
             buckets=_DURATIONS,
         )  # fmt: skip
         self.lag = Gauge("finetune_event_loop_lag_seconds", "How late the event loop is", registry=registry)
-        self.untold = Gauge(
+        self.statuses_pending = Gauge(
             "finetune_statuses_waiting", "Jobs whose newest state waits for its turn to be written", registry=registry
         )
         self.left_out = Gauge(
@@ -106,13 +106,13 @@ class Metrics:
             "Namespaces of the settings that are gone, or have no Role",
             registry=registry,
         )
-        self._heard = dict.fromkeys(Kind, monotonic())
+        self._last_event = dict.fromkeys(Kind, monotonic())
         age = Gauge(
             "finetune_watch_last_event_seconds", "Time since a watch last told anything or began", ["kind"],
             registry=registry,
         )  # fmt: skip
         for kind in Kind:
-            age.labels(kind.value).set_function(lambda kind=kind: monotonic() - self._heard[kind])  # type: ignore[misc]
+            age.labels(kind.value).set_function(lambda kind=kind: monotonic() - self._last_event[kind])  # type: ignore[misc]
         ProcessCollector(registry=registry)
         registry.register(JobCollector(store))
 
@@ -134,7 +134,7 @@ class Metrics:
 
     def watched(self, kind: Kind) -> None:
         """Note that a watch told something, or began."""
-        self._heard[kind] = monotonic()
+        self._last_event[kind] = monotonic()
 
     def transition(self, old: Json, new: Json) -> None:
         """Count what ended between two statuses: attempts, and the job."""
@@ -156,14 +156,16 @@ class JobCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Return the fleet by phase, and the newest jobs one by one."""
-        tunes = list(self._store.tunes)
+        finetune_jobs = list(self._store.finetune_jobs)
         fleet = GaugeMetricFamily("finetune_jobs", "Jobs by phase", labels=["namespace", "phase"])
-        for (namespace, phase), count in Tally((tune.namespace, _phase(tune)) for tune in tunes).items():
+        for (namespace, phase), count in Counts(
+            (finetune_job.namespace, _phase(finetune_job)) for finetune_job in finetune_jobs
+        ).items():
             fleet.add_metric([namespace, phase], count)
         yield fleet
-        yield from self._jobs(_shown(tunes))
+        yield from self._jobs(_shown(finetune_jobs))
 
-    def _jobs(self, tunes: list[TuneRecord]) -> Iterable[Metric]:
+    def _jobs(self, finetune_jobs: list[FineTuneJobRecord]) -> Iterable[Metric]:
         labels = ["namespace", "name"]
         phases = GaugeMetricFamily("finetune_job_phase", "1 for the phase that a job is in", labels=[*labels, "phase"])
         scores = GaugeMetricFamily("finetune_job_eval_metric", "Newest evaluation", labels=[*labels, "metric", "split"])
@@ -173,37 +175,37 @@ class JobCollector(Collector):
         silent = GaugeMetricFamily(
             "finetune_job_trainer_unreachable", "1 while its pod runs but does not tell its progress", labels=labels
         )
-        figures = {
+        progress_fields = {
             name: GaugeMetricFamily(f"finetune_job_{name}", text, labels=labels)
             for name, (_field, _factor, text) in _FIGURES.items()
         }
-        for tune in tunes:
-            job = [tune.namespace, tune.name]
-            phases.add_metric([*job, _phase(tune)], 1)
-            if is_unreachable(tune):
+        for finetune_job in finetune_jobs:
+            job = [finetune_job.namespace, finetune_job.name]
+            phases.add_metric([*job, _phase(finetune_job)], 1)
+            if is_unreachable(finetune_job):
                 silent.add_metric(job, 1)
-            progress = tune.status.get("progress") or {}
+            progress = finetune_job.status.get("progress") or {}
             for name, (field, factor, _text) in _FIGURES.items():
                 if progress.get(field) is not None:
-                    figures[name].add_metric(job, progress[field] * factor)
+                    progress_fields[name].add_metric(job, progress[field] * factor)
             if progress:
-                saved.add_metric(job, _saved_step(tune))
-            for split, metric, value in self._scores(tune):
+                saved.add_metric(job, _saved_step(finetune_job))
+            for split, metric, value in self._scores(finetune_job):
                 scores.add_metric([*job, metric, split], value)
-        return [phases, scores, saved, silent, *figures.values()]
+        return [phases, scores, saved, silent, *progress_fields.values()]
 
-    def _scores(self, tune: TuneRecord) -> Iterator[tuple[str, str, float]]:
-        live = self._store.live.get(tune.uid)
+    def _scores(self, finetune_job: FineTuneJobRecord) -> Iterator[tuple[str, str, float]]:
+        live = self._store.live.get(finetune_job.uid)
         measured = live.live.measured.metrics if live is not None and live.live.measured else {}
-        tested = (tune.status.get("evaluation") or {}).get("metrics", {})
+        tested = (finetune_job.status.get("evaluation") or {}).get("metrics", {})
         for split, metrics in (("validation", measured), ("test", tested)):
             overall = [(name, value) for name, value in metrics.items() if "." not in name]
             yield from ((split, name, value) for name, value in overall[:_METRICS_OF_A_JOB])
 
 
-def is_unreachable(tune: TuneRecord) -> bool:
+def is_unreachable(finetune_job: FineTuneJobRecord) -> bool:
     """Whether its status says that its trainer can't be asked."""
-    conditions = tune.status.get("conditions") or ()
+    conditions = finetune_job.status.get("conditions") or ()
     return any(each.get("reason") == UNREACHABLE and each.get("type") == "Progressing" for each in conditions)
 
 
@@ -212,23 +214,27 @@ def _known(reason: str) -> str:
     return reason if reason in _REASONS else "Other"
 
 
-def _saved_step(tune: TuneRecord) -> int:
-    return max((int(info["step"]) for info in tune.status.get("checkpoints") or ()), default=0)
+def _saved_step(finetune_job: FineTuneJobRecord) -> int:
+    return max((int(info["step"]) for info in finetune_job.status.get("checkpoints") or ()), default=0)
 
 
-def _shown(tunes: list[TuneRecord]) -> list[TuneRecord]:
+def _shown(finetune_jobs: list[FineTuneJobRecord]) -> list[FineTuneJobRecord]:
     now = datetime.now().astimezone()
-    recent = [tune for tune in tunes if _phase(tune) not in _ENDED or _ended_within(tune, now, KEPT_SECONDS)]
-    return sorted(recent, key=lambda tune: tune.created, reverse=True)[:JOBS]
+    recent = [
+        finetune_job
+        for finetune_job in finetune_jobs
+        if _phase(finetune_job) not in _ENDED or _ended_within(finetune_job, now, KEPT_SECONDS)
+    ]
+    return sorted(recent, key=lambda finetune_job: finetune_job.created, reverse=True)[:JOBS]
 
 
-def _ended_within(tune: TuneRecord, now: datetime, seconds: float) -> bool:
-    end = tune.status.get("completionTime")
+def _ended_within(finetune_job: FineTuneJobRecord, now: datetime, seconds: float) -> bool:
+    end = finetune_job.status.get("completionTime")
     return end is not None and (now - _time(end)).total_seconds() < seconds
 
 
-def _phase(tune: TuneRecord) -> str:
-    return str(tune.status.get("phase") or Phase.PENDING)
+def _phase(finetune_job: FineTuneJobRecord) -> str:
+    return str(finetune_job.status.get("phase") or Phase.PENDING)
 
 
 def _time(text: str) -> datetime:

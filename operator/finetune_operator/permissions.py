@@ -66,7 +66,7 @@ async def _missing(cluster: Cluster, namespace: str) -> list[Json]:
 
 async def _look_for_crd(cluster: Cluster, namespace: str | None) -> None:
     try:
-        async for _page in cluster.pages(Kind.TUNE, namespace, limit=1):
+        async for _page in cluster.pages(Kind.FINETUNE_JOB, namespace, limit=1):
             break
     except GoneError as error:
         raise SystemExit(f"no FineTuneJob in this cluster: install the chart's CRD ({error})") from error

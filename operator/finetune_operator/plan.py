@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from finetune_api.live import Live
 from finetune_api.status import Status
-from finetune_operator.records import JobRecord, Json, PodRecord, TuneRecord
+from finetune_operator.records import ChildJobRecord, FineTuneJobRecord, Json, PodRecord
 from finetune_operator.settings import Settings
 
 
@@ -28,7 +28,7 @@ _TAKEN_RETRY = 2.0
 
 
 @dataclass(frozen=True)
-class Silence:
+class UnansweredPolls:
     """Questions for its progress that a running pod has left unanswered, the newest ones in a row."""
 
     pod_uid: str
@@ -90,7 +90,7 @@ class QueueState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class LookUpResult:
     """What was looked up for a Job that waits; the objects that are watched don't tell it."""
 
     job_uid: str
@@ -103,7 +103,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class LookUp:
+class LookUpRequest:
     """What to look up: events of the Job, and the LocalQueue that it waits in, if any."""
 
     job: str
@@ -112,11 +112,11 @@ class LookUp:
 
 
 @dataclass(frozen=True)
-class World:
+class Snapshot:
     """All that is known about one FineTuneJob at one moment."""
 
-    tune: TuneRecord
-    jobs: tuple[JobRecord, ...]
+    finetune_job: FineTuneJobRecord
+    jobs: tuple[ChildJobRecord, ...]
     """Jobs that this FineTuneJob controls."""
     pods: tuple[PodRecord, ...]
     """Pods of those Jobs, oldest first."""
@@ -124,20 +124,20 @@ class World:
     refusal: Refusal | None
     now: datetime
     settings: Settings
-    parents: tuple[TuneRecord, ...] = ()
+    parents: tuple[FineTuneJobRecord, ...] = ()
     """What each `finetunejob://...` of the spec names, as far as it is there and its result is still waited for."""
-    circle: tuple[str, ...] = ()
+    cycle: tuple[str, ...] = ()
     """Names on the way from a parent that waits itself to this job, which is the last; empty where there is none."""
     dependents: int = 0
     """Other jobs that wait for the result of this one and have not taken it yet."""
     created: frozenset[str] = frozenset()
     """UIDs of Jobs that this process created, or found to be as it would create them."""
-    silence: Silence | None = None
+    unanswered: UnansweredPolls | None = None
     vanished: frozenset[str] = frozenset()
     """UIDs of Jobs that are known not to exist any more, though pods of theirs may."""
-    hindered: tuple[Refusal, ...] = ()
+    refused_writes: tuple[Refusal, ...] = ()
     """Writes that the API server refuses now, the creation of the child Job apart."""
-    found: Found | None = None
+    found: LookUpResult | None = None
     run_file: str | None = None
     """The run file in the annotation of its newest Job; None where nobody has looked, empty where there is none."""
 
@@ -210,7 +210,7 @@ class FailPod:
 
 
 @dataclass(frozen=True)
-class DeleteTune:
+class DeleteFineTuneJob:
     """Delete the FineTuneJob itself: its time to live is over. Outputs stay."""
 
     uid: str
@@ -236,7 +236,7 @@ def described(write: "Write") -> str:
     return "delete this FineTuneJob"
 
 
-Write = CreateJob | PatchJob | RestoreLabels | DeleteJob | AskForCheckpoint | FailPod | DeletePod | DeleteTune
+Write = CreateJob | PatchJob | RestoreLabels | DeleteJob | AskForCheckpoint | FailPod | DeletePod | DeleteFineTuneJob
 
 
 class EventType(StrEnum):
@@ -270,7 +270,7 @@ class Plan:
     """When to look again though nothing has happened: a deadline, a time to live."""
     poll: PodRecord | None = field(default=None)
     """The pod to ask for its progress."""
-    look_up: LookUp | None = None
+    look_up: LookUpRequest | None = None
     """What to look up now, since the Job waits and nothing tells why; then decide again."""
     needs_run_file: str = ""
     """Name of the Job whose run file has to be read before anything can be decided; the rest of the plan is void."""

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 
-class Lanes:
+class PollConcurrency:
     """Lets questions begin within limits: of each namespace, and fewer of those that have not been answered before.
 
     What may not begin is parked, and handed out when another one of them ends: the namespaces in turn, each in order.

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from finetune_api.live import LIVE_BYTES, Live
 from finetune_api.pod import PORT, PROGRESS_PATH
 from finetune_api.stored import read_stored_json
-from finetune_operator.plan import LiveRecord, Silence
-from finetune_operator.poll_concurrency import Lanes
+from finetune_operator.plan import LiveRecord, UnansweredPolls
+from finetune_operator.poll_concurrency import PollConcurrency
 from finetune_operator.records import PodRecord
 from finetune_operator.work_queue import WorkQueue
 
@@ -48,24 +48,24 @@ class _Followed:
 
 
 class Poller:
-    """Asks the pods that it follows every few seconds, and tells `heard` what is new and `silent` what is not."""
+    """Polls `/progress` of the pods that it follows; calls `on_progress` with answers, `on_unanswered` without."""
 
     def __init__(
         self,
         queue: WorkQueue,
         seconds: float,
-        heard: Callable[[str, LiveRecord], None],
+        on_progress: Callable[[str, LiveRecord], None],
         count: Callable[[str], None],
-        silent: Callable[[str, Silence], None] = lambda _key, _silence: None,
+        on_unanswered: Callable[[str, UnansweredPolls], None] = lambda _key, _silence: None,
     ) -> None:
         """Take `count` to be told how each poll went: ok, unreachable or bad."""
         self._queue = queue
         self._seconds = seconds
-        self._heard = heard
+        self._on_progress = on_progress
         self._count = count
-        self._silent = silent
+        self._on_unanswered = on_unanswered
         self._pods: dict[str, _Followed] = {}
-        self._lanes = Lanes(AT_ONCE, self._pods.__contains__)
+        self._concurrency = PollConcurrency(AT_ONCE, self._pods.__contains__)
 
     def follow(self, key: str, pod: PodRecord) -> None:
         """Ask this pod for the progress of the FineTuneJob with UID `key`, and no other."""
@@ -105,12 +105,12 @@ class Poller:
 
     async def _in_its_lane(self, session: aiohttp.ClientSession, key: str, followed: _Followed) -> None:
         namespace, proven = followed.pod.namespace, followed.proven
-        if not self._lanes.enter(key, namespace, proven=proven):
+        if not self._concurrency.enter(key, namespace, proven=proven):
             return
         try:
             await self._poll(session, key, followed)
         finally:
-            for other in self._lanes.leave(namespace, proven=proven):
+            for other in self._concurrency.leave(namespace, proven=proven):
                 self._queue.add(other)
 
     async def _poll(self, session: aiohttp.ClientSession, key: str, followed: _Followed) -> None:
@@ -120,10 +120,10 @@ class Poller:
             return
         if live is not None:
             followed.failures, followed.since, followed.proven = 0, None, True
-            self._heard(key, LiveRecord(pod.uid, live, datetime.now(UTC)))
+            self._on_progress(key, LiveRecord(pod.uid, live, datetime.now(UTC)))
         else:
             followed.failures, followed.since, followed.proven = followed.failures + 1, followed.since or asked, False
-            self._silent(key, Silence(pod.uid, followed.since, followed.failures, why))
+            self._on_unanswered(key, UnansweredPolls(pod.uid, followed.since, followed.failures, why))
         pause = self.pause(followed.failures)
         self._queue.add_after(key, pause * random.uniform(0.8, 1.2))  # noqa: S311 -- as above
 

@@ -20,14 +20,14 @@ from finetune_operator.labels import (
     SUSPENDED,
 )
 from finetune_operator.records import (
+    ChildJobRecord,
     ConditionRecord,
     ContainerRecord,
     ContainerState,
-    JobRecord,
+    FineTuneJobRecord,
     Json,
     OtherContainer,
     PodRecord,
-    TuneRecord,
 )
 
 _POD_CONDITIONS = frozenset({"PodScheduled", "DisruptionTarget"})
@@ -36,11 +36,11 @@ _TEXT_LIMIT = 4096
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def tune_record(body: Json) -> TuneRecord:
+def finetune_job_record(body: Json) -> FineTuneJobRecord:
     """Read a FineTuneJob."""
     meta = body["metadata"]
     annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
-    return TuneRecord(
+    return FineTuneJobRecord(
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
@@ -55,10 +55,10 @@ def tune_record(body: Json) -> TuneRecord:
     )
 
 
-def job_record(body: Json) -> JobRecord:
+def child_job_record(body: Json) -> ChildJobRecord:
     """Read a child Job."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
-    return JobRecord(
+    return ChildJobRecord(
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
@@ -102,7 +102,7 @@ def pod_record(body: Json) -> PodRecord:
         name=meta["name"],
         uid=meta["uid"],
         owner_uid=_controller_uid(meta, "Job", "batch"),
-        tune_uid=(meta.get("labels") or {}).get(JOB_UID, ""),
+        finetune_job_uid=(meta.get("labels") or {}).get(JOB_UID, ""),
         created=_time(meta.get("creationTimestamp")) or _EPOCH,
         deleting="deletionTimestamp" in meta,
         deletion_deadline=_time(meta.get("deletionTimestamp")),

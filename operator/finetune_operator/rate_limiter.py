@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import monotonic
 
 
-class Pace:
+class RateLimiter:
     """Lets one go every so many seconds. Used from one event loop."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:

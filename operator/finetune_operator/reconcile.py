@@ -8,16 +8,22 @@ from finetune_api.failures import JobFailure, SpecInvalid
 from finetune_api.status import Phase, Status
 from finetune_operator.codec import read_run_file, read_spec, read_status
 from finetune_operator.lifecycle.children import recorded
-from finetune_operator.lifecycle.context import TERMINAL, Case, has_begun, newest_job
-from finetune_operator.lifecycle.decide.child_actions import upkeep
-from finetune_operator.lifecycle.decide.job_outcome import Verdict, failed, pods_may_be_late, refusal_deadline, verdict
+from finetune_operator.lifecycle.context import TERMINAL, ReconcileContext, has_begun, newest_job
+from finetune_operator.lifecycle.decide.child_actions import child_actions
+from finetune_operator.lifecycle.decide.job_outcome import (
+    JobOutcome,
+    failed,
+    job_outcome,
+    pods_may_be_late,
+    refusal_deadline,
+)
 from finetune_operator.lifecycle.decide.phase import phase_of
-from finetune_operator.lifecycle.messages import told
-from finetune_operator.lifecycle.observe.attempts import Tally, tally, tells_the_same
-from finetune_operator.lifecycle.observe.dependencies import awaited, pinned
-from finetune_operator.lifecycle.observe.progress import figures, final_figures, without_rates
+from finetune_operator.lifecycle.messages import failure_info_from
+from finetune_operator.lifecycle.observe.attempts import AttemptHistory, attempt_history, ends_are_recorded
+from finetune_operator.lifecycle.observe.dependencies import dependency_wait, pinned_results
+from finetune_operator.lifecycle.observe.progress import final_progress_fields, progress_fields, without_rates
 from finetune_operator.lifecycle.observe.stall import stall_check
-from finetune_operator.lifecycle.policies.acceptance import refusal
+from finetune_operator.lifecycle.policies.acceptance import rejection
 from finetune_operator.lifecycle.policies.active_deadline import (
     active_deadline,
     active_seconds,
@@ -28,142 +34,144 @@ from finetune_operator.lifecycle.policies.cleanup import cleanup
 from finetune_operator.lifecycle.policies.dependency_failures import missing_deadline
 from finetune_operator.lifecycle.policies.lookups import look_up, look_up_at
 from finetune_operator.lifecycle.policies.sidecars import sidecar_check
-from finetune_operator.lifecycle.policies.start_deadline import start_deadline, waiting
+from finetune_operator.lifecycle.policies.start_deadline import pod_wait, start_deadline
 from finetune_operator.lifecycle.policies.stuck_pods import stuck_check
 from finetune_operator.lifecycle.report import conditions
-from finetune_operator.lifecycle.report.event_diff import story
+from finetune_operator.lifecycle.report.event_diff import event_diff
 from finetune_operator.lifecycle.report.status_size import bounded
-from finetune_operator.lifecycle.report.status_throttle import settled
-from finetune_operator.plan import CreateJob, Plan, World, Write
+from finetune_operator.lifecycle.report.status_throttle import throttled
+from finetune_operator.plan import CreateJob, Plan, Snapshot, Write
 
 
-def reconcile(world: World) -> Plan:
+def reconcile(snapshot: Snapshot) -> Plan:
     """Return what to write and what to tell, given all that is known about one FineTuneJob."""
-    world = _in_seconds(world)
-    stored = read_status(world.tune)
-    if world.tune.deleting:
+    snapshot = _in_seconds(snapshot)
+    stored = read_status(snapshot.finetune_job)
+    if snapshot.finetune_job.deleting:
         return Plan(stored)
     if stored.phase in TERMINAL or stored.completion_time is not None:  # the phase may be a newer version's
-        return _cleaned_up(world, stored)
+        return _cleaned_up(snapshot, stored)
     try:
-        read = read_spec(world.tune)
-        case = Case(world, stored, read.spec, ignored=read.ignored)
+        read = read_spec(snapshot.finetune_job)
+        context = ReconcileContext(snapshot, stored, read.spec, ignored=read.ignored)
     except SpecInvalid as failure:
-        if not has_begun(world, stored):
-            return _refused(world, stored, failure)
-        job = newest_job(world, stored)
-        if world.run_file is None and job is not None:
+        if not has_begun(snapshot, stored):
+            return _refused(snapshot, stored, failure)
+        job = newest_job(snapshot, stored)
+        if snapshot.run_file is None and job is not None:
             return Plan(stored, needs_run_file=job.name)
-        spec = read_run_file(world.run_file or "", world.tune)
+        spec = read_run_file(snapshot.run_file or "", snapshot.finetune_job)
         if spec is None:
-            return _held(world, stored, failure)
-        case = Case(world, stored, spec, unread=str(failure.problems[0].located))
-    wrong = refusal(case) if case.job is None else None
+            return _held(snapshot, stored, failure)
+        context = ReconcileContext(snapshot, stored, spec, unread=str(failure.problems[0].located))
+    wrong = rejection(context) if context.job is None else None
     if wrong is not None:
-        return _held(world, stored, wrong) if has_begun(world, stored) else _refused(world, stored, wrong)
-    now = tally(case)
-    end = verdict(case, now)
-    return _goes_on(case, now) if end is None else _ended(case, now, end)
+        return _held(snapshot, stored, wrong) if has_begun(snapshot, stored) else _refused(snapshot, stored, wrong)
+    history = attempt_history(context)
+    end = job_outcome(context, history)
+    return _goes_on(context, history) if end is None else _ended(context, history, end)
 
 
-def _in_seconds(world: World) -> World:
+def _in_seconds(snapshot: Snapshot) -> Snapshot:
     """The world with whole seconds, as all times of the Kubernetes API have them."""
-    live, refused = world.live, world.refusal
+    live, refused = snapshot.live, snapshot.refusal
     return replace(
-        world,
-        now=world.now.replace(microsecond=0),
+        snapshot,
+        now=snapshot.now.replace(microsecond=0),
         live=replace(live, received=live.received.replace(microsecond=0)) if live is not None else None,
         refusal=replace(refused, at=refused.at.replace(microsecond=0)) if refused is not None else None,
     )
 
 
-def _goes_on(case: Case, now: Tally) -> Plan:
-    world, stored = case.world, case.stored
-    writes = upkeep(case, now)
-    creating = _created(writes) if world.refusal is None else ""
-    phase = phase_of(case, now, creating=bool(creating))
-    fields = figures(case)
+def _goes_on(context: ReconcileContext, history: AttemptHistory) -> Plan:
+    snapshot, stored = context.snapshot, context.stored
+    writes = child_actions(context, history)
+    creating = _created(writes) if snapshot.refusal is None else ""
+    phase = phase_of(context, history, creating=bool(creating))
+    fields = progress_fields(context)
     fresh = stored.model_copy(
         update={
             **fields,
-            **(without_rates(stored) if case.running is None else {}),
-            "observed_generation": world.tune.generation,
+            **(without_rates(stored) if context.running is None else {}),
+            "observed_generation": snapshot.finetune_job.generation,
             "phase": phase,
-            "conditions": conditions.ongoing(case, now, phase, creating),
-            "start_time": stored.start_time or _first_start(case),
-            "active_since": active_since(case),
-            "active_seconds": active_seconds(case),
-            "parents": pinned(case),
-            "children": recorded(stored, case.jobs),
-            **_counts(now),
+            "conditions": conditions.ongoing(context, history, phase, creating),
+            "start_time": stored.start_time or _first_start(context),
+            "active_since": active_since(context),
+            "active_seconds": active_seconds(context),
+            "parents": pinned_results(context),
+            "children": recorded(stored, context.jobs),
+            **_counts(history),
         }
     )
-    status, due = settled(stored, bounded(fresh), case.live, world.settings.status_seconds, world.now)
-    again = _again_at(case, now, due)
-    return Plan(status, writes, story(stored, status), again, case.running, look_up=look_up(case))
+    status, due = throttled(stored, bounded(fresh), context.live, snapshot.settings.status_seconds, snapshot.now)
+    again = _again_at(context, history, due)
+    return Plan(status, writes, event_diff(stored, status), again, context.running, look_up=look_up(context))
 
 
-def _ended(case: Case, now: Tally, end: Verdict) -> Plan:
-    stored, said = case.stored, end.said
+def _ended(context: ReconcileContext, history: AttemptHistory, end: JobOutcome) -> Plan:
+    stored, termination = context.stored, end.termination
     reason = end.failure.code if end.failure is not None else str(end.phase)
     closed = [
-        attempt if attempt.reason else attempt.model_copy(update={"reason": reason, "ended": case.world.now})
-        for attempt in now.attempts
+        attempt if attempt.reason else attempt.model_copy(update={"reason": reason, "ended": context.now})
+        for attempt in history.attempts
     ]
     fields = {
-        **final_figures(case, said),
-        "start_time": stored.start_time or _first_start(case),
-        "active_seconds": used_seconds(case),
-        "children": recorded(stored, case.jobs),
-        "artifacts": said.artifacts if said is not None else stored.artifacts,
-        **_counts(now),
+        **final_progress_fields(context, termination),
+        "start_time": stored.start_time or _first_start(context),
+        "active_seconds": used_seconds(context),
+        "children": recorded(stored, context.jobs),
+        "artifacts": termination.artifacts if termination is not None else stored.artifacts,
+        **_counts(history),
         "attempts": closed,
     }
-    return _final(case.world, stored, end, fields, accepted=True)
+    return _final(context.snapshot, stored, end, fields, accepted=True)
 
 
-def _refused(world: World, stored: Status, failure: JobFailure) -> Plan:
-    return _final(world, stored, failed(told(failure)), {}, accepted=False)
+def _refused(snapshot: Snapshot, stored: Status, failure: JobFailure) -> Plan:
+    return _final(snapshot, stored, failed(failure_info_from(failure)), {}, accepted=False)
 
 
-def _held(world: World, stored: Status, failure: JobFailure) -> Plan:
+def _held(snapshot: Snapshot, stored: Status, failure: JobFailure) -> Plan:
     """A job that has begun and can't go on as it is: it waits, and says for what. A suspension stays one."""
-    phase = stored.phase if newest_job(world, stored) is not None or stored.phase is Phase.SUSPENDED else Phase.PENDING
-    told_now = conditions.held(world, stored, failure)
+    phase = (
+        stored.phase if newest_job(snapshot, stored) is not None or stored.phase is Phase.SUSPENDED else Phase.PENDING
+    )
+    told_now = conditions.held(snapshot, stored, failure)
     fresh = stored.model_copy(
-        update={"observed_generation": world.tune.generation, "phase": phase, "conditions": told_now}
+        update={"observed_generation": snapshot.finetune_job.generation, "phase": phase, "conditions": told_now}
     )
     status = bounded(fresh)
-    return Plan(status, (), story(stored, status))
+    return Plan(status, (), event_diff(stored, status))
 
 
-def _final(world: World, stored: Status, end: Verdict, fields: dict[str, Any], *, accepted: bool) -> Plan:
+def _final(snapshot: Snapshot, stored: Status, end: JobOutcome, fields: dict[str, Any], *, accepted: bool) -> Plan:
     fresh = stored.model_copy(
         update={
             "active_since": None,
             **fields,
-            "observed_generation": world.tune.generation,
+            "observed_generation": snapshot.finetune_job.generation,
             "phase": end.phase,
-            "conditions": conditions.finished(world, stored, end, accepted=accepted),
-            "completion_time": world.now,
+            "conditions": conditions.finished(snapshot, stored, end, accepted=accepted),
+            "completion_time": snapshot.now,
             "failure": end.failure,
         }
     )
     status = bounded(fresh)
-    return Plan(status, (), story(stored, status), again_at=world.now)
+    return Plan(status, (), event_diff(stored, status), again_at=snapshot.now)
 
 
-def _cleaned_up(world: World, stored: Status) -> Plan:
+def _cleaned_up(snapshot: Snapshot, stored: Status) -> Plan:
     """A job that had ended: its outcome stays, only what the clean-up meets is reported."""
-    generation = max(stored.observed_generation, world.tune.generation)
-    known = conditions.after_the_end(world, stored)
+    generation = max(stored.observed_generation, snapshot.finetune_job.generation)
+    known = conditions.after_the_end(snapshot, stored)
     status = stored.model_copy(update={"observed_generation": generation, "conditions": known})
-    left = cleanup(world, stored)
+    left = cleanup(snapshot, stored)
     return Plan(status, left.writes, again_at=left.again_at)
 
 
-def _counts(now: Tally) -> dict[str, Any]:
-    return {"attempts": list(now.attempts), "failures": now.failures, "preemptions": now.preemptions}
+def _counts(history: AttemptHistory) -> dict[str, Any]:
+    return {"attempts": list(history.attempts), "failures": history.failures, "preemptions": history.preemptions}
 
 
 def _created(writes: tuple[Write, ...]) -> str:
@@ -171,22 +179,22 @@ def _created(writes: tuple[Write, ...]) -> str:
     return next((str(write.manifest["metadata"]["name"]) for write in writes if isinstance(write, CreateJob)), "")
 
 
-def _first_start(case: Case) -> datetime | None:
-    starts = [pod.container.started for pod in case.pods if pod.container is not None and pod.container.started]
+def _first_start(context: ReconcileContext) -> datetime | None:
+    starts = [pod.container.started for pod in context.pods if pod.container is not None and pod.container.started]
     return min(starts, default=None)
 
 
-def _again_at(case: Case, now: Tally, due: datetime | None) -> datetime | None:
+def _again_at(context: ReconcileContext, history: AttemptHistory, due: datetime | None) -> datetime | None:
     """The earliest moment at which something is due though nothing happens."""
-    world, wait, refused = case.world, waiting(case), case.world.refusal
-    moments = [due, active_deadline(case), stall_check(case), pods_may_be_late(case), stuck_check(case)]
-    moments.append(sidecar_check(case))
-    moments += [look_up_at(case)]
-    moments.append(missing_deadline(case) if awaited(case) is not None else None)
+    snapshot, wait, refused = context.snapshot, pod_wait(context), context.snapshot.refusal
+    moments = [due, active_deadline(context), stall_check(context), pods_may_be_late(context), stuck_check(context)]
+    moments.append(sidecar_check(context))
+    moments += [look_up_at(context)]
+    moments.append(missing_deadline(context) if dependency_wait(context) is not None else None)
     if wait is not None:
-        moments += [start_deadline(case, wait), wait.since + conditions.PATIENCE]
-    if case.job is None and refused is not None:
-        moments += [refused.next_try, refusal_deadline(case)]
-    if not tells_the_same(case, now) or pinned(case) != case.stored.parents:
-        moments.append(world.now + timedelta(seconds=1))  # what follows once that is told
-    return min((moment for moment in moments if moment is not None and moment > world.now), default=None)
+        moments += [start_deadline(context, wait), wait.since + conditions.PATIENCE]
+    if context.job is None and refused is not None:
+        moments += [refused.next_try, refusal_deadline(context)]
+    if not ends_are_recorded(context, history) or pinned_results(context) != context.stored.parents:
+        moments.append(snapshot.now + timedelta(seconds=1))  # what follows once that is told
+    return min((moment for moment in moments if moment is not None and moment > snapshot.now), default=None)

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class TuneRecord:
+class FineTuneJobRecord:
     """A FineTuneJob. `spec` and `status` are as the API server gave them; `codec` reads them."""
 
     namespace: str
@@ -43,7 +43,7 @@ class ConditionRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRecord:
+class ChildJobRecord:
     """A child `batch/v1` Job."""
 
     namespace: str
@@ -119,7 +119,7 @@ class PodRecord:
     uid: str
     owner_uid: str
     """UID of the Job that controls it."""
-    tune_uid: str
+    finetune_job_uid: str
     """UID of the FineTuneJob, from the label; true only if `owner_uid` is a Job of that FineTuneJob."""
     created: datetime
     deleting: bool

@@ -9,25 +9,27 @@ import logging
 from collections.abc import Callable, Sequence
 
 from finetune_operator.cluster import Cluster, ExpiredError, UnavailableError
-from finetune_operator.event_handlers import Intake
+from finetune_operator.event_handlers import EventHandlers
 from finetune_operator.store import Kind
 
 log = logging.getLogger(__name__)
 
-Place = tuple[Kind, str | None]
+WatchScope = tuple[Kind, str | None]
 _EVERYWHERE: list[str | None] = [None]
 _RETRY_SECONDS = 1.0
 
 
-class Listings:
+class Relister:
     """Lists what it is asked to, one place after the other."""
 
-    def __init__(self, cluster: Cluster, intake: Intake, namespaces: Sequence[str], synced: Callable[[], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, event_handlers: EventHandlers, namespaces: Sequence[str], synced: Callable[[], None]
+    ) -> None:
         self._cluster = cluster
-        self._intake = intake
+        self._event_handlers = event_handlers
         self._synced = synced
-        self._missing: set[Place] = {(kind, namespace) for kind in Kind for namespace in namespaces or _EVERYWHERE}
-        self._asked: asyncio.Queue[Place] = asyncio.Queue()
+        self._missing: set[WatchScope] = {(kind, namespace) for kind in Kind for namespace in namespaces or _EVERYWHERE}
+        self._asked: asyncio.Queue[WatchScope] = asyncio.Queue()
 
     @property
     def complete(self) -> bool:
@@ -41,10 +43,10 @@ class Listings:
     async def run(self) -> None:
         """List what was asked for, for ever."""
         while True:
-            place = await self._asked.get()
-            await self._list_until_done(*place)
-            if place in self._missing:
-                self._missing.discard(place)
+            scope = await self._asked.get()
+            await self._list_until_done(*scope)
+            if scope in self._missing:
+                self._missing.discard(scope)
                 if self.complete:
                     self._synced()
 
@@ -57,9 +59,9 @@ class Listings:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _list(self, kind: Kind, namespace: str | None) -> None:
-        missing = self._intake.known(kind, namespace)
+        missing = self._event_handlers.known(kind, namespace)
         async for page in self._cluster.pages(kind, namespace):
             for body in page:
                 missing.discard(body["metadata"]["uid"])
-                self._intake.seen(kind, body)
-        self._intake.vanished(kind, missing)
+                self._event_handlers.seen(kind, body)
+        self._event_handlers.vanished(kind, missing)

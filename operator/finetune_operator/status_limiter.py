@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 
-class Turns:
+class StatusLimiter:
     """Lets `at_once` keys have a turn; when one ends, the next in line is called. Used from one event loop."""
 
     def __init__(self, at_once: int, call: Callable[[str], None]) -> None:

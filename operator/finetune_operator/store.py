@@ -14,12 +14,12 @@ from typing import Any, Generic, TypeVar
 
 from finetune_api import GROUP, VERSION
 from finetune_operator.codec import recorded_pods, recorded_uids
-from finetune_operator.dependency_index import Kinship
-from finetune_operator.plan import Found, LiveRecord, Refusal, Silence, World
-from finetune_operator.records import JobRecord, PodRecord, TuneRecord
+from finetune_operator.dependency_index import DependencyIndex
+from finetune_operator.plan import LiveRecord, LookUpResult, Refusal, Snapshot, UnansweredPolls
+from finetune_operator.records import ChildJobRecord, FineTuneJobRecord, PodRecord
 from finetune_operator.settings import Settings
 
-Record = TypeVar("Record", TuneRecord, JobRecord, PodRecord)
+Record = TypeVar("Record", FineTuneJobRecord, ChildJobRecord, PodRecord)
 
 _FOR_GOOD = sys.maxsize
 _TOMBSTONES = 20_000
@@ -29,12 +29,12 @@ _TOMBSTONES = 20_000
 class Kind(StrEnum):
     """The kinds that are watched, as the API's paths name them."""
 
-    TUNE = "finetunejobs"
+    FINETUNE_JOB = "finetunejobs"
     JOB = "jobs"
     POD = "pods"
 
 
-GROUP_VERSION = {Kind.TUNE: (GROUP, VERSION), Kind.JOB: ("batch", "v1"), Kind.POD: ("", "v1")}
+GROUP_VERSION = {Kind.FINETUNE_JOB: (GROUP, VERSION), Kind.JOB: ("batch", "v1"), Kind.POD: ("", "v1")}
 """API group and version of each kind; the core group is empty."""
 
 
@@ -122,101 +122,107 @@ class Store:
     """All tables, and what is known beside the objects. Used from the event loop only."""
 
     settings: Settings
-    tunes: Table[TuneRecord] = field(default_factory=Table)
-    jobs: Table[JobRecord] = field(default_factory=Table)
+    finetune_jobs: Table[FineTuneJobRecord] = field(default_factory=Table)
+    jobs: Table[ChildJobRecord] = field(default_factory=Table)
     pods: Table[PodRecord] = field(default_factory=Table)
     live: dict[str, LiveRecord] = field(default_factory=dict)
     """Newest answer of a running pod, by the UID of the FineTuneJob."""
-    silences: dict[str, Silence] = field(default_factory=dict)
+    unanswered_polls: dict[str, UnansweredPolls] = field(default_factory=dict)
     """Running pods that don't answer, by the UID of the FineTuneJob."""
-    last_words: dict[str, dict[str, PodRecord]] = field(default_factory=dict)
+    terminated_pods: dict[str, dict[str, PodRecord]] = field(default_factory=dict)
     """Pods that ended and went before anyone looked: by the UID of the FineTuneJob, then by their own."""
-    kinship: Kinship = field(default_factory=Kinship)
+    dependency_index: DependencyIndex = field(default_factory=DependencyIndex)
     """Which FineTuneJob waits for which."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """Why the API server would not have a child, by the UID of the FineTuneJob."""
     created: dict[str, frozenset[str]] = field(default_factory=dict)
     """UIDs of Jobs that this process created, or found to be as it would create them, by the UID of the FineTuneJob."""
 
-    hindered: dict[str, dict[str, Refusal]] = field(default_factory=dict)
+    refused_writes: dict[str, dict[str, Refusal]] = field(default_factory=dict)
     """Other writes that the API server refuses, by the UID of the FineTuneJob, then by what they do."""
-    found: dict[str, Found] = field(default_factory=dict)
+    found: dict[str, LookUpResult] = field(default_factory=dict)
     """What was looked up for Jobs that wait, by the UID of the FineTuneJob."""
     run_files: dict[str, str] = field(default_factory=dict)
     """Run files of Jobs whose FineTuneJobs this version can't read, by the UID of the FineTuneJob."""
 
-    def world(self, uid: str, now: datetime) -> World | None:
+    def snapshot(self, uid: str, now: datetime) -> Snapshot | None:
         """Gather all that is known of one FineTuneJob; None once it is gone."""
-        tune = self.tunes.get(uid)
-        if tune is None:
+        finetune_job = self.finetune_jobs.get(uid)
+        if finetune_job is None:
             return None
-        jobs = tuple(job for job in self.jobs.owned_by(uid) if job.namespace == tune.namespace)
-        owners = {job.uid for job in jobs} | recorded_uids(tune)
+        jobs = tuple(job for job in self.jobs.owned_by(uid) if job.namespace == finetune_job.namespace)
+        owners = {job.uid for job in jobs} | recorded_uids(finetune_job)
         found = (pod for owner in sorted(owners) for pod in self.pods.owned_by(owner))
-        orphans = (pod for pod in self.pods.owned_by(_orphans_of(uid)) if pod.name in recorded_pods(tune))
-        pods = [pod for pod in (*found, *orphans) if pod.namespace == tune.namespace]
-        pods += self.last_words.get(uid, {}).values()
-        return World(
-            tune=tune,
+        orphans = (pod for pod in self.pods.owned_by(_orphans_of(uid)) if pod.name in recorded_pods(finetune_job))
+        pods = [pod for pod in (*found, *orphans) if pod.namespace == finetune_job.namespace]
+        pods += self.terminated_pods.get(uid, {}).values()
+        return Snapshot(
+            finetune_job=finetune_job,
             jobs=jobs,
             pods=tuple(sorted(pods, key=lambda pod: (pod.created, pod.name))),
             live=self.live.get(uid),
             refusal=self.refusals.get(uid),
             now=now,
             settings=self.settings,
-            hindered=tuple(self.hindered.get(uid, {}).values()),
+            refused_writes=tuple(self.refused_writes.get(uid, {}).values()),
             found=self.found.get(uid),
             run_file=self.run_files.get(uid),
-            parents=tuple(filter(None, map(self.tunes.get, self.kinship.awaited(uid)))),
-            circle=tuple(self.kinship.circle(uid)),
-            dependents=len(set(self.kinship.waiting_for(tune)) - {uid}),
+            parents=tuple(filter(None, map(self.finetune_jobs.get, self.dependency_index.awaited(uid)))),
+            cycle=tuple(self.dependency_index.cycle(uid)),
+            dependents=len(set(self.dependency_index.waiting_for(finetune_job)) - {uid}),
             created=self.created.get(uid, frozenset()),
-            silence=self.silences.get(uid),
+            unanswered=self.unanswered_polls.get(uid),
             vanished=frozenset(filter(self.jobs.has_vanished, owners)),
         )
 
     def table(self, kind: Kind) -> Table[Any]:
         """Return the table of a kind."""
-        tables: dict[Kind, Table[Any]] = {Kind.TUNE: self.tunes, Kind.JOB: self.jobs, Kind.POD: self.pods}
+        tables: dict[Kind, Table[Any]] = {
+            Kind.FINETUNE_JOB: self.finetune_jobs,
+            Kind.JOB: self.jobs,
+            Kind.POD: self.pods,
+        }
         return tables[kind]
 
-    def key(self, record: TuneRecord | JobRecord | PodRecord) -> str:
+    def key(self, record: FineTuneJobRecord | ChildJobRecord | PodRecord) -> str:
         """Return the UID of the FineTuneJob that a record belongs to; empty where it belongs to none."""
-        if isinstance(record, TuneRecord):
+        if isinstance(record, FineTuneJobRecord):
             return record.uid
-        if isinstance(record, JobRecord):
+        if isinstance(record, ChildJobRecord):
             return record.owner_uid
         job = self.jobs.get(record.owner_uid)
         if job is not None:
             return job.owner_uid
-        return record.tune_uid if self.tunes.get(record.tune_uid) is not None else ""  # the Job may be gone before it
+        return (
+            record.finetune_job_uid if self.finetune_jobs.get(record.finetune_job_uid) is not None else ""
+        )  # the Job may be gone before it
 
-    def heard(self, world: World) -> None:
+    def drop_recorded(self, snapshot: Snapshot) -> None:
         """Drop the last words that were part of this world: they are told now."""
-        words = self.last_words.pop(world.tune.uid, {})
-        new = {uid: pod for uid, pod in words.items() if pod not in world.pods}
+        words = self.terminated_pods.pop(snapshot.finetune_job.uid, {})
+        new = {uid: pod for uid, pod in words.items() if pod not in snapshot.pods}
         if new:
-            self.last_words[world.tune.uid] = new
+            self.terminated_pods[snapshot.finetune_job.uid] = new
 
     def forget(self, uid: str) -> None:
         """Drop what was known beside the objects of a FineTuneJob that is gone."""
-        self.last_words.pop(uid, None)
+        self.terminated_pods.pop(uid, None)
         self.live.pop(uid, None)
-        self.silences.pop(uid, None)
+        self.unanswered_polls.pop(uid, None)
         self.refusals.pop(uid, None)
         self.created.pop(uid, None)
-        for table in (self.hindered, self.found, self.run_files):
+        for table in (self.refused_writes, self.found, self.run_files):
             table.pop(uid, None)
 
 
-def _owner(record: TuneRecord | JobRecord | PodRecord) -> str:
-    if isinstance(record, TuneRecord):
+def _owner(record: FineTuneJobRecord | ChildJobRecord | PodRecord) -> str:
+    if isinstance(record, FineTuneJobRecord):
         return ""
-    if isinstance(record, PodRecord) and not record.owner_uid and record.tune_uid:
-        return _orphans_of(record.tune_uid)
+    if isinstance(record, PodRecord) and not record.owner_uid and record.finetune_job_uid:
+        return _orphans_of(record.finetune_job_uid)
     return record.owner_uid
 
 
-def _orphans_of(tune_uid: str) -> str:
+def _orphans_of(finetune_job_uid: str) -> str:
     """What stands for the owner of pods whose Job was deleted without them: they tell by label whose they are."""
-    return f"orphans of {tune_uid}"
+    return f"orphans of {finetune_job_uid}"

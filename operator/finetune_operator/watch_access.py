@@ -18,11 +18,11 @@ _CONFIRM_SECONDS = 5.0
 _LOOK_SECONDS = 30.0
 
 
-class BlindError(Exception):
+class WatchAccessError(Exception):
     """The operator has to start again; the message says why."""
 
 
-class Sight:
+class WatchAccess:
     """What may be watched, beside what is watched."""
 
     def __init__(self, cluster: Cluster, wanted: Sequence[str], served: Sequence[str]) -> None:
@@ -46,7 +46,7 @@ class Sight:
             self._doubts.set()
 
     async def run(self) -> None:
-        """Look now and then, and when there are doubts. Raises `BlindError` once something differs for good."""
+        """Look now and then, and when there are doubts. Raises `WatchAccessError` once something differs for good."""
         while True:
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
@@ -60,10 +60,10 @@ class Sight:
 
     async def _look(self) -> None:
         if self._gone is not None:
-            raise BlindError(f"the API server knows no {self._gone} any more; starting again")
+            raise WatchAccessError(f"the API server knows no {self._gone} any more; starting again")
         for namespace in self._left_out:
             if await may_watch(self._cluster, namespace):
-                raise BlindError(f"namespace {namespace} can be served now; starting again")
+                raise WatchAccessError(f"namespace {namespace} can be served now; starting again")
         if not self._doubts.is_set():
             return
         self._doubts.clear()
@@ -71,4 +71,4 @@ class Sight:
         for namespace in self._served:
             if not await may_watch(self._cluster, namespace):
                 where = f"namespace {namespace} is gone, or its Role" if namespace else "the right to watch is gone"
-                raise BlindError(f"{where}; starting again")
+                raise WatchAccessError(f"{where}; starting again")

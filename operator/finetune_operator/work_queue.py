@@ -20,7 +20,7 @@ _NO_CONTEXT = Context()
 """Of timers. That of the caller, which each would keep otherwise, holds the raw object that the news is about."""
 
 
-class Rank(IntEnum):
+class Priority(IntEnum):
     """Who goes first."""
 
     NEW = 0
@@ -30,7 +30,7 @@ class Rank(IntEnum):
     REST = 2
 
 
-_HANDICAP = {Rank.NEW: 0.0, Rank.TURN: 10.0, Rank.REST: 20.0}
+_HANDICAP = {Priority.NEW: 0.0, Priority.TURN: 10.0, Priority.REST: 20.0}
 """Seconds by which a key of a rank counts as later than it came: who has waited for longer goes before newer ones of a
 better rank, so that a stream of new jobs never keeps a suspension waiting for good."""
 
@@ -53,7 +53,7 @@ class QueueObserver(Protocol):
 
 @dataclass(frozen=True)
 class _Wait:
-    rank: Rank
+    rank: Priority
     since: float
 
 
@@ -69,7 +69,7 @@ class WorkQueue:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
 
-    def add(self, key: str, rank: Rank = Rank.REST) -> None:
+    def add(self, key: str, rank: Priority = Priority.REST) -> None:
         """Put a key in line, unless it is there with this rank or a better one."""
         self._cancel_timer(key)
         known = self._waiting.get(key)
@@ -81,7 +81,7 @@ class WorkQueue:
         if known is None:
             self._observer.added(self.depth)
 
-    def add_after(self, key: str, seconds: float, rank: Rank = Rank.REST) -> None:
+    def add_after(self, key: str, seconds: float, rank: Priority = Priority.REST) -> None:
         """Put a key in line later. Of several times for a key, the earliest counts."""
         if key in self._waiting:
             return

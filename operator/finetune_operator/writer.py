@@ -20,23 +20,23 @@ from finetune_operator.cluster import (
     UnavailableError,
 )
 from finetune_operator.codec import recorded_uids
-from finetune_operator.event_handlers import Intake
+from finetune_operator.event_handlers import EventHandlers
 from finetune_operator.manifests.comparison import difference
 from finetune_operator.manifests.pod import failed_pod_status
 from finetune_operator.plan import (
     AskForCheckpoint,
+    DeleteFineTuneJob,
     DeleteJob,
     DeletePod,
-    DeleteTune,
     FailPod,
     PatchJob,
     Refusal,
     RestoreLabels,
-    World,
+    Snapshot,
     Write,
     described,
 )
-from finetune_operator.projection import job_record
+from finetune_operator.projection import child_job_record
 from finetune_operator.records import Json
 from finetune_operator.store import Kind, Store
 
@@ -49,9 +49,9 @@ UNWELL_SECONDS = 3.0
 class Writer:
     """Carries out writes for one job at a time per key."""
 
-    def __init__(self, store: Store, intake: Intake, cluster: Cluster) -> None:
+    def __init__(self, store: Store, event_handlers: EventHandlers, cluster: Cluster) -> None:
         self._store = store
-        self._intake = intake
+        self._event_handlers = event_handlers
         self._cluster = cluster
         self._tried: dict[str, float] = {}
         """Since when the writes of a job have not been answered well, by the loop's clock."""
@@ -60,33 +60,33 @@ class Writer:
         """Forget a job that is gone."""
         self._tried.pop(key, None)
 
-    async def write_all(self, world: World, writes: Sequence[Write]) -> bool:
+    async def write_all(self, snapshot: Snapshot, writes: Sequence[Write]) -> bool:
         """Carry out writes that don't depend on each other; return whether another status follows from how they went.
 
         One that is refused is tried again later, and neither keeps others from being done nor the status from telling.
         """
-        uid = world.tune.uid
-        refused = self._store.hindered.get(uid, {})
+        uid = snapshot.finetune_job.uid
+        refused = self._store.refused_writes.get(uid, {})
         left: dict[str, Refusal] = {}
         for write in writes:
             what = described(write)
             before = refused.get(what)
             if before is not None and datetime.now(UTC) < before.next_try:
                 left[what] = before
-            elif (answer := await self._try(world, write)) is not None:
+            elif (answer := await self._try(snapshot, write)) is not None:
                 count = before.count + 1 if before is not None else 1
                 left[what] = replace(answer, count=count, what=what)
-        self._store.hindered.pop(uid, None)
+        self._store.refused_writes.pop(uid, None)
         if left:
-            self._store.hindered[uid] = left
+            self._store.refused_writes[uid] = left
         return left != refused
 
-    async def _try(self, world: World, write: Write) -> Refusal | None:
+    async def _try(self, snapshot: Snapshot, write: Write) -> Refusal | None:
         """Carry out one write; return the answer where it is no, also that of a webhook that does not work."""
-        uid = world.tune.uid
+        uid = snapshot.finetune_job.uid
         begun = self._tried.setdefault(uid, monotonic())
         try:
-            await self._write(world, write)
+            await self._write(snapshot, write)
         except RefusedError as error:
             code, message = error.code, error.message
         except UnavailableError as error:
@@ -99,15 +99,15 @@ class Writer:
         log.warning("the API server refuses to %s: %s: %s", described(write), code, message)
         return Refusal(code, message, datetime.now(UTC))
 
-    async def _write(self, world: World, write: Write) -> None:
+    async def _write(self, snapshot: Snapshot, write: Write) -> None:
         """Carry out one write other than a creation."""
-        namespace = world.tune.namespace
+        namespace = snapshot.finetune_job.namespace
         match write:
-            case DeleteTune():
-                await self._delete_tune(world)
+            case DeleteFineTuneJob():
+                await self._delete_tune(snapshot)
             case PatchJob(name, uid, patch):
                 body = await self._cluster.patch_job(namespace, name, uid, patch)
-                self._intake.put(Kind.JOB, body)
+                self._event_handlers.put(Kind.JOB, body)
             case RestoreLabels(name, uid, labels):
                 if not await self._restore_labels(namespace, name, uid, labels):
                     raise GoneError(f"Job {name}")
@@ -115,60 +115,62 @@ class Writer:
                 await self._delete(Kind.JOB, name, uid, self._cluster.delete_job(namespace, name, uid))
             case AskForCheckpoint(name, uid, request):
                 annotations = {CHECKPOINT_ANNOTATION: request}
-                self._intake.put(Kind.POD, await self._cluster.annotate_pod(namespace, name, uid, annotations))
+                self._event_handlers.put(Kind.POD, await self._cluster.annotate_pod(namespace, name, uid, annotations))
                 log.info("asked pod %s for a checkpoint", name)
             case FailPod(name, uid, reason, message):
                 log.warning("giving up pod %s: %s", name, message)
                 status = failed_pod_status(reason, message, datetime.now(UTC))
-                self._intake.put(Kind.POD, await self._cluster.patch_pod_status(namespace, name, uid, status))
+                self._event_handlers.put(Kind.POD, await self._cluster.patch_pod_status(namespace, name, uid, status))
             case DeletePod(name, uid, force):
                 deletion = self._cluster.delete_pod(namespace, name, uid, 0 if force else None)
                 await self._delete(Kind.POD, name, uid, deletion)
 
-    async def create(self, world: World, manifest: Json) -> bool:
+    async def create(self, snapshot: Snapshot, manifest: Json) -> bool:
         """Create a child Job; return whether it is there. If not, the store knows why."""
-        namespace, uid, name = world.tune.namespace, world.tune.uid, manifest["metadata"]["name"]
+        namespace, uid, name = snapshot.finetune_job.namespace, snapshot.finetune_job.uid, manifest["metadata"]["name"]
         begun = self._tried.setdefault(uid, monotonic())
         try:
             body = await self._cluster.create_job(namespace, manifest)
             log.info("created Job %s", name)
         except TakenError:
             body = await self._cluster.get_job(namespace, name)
-            wrong = await self._foreign(world, manifest, body)
+            wrong = await self._foreign(snapshot, manifest, body)
             if wrong:
-                return self._refused(world, 409, wrong)
-            self._intake.look_again(uid)  # its pods may have told all they have to tell, before it was known as ours
+                return self._refused(snapshot, 409, wrong)
+            self._event_handlers.look_again(
+                uid
+            )  # its pods may have told all they have to tell, before it was known as ours
             labels = manifest["metadata"]["labels"]
             if not labels.items() <= (body["metadata"].get("labels") or {}).items():
                 patch = {"metadata": {"labels": labels}}
                 body = await self._cluster.patch_job(namespace, name, body["metadata"]["uid"], patch)
         except RefusedError as error:
-            return self._refused(world, error.code, error.message)
+            return self._refused(snapshot, error.code, error.message)
         except UnavailableError as error:
             if error.code is None or error.code == HTTPStatus.UNAUTHORIZED or monotonic() - begun < UNWELL_SECONDS:
                 raise
-            return self._refused(world, error.code, str(error).removeprefix(f"{error.code}: "))
+            return self._refused(snapshot, error.code, str(error).removeprefix(f"{error.code}: "))
         self._store.refusals.pop(uid, None)
         self._tried.pop(uid, None)
         created = self._store.created.get(uid, frozenset())
         self._store.created[uid] = created | {body["metadata"]["uid"]}
-        self._intake.put(Kind.JOB, body)
+        self._event_handlers.put(Kind.JOB, body)
         return True
 
-    async def _foreign(self, world: World, manifest: Json, body: Json) -> str:
+    async def _foreign(self, snapshot: Snapshot, manifest: Json, body: Json) -> str:
         """Why a Job that has our name is none of ours; empty where it is.
 
         One that is not known is believed if it is as we would create it: we may have been killed just after that. One
         that only claims to be ours is deleted, though not at the first look: another operator may be about to tell.
         """
-        found = job_record(body)
+        found = child_job_record(body)
         name = found.name
-        if found.owner_uid != world.tune.uid:
+        if found.owner_uid != snapshot.finetune_job.uid:
             return f"a Job named {name} exists and is not of this FineTuneJob; delete it: kubectl delete job {name}"
-        if found.uid in world.created | recorded_uids(world.tune):
+        if found.uid in snapshot.created | recorded_uids(snapshot.finetune_job):
             return ""
         wrong = difference(manifest, body)
-        if wrong and world.refusal is not None and not found.deleting:
+        if wrong and snapshot.refusal is not None and not found.deleting:
             await self._delete(Kind.JOB, name, found.uid, self._cluster.delete_job(found.namespace, name, found.uid))
         if wrong:
             return f"a Job named {name} exists that the operator did not make: {wrong} differs; it is deleted"
@@ -179,31 +181,33 @@ class Writer:
         try:
             body = await self._cluster.patch_job(namespace, name, uid, {"metadata": {"labels": labels}})
         except (GoneError, ConflictError):  # gone; another one may have its name
-            self._intake.remove(Kind.JOB, uid)
+            self._event_handlers.remove(Kind.JOB, uid)
             return False
         log.warning("Job %s had lost its labels", name)
-        self._intake.put(Kind.JOB, body)
+        self._event_handlers.put(Kind.JOB, body)
         return True
 
-    def _refused(self, world: World, code: int, message: str) -> bool:
+    def _refused(self, snapshot: Snapshot, code: int, message: str) -> bool:
         log.warning("the API server refuses a Job: %s: %s", code, message)
-        before = self._store.refusals.get(world.tune.uid)
+        before = self._store.refusals.get(snapshot.finetune_job.uid)
         count = before.count + 1 if before is not None else 1
-        self._store.refusals[world.tune.uid] = Refusal(code, message, datetime.now(UTC), count)
+        self._store.refusals[snapshot.finetune_job.uid] = Refusal(code, message, datetime.now(UTC), count)
         return False
 
     async def _delete(self, kind: Kind, name: str, uid: str, request: Awaitable[Json]) -> None:
         try:
             body = await request
         except (GoneError, ConflictError):  # deleted by someone else; another one may have its name
-            self._intake.remove(kind, uid)
+            self._event_handlers.remove(kind, uid)
             return
         log.info("deleted %s/%s", kind, name)
         if "uid" in body["metadata"]:  # it stays until its pods have ended
-            self._intake.put(kind, body)
+            self._event_handlers.put(kind, body)
         else:  # only a Status: it is gone already
-            self._intake.remove(kind, uid)
+            self._event_handlers.remove(kind, uid)
 
-    async def _delete_tune(self, world: World) -> None:
-        await self._cluster.delete_tune(world.tune.namespace, world.tune.name, world.tune.uid)
+    async def _delete_tune(self, snapshot: Snapshot) -> None:
+        await self._cluster.delete_tune(
+            snapshot.finetune_job.namespace, snapshot.finetune_job.name, snapshot.finetune_job.uid
+        )
         log.info("deleted: ttlSecondsAfterFinished is over")

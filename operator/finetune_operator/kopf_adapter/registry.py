@@ -8,7 +8,7 @@ from typing import Any
 
 import kopf
 
-from finetune_operator.event_handlers import Intake
+from finetune_operator.event_handlers import EventHandlers
 from finetune_operator.kopf_adapter.storages import NoDiffBase, NoProgress
 from finetune_operator.labels import SELECTOR
 from finetune_operator.store import GROUP_VERSION, Kind
@@ -26,8 +26,10 @@ class _Backoffs:
             yield 5
 
 
-def make_registry(intake: Intake, session: Callable[[], kopf.AiohttpSession], heard: Seen) -> kopf.OperatorRegistry:
-    """Return handlers that feed `intake` and tell `heard` that a watch lives; `session` makes connections."""
+def make_registry(
+    event_handlers: EventHandlers, session: Callable[[], kopf.AiohttpSession], on_event: Seen
+) -> kopf.OperatorRegistry:
+    """Return handlers that feed `event_handlers` and call `on_event` for each event; `session` makes connections."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -35,7 +37,7 @@ def make_registry(intake: Intake, session: Callable[[], kopf.AiohttpSession], he
         return session()
 
     for kind in Kind:
-        _watch(registry, kind, intake, heard)
+        _watch(registry, kind, event_handlers, on_event)
     return registry
 
 
@@ -58,12 +60,12 @@ def kopf_settings(settings: kopf.OperatorSettings, chunk: int) -> kopf.OperatorS
     return settings
 
 
-def _watch(registry: kopf.OperatorRegistry, kind: Kind, intake: Intake, heard: Seen) -> None:
+def _watch(registry: kopf.OperatorRegistry, kind: Kind, event_handlers: EventHandlers, on_event: Seen) -> None:
     @kopf.on.event(*_PLACES[kind], registry=registry, id=f"watch-{kind}")
     async def take(event: kopf.RawEvent, **_: Any) -> None:
-        heard(kind)
+        on_event(kind)
         body: Any = event["object"]
         if event["type"] == "DELETED":
-            intake.gone(kind, body)
+            event_handlers.gone(kind, body)
         else:
-            intake.seen(kind, body)
+            event_handlers.seen(kind, body)

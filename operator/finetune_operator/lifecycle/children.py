@@ -9,31 +9,31 @@ from collections.abc import Iterable
 from finetune_api.run_file import JobIdentity, Mode
 from finetune_api.status import Child, Phase, Status
 from finetune_operator.manifests.names import child_name
-from finetune_operator.plan import World
-from finetune_operator.records import JobRecord
+from finetune_operator.plan import Snapshot
+from finetune_operator.records import ChildJobRecord
 
 _HAVE_A_JOB = frozenset(Phase) - {Phase.PENDING}
 
 
-def is_ours(world: World, stored: Status, job: JobRecord) -> bool:
+def is_ours(snapshot: Snapshot, stored: Status, job: ChildJobRecord) -> bool:
     """Whether the operator made the Job: by the status, or by what this process did.
 
     A status of a version that held no UIDs is believed about the Jobs that were there: they go on.
     """
-    if job.owner_uid != world.tune.uid or job.name not in names(world):
+    if job.owner_uid != snapshot.finetune_job.uid or job.name not in names(snapshot):
         return False
     by_older_version = stored.children is None and stored.phase in _HAVE_A_JOB
-    return by_older_version or job.uid in world.created or job.uid in {child.uid for child in stored.children or ()}
+    return by_older_version or job.uid in snapshot.created or job.uid in {child.uid for child in stored.children or ()}
 
 
-def names(world: World) -> tuple[str, str]:
+def names(snapshot: Snapshot) -> tuple[str, str]:
     """Names that its Jobs may have: of the check, and of training."""
-    tune = world.tune
-    job = JobIdentity(name=tune.name, namespace=tune.namespace, uid=tune.uid)
+    finetune_job = snapshot.finetune_job
+    job = JobIdentity(name=finetune_job.name, namespace=finetune_job.namespace, uid=finetune_job.uid)
     return child_name(job, Mode.VALIDATE), child_name(job, Mode.TRAIN)
 
 
-def recorded(stored: Status, jobs: Iterable[JobRecord]) -> list[Child]:
+def recorded(stored: Status, jobs: Iterable[ChildJobRecord]) -> list[Child]:
     """What the status says of Jobs, with those that are there by now; of each name the newest."""
     known = {child.name: child for child in stored.children or ()}
     known |= {job.name: Child(name=job.name, uid=job.uid) for job in sorted(jobs, key=_age)}
@@ -46,5 +46,5 @@ def with_child(status: Status, name: str, uid: str) -> Status:
     return status.model_copy(update={"children": [known[each] for each in sorted(known)]})
 
 
-def _age(job: JobRecord) -> tuple[bool, object, str]:
+def _age(job: ChildJobRecord) -> tuple[bool, object, str]:
     return not job.deleting, job.created, job.uid

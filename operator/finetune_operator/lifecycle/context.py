@@ -1,6 +1,7 @@
 """One FineTuneJob at one moment, with the facts that all policies start from."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from finetune_api.exit_codes import ExitCode
@@ -10,18 +11,18 @@ from finetune_api.spec import Spec
 from finetune_api.status import Condition, Phase, Status
 from finetune_operator.lifecycle.children import is_ours
 from finetune_operator.manifests.names import child_name
-from finetune_operator.plan import World
-from finetune_operator.records import ContainerState, JobRecord, PodRecord
+from finetune_operator.plan import Snapshot
+from finetune_operator.records import ChildJobRecord, ContainerState, FineTuneJobRecord, PodRecord
 
 TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED})
 RUNNING = frozenset({Phase.TRAINING, Phase.EVALUATING, Phase.EXPORTING})
 
 
 @dataclass(frozen=True)
-class Case:
+class ReconcileContext:
     """What is known, and what was told last."""
 
-    world: World
+    snapshot: Snapshot
     stored: Status
     spec: Spec
     ignored: tuple[str, ...] = ()
@@ -30,10 +31,20 @@ class Case:
     """Why the spec is that of a run file: this version can't read the one that is stored."""
 
     @property
+    def finetune_job(self) -> FineTuneJobRecord:
+        """The FineTuneJob as the cache of the API server holds it."""
+        return self.snapshot.finetune_job
+
+    @property
+    def now(self) -> datetime:
+        """When the snapshot was taken, in whole seconds."""
+        return self.snapshot.now
+
+    @property
     def identity(self) -> JobIdentity:
         """Which FineTuneJob it is."""
-        tune = self.world.tune
-        return JobIdentity(name=tune.name, namespace=tune.namespace, uid=tune.uid)
+        finetune_job = self.snapshot.finetune_job
+        return JobIdentity(name=finetune_job.name, namespace=finetune_job.namespace, uid=finetune_job.uid)
 
     @cached_property
     def mode(self) -> Mode:
@@ -49,7 +60,7 @@ class Case:
         return (ready is not None and ready.status == "True") or bool(self.checks_done)
 
     @cached_property
-    def checks_done(self) -> list[JobRecord]:
+    def checks_done(self) -> list[ChildJobRecord]:
         """Jobs that have found spec, model and data to be fine."""
         return [
             job
@@ -58,7 +69,7 @@ class Case:
         ]
 
     @cached_property
-    def job(self) -> JobRecord | None:
+    def job(self) -> ChildJobRecord | None:
         """The child Job of this mode; the one that stays where another is being deleted."""
         return max(self._jobs(self.mode), key=lambda job: (not job.deleting, job.created, job.uid), default=None)
 
@@ -68,10 +79,10 @@ class Case:
         name = child_name(self.identity, self.mode)
         owners = {job.uid for job in self._jobs(self.mode)}
         owners |= {child.uid for child in self.stored.children or () if child.name == name}
-        return tuple(pod for pod in self.world.pods if pod.owner_uid in owners or self._is_orphan(pod))
+        return tuple(pod for pod in self.snapshot.pods if pod.owner_uid in owners or self._is_orphan(pod))
 
     @cached_property
-    def strays(self) -> tuple[PodRecord, ...]:
+    def orphaned_pods(self) -> tuple[PodRecord, ...]:
         """Pods that have not ended though their Job is not seen: nothing may be started beside them."""
         if self.job is not None:
             return ()
@@ -91,15 +102,20 @@ class Case:
     @property
     def live(self) -> Live | None:
         """What the newest pod told of itself, if it is of this job."""
-        told, pod = self.world.live, self.pod
-        if told is None or pod is None or told.pod_uid != pod.uid or told.live.uid != self.world.tune.uid:
+        reported, pod = self.snapshot.live, self.pod
+        if (
+            reported is None
+            or pod is None
+            or reported.pod_uid != pod.uid
+            or reported.live.uid != self.snapshot.finetune_job.uid
+        ):
             return None
-        return told.live
+        return reported.live
 
     @property
     def queue(self) -> str:
         """Kueue's LocalQueue: of the spec, or of the label that Kueue's own kinds have; empty where there is none."""
-        return self.spec.compute.queue or self.world.tune.queue
+        return self.spec.compute.queue or self.snapshot.finetune_job.queue
 
     @property
     def is_queued(self) -> bool:
@@ -117,10 +133,10 @@ class Case:
     @property
     def is_own_suspension(self) -> bool:
         """Whether the operator suspended the Job. Operators before 0.2 left a trace of that in the status alone."""
-        job, told = self.job, condition(self.stored, "Suspended")
+        job, reported = self.job, condition(self.stored, "Suspended")
         if job is None or not job.suspend:
             return False
-        return job.is_own_suspension or (told is not None and told.reason in {"Suspended", "Suspending"})
+        return job.is_own_suspension or (reported is not None and reported.reason in {"Suspended", "Suspending"})
 
     @property
     def is_suspending(self) -> bool:
@@ -133,9 +149,9 @@ class Case:
         job = self.job
         return self.is_suspending and (job is None or job.suspend or job.deleting or is_finished(job))
 
-    def _jobs(self, mode: Mode) -> list[JobRecord]:
+    def _jobs(self, mode: Mode) -> list[ChildJobRecord]:
         name = child_name(self.identity, mode)
-        return [job for job in self.world.jobs if job.name == name and is_ours(self.world, self.stored, job)]
+        return [job for job in self.snapshot.jobs if job.name == name and is_ours(self.snapshot, self.stored, job)]
 
     def _is_orphan(self, pod: PodRecord) -> bool:
         """Whether it is a pod of an attempt that goes on, and its Job was deleted without it."""
@@ -143,23 +159,23 @@ class Case:
         return not pod.owner_uid and any(each.pod == pod.name and not each.reason for each in attempts)
 
     @property
-    def jobs(self) -> list[JobRecord]:
+    def jobs(self) -> list[ChildJobRecord]:
         """All its Jobs that the operator made."""
         return [*self._jobs(Mode.VALIDATE), *self._jobs(Mode.TRAIN)]
 
-    def _pods_of(self, job: JobRecord) -> list[PodRecord]:
-        return [pod for pod in self.world.pods if pod.owner_uid == job.uid]
+    def _pods_of(self, job: ChildJobRecord) -> list[PodRecord]:
+        return [pod for pod in self.snapshot.pods if pod.owner_uid == job.uid]
 
 
-def newest_job(world: World, stored: Status) -> JobRecord | None:
+def newest_job(snapshot: Snapshot, stored: Status) -> ChildJobRecord | None:
     """The newest Job that the operator made for a FineTuneJob, whatever it is for."""
-    own = [job for job in world.jobs if is_ours(world, stored, job)]
+    own = [job for job in snapshot.jobs if is_ours(snapshot, stored, job)]
     return max(own, key=lambda job: (not job.deleting, job.created, job.uid), default=None)
 
 
-def has_begun(world: World, stored: Status) -> bool:
+def has_begun(snapshot: Snapshot, stored: Status) -> bool:
     """Whether the job was accepted once: it has a Job, or had a pod. Nothing in its spec ends it from then on."""
-    return newest_job(world, stored) is not None or bool(stored.attempts or stored.children)
+    return newest_job(snapshot, stored) is not None or bool(stored.attempts or stored.children)
 
 
 def condition(status: Status, kind: str) -> Condition | None:
@@ -167,7 +183,7 @@ def condition(status: Status, kind: str) -> Condition | None:
     return next((found for found in status.conditions if found.type == kind), None)
 
 
-def is_finished(job: JobRecord) -> bool:
+def is_finished(job: ChildJobRecord) -> bool:
     """Whether the Job controller is done with it."""
     return job.condition("Complete") is not None or job.condition("Failed") is not None
 

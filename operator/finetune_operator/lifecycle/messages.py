@@ -26,7 +26,7 @@ def failure_info(failure: type[JobFailure], message: str, hint: str = "") -> Fai
     )
 
 
-def told(failure: JobFailure) -> FailureInfo:
+def failure_info_from(failure: JobFailure) -> FailureInfo:
     """The same for one that was raised: all of its problems, and the first hint."""
     message = "; ".join(problem.located for problem in failure.problems)
     hint = next((problem.hint for problem in failure.problems if problem.hint), "")

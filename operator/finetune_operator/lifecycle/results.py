@@ -9,30 +9,30 @@ from finetune_api.status import Phase, Status
 from finetune_api.tasks import MethodType
 from finetune_api.uris import is_claim, parent_job
 from finetune_operator.codec import read_output, read_spec
-from finetune_operator.records import TuneRecord
+from finetune_operator.records import FineTuneJobRecord
 
 _WHOLE_MODELS = frozenset({MethodType.FULL, MethodType.FEATURE_EXTRACTION})
 
 
-def result_of(tune: TuneRecord, status: Status) -> Parent | None:
+def result_of(finetune_job: FineTuneJobRecord, status: Status) -> Parent | None:
     """The result of a job with that status; None where it has not succeeded, or told no digest."""
-    output = read_output(tune)
+    output = read_output(finetune_job)
     if status.phase is not Phase.SUCCEEDED or status.artifacts is None or not status.artifacts.digest or output is None:
         return None
     return Parent(
-        name=tune.name,
-        uid=tune.uid,
-        output=f"{output.uri.rstrip('/')}/{tune.name}/{tune.uid}",
+        name=finetune_job.name,
+        uid=finetune_job.uid,
+        output=f"{output.uri.rstrip('/')}/{finetune_job.name}/{finetune_job.uid}",
         digest=status.artifacts.digest,
         secret_ref=output.secret_ref,
-        bases=_bases(tune, status),
+        bases=_bases(finetune_job, status),
     )
 
 
-def _bases(tune: TuneRecord, status: Status) -> list[ParentBase]:
+def _bases(finetune_job: FineTuneJobRecord, status: Status) -> list[ParentBase]:
     """What its adapter stands on, as far as a pod has to mount something for it."""
     try:
-        spec = read_spec(tune).spec
+        spec = read_spec(finetune_job).spec
     except SpecInvalid:  # of another version, which ran it
         return []
     if spec.method.type in _WHOLE_MODELS or spec.output.merge_adapter:

@@ -3,50 +3,50 @@
 from finetune_api import API_VERSION, KIND
 from finetune_operator.labels import QUEUE_LABEL, QUEUE_PRIORITY_LABEL, SUSPENDED
 from finetune_operator.manifests.failure_policy import pod_failure_policy
-from finetune_operator.manifests.job_inputs import Order
+from finetune_operator.manifests.job_inputs import JobInputs
 from finetune_operator.manifests.names import child_labels, child_name
 from finetune_operator.manifests.pod import pod_template
 from finetune_operator.records import Json
 
 
-def child_job(order: Order) -> Json:
-    """Return the Job for `order`: one pod at a time, replaced only once the one before is gone."""
+def child_job(inputs: JobInputs) -> Json:
+    """Return the Job for `inputs`: one pod at a time, replaced only once the one before is gone."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": child_name(order.job, order.mode),
-            "namespace": order.job.namespace,
-            "labels": {**child_labels(order.job, order.mode), **_queue(order)},
-            **({"annotations": {SUSPENDED: "runPolicy"}} if order.suspend else {}),
-            "ownerReferences": [_owner(order)],
+            "name": child_name(inputs.job, inputs.mode),
+            "namespace": inputs.job.namespace,
+            "labels": {**child_labels(inputs.job, inputs.mode), **_queue(inputs)},
+            **({"annotations": {SUSPENDED: "runPolicy"}} if inputs.suspend else {}),
+            "ownerReferences": [_owner(inputs)],
         },
         "spec": {
             "completionMode": "Indexed",
             "completions": 1,
             "parallelism": 1,
-            "backoffLimit": order.spec.run_policy.backoff_limit,
+            "backoffLimit": inputs.spec.run_policy.backoff_limit,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": pod_failure_policy(),
-            **({"activeDeadlineSeconds": order.remaining_seconds} if order.remaining_seconds is not None else {}),
-            **({"suspend": True} if order.queue or order.suspend else {}),
-            "template": pod_template(order),
+            **({"activeDeadlineSeconds": inputs.remaining_seconds} if inputs.remaining_seconds is not None else {}),
+            **({"suspend": True} if inputs.queue or inputs.suspend else {}),
+            "template": pod_template(inputs),
         },
     }
 
 
-def _owner(order: Order) -> Json:
+def _owner(inputs: JobInputs) -> Json:
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "name": order.job.name,
-        "uid": order.job.uid,
+        "name": inputs.job.name,
+        "uid": inputs.job.uid,
         "controller": True,
         "blockOwnerDeletion": True,
     }
 
 
-def _queue(order: Order) -> dict[str, str]:
+def _queue(inputs: JobInputs) -> dict[str, str]:
     """Kueue admits every Job: where it manages those without a queue too, an unlabelled check would never run."""
-    named = {QUEUE_LABEL: order.queue, QUEUE_PRIORITY_LABEL: order.queue_priority if order.queue else ""}
+    named = {QUEUE_LABEL: inputs.queue, QUEUE_PRIORITY_LABEL: inputs.queue_priority if inputs.queue else ""}
     return {label: value for label, value in named.items() if value}

@@ -14,7 +14,7 @@ ANNOTATION_BYTES = 200 * 1024
 
 
 @dataclass(frozen=True)
-class Order:
+class JobInputs:
     """One Job to be made."""
 
     spec: Spec
@@ -48,21 +48,21 @@ class Order:
         return self.spec.compute.gpus_per_node if self.mode is Mode.TRAIN else 0
 
 
-def run_text(order: Order) -> str:
+def run_file_json(inputs: JobInputs) -> str:
     """The run file as JSON: what the job's user wrote, and nothing that is as it is by default.
 
     So a trainer of another version can read it, and what it refuses for not knowing it was asked for.
     """
     run = RunFile(
-        mode=order.mode,
-        job=order.job,
-        spec=order.spec,
-        stores=order.settings.stores,
-        parents=list(order.parents),
-        grace_seconds=order.grace_seconds,
+        mode=inputs.mode,
+        job=inputs.job,
+        spec=inputs.spec,
+        stores=inputs.settings.stores,
+        parents=list(inputs.parents),
+        grace_seconds=inputs.grace_seconds,
     )
     defaults = {name: info.get_default(call_default_factory=True) for name, info in RunFile.model_fields.items()}
     plain = {name for name, default in defaults.items() if getattr(run, name) == default}
     rest = run.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"spec", *plain})
-    content = {"format": run.format, "mode": str(run.mode), **rest, "spec": spec_json(order.spec, only_set=True)}
+    content = {"format": run.format, "mode": str(run.mode), **rest, "spec": spec_json(inputs.spec, only_set=True)}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -6,7 +6,7 @@ from finetune_api import pod
 from finetune_api.run_file import Mode
 from finetune_operator import __version__
 from finetune_operator.labels import CONTAINER
-from finetune_operator.manifests.job_inputs import Order, run_text
+from finetune_operator.manifests.job_inputs import JobInputs, run_file_json
 from finetune_operator.manifests.names import child_labels
 from finetune_operator.manifests.volumes import mounted
 from finetune_operator.placement import as_written
@@ -14,12 +14,12 @@ from finetune_operator.records import Json
 from finetune_operator.settings import TrainerImage
 
 
-def pod_template(order: Order) -> Json:
+def pod_template(inputs: JobInputs) -> Json:
     """Return the template. The run file travels in its annotation."""
-    labels = {**order.profile.labels, **child_labels(order.job, order.mode)}
-    ours = {pod.RUN_ANNOTATION: run_text(order), pod.WRITER_ANNOTATION: __version__}
-    annotations = {**order.profile.annotations, **ours}
-    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _spec(order)}
+    labels = {**inputs.profile.labels, **child_labels(inputs.job, inputs.mode)}
+    ours = {pod.RUN_ANNOTATION: run_file_json(inputs), pod.WRITER_ANNOTATION: __version__}
+    annotations = {**inputs.profile.annotations, **ours}
+    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _spec(inputs)}
 
 
 def failed_pod_status(reason: str, message: str, now: datetime) -> Json:
@@ -34,31 +34,31 @@ def failed_pod_status(reason: str, message: str, now: datetime) -> Json:
     return {"phase": "Failed", "conditions": [condition]}
 
 
-def _spec(order: Order) -> Json:
-    image = order.settings.trainer
+def _spec(inputs: JobInputs) -> Json:
+    image = inputs.settings.trainer
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": order.grace_seconds,
+        "terminationGracePeriodSeconds": inputs.grace_seconds,
         "securityContext": _pod_security(image),
-        "containers": [_container(order)],
-        "volumes": [part.volume for part in mounted(order.spec, order.profile, order.parents)],
+        "containers": [_container(inputs)],
+        "volumes": [part.volume for part in mounted(inputs.spec, inputs.profile, inputs.parents)],
         **_access(image),
-        **_placement(order),
+        **_placement(inputs),
     }
 
 
-def _container(order: Order) -> Json:
-    image = order.settings.trainer
+def _container(inputs: JobInputs) -> Json:
+    image = inputs.settings.trainer
     return {
         "name": CONTAINER,
-        "image": order.profile.image or image.name,
+        "image": inputs.profile.image or image.name,
         "imagePullPolicy": image.pull_policy,
         "args": ["pod"],
-        "env": _threads(order),
+        "env": _threads(inputs),
         "ports": [{"name": "metrics", "containerPort": pod.PORT, "protocol": "TCP"}],
-        "resources": _resources(order),
+        "resources": _resources(inputs),
         "terminationMessagePath": str(pod.TERMINATION_MESSAGE),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -66,21 +66,23 @@ def _container(order: Order) -> Json:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [mount for part in mounted(order.spec, order.profile, order.parents) for mount in part.mounts],
+        "volumeMounts": [
+            mount for part in mounted(inputs.spec, inputs.profile, inputs.parents) for mount in part.mounts
+        ],
     }
 
 
-def _threads(order: Order) -> list[Json]:
+def _threads(inputs: JobInputs) -> list[Json]:
     """As many threads as the CPU limit allows: torch would take the node's cores, and crawl."""
-    if "cpu" not in order.profile.limits:
+    if "cpu" not in inputs.profile.limits:
         return []
     field = {"containerName": CONTAINER, "resource": "limits.cpu", "divisor": "1"}
     return [{"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": field}}]
 
 
-def _resources(order: Order) -> Json:
-    gpus = {order.profile.gpu_resource: str(order.gpus)} if order.gpus else {}
-    wanted = {"requests": {**order.profile.requests, **gpus}, "limits": {**order.profile.limits, **gpus}}
+def _resources(inputs: JobInputs) -> Json:
+    gpus = {inputs.profile.gpu_resource: str(inputs.gpus)} if inputs.gpus else {}
+    wanted = {"requests": {**inputs.profile.requests, **gpus}, "limits": {**inputs.profile.limits, **gpus}}
     return {kind: quantities for kind, quantities in wanted.items() if quantities}
 
 
@@ -105,10 +107,10 @@ def _access(image: TrainerImage) -> Json:
     return access
 
 
-def _placement(order: Order) -> Json:
+def _placement(inputs: JobInputs) -> Json:
     """Where the pod may run. The job's priority is for training; a check takes the profile's."""
-    profile = order.profile
-    asked = order.spec.compute.priority_class_name if order.mode is Mode.TRAIN else ""
+    profile = inputs.profile
+    asked = inputs.spec.compute.priority_class_name if inputs.mode is Mode.TRAIN else ""
     placement = {
         "nodeSelector": profile.node_selector,
         "tolerations": [as_written(toleration) for toleration in profile.tolerations],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from snapshots import NOW, SETTINGS, UID, tune
+from snapshots import NOW, SETTINGS, UID, finetune_job
 
 from finetune_api.status import Status
 from finetune_operator.codec import read_status, status_json
@@ -18,9 +18,9 @@ from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.plan import (
     AskForCheckpoint,
     CreateJob,
+    DeleteFineTuneJob,
     DeleteJob,
     DeletePod,
-    DeleteTune,
     Event,
     FailPod,
     LiveRecord,
@@ -28,19 +28,19 @@ from finetune_operator.plan import (
     Plan,
     Refusal,
     RestoreLabels,
-    World,
+    Snapshot,
     Write,
 )
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import (
+    ChildJobRecord,
     ConditionRecord,
     ContainerRecord,
     ContainerState,
-    JobRecord,
+    FineTuneJobRecord,
     Json,
     OtherContainer,
     PodRecord,
-    TuneRecord,
 )
 
 
@@ -48,14 +48,14 @@ from finetune_operator.records import (
 class PlayedCluster:
     """What the API server holds, and what its controllers remember."""
 
-    tune: TuneRecord = field(default_factory=tune)
+    finetune_job: FineTuneJobRecord = field(default_factory=finetune_job)
     version: int = 1
     """Of the FineTuneJob."""
-    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    jobs: dict[str, ChildJobRecord] = field(default_factory=dict)
     """By UID."""
     pods: dict[str, PodRecord] = field(default_factory=dict)
     """By UID, oldest first."""
-    parents: dict[str, TuneRecord] = field(default_factory=dict)
+    parents: dict[str, FineTuneJobRecord] = field(default_factory=dict)
     """Other FineTuneJobs that there are, by name."""
     live: LiveRecord | None = None
     refusal: Refusal | None = None
@@ -78,31 +78,31 @@ class PlayedCluster:
 
     # What the operator sees and does.
 
-    def world(self) -> World:
-        return World(self.tune, tuple(self.jobs.values()), tuple(self.pods.values()), self.live, self.refusal,
-                     self.now, SETTINGS, self._awaited(), created=frozenset(self.created),
-                     vanished=frozenset(self.vanished))  # fmt: skip
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.finetune_job, tuple(self.jobs.values()), tuple(self.pods.values()), self.live,
+                        self.refusal, self.now, SETTINGS, self._awaited(), created=frozenset(self.created),
+                        vanished=frozenset(self.vanished))  # fmt: skip
 
-    def _awaited(self) -> tuple[TuneRecord, ...]:
-        return tuple(self.parents[name] for name in awaited_parents(self.tune) if name in self.parents)
+    def _awaited(self) -> tuple[FineTuneJobRecord, ...]:
+        return tuple(self.parents[name] for name in awaited_parents(self.finetune_job) if name in self.parents)
 
     @property
     def status(self) -> Status:
-        return read_status(self.tune)
+        return read_status(self.finetune_job)
 
     def operate(self) -> Plan:
         """Reconcile once and carry it out."""
-        plan = reconcile(self.world())
+        plan = reconcile(self.snapshot())
         self.carry_out(plan, self.version)
         return plan
 
     def settle(self) -> None:
         """Let operator and Job controller work until nothing changes."""
         for _ in range(30):
-            before = (self.tune, dict(self.jobs), dict(self.pods))
+            before = (self.finetune_job, dict(self.jobs), dict(self.pods))
             self.operate()
             self.control()
-            if before == (self.tune, self.jobs, self.pods):
+            if before == (self.finetune_job, self.jobs, self.pods):
                 return
         raise AssertionError(f"operator and Job controller never come to rest: {self.status}")
 
@@ -120,8 +120,8 @@ class PlayedCluster:
             self.created.clear()  # the process is gone
         if stop_after is not None or version != self.version:
             return  # crashed, or the status was refused as a conflict
-        if status_json(status) != self.tune.status:
-            self.tune = replace(self.tune, status=status_json(status))
+        if status_json(status) != self.finetune_job.status:
+            self.finetune_job = replace(self.finetune_job, status=status_json(status))
             self.version += 1
             self.events += plan.events
 
@@ -145,8 +145,8 @@ class PlayedCluster:
                 self.vanish(self.pods[uid])
             case DeletePod(_, uid) if uid in self.pods:
                 self.delete_pod(uid)
-            case DeleteTune(uid):
-                self.tune = replace(self.tune, deleting=True)
+            case DeleteFineTuneJob(uid):
+                self.finetune_job = replace(self.finetune_job, deleting=True)
         return True
 
     def _create(self, manifest: Json) -> bool:
@@ -157,7 +157,7 @@ class PlayedCluster:
         if all(job.name != name for job in self.jobs.values()):
             self.made += 1
             uid = f"job-{self.made}"
-            self.jobs[uid] = JobRecord(
+            self.jobs[uid] = ChildJobRecord(
                 "team", name, uid, UID, manifest["metadata"]["labels"]["finetune.dev/mode"], self.now, False,
                 spec.get("suspend", False), spec["backoffLimit"], spec.get("activeDeadlineSeconds"), None, None,
                 0, 0, 0, 0, queue=manifest["metadata"]["labels"].get("kueue.x-k8s.io/queue-name", ""),
@@ -177,7 +177,7 @@ class PlayedCluster:
         self.made += 1
         uid = f"forged-{self.made}"
         mode = "Validate" if name.endswith("-check") else "Train"
-        self.jobs[uid] = JobRecord("team", name, uid, UID, mode, self.now, False, False, 3, None, self.now, None,
+        self.jobs[uid] = ChildJobRecord("team", name, uid, UID, mode, self.now, False, False, 3, None, self.now, None,
                                    0, 0, 0, 0)  # fmt: skip
         self.forged.add(uid)
         self._start_pod(self.jobs[uid])
@@ -195,14 +195,14 @@ class PlayedCluster:
             elif not _is_finished(job):
                 self.jobs[uid] = self._controlled(job)
 
-    def _finalise(self, job: JobRecord) -> None:
+    def _finalise(self, job: ChildJobRecord) -> None:
         """Foreground deletion: pods first."""
         self._end_pods(job)
         if not self._at_work(job):
             del self.jobs[job.uid]
             self.pods = {uid: pod for uid, pod in self.pods.items() if pod.owner_uid != job.uid}
 
-    def _controlled(self, job: JobRecord) -> JobRecord:
+    def _controlled(self, job: ChildJobRecord) -> ChildJobRecord:
         for pod in [pod for pod in self._of(job) if _is_over(pod) and pod.uid not in self.counted]:
             self.counted.add(pod.uid)
             job = _accounted(job, pod, self.now)
@@ -221,7 +221,7 @@ class PlayedCluster:
             self._start_pod(job)
         return job
 
-    def _start_pod(self, job: JobRecord) -> None:
+    def _start_pod(self, job: ChildJobRecord) -> None:
         self.pods_made += 1
         name = f"{job.name}-0-{self.pods_made:05}"
         self.pods[f"pod-{self.pods_made}"] = PodRecord(
@@ -229,14 +229,14 @@ class PlayedCluster:
             ContainerRecord(ContainerState.WAITING, "ContainerCreating"),
         )  # fmt: skip
 
-    def _end_pods(self, job: JobRecord) -> None:
+    def _end_pods(self, job: ChildJobRecord) -> None:
         for pod in self._at_work(job):
             self.delete_pod(pod.uid)
 
-    def _of(self, job: JobRecord) -> list[PodRecord]:
+    def _of(self, job: ChildJobRecord) -> list[PodRecord]:
         return [pod for pod in self.pods.values() if pod.owner_uid == job.uid]
 
-    def _at_work(self, job: JobRecord) -> list[PodRecord]:
+    def _at_work(self, job: ChildJobRecord) -> list[PodRecord]:
         return [pod for pod in self._of(job) if not _is_over(pod)]
 
     # The kubelet, and people.
@@ -295,13 +295,13 @@ class PlayedCluster:
     def annotate(self, **annotations: str) -> None:
         """`kubectl annotate`, in the group `finetune.dev`."""
         named = {f"finetune.dev/{name}": value for name, value in annotations.items()}
-        self.tune = replace(self.tune, annotations={**self.tune.annotations, **named})
+        self.finetune_job = replace(self.finetune_job, annotations={**self.finetune_job.annotations, **named})
         self.version += 1
 
     def patch_policy(self, **policy: Any) -> None:
         """`kubectl patch` of the run policy."""
-        changed = {**self.tune.spec, "runPolicy": {**self.tune.spec.get("runPolicy", {}), **policy}}
-        self.tune = replace(self.tune, spec=changed, generation=self.tune.generation + 1)
+        changed = {**self.finetune_job.spec, "runPolicy": {**self.finetune_job.spec.get("runPolicy", {}), **policy}}
+        self.finetune_job = replace(self.finetune_job, spec=changed, generation=self.finetune_job.generation + 1)
         self.version += 1
 
 
@@ -309,7 +309,7 @@ def _phase(code: int | None) -> str:
     return "Succeeded" if code == 0 else "Failed"
 
 
-def _patched(job: JobRecord, patch: Json) -> JobRecord:
+def _patched(job: ChildJobRecord, patch: Json) -> ChildJobRecord:
     for name, value in patch.get("metadata", {}).get("annotations", {}).items():
         assert name == "finetune.dev/suspended"
         job = replace(job, is_own_suspension=value is not None)
@@ -318,7 +318,7 @@ def _patched(job: JobRecord, patch: Json) -> JobRecord:
     return replace(job, **{fields[name]: value for name, value in spec.items()})
 
 
-def _accounted(job: JobRecord, pod: PodRecord, now: datetime) -> JobRecord:
+def _accounted(job: ChildJobRecord, pod: PodRecord, now: datetime) -> ChildJobRecord:
     """The Job once the failure policy has been applied to a pod that ended."""
     code = pod.container.exit_code if pod.container else None
     if pod.phase == "Succeeded":
@@ -333,11 +333,11 @@ def _accounted(job: JobRecord, pod: PodRecord, now: datetime) -> JobRecord:
     return _finished(job, "Failed", "BackoffLimitExceeded", "", now) if too_many else job
 
 
-def _finished(job: JobRecord, kind: str, reason: str, message: str, now: datetime) -> JobRecord:
+def _finished(job: ChildJobRecord, kind: str, reason: str, message: str, now: datetime) -> ChildJobRecord:
     return replace(job, conditions=(ConditionRecord(kind, "True", reason, message, now),))
 
 
-def _is_finished(job: JobRecord) -> bool:
+def _is_finished(job: ChildJobRecord) -> bool:
     return job.condition("Complete") is not None or job.condition("Failed") is not None
 
 
@@ -345,7 +345,7 @@ def _is_over(pod: PodRecord) -> bool:
     return pod.phase in ("Succeeded", "Failed")
 
 
-def _is_too_old(job: JobRecord, now: datetime) -> bool:
+def _is_too_old(job: ChildJobRecord, now: datetime) -> bool:
     seconds = job.active_deadline_seconds
     if seconds is None or job.started is None or job.suspend:
         return False

@@ -10,16 +10,16 @@ from finetune_api.status import CheckpointInfo, Phase, Status
 from finetune_api.termination import Termination
 from finetune_operator.codec import read_status, status_json
 from finetune_operator.lifecycle.children import with_child
-from finetune_operator.plan import CreateJob, LiveRecord, Plan, World
+from finetune_operator.plan import CreateJob, LiveRecord, Plan, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import (
+    ChildJobRecord,
     ConditionRecord,
     ContainerRecord,
     ContainerState,
-    JobRecord,
+    FineTuneJobRecord,
     Json,
     PodRecord,
-    TuneRecord,
 )
 from finetune_operator.settings import Profile, Settings, TrainerImage
 
@@ -51,16 +51,18 @@ def spec(**blocks: Any) -> Json:
     }
 
 
-def tune(made_from: Json | None = None, **changes: Any) -> TuneRecord:
-    record = TuneRecord("team", "movies", UID, 1, NOW, False, {}, made_from if made_from is not None else spec(), {})
+def finetune_job(made_from: Json | None = None, **changes: Any) -> FineTuneJobRecord:
+    record = FineTuneJobRecord(
+        "team", "movies", UID, 1, NOW, False, {}, made_from if made_from is not None else spec(), {}
+    )
     return replace(record, **changes)
 
 
-def job(**changes: Any) -> JobRecord:
+def job(**changes: Any) -> ChildJobRecord:
     """The training Job as it is just after its creation; or, by its mode, the check."""
     if changes.get("mode") == "Validate":
         changes.setdefault("name", "movies-8f14e45f-check")
-    record = JobRecord(
+    record = ChildJobRecord(
         "team", "movies-8f14e45f", "job-1", UID, "Train", NOW, False, False, 3, None, NOW, None, 1, 0, 0, 0
     )
     return replace(record, **changes)
@@ -125,30 +127,30 @@ def told(record: PodRecord, received: datetime = NOW, **facts: Any) -> LiveRecor
     return LiveRecord(record.uid, Live(**{"uid": UID, **facts}), received)
 
 
-def world(*children: JobRecord | PodRecord, of: TuneRecord | None = None, **changes: Any) -> World:
-    made = World(
-        tune=of if of is not None else tune(),
-        jobs=tuple(child for child in children if isinstance(child, JobRecord)),
+def snapshot(*children: ChildJobRecord | PodRecord, of: FineTuneJobRecord | None = None, **changes: Any) -> Snapshot:
+    made = Snapshot(
+        finetune_job=of if of is not None else finetune_job(),
+        jobs=tuple(child for child in children if isinstance(child, ChildJobRecord)),
         pods=tuple(child for child in children if isinstance(child, PodRecord)),
         live=None,
         refusal=None,
         now=NOW,
         settings=SETTINGS,
-        created=frozenset(child.uid for child in children if isinstance(child, JobRecord)),
+        created=frozenset(child.uid for child in children if isinstance(child, ChildJobRecord)),
     )
     return replace(made, **changes)
 
 
-def stored(before: World, plan: Plan) -> World:
+def stored(before: Snapshot, plan: Plan) -> Snapshot:
     """The world once the plan's status is written."""
-    return replace(before, tune=replace(before.tune, status=status_json(plan.status)))
+    return replace(before, finetune_job=replace(before.finetune_job, status=status_json(plan.status)))
 
 
-def then(before: World, *children: JobRecord | PodRecord, **changes: Any) -> World:
+def then(before: Snapshot, *children: ChildJobRecord | PodRecord, **changes: Any) -> Snapshot:
     """Reconcile, write the status, and let the children be those given, if any are."""
     plan = reconcile(before)
     if children:
-        fresh = world(*children)
+        fresh = snapshot(*children)
         made = {write.manifest["metadata"]["name"] for write in plan.writes if isinstance(write, CreateJob)}
         for child in fresh.jobs:  # as the controller does
             if child.name in made:
@@ -159,20 +161,22 @@ def then(before: World, *children: JobRecord | PodRecord, **changes: Any) -> Wor
     return replace(next_world, **changes)
 
 
-def begun(**blocks: Any) -> World:
+def begun(**blocks: Any) -> Snapshot:
     """A job whose first pod runs, with the status that says so."""
-    start = then(world(of=tune(spec(**blocks))), job(), running_pod())
+    start = then(snapshot(of=finetune_job(spec(**blocks))), job(), running_pod())
     return then(start)
 
 
-def with_policy(before: World, **policy: Any) -> World:
+def with_policy(before: Snapshot, **policy: Any) -> Snapshot:
     """The world after `kubectl patch` of the run policy."""
-    changed = {**before.tune.spec, "runPolicy": {**before.tune.spec.get("runPolicy", {}), **policy}}
-    return replace(before, tune=replace(before.tune, spec=changed, generation=before.tune.generation + 1))
+    changed = {**before.finetune_job.spec, "runPolicy": {**before.finetune_job.spec.get("runPolicy", {}), **policy}}
+    return replace(
+        before, finetune_job=replace(before.finetune_job, spec=changed, generation=before.finetune_job.generation + 1)
+    )
 
 
-def status_of(some: World) -> Status:
-    return read_status(some.tune)
+def status_of(some: Snapshot) -> Status:
+    return read_status(some.finetune_job)
 
 
 def said(status: Status, kind: str) -> tuple[str, str]:
@@ -181,7 +185,7 @@ def said(status: Status, kind: str) -> tuple[str, str]:
     return found.status, found.reason
 
 
-def failed_with(some: World) -> str:
+def failed_with(some: Snapshot) -> str:
     """Code of the failure that reconcile ends the job with."""
     status = reconcile(some).status
     assert status.phase is Phase.FAILED, status
@@ -189,7 +193,7 @@ def failed_with(some: World) -> str:
     return status.failure.code
 
 
-def still_says(some: World, seconds: float, **facts: Any) -> World:
+def still_says(some: Snapshot, seconds: float, **facts: Any) -> Snapshot:
     """The world in which the trainer's newest answer, taken at `seconds`, differs by `facts` only."""
     assert some.live is not None
     live = some.live.live.model_copy(update=facts)

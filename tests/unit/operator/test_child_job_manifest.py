@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshots import SETTINGS, UID, spec, tune, world
+from snapshots import SETTINGS, UID, finetune_job, snapshot, spec
 
 from finetune_api import pod
 from finetune_api.exit_codes import ExitCode
@@ -17,7 +17,7 @@ from finetune_api.run_file import JobIdentity, Mode, RunFile, Stores
 from finetune_api.spec import Spec
 from finetune_operator.manifests.failure_policy import ENDS_THE_JOB, NOT_COUNTED
 from finetune_operator.manifests.job import child_job
-from finetune_operator.manifests.job_inputs import ANNOTATION_BYTES, Order, run_text
+from finetune_operator.manifests.job_inputs import ANNOTATION_BYTES, JobInputs, run_file_json
 from finetune_operator.manifests.names import child_name
 from finetune_operator.manifests.sources import claims, secrets
 from finetune_operator.plan import CreateJob
@@ -87,16 +87,16 @@ ORDERS = {
 }
 
 
-def order(name: str) -> Order:
+def inputs(name: str) -> JobInputs:
     made_from, mode, profile, admin, seconds = ORDERS[name]
     chosen = admin.profiles[profile] if profile else admin.check_profile
     read = Spec.model_validate(made_from)
-    return Order(read, JOB, mode, chosen, admin, seconds, queue=read.compute.queue)
+    return JobInputs(read, JOB, mode, chosen, admin, seconds, queue=read.compute.queue)
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_child_job_is_the_checked_in_one(name: str) -> None:
-    manifest, path = child_job(order(name)), GOLDEN / f"{name}.yaml"
+    manifest, path = child_job(inputs(name)), GOLDEN / f"{name}.yaml"
     text = yaml.safe_dump(manifest, sort_keys=False, width=120)
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
@@ -105,14 +105,14 @@ def test_child_job_is_the_checked_in_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_run_file_is_read_back_as_it_was(name: str) -> None:
-    template = child_job(order(name))["spec"]["template"]
+    template = child_job(inputs(name))["spec"]["template"]
     run = RunFile.model_validate_json(template["metadata"]["annotations"][pod.RUN_ANNOTATION])
-    assert (run.spec, run.job, run.mode) == (order(name).spec, JOB, order(name).mode)
+    assert (run.spec, run.job, run.mode) == (inputs(name).spec, JOB, inputs(name).mode)
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_every_mount_has_its_volume_and_its_own_path(name: str) -> None:
-    template = child_job(order(name))["spec"]["template"]["spec"]
+    template = child_job(inputs(name))["spec"]["template"]["spec"]
     mounts = template["containers"][0]["volumeMounts"]
     volumes = [volume["name"] for volume in template["volumes"]]
     assert {mount["name"] for mount in mounts} == set(volumes)
@@ -181,7 +181,7 @@ specs = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(made_from=specs)
 def test_every_accepted_spec_fits_into_its_annotation(made_from: dict[str, Any]) -> None:
-    plan = reconcile(world(of=tune(made_from)))
+    plan = reconcile(snapshot(of=finetune_job(made_from)))
     created = [write.manifest for write in plan.writes if isinstance(write, CreateJob)]
     for manifest in created:
         annotations = manifest["spec"]["template"]["metadata"]["annotations"]
@@ -195,12 +195,15 @@ def test_every_accepted_spec_fits_into_its_annotation(made_from: dict[str, Any])
 def test_a_spec_that_is_too_long_is_refused_with_its_size() -> None:
     names = [f"{n}{'語' * 250}" for n in range(512)]
     long = spec(data={"train": [{"uri": "s3://a/b.csv"}], "labels": {"names": names}})
-    plan = reconcile(world(of=tune(long)))
+    plan = reconcile(snapshot(of=finetune_job(long)))
     assert plan.writes == ()
     assert plan.status.failure is not None
     assert f"at most {ANNOTATION_BYTES // 1024} fit" in plan.status.failure.message
     assert "data.labels.names" in plan.status.failure.hint
-    assert len(run_text(Order(Spec.model_validate(long), JOB, Mode.TRAIN, Profile(), SETTINGS)).encode()) > 256 * 1024
+    assert (
+        len(run_file_json(JobInputs(Spec.model_validate(long), JOB, Mode.TRAIN, Profile(), SETTINGS)).encode())
+        > 256 * 1024
+    )
 
 
 def test_the_secret_of_rows_to_predict_is_mounted_too() -> None:

@@ -10,10 +10,10 @@ from finetune_api.run_file import JobIdentity, Mode
 from finetune_api.spec import Spec
 from finetune_operator.manifests.comparison import difference
 from finetune_operator.manifests.job import child_job
-from finetune_operator.manifests.job_inputs import Order
+from finetune_operator.manifests.job_inputs import JobInputs
 
 JOB = child_job(
-    Order(
+    JobInputs(
         Spec.model_validate(spec()),
         JobIdentity(name="movies", namespace="team", uid=UID),
         Mode.TRAIN,

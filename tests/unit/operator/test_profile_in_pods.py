@@ -1,13 +1,13 @@
 """What a profile adds to pods, and what it allows jobs to ask for."""
 
 import pytest
-from snapshots import SETTINGS, UID, failed_with, spec, tune, world
+from snapshots import SETTINGS, UID, failed_with, finetune_job, snapshot, spec
 
 from finetune_api.run_file import JobIdentity, Mode
 from finetune_api.spec import Spec
 from finetune_operator.manifests.job import child_job
-from finetune_operator.manifests.job_inputs import Order
-from finetune_operator.plan import CreateJob, World
+from finetune_operator.manifests.job_inputs import JobInputs
+from finetune_operator.plan import CreateJob, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import Profile, Settings
 
@@ -15,8 +15,8 @@ JOB = JobIdentity(name="movies", namespace="team", uid=UID)
 
 
 def pod_of(profile: Profile, settings: Settings = SETTINGS) -> dict[str, dict[str, object]]:
-    order = Order(Spec.model_validate(spec()), JOB, Mode.TRAIN, profile, settings)
-    return dict(child_job(order)["spec"]["template"])
+    inputs = JobInputs(Spec.model_validate(spec()), JOB, Mode.TRAIN, profile, settings)
+    return dict(child_job(inputs)["spec"]["template"])
 
 
 def test_annotations_of_a_profile_reach_the_pod() -> None:
@@ -35,10 +35,10 @@ def test_user_ids_can_be_left_to_the_cluster() -> None:
     assert {"runAsUser", "runAsGroup", "fsGroup"}.isdisjoint(security)
 
 
-def asking_for(priority: str, **profile: object) -> World:
+def asking_for(priority: str, **profile: object) -> Snapshot:
     settings = SETTINGS.model_copy(update={"profiles": {"default": Profile.model_validate(profile)}})
-    some = world(of=tune(spec(compute={"priorityClassName": priority})))
-    return World(**{**{f: getattr(some, f) for f in some.__dataclass_fields__}, "settings": settings})
+    some = snapshot(of=finetune_job(spec(compute={"priorityClassName": priority})))
+    return Snapshot(**{**{f: getattr(some, f) for f in some.__dataclass_fields__}, "settings": settings})
 
 
 @pytest.mark.parametrize("profile", [{"priorityClassNames": ["urgent"]}, {"priorityClassName": "urgent"}])

@@ -13,23 +13,23 @@ from snapshots import (
     pod,
     running_pod,
     said,
+    snapshot,
     status_of,
     stored,
     termination,
     then,
     told,
-    world,
 )
 
 from finetune_api.live import Measured
 from finetune_api.outcome import Artifacts, EvaluationResult, GateResult, Outcome, Progress
 from finetune_api.status import Phase
-from finetune_operator.plan import CreateJob, World
+from finetune_operator.plan import CreateJob, Snapshot
 from finetune_operator.reconcile import reconcile
 
 
 def test_a_new_job_gets_its_child_and_says_so_once() -> None:
-    start = world()
+    start = snapshot()
     plan = reconcile(start)
     assert [type(write) for write in plan.writes] == [CreateJob]
     assert plan.status.phase is Phase.STARTING
@@ -244,7 +244,7 @@ def test_a_pod_that_nobody_saw_end_failed_only_if_its_job_says_so() -> None:
 def test_terminal_is_final() -> None:
     done = then(begun(), job(), ended_pod(0, termination()), now=after(60))
     done = then(done)
-    late: World = then(done, job(), ended_pod(65, failure("Data", "ColumnMissing")), now=after(70))
+    late: Snapshot = then(done, job(), ended_pod(65, failure("Data", "ColumnMissing")), now=after(70))
     plan = reconcile(late)
     assert plan.status == status_of(done)
     assert plan.events == ()

@@ -3,11 +3,25 @@
 from dataclasses import replace
 
 import pytest
-from snapshots import NOW, after, begun, checkpoint, ended_pod, job, pod, said, spec, then, tune, waiting_pod, world
+from snapshots import (
+    NOW,
+    after,
+    begun,
+    checkpoint,
+    ended_pod,
+    finetune_job,
+    job,
+    pod,
+    said,
+    snapshot,
+    spec,
+    then,
+    waiting_pod,
+)
 
 from finetune_api.status import Phase
 from finetune_operator.codec import status_json
-from finetune_operator.plan import CreateJob, Found, LookUp, QueueState, Refusal, World
+from finetune_operator.plan import CreateJob, LookUpRequest, LookUpResult, QueueState, Refusal, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import ConditionRecord
 
@@ -15,22 +29,22 @@ QUOTA = 'pods "movies-8f14e45f-0-abcde" is forbidden: exceeded quota: team, requ
 RANGE = 'pods "movies-8f14e45f-0-abcde" is forbidden: maximum memory usage per Container is 2Gi, but limit is 4Gi'
 
 
-def unscheduled(message: str) -> World:
+def unscheduled(message: str) -> Snapshot:
     """A job whose pod no node takes."""
     conditions = (ConditionRecord("PodScheduled", "False", "Unschedulable", message),)
-    return then(world(), job(), pod(container=None, conditions=conditions), now=after(5))
+    return then(snapshot(), job(), pod(container=None, conditions=conditions), now=after(5))
 
 
-def with_checkpoint(some: World) -> World:
+def with_checkpoint(some: Snapshot) -> Snapshot:
     """The world of a job that has trained for a while."""
-    status = {**some.tune.status, "checkpoints": [status_json(checkpoint(9000))]}  # type: ignore[arg-type]  # as JSON
-    return replace(some, tune=replace(some.tune, status=status))
+    status = {**some.finetune_job.status, "checkpoints": [status_json(checkpoint(9000))]}  # type: ignore[arg-type]  # as JSON
+    return replace(some, finetune_job=replace(some.finetune_job, status=status))
 
 
-def podless(refused: str = "", **changes: object) -> World:
+def podless(refused: str = "", **changes: object) -> Snapshot:
     """A job for which the Job controller makes no pod, and what was looked up of it."""
-    found = Found("job-1", after(11), refused, after(2)) if refused else None
-    return replace(then(then(world()), job(), now=after(11)), found=found, **changes)
+    found = LookUpResult("job-1", after(11), refused, after(2)) if refused else None
+    return replace(then(then(snapshot()), job(), now=after(11)), found=found, **changes)
 
 
 def test_a_node_is_waited_for_as_long_as_it_takes() -> None:
@@ -92,7 +106,7 @@ def test_nor_by_a_child_that_is_refused() -> None:
     ],
 )
 def test_only_an_invalid_object_ends_the_job_at_once(code: int, message: str, is_final: bool) -> None:
-    plan = reconcile(replace(world(), refusal=Refusal(code, message, NOW)))
+    plan = reconcile(replace(snapshot(), refusal=Refusal(code, message, NOW)))
     if is_final:
         assert plan.status.failure is not None
         assert plan.status.failure.code == "PodRefused"
@@ -112,7 +126,7 @@ def test_only_an_invalid_object_ends_the_job_at_once(code: int, message: str, is
     ],
 )
 def test_what_admission_denies_has_a_limit_and_what_is_scarce_has_none(refusal: Refusal, ends: bool) -> None:
-    plan = reconcile(then(replace(world(), refusal=refusal), now=after(900)))
+    plan = reconcile(then(replace(snapshot(), refusal=refusal), now=after(900)))
     assert (plan.status.phase is Phase.FAILED) == ends
 
 
@@ -129,7 +143,7 @@ def test_tries_get_rarer_and_do_not_come_all_at_once() -> None:
 def test_why_there_is_no_pod_is_looked_up_and_told() -> None:
     early = replace(podless(), now=after(7))
     assert (reconcile(early).look_up, reconcile(early).again_at) == (None, after(10))
-    assert reconcile(podless()).look_up == LookUp("movies-8f14e45f", "job-1")
+    assert reconcile(podless()).look_up == LookUpRequest("movies-8f14e45f", "job-1")
     plan = reconcile(podless(QUOTA))
     assert plan.look_up is None
     assert said(plan.status, "Progressing") == ("False", "PodNotStarted")
@@ -144,7 +158,7 @@ def test_looking_gets_rarer() -> None:
         due = reconcile(some).again_at
         assert due is not None
         moments.append((due - NOW).total_seconds())
-        some = replace(some, now=due, found=Found("job-1", due, QUOTA, after(2)))
+        some = replace(some, now=due, found=LookUpResult("job-1", due, QUOTA, after(2)))
     assert moments[:4] == [22, 44, 88, 176]
     assert moments[-1] - moments[-2] == 300
 
@@ -152,7 +166,7 @@ def test_looking_gets_rarer() -> None:
 @pytest.mark.parametrize(("message", "ends"), [(QUOTA, False), (RANGE, True)])
 def test_a_quota_is_waited_for_and_a_limit_range_is_not(message: str, ends: bool) -> None:
     end = reconcile(
-        replace(podless(message), now=after(900), found=Found("job-1", after(899), message, after(880)))
+        replace(podless(message), now=after(900), found=LookUpResult("job-1", after(899), message, after(880)))
     ).status
     assert (end.phase is Phase.FAILED) == ends
     if ends:
@@ -162,16 +176,18 @@ def test_a_quota_is_waited_for_and_a_limit_range_is_not(message: str, ends: bool
 
 def test_what_was_refused_before_the_newest_pod_is_no_news() -> None:
     later = then(begun(), job(), ended_pod(137, at=after(20)), now=after(60))
-    known = replace(later, found=Found("job-1", after(59), QUOTA, after(-1)))
+    known = replace(later, found=LookUpResult("job-1", after(59), QUOTA, after(-1)))
     assert "exceeded quota" not in str(reconcile(known).status.conditions)
-    other = replace(later, found=Found("another job", after(59), QUOTA, after(59)))
+    other = replace(later, found=LookUpResult("another job", after(59), QUOTA, after(59)))
     assert "exceeded quota" not in str(reconcile(other).status.conditions)
 
 
-def queued(state: QueueState | None, seconds: float = 25) -> World:
+def queued(state: QueueState | None, seconds: float = 25) -> Snapshot:
     """A job that Kueue has not let go."""
-    waiting = then(world(of=tune(spec(compute={"queue": "team-a"}))), job(suspend=True, started=None, queue="team-a"))
-    found = Found("job-1", after(20), queue=state) if state is not None else None
+    waiting = then(
+        snapshot(of=finetune_job(spec(compute={"queue": "team-a"}))), job(suspend=True, started=None, queue="team-a")
+    )
+    found = LookUpResult("job-1", after(20), queue=state) if state is not None else None
     return replace(waiting, now=after(seconds), found=found)
 
 
@@ -181,7 +197,7 @@ def queued(state: QueueState | None, seconds: float = 25) -> World:
 )
 def test_a_queue_that_nobody_serves_is_told_with_its_remedy(state: QueueState, words: str) -> None:
     assert reconcile(queued(None, 19)).look_up is None
-    assert reconcile(queued(None, 20)).look_up == LookUp("movies-8f14e45f", "job-1", "team-a")
+    assert reconcile(queued(None, 20)).look_up == LookUpRequest("movies-8f14e45f", "job-1", "team-a")
     plan = reconcile(queued(state))
     assert (plan.status.phase, plan.writes) == (Phase.QUEUED, ())
     assert said(plan.status, "Progressing") == ("False", "QueueMissing")
@@ -202,23 +218,25 @@ def test_a_queue_that_is_there_or_can_not_be_seen_raises_no_alarm(state: QueueSt
 
 def test_a_wish_that_can_not_be_carried_out_is_told() -> None:
     going = begun()
-    asked = replace(going, tune=replace(going.tune, generation=2, spec=spec(runPolicy={"suspend": True})))
+    asked = replace(
+        going, finetune_job=replace(going.finetune_job, generation=2, spec=spec(runPolicy={"suspend": True}))
+    )
     denied = Refusal(422, "denied request: Jobs may not be changed", NOW, what="change Job movies-8f14e45f")
-    plan = reconcile(replace(asked, hindered=(denied,)))
+    plan = reconcile(replace(asked, refused_writes=(denied,)))
     assert plan.status.observed_generation == 2
     assert said(plan.status, "Suspended") == ("False", "WriteRefused")
     assert said(plan.status, "WriteRefused") == ("True", "RefusedByApiServer")
     (message,) = [c.message for c in plan.status.conditions if c.type == "WriteRefused"]
     assert "change Job movies-8f14e45f (422): denied request" in message
     assert [event.reason for event in plan.events] == ["WriteRefused"]
-    done = reconcile(replace(then(replace(asked, hindered=(denied,))), hindered=()))
+    done = reconcile(replace(then(replace(asked, refused_writes=(denied,))), refused_writes=()))
     assert said(done.status, "WriteRefused") == ("False", "Done")
 
 
 def test_so_is_a_clean_up_that_is_refused() -> None:
     over = then(then(begun(), job(), ended_pod(65), now=after(60)))
     denied = Refusal(403, "no", NOW, what="delete this FineTuneJob")
-    plan = reconcile(replace(over, hindered=(denied,)))
+    plan = reconcile(replace(over, refused_writes=(denied,)))
     assert plan.status.phase is Phase.FAILED
     assert said(plan.status, "WriteRefused") == ("True", "RefusedByApiServer")
     assert reconcile(over).status.conditions == plan.status.conditions[:-1]

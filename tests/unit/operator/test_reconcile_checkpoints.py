@@ -8,6 +8,7 @@ from snapshots import (
     after,
     begun,
     checkpoint,
+    finetune_job,
     job,
     running_pod,
     said,
@@ -17,18 +18,17 @@ from snapshots import (
     termination,
     then,
     told,
-    tune,
     with_policy,
 )
 
 from finetune_api.outcome import Outcome, Progress
 from finetune_api.pod import CHECKPOINT_ANNOTATION
 from finetune_api.status import Attempt, Phase, Status
-from finetune_operator.plan import AskForCheckpoint, World
+from finetune_operator.plan import AskForCheckpoint, Snapshot
 from finetune_operator.reconcile import reconcile
 
 
-def training(step: int = 10, **facts: object) -> World:
+def training(step: int = 10, **facts: object) -> Snapshot:
     """A job that trains, with the status that says so."""
     going = begun()
     progress = Progress(step=step, total_steps=100, percent=step)
@@ -39,8 +39,8 @@ def message(status: Status, kind: str) -> str:
     return next(condition.message for condition in status.conditions if condition.type == kind)
 
 
-def asking(some: World, text: str) -> World:
-    return replace(some, tune=replace(some.tune, annotations={CHECKPOINT_ANNOTATION: text}))
+def asking(some: Snapshot, text: str) -> Snapshot:
+    return replace(some, finetune_job=replace(some.finetune_job, annotations={CHECKPOINT_ANNOTATION: text}))
 
 
 def test_checkpoints_are_shown_with_the_next_figures() -> None:
@@ -220,8 +220,8 @@ def test_a_pod_that_does_not_run_is_not_asked(changes: dict[str, object]) -> Non
 
 def test_a_check_is_not_asked_for_a_checkpoint() -> None:
     check = job(name="movies-8f14e45f-check", uid="check-1", mode="Validate")
-    start = tune(spec(compute={"profile": "gpu", "gpusPerNode": 1}), annotations={CHECKPOINT_ANNOTATION: "now"})
-    before = replace(begun(), tune=start, jobs=(check,), pods=(running_pod(owner_uid="check-1"),))
+    start = finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1}), annotations={CHECKPOINT_ANNOTATION: "now"})
+    before = replace(begun(), finetune_job=start, jobs=(check,), pods=(running_pod(owner_uid="check-1"),))
     before = replace(before, created=frozenset({"check-1"}))
     assert reconcile(before).writes == ()
 

@@ -11,45 +11,45 @@ from snapshots import (
     ended_pod,
     failed_with,
     failure,
+    finetune_job,
     job,
     running_pod,
     said,
+    snapshot,
     spec,
     status_of,
     still_says,
     termination,
     then,
     told,
-    tune,
     with_policy,
-    world,
 )
 
 from finetune_api.outcome import Progress
 from finetune_api.status import Phase
-from finetune_operator.plan import CreateJob, DeleteJob, DeleteTune, PatchJob, Refusal, World
+from finetune_operator.plan import CreateJob, DeleteFineTuneJob, DeleteJob, PatchJob, Refusal, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import Profile
 
 GPU = {"profile": "gpu", "gpusPerNode": 1}
 
 
-def succeeded(**policy: object) -> World:
+def succeeded(**policy: object) -> Snapshot:
     return then(begun(runPolicy=policy), job(), ended_pod(0, termination()), now=after(60))
 
 
 def test_time_to_live_starts_when_the_outcome_is_stored() -> None:
     before = begun(runPolicy={"ttlSecondsAfterFinished": 0})
-    ending = then(before, job(), ended_pod(0, termination()), now=after(60))
-    assert reconcile(ending).writes == ()
-    assert [type(write) for write in reconcile(then(ending)).writes] == [DeleteTune]
+    outcome = then(before, job(), ended_pod(0, termination()), now=after(60))
+    assert reconcile(outcome).writes == ()
+    assert [type(write) for write in reconcile(then(outcome)).writes] == [DeleteFineTuneJob]
 
 
 def test_time_to_live_lasts() -> None:
     done = then(succeeded(ttlSecondsAfterFinished=600))
     assert reconcile(done).again_at == after(660)
     assert reconcile(then(done, now=after(659))).writes == ()
-    assert [type(write) for write in reconcile(then(done, now=after(660))).writes] == [DeleteTune]
+    assert [type(write) for write in reconcile(then(done, now=after(660))).writes] == [DeleteFineTuneJob]
     assert reconcile(then(then(succeeded()), now=after(10**7))).writes == ()
 
 
@@ -110,7 +110,7 @@ def test_the_job_controller_s_memory_stands_in_for_a_pod_that_is_gone() -> None:
 @pytest.mark.causes("PodRefused")
 def test_a_quota_is_waited_for_and_said() -> None:
     refused = Refusal(403, "exceeded quota: gpus", after(0))
-    start = replace(world(), refusal=refused)
+    start = replace(snapshot(), refusal=refused)
     plan = reconcile(start)
     assert (plan.writes, plan.again_at) == ((), refused.next_try)
     assert after(3) < refused.next_try < after(7)
@@ -124,7 +124,7 @@ def test_a_quota_is_waited_for_and_said() -> None:
 
 
 def test_an_invalid_child_is_not_tried_again() -> None:
-    assert failed_with(replace(world(), refusal=Refusal(422, "volumes: too many", after(0)))) == "PodRefused"
+    assert failed_with(replace(snapshot(), refusal=Refusal(422, "volumes: too many", after(0)))) == "PodRefused"
 
 
 @pytest.mark.causes("ProfileUnknown")
@@ -144,7 +144,7 @@ def test_an_invalid_child_is_not_tried_again() -> None:
 def test_a_spec_that_can_not_run_is_refused_by_field_and_remedy(
     changes: dict[str, object], code: str, words: tuple[str, ...]
 ) -> None:
-    plan = reconcile(world(of=tune(spec(**changes))))
+    plan = reconcile(snapshot(of=finetune_job(spec(**changes))))
     assert plan.writes == ()
     assert plan.status.failure is not None
     assert (plan.status.failure.failure_class, plan.status.failure.code) == ("Spec", code)
@@ -165,7 +165,7 @@ def test_a_profile_that_is_taken_away_does_not_end_a_job_that_runs() -> None:
 
 def test_nor_a_job_that_gave_its_job_back_before_it_had_a_pod() -> None:
     """Suspended while it was queued: there is neither Job nor attempt."""
-    queued = then(world(of=tune(spec(compute={"profile": "default", "queue": "lq"}))), job(suspend=True))
+    queued = then(snapshot(of=finetune_job(spec(compute={"profile": "default", "queue": "lq"}))), job(suspend=True))
     suspended = then(replace(with_policy(then(queued), suspend=True), jobs=()))
     others = SETTINGS.model_copy(update={"profiles": {"other": Profile()}})
     assert reconcile(replace(suspended, settings=others)).status.phase is Phase.SUSPENDED
@@ -176,7 +176,7 @@ def check(**changes: object) -> object:
 
 
 def test_gpus_are_taken_only_after_a_check() -> None:
-    start = world(of=tune(spec(compute=GPU)))
+    start = snapshot(of=finetune_job(spec(compute=GPU)))
     plan = reconcile(start)
     (created,) = plan.writes
     assert isinstance(created, CreateJob)
@@ -194,7 +194,7 @@ def test_gpus_are_taken_only_after_a_check() -> None:
 
 
 def test_a_check_that_fails_ends_the_job_before_a_gpu_is_taken() -> None:
-    start = world(of=tune(spec(compute=GPU)))
+    start = snapshot(of=finetune_job(spec(compute=GPU)))
     bad = ended_pod(65, failure("Data", "ColumnMissing"), owner_uid="check-1")
     plan = reconcile(then(start, check(), bad, now=after(30)))  # type: ignore[arg-type]
     assert plan.writes == ()
@@ -204,7 +204,7 @@ def test_a_check_that_fails_ends_the_job_before_a_gpu_is_taken() -> None:
 
 
 def test_a_check_stays_passed_though_its_job_is_gone() -> None:
-    start = world(of=tune(spec(compute=GPU)))
+    start = snapshot(of=finetune_job(spec(compute=GPU)))
     good = ended_pod(0, termination(), owner_uid="check-1")
     checked = then(then(start, check(), good), now=after(60))  # type: ignore[arg-type]
     (training,) = reconcile(replace(checked, jobs=(), pods=())).writes
@@ -226,12 +226,12 @@ def test_newer_figures_wait_and_transitions_do_not() -> None:
     shown = reconcile(later).status.progress
     assert shown is not None
     assert shown.step == 3
-    ending = replace(soon, pods=(ended_pod(0, termination()),))
-    assert reconcile(ending).status.phase is Phase.SUCCEEDED
+    outcome = replace(soon, pods=(ended_pod(0, termination()),))
+    assert reconcile(outcome).status.phase is Phase.SUCCEEDED
 
 
 def test_a_job_that_is_being_deleted_is_left_alone() -> None:
-    plan = reconcile(world(of=tune(deleting=True)))
+    plan = reconcile(snapshot(of=finetune_job(deleting=True)))
     assert (plan.writes, plan.events, plan.poll) == ((), (), None)
 
 
@@ -245,6 +245,6 @@ def test_that_training_begins_is_told_at_once() -> None:
 
 
 def test_a_training_job_needs_no_check_though_the_status_is_gone() -> None:
-    plan = reconcile(world(job(), running_pod(), of=tune(spec(compute=GPU))))
+    plan = reconcile(snapshot(job(), running_pod(), of=finetune_job(spec(compute=GPU))))
     assert plan.writes == ()
     assert plan.status.phase is Phase.STARTING

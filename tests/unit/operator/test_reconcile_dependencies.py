@@ -4,7 +4,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from snapshots import DIGEST, SETTINGS, after, failed_with, said, spec, status_of, then, tune, with_policy, world
+from snapshots import (
+    DIGEST,
+    SETTINGS,
+    after,
+    failed_with,
+    finetune_job,
+    said,
+    snapshot,
+    spec,
+    status_of,
+    then,
+    with_policy,
+)
 
 from finetune_api.outcome import Artifacts, FailureInfo
 from finetune_api.parent import Parent
@@ -14,27 +26,27 @@ from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status
 from finetune_operator.codec import status_json
 from finetune_operator.manifests import sources
-from finetune_operator.plan import CreateJob, World
+from finetune_operator.plan import CreateJob, Snapshot
 from finetune_operator.reconcile import reconcile
-from finetune_operator.records import TuneRecord
+from finetune_operator.records import FineTuneJobRecord
 
 BASE_UID = "11111111-0000-0000-0000-000000000000"
 FROM_BASE = {"model": {"uri": "finetunejob://base"}, "runPolicy": {"preRunningDeadlineSeconds": 900}}
 OUTPUT = {"uri": "pvc://results/runs/", "secretRef": {"name": "base-credentials"}}
 
 
-def base(phase: Phase, uid: str = BASE_UID, **facts: Any) -> TuneRecord:
+def base(phase: Phase, uid: str = BASE_UID, **facts: Any) -> FineTuneJobRecord:
     status = status_json(Status(phase=phase, **facts))
-    return tune(spec(output=OUTPUT), name="base", uid=uid, status=status)
+    return finetune_job(spec(output=OUTPUT), name="base", uid=uid, status=status)
 
 
-def done(**changes: Any) -> TuneRecord:
+def done(**changes: Any) -> FineTuneJobRecord:
     artifacts = Artifacts(model="pvc://results/runs/base/uid/model", digest=DIGEST)
     return base(Phase.SUCCEEDED, **{"artifacts": artifacts, **changes})
 
 
-def child(*parents: TuneRecord, **blocks: Any) -> World:
-    return world(of=tune(spec(**{**FROM_BASE, **blocks})), parents=parents)
+def child(*parents: FineTuneJobRecord, **blocks: Any) -> Snapshot:
+    return snapshot(of=finetune_job(spec(**{**FROM_BASE, **blocks})), parents=parents)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,7 @@ def test_a_parent_that_is_not_there_is_waited_for_as_long_as_a_pod() -> None:
         (base(Phase.SUCCEEDED), ("no verified result",)),
     ],
 )
-def test_a_parent_without_a_result_ends_the_job_with_words(parent: TuneRecord, words: tuple[str, ...]) -> None:
+def test_a_parent_without_a_result_ends_the_job_with_words(parent: FineTuneJobRecord, words: tuple[str, ...]) -> None:
     status = reconcile(child(parent)).status
     assert status.failure is not None
     assert (status.failure.code, status.failure.failure_class) == ("ParentUnusable", "NotFound")
@@ -97,17 +109,17 @@ def test_a_result_is_pinned_before_anything_is_made_from_it() -> None:
     start = child(done())
     plan = reconcile(start)
     assert plan.writes == ()
-    pinned = Parent(
+    pinned_results = Parent(
         name="base", uid=BASE_UID, output=f"pvc://results/runs/base/{BASE_UID}", digest=DIGEST,
         secret_ref={"name": "base-credentials"},
     )  # fmt: skip
-    assert plan.status.parents == [pinned]
+    assert plan.status.parents == [pinned_results]
     assert plan.again_at is not None
     assert [event.reason for event in plan.events] == ["Accepted", "ParentFinished"]
     (write,) = reconcile(then(start)).writes
     assert isinstance(write, CreateJob)
     template = write.manifest["spec"]["template"]
-    assert RunFile.model_validate_json(template["metadata"]["annotations"][RUN_ANNOTATION]).parents == [pinned]
+    assert RunFile.model_validate_json(template["metadata"]["annotations"][RUN_ANNOTATION]).parents == [pinned_results]
     volumes = template["spec"]["volumes"]
     assert "base-credentials" in [v["secret"]["secretName"] for v in volumes if "secret" in v]
     assert [v["persistentVolumeClaim"] for v in volumes if "persistentVolumeClaim" in v] == [
@@ -118,7 +130,7 @@ def test_a_result_is_pinned_before_anything_is_made_from_it() -> None:
 
 
 @pytest.mark.parametrize("now", [(), (done(uid="2" * 36),), (base(Phase.FAILED, uid="3" * 36),)])
-def test_what_becomes_of_the_parent_later_changes_nothing(now: tuple[TuneRecord, ...]) -> None:
+def test_what_becomes_of_the_parent_later_changes_nothing(now: tuple[FineTuneJobRecord, ...]) -> None:
     taken = then(child(done()))
     plan = reconcile(replace(taken, parents=now))
     assert [parent.uid for parent in plan.status.parents] == [BASE_UID]
@@ -134,7 +146,7 @@ def test_the_job_s_own_secret_for_the_model_goes_before_the_parent_s() -> None:
 
 
 def test_jobs_that_wait_for_each_other_are_refused() -> None:
-    plan = reconcile(world(of=tune(spec(**FROM_BASE)), circle=("base", "movies")))
+    plan = reconcile(snapshot(of=finetune_job(spec(**FROM_BASE)), cycle=("base", "movies")))
     assert plan.status.failure is not None
     assert plan.status.failure.code == "SpecInvalid"
     assert "movies -> base -> movies" in plan.status.failure.message
@@ -165,18 +177,18 @@ MERGE = {
 }
 
 
-def other(name: str, phase: Phase = Phase.SUCCEEDED, output: str = "s3://models", **blocks: Any) -> TuneRecord:
+def other(name: str, phase: Phase = Phase.SUCCEEDED, output: str = "s3://models", **blocks: Any) -> FineTuneJobRecord:
     """One of several parents."""
     facts = {"artifacts": Artifacts(model="s3://m", digest=DIGEST)} if phase is Phase.SUCCEEDED else {}
     made = spec(output={"uri": output}, **blocks)
-    return tune(made, name=name, uid=f"uid-of-{name}", status=status_json(Status(phase=phase, **facts)))
+    return finetune_job(made, name=name, uid=f"uid-of-{name}", status=status_json(Status(phase=phase, **facts)))
 
 
-def merging(*parents: TuneRecord, **blocks: Any) -> World:
-    return world(of=tune(spec(**{**MERGE, **blocks})), parents=parents)
+def merging(*parents: FineTuneJobRecord, **blocks: Any) -> Snapshot:
+    return snapshot(of=finetune_job(spec(**{**MERGE, **blocks})), parents=parents)
 
 
-def without(before: World, *names: str) -> World:
+def without(before: Snapshot, *names: str) -> Snapshot:
     """As the store has it once the results of these parents are held."""
     return replace(before, parents=tuple(parent for parent in before.parents if parent.name not in names))
 
@@ -242,8 +254,8 @@ def test_the_missing_one_of_several_is_named_with_its_field() -> None:
 def test_a_reward_model_is_waited_for_like_a_base_model() -> None:
     reward = {"training": {"policy": {"reward": {"type": "Model", "uri": "finetunejob://judge"}}}}
     blocks = {"task": "PolicyOptimization", "evaluation": {"metric": "meanReward"}, **reward}
-    job = tune(spec(model={"uri": "finetunejob://writer"}, **blocks))
-    start = world(of=job, parents=(other("writer"), other("judge", Phase.TRAINING)))
+    job = finetune_job(spec(model={"uri": "finetunejob://writer"}, **blocks))
+    start = snapshot(of=job, parents=(other("writer"), other("judge", Phase.TRAINING)))
     plan = reconcile(start)
     assert [parent.name for parent in plan.status.parents] == ["writer"]
     failed = reconcile(replace(start, parents=(other("judge", Phase.FAILED),))).status.failure
@@ -261,7 +273,9 @@ def test_a_name_that_stands_twice_is_one_parent() -> None:
 def test_what_an_adapter_stands_on_is_mounted_too() -> None:
     """The base of an adapter, and the base of that one, may be on claims, or need a Secret of their own."""
     first = other("one", model={"uri": "pvc://bases/bert"}, output="pvc://first")
-    (one,) = reconcile(world(of=tune(spec(model={"uri": "finetunejob://one"})), parents=(first,))).status.parents
+    (one,) = reconcile(
+        snapshot(of=finetune_job(spec(model={"uri": "finetunejob://one"})), parents=(first,))
+    ).status.parents
     assert [base.uri for base in one.bases] == ["pvc://bases/bert"]
     second = other("two", model={"uri": "finetunejob://one", "secretRef": {"name": "reader"}})
     second = replace(second, status={**second.status, "parents": [one.model_dump(mode="json", by_alias=True)]})
@@ -283,7 +297,9 @@ def test_a_whole_model_stands_on_nothing(changes: dict[str, Any]) -> None:
     """A claim that is not needed could be gone, and the pod would wait for it for ever."""
     done = other("one")
     done = replace(done, spec={**spec(model={"uri": "pvc://bases/bert"}), **changes})
-    (one,) = reconcile(world(of=tune(spec(model={"uri": "finetunejob://one"})), parents=(done,))).status.parents
+    (one,) = reconcile(
+        snapshot(of=finetune_job(spec(model={"uri": "finetunejob://one"})), parents=(done,))
+    ).status.parents
     assert one.bases == []
 
 

@@ -1,14 +1,14 @@
 """Whole lives in a played cluster: what `kubectl describe` tells of them, and that nothing is written for nothing."""
 
 from played_cluster import PlayedCluster
-from snapshots import failure, spec, termination, told, tune
+from snapshots import failure, finetune_job, spec, termination, told
 
 from finetune_api.outcome import Outcome, Progress
 from finetune_api.status import Phase
 
 
 def cluster(**blocks: object) -> PlayedCluster:
-    made = PlayedCluster(tune=tune(spec(**blocks)))
+    made = PlayedCluster(finetune_job=finetune_job(spec(**blocks)))
     made.settle()
     return made
 
@@ -32,7 +32,7 @@ def end(played: PlayedCluster, code: int, message: str = "", *, disrupt: bool = 
     played.settle()
 
 
-def story(played: PlayedCluster) -> list[str]:
+def event_diff(played: PlayedCluster) -> list[str]:
     return [event.reason for event in played.events]
 
 
@@ -40,7 +40,7 @@ def test_a_plain_life_is_five_writes_and_three_events() -> None:
     played = cluster()
     train(played)
     end(played, 0, termination())
-    assert story(played) == ["Accepted", "TrainingStarted", "Succeeded"]
+    assert event_diff(played) == ["Accepted", "TrainingStarted", "Succeeded"]
     assert played.version - 1 <= 5
     assert (played.made, played.pods_made) == (1, 1)
 
@@ -59,7 +59,7 @@ def test_a_life_with_trouble() -> None:
     played.settle()
     train(played, 40)
     end(played, 0, termination())
-    assert story(played) == [
+    assert event_diff(played) == [
         "Accepted", "TrainingStarted", "Retrying", "TrainingStarted", "Preempted", "TrainingStarted", "Suspended",
         "Resumed", "TrainingStarted", "Succeeded",
     ]  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_life_that_fails() -> None:
     played = cluster()
     train(played)
     end(played, 65, failure("Data", "ColumnMissing", "data.csv has no column 'text'"))
-    assert story(played) == ["Accepted", "TrainingStarted", "Failed"]
+    assert event_diff(played) == ["Accepted", "TrainingStarted", "Failed"]
     assert played.events[-1].message == "ColumnMissing: data.csv has no column 'text'"
     assert played.events[-1].type == "Warning"
 
@@ -86,7 +86,7 @@ def test_a_checked_life() -> None:
     end(played, 0, termination())
     train(played)
     end(played, 0, termination())
-    assert story(played) == ["Accepted", "Validated", "JobCreated", "TrainingStarted", "Succeeded"]
+    assert event_diff(played) == ["Accepted", "Validated", "JobCreated", "TrainingStarted", "Succeeded"]
     assert played.made == 2
 
 

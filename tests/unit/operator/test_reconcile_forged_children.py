@@ -8,34 +8,34 @@ from snapshots import (
     after,
     begun,
     ended_pod,
+    finetune_job,
     job,
     running_pod,
+    snapshot,
     spec,
     status_of,
     stored,
     termination,
     then,
-    tune,
-    world,
 )
 
 from finetune_api.status import Child, Phase
 from finetune_operator.codec import status_json
 from finetune_operator.lifecycle.children import with_child
-from finetune_operator.plan import CreateJob, DeletePod, RestoreLabels, World
+from finetune_operator.plan import CreateJob, DeletePod, RestoreLabels, Snapshot
 from finetune_operator.reconcile import reconcile
-from finetune_operator.records import JobRecord
+from finetune_operator.records import ChildJobRecord
 
 FORGED = ended_pod(0, termination(), owner_uid="forged")
 
 
-def forged(**changes: str) -> JobRecord:
+def forged(**changes: str) -> ChildJobRecord:
     return job(uid="forged", **changes)
 
 
-def waiting() -> World:
+def waiting() -> Snapshot:
     """A job for which nothing was created yet, as its own status says."""
-    some = replace(world(of=tune(spec(runPolicy={"suspend": True}))), now=after(1))
+    some = replace(snapshot(of=finetune_job(spec(runPolicy={"suspend": True}))), now=after(1))
     return stored(some, reconcile(some))
 
 
@@ -48,7 +48,7 @@ def test_a_job_that_the_operator_did_not_make_says_nothing(name: str, mode: str)
 
 
 def test_nor_does_a_forged_check_let_a_job_have_its_gpus() -> None:
-    some = world(of=tune(spec(compute={"profile": "gpu", "gpusPerNode": 1})))
+    some = snapshot(of=finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1})))
     check = forged(mode="Validate", conditions=())
     plan = reconcile(replace(some, jobs=(check,), pods=(FORGED,)))
     assert plan.status.phase is Phase.VALIDATING
@@ -62,16 +62,16 @@ def test_the_status_tells_the_jobs_that_were_made() -> None:
     assert again.children == [Child(name="movies-8f14e45f", uid="job-2")]
 
 
-def of_older_version(some: World) -> World:
+def of_older_version(some: Snapshot) -> Snapshot:
     """The world whose status was written before Jobs were recorded, and an operator that has just begun."""
-    status = {name: value for name, value in some.tune.status.items() if name != "children"}
-    return replace(some, tune=replace(some.tune, status=status), created=frozenset())
+    status = {name: value for name, value in some.finetune_job.status.items() if name != "children"}
+    return replace(some, finetune_job=replace(some.finetune_job, status=status), created=frozenset())
 
 
 def test_a_job_that_an_older_version_made_goes_on_and_is_recorded_with_what_comes_next() -> None:
     older = of_older_version(begun())
     assert reconcile(older).writes == ()
-    assert status_json(reconcile(older).status) == older.tune.status, "an upgrade writes to no job"
+    assert status_json(reconcile(older).status) == older.finetune_job.status, "an upgrade writes to no job"
     ended = replace(older, pods=(ended_pod(0, termination()),), now=after(60))
     plan = reconcile(ended)
     assert plan.status.phase is Phase.SUCCEEDED

@@ -5,7 +5,7 @@ from hypothesis import Phase as Phase_
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from played_cluster import PlayedCluster
-from snapshots import DIGEST, checkpoint, failure, spec, stored, termination, told, tune
+from snapshots import DIGEST, checkpoint, failure, finetune_job, spec, stored, termination, told
 
 from finetune_api.addresses import parent_names
 from finetune_api.outcome import Artifacts, Outcome, Progress
@@ -13,7 +13,7 @@ from finetune_api.status import Attempt, Phase, Status
 from finetune_operator.codec import status_json
 from finetune_operator.lifecycle.children import names
 from finetune_operator.lifecycle.report.status_size import STATUS_BYTES, size
-from finetune_operator.plan import PatchJob, World
+from finetune_operator.plan import PatchJob, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import Json
 
@@ -48,7 +48,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.cluster = PlayedCluster()
-        self.seen: list[tuple[World, int]] = []
+        self.seen: list[tuple[Snapshot, int]] = []
         self.last = Status()
         self.suspensions = 0
         self.others = 0
@@ -82,24 +82,24 @@ class AnyOrder(RuleBasedStateMachine):
                   "stallSeconds": 50, "forceReplaceSeconds": force,
                   "preRunningDeadlineSeconds": 600, "ttlSecondsAfterFinished": ttl}  # fmt: skip
         compute = {"profile": "gpu", "gpusPerNode": gpus, "queue": "lq" if queue else ""}
-        self.cluster.tune = tune(spec(compute=compute, runPolicy=policy, **blocks))
+        self.cluster.finetune_job = finetune_job(spec(compute=compute, runPolicy=policy, **blocks))
 
     @rule()
     def operate(self) -> None:
-        self.seen = [*self.seen[-4:], (self.cluster.world(), self.cluster.version)]
+        self.seen = [*self.seen[-4:], (self.cluster.snapshot(), self.cluster.version)]
         self.cluster.operate()
 
     @rule(which=st.integers(0, 4))
     def operate_on_an_old_view(self, which: int) -> None:
         if which < len(self.seen):
-            world, version = self.seen[which]
-            self.cluster.carry_out(reconcile(world), version)
+            snapshot, version = self.seen[which]
+            self.cluster.carry_out(reconcile(snapshot), version)
 
     @rule(done=st.integers(0, 1))
     def crash(self, done: int) -> None:
-        self.cluster.carry_out(reconcile(self.cluster.world()), self.cluster.version, stop_after=done)
+        self.cluster.carry_out(reconcile(self.cluster.snapshot()), self.cluster.version, stop_after=done)
 
-    @precondition(lambda self: parent_names(self.cluster.tune.spec))
+    @precondition(lambda self: parent_names(self.cluster.finetune_job.spec))
     @rule(name=st.sampled_from(["one", "two"]), phase=st.sampled_from([None, *Phase, *[Phase.SUCCEEDED] * 8]))
     def change_parent(self, name: str, phase: Phase | None) -> None:
         """Another job of that name gets on, or is there now, or goes."""
@@ -109,7 +109,7 @@ class AnyOrder(RuleBasedStateMachine):
             return
         done = Artifacts(model="s3://m", digest=DIGEST) if phase is Phase.SUCCEEDED else None
         status = status_json(Status(phase=phase, artifacts=done))
-        self.cluster.parents[name] = tune(spec(), name=name, uid=f"other-{self.others}", status=status)
+        self.cluster.parents[name] = finetune_job(spec(), name=name, uid=f"other-{self.others}", status=status)
 
     @rule()
     def control(self) -> None:
@@ -172,8 +172,8 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(which=st.sampled_from([0, 1]), how=st.sampled_from(["success", "gate", "bad data"]))
     def forge(self, which: int, how: str) -> None:
         """Somebody takes the name of a Job that is not there."""
-        world = self.cluster.world()
-        name = names(world)[which]
+        snapshot = self.cluster.snapshot()
+        name = names(snapshot)[which]
         if all(job.name != name for job in self.cluster.jobs.values()):
             code, message, _reason, _disrupt = ENDINGS[how]
             self.cluster.forge(name, code, message)
@@ -196,7 +196,7 @@ class AnyOrder(RuleBasedStateMachine):
     def admit(self) -> None:
         """Kueue lets Jobs go."""
         for job in self.cluster.jobs.values():
-            if self.cluster.tune.spec["compute"]["queue"] and job.suspend:
+            if self.cluster.finetune_job.spec["compute"]["queue"] and job.suspend:
                 self.cluster._write(PatchJob(job.name, job.uid, {"spec": {"suspend": False}}))
 
     @precondition(lambda self: self.cluster.jobs)
@@ -227,17 +227,17 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def a_repeated_decision_is_the_same(self) -> None:
         """And its status is valid and small, and keeps to the limits."""
-        world = self.cluster.world()
-        first = reconcile(world)
+        snapshot = self.cluster.snapshot()
+        first = reconcile(snapshot)
         if first.status.parents != self.cluster.status.parents:  # the next step follows once they are held
-            world = stored(world, first)
-            first = reconcile(world)
-        again = reconcile(stored(world, first))
+            snapshot = stored(snapshot, first)
+            first = reconcile(snapshot)
+        again = reconcile(stored(snapshot, first))
         assert again.events == ()
         assert status_json(again.status) == status_json(first.status)
         assert size(first.status) <= STATUS_BYTES
         assert Status.model_validate_json(first.status.model_dump_json(by_alias=True)) == first.status
-        policy = self.cluster.tune.spec["runPolicy"]
+        policy = self.cluster.finetune_job.spec["runPolicy"]
         if first.status.phase not in TERMINAL:
             assert first.status.failures <= policy["backoffLimit"]
             assert first.status.preemptions <= policy["maxPreemptions"]
@@ -259,7 +259,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.held.items() <= held.items()
         self.held = held
         if self.cluster.jobs.keys() - self.cluster.forged:
-            assert held.keys() == {*parent_names(self.cluster.tune.spec)}
+            assert held.keys() == {*parent_names(self.cluster.finetune_job.spec)}
 
     @invariant()
     def nothing_is_counted_twice(self) -> None:
@@ -282,7 +282,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.cluster.end(pod, 85, termination(Outcome.STOPPED))
             self.cluster.settle()
         done = self.cluster.status.phase in {*TERMINAL, Phase.SUSPENDED}
-        if done and not self.cluster.tune.deleting:
+        if done and not self.cluster.finetune_job.deleting:
             ours = [pod for pod in self.cluster.at_work() if pod.owner_uid not in self.cluster.forged]
             assert [pod for pod in ours if not pod.deleting] == []
 

@@ -9,10 +9,12 @@ from snapshots import (
     ended_pod,
     failed_with,
     failure,
+    finetune_job,
     job,
     pod,
     running_pod,
     said,
+    snapshot,
     spec,
     status_of,
     still_says,
@@ -20,15 +22,13 @@ from snapshots import (
     termination,
     then,
     told,
-    tune,
     waiting_pod,
     with_policy,
-    world,
 )
 
 from finetune_api.outcome import Outcome, Progress
 from finetune_api.status import Phase
-from finetune_operator.plan import DeleteJob, DeletePod, PatchJob, World
+from finetune_operator.plan import DeleteJob, DeletePod, PatchJob, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import ConditionRecord
 
@@ -38,7 +38,7 @@ SUSPENDED = (ConditionRecord("Suspended", "True", "JobSuspended", since=after(10
 
 
 def test_a_job_that_is_born_suspended_gets_no_child() -> None:
-    plan = reconcile(world(of=tune(spec(runPolicy={"suspend": True}))))
+    plan = reconcile(snapshot(of=finetune_job(spec(runPolicy={"suspend": True}))))
     assert plan.writes == ()
     assert plan.status.phase is Phase.SUSPENDED
     assert [event.reason for event in plan.events] == ["Accepted", "Suspended"]
@@ -90,7 +90,7 @@ def test_resumption_is_no_wait_for_a_pod() -> None:
 
 
 def test_kueue_owns_the_suspension_of_a_queued_job() -> None:
-    queued = world(of=tune(spec(compute={"queue": "research"})))
+    queued = snapshot(of=finetune_job(spec(compute={"queue": "research"})))
     plan = reconcile(queued)
     assert plan.status.phase is Phase.QUEUED
     assert [event.reason for event in plan.events] == ["Accepted", "Queued"]
@@ -150,8 +150,8 @@ def test_a_lower_backoff_limit_reaches_the_child_and_counts_at_once() -> None:
 )
 def test_a_pod_that_does_not_start_in_time_ends_the_job_with_its_reason(child: object, code: str, words: str) -> None:
     children = [record for record in (job(), child) if record is not None]
-    limited = tune(spec(runPolicy={"preRunningDeadlineSeconds": 900} if code == "PodUnschedulable" else {}))
-    early = then(world(of=limited), *children, now=after(899))  # type: ignore[arg-type]
+    limited = finetune_job(spec(runPolicy={"preRunningDeadlineSeconds": 900} if code == "PodUnschedulable" else {}))
+    early = then(snapshot(of=limited), *children, now=after(899))  # type: ignore[arg-type]
     assert reconcile(early).status.phase is Phase.STARTING
     assert reconcile(early).again_at in {after(900), after(910)}
     late = then(early, now=after(910))
@@ -162,7 +162,7 @@ def test_a_pod_that_does_not_start_in_time_ends_the_job_with_its_reason(child: o
 
 
 def test_what_is_wrong_with_a_pod_is_told_at_once_and_what_is_slow_after_a_while() -> None:
-    start = world()
+    start = snapshot()
     broken = reconcile(then(start, job(), waiting_pod("ErrImagePull", "manifest unknown"), now=after(1)))
     assert said(broken.status, "Progressing") == ("False", "ImageUnavailable")
     assert [event.reason for event in broken.events] == ["ImageUnavailable"]
@@ -178,7 +178,7 @@ def test_pre_running_deadline_waits_for_the_backoff_of_the_job_controller() -> N
     assert failed_with(then(going, now=after(75))) == "PodNotStarted"
 
 
-def stalling() -> World:
+def stalling() -> Snapshot:
     going = begun(runPolicy={"stallSeconds": 100})
     live = told(going.pods[0], phase=Phase.TRAINING, progress=Progress(step=5, total_steps=10))
     return then(going, live=live)

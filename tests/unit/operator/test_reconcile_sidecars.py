@@ -8,19 +8,19 @@ from snapshots import (
     begun,
     ended_pod,
     failure,
+    finetune_job,
     job,
+    snapshot,
     spec,
     status_of,
     stored,
     termination,
     then,
-    tune,
-    world,
 )
 
 from finetune_api.outcome import Outcome
 from finetune_api.status import Phase
-from finetune_operator.plan import CreateJob, DeletePod, PatchJob, World
+from finetune_operator.plan import CreateJob, DeletePod, PatchJob, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import ContainerRecord, ContainerState, OtherContainer, PodRecord
 
@@ -35,7 +35,7 @@ def kept(code: int, message: str = "", by: OtherContainer = PROXY) -> PodRecord:
     return ended_pod(code, message, phase="Running", others=(by,))
 
 
-def at_seconds(some: World, seconds: float) -> World:
+def at_seconds(some: Snapshot, seconds: float) -> Snapshot:
     return replace(some, now=after(seconds))
 
 
@@ -93,7 +93,7 @@ def test_a_retried_attempt_waits_for_its_sidecar_and_looks_again() -> None:
 
 def test_a_check_with_a_sidecar_lets_training_begin_and_is_ended() -> None:
     check = job(name="movies-8f14e45f-check", mode="Validate")
-    some = world(check, kept(0), of=tune(spec(compute={"profile": "gpu", "gpusPerNode": 1})))
+    some = snapshot(check, kept(0), of=finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1})))
     plan = reconcile(at_seconds(some, 61))
     assert [type(write) for write in plan.writes] == [CreateJob]
     training = replace(stored(some, plan), jobs=(check, job(uid="job-2", started=None)), now=after(71))

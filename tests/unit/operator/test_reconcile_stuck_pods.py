@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 from played_cluster import PlayedCluster
-from snapshots import after, begun, said, spec, then, told, tune
+from snapshots import after, begun, finetune_job, said, spec, then, told
 
 from finetune_api.outcome import Progress
 from finetune_api.status import Phase
-from finetune_operator.plan import DeletePod, FailPod, World
+from finetune_operator.plan import DeletePod, FailPod, Snapshot
 from finetune_operator.reconcile import reconcile
 
 POD = "movies-8f14e45f-0-aaaaa"
 
 
-def silent(seconds: float, **policy: object) -> World:
+def silent(seconds: float, **policy: object) -> Snapshot:
     """The pod should have ended at 300 s; it is `seconds` now."""
     before = begun(runPolicy={"stallSeconds": 0, **policy})
     stopping = replace(before.pods[0], deleting=True, deletion_deadline=after(300))
@@ -47,7 +47,7 @@ def test_a_pod_is_replaced_by_force_after_the_time_that_was_set() -> None:
 
 
 def test_a_replaced_pod_goes_once_its_end_is_told_and_counts_as_preempted() -> None:
-    played = PlayedCluster(tune=tune(spec(runPolicy={"forceReplaceSeconds": 60, "stallSeconds": 0})))
+    played = PlayedCluster(finetune_job=finetune_job(spec(runPolicy={"forceReplaceSeconds": 60, "stallSeconds": 0})))
     played.settle()
     played.start(played.at_work()[0])
     played.settle()

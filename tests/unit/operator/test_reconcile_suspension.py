@@ -4,19 +4,32 @@ from dataclasses import replace
 
 import pytest
 from played_cluster import PlayedCluster
-from snapshots import after, begun, ended_pod, job, running_pod, said, spec, status_of, then, tune, with_policy, world
+from snapshots import (
+    after,
+    begun,
+    ended_pod,
+    finetune_job,
+    job,
+    running_pod,
+    said,
+    snapshot,
+    spec,
+    status_of,
+    then,
+    with_policy,
+)
 
 from finetune_api.status import Phase
 from finetune_operator.plan import CreateJob, DeleteJob, PatchJob
-from finetune_operator.projection import job_record
+from finetune_operator.projection import child_job_record
 from finetune_operator.reconcile import reconcile
-from finetune_operator.records import ConditionRecord, JobRecord, Json
+from finetune_operator.records import ChildJobRecord, ConditionRecord, Json
 
 SUSPENDED = (ConditionRecord("Suspended", "True", "JobSuspended", since=after(100)),)
 HELD = "SuspendedByOthers"
 
 
-def held(**changes: object) -> JobRecord:
+def held(**changes: object) -> ChildJobRecord:
     """The Job once somebody else has suspended it."""
     return job(**{"suspend": True, "conditions": SUSPENDED, "suspender": "kueue", **changes})
 
@@ -70,7 +83,7 @@ def test_a_job_that_an_older_operator_has_suspended_is_resumed() -> None:
 def test_a_job_of_a_killed_operator_is_suspended_too() -> None:
     """It was created, and the operator was killed before the status said so; then its user suspends."""
     cluster = PlayedCluster()
-    cluster.carry_out(reconcile(cluster.world()), cluster.version, stop_after=1)
+    cluster.carry_out(reconcile(cluster.snapshot()), cluster.version, stop_after=1)
     cluster.patch_policy(suspend=True)
     cluster.settle()
     assert cluster.status.phase is Phase.SUSPENDED
@@ -84,7 +97,7 @@ def test_a_job_of_a_killed_operator_is_suspended_too() -> None:
 
 def played(**policy: object) -> PlayedCluster:
     """A job whose pod runs."""
-    cluster = PlayedCluster(tune(spec(runPolicy=policy)))
+    cluster = PlayedCluster(finetune_job(spec(runPolicy=policy)))
     cluster.settle()
     cluster.start(cluster.at_work()[0])
     cluster.settle()
@@ -138,7 +151,7 @@ QUEUED = "kueue.x-k8s.io/queue-name"
 
 
 def test_kueue_s_label_on_the_job_counts_like_the_field() -> None:
-    labelled = world(of=tune(queue="research", queue_priority="high"))
+    labelled = snapshot(of=finetune_job(queue="research", queue_priority="high"))
     plan = reconcile(labelled)
     (created,) = plan.writes
     assert isinstance(created, CreateJob)
@@ -152,7 +165,7 @@ def test_kueue_s_label_on_the_job_counts_like_the_field() -> None:
 
 
 def test_two_queues_are_refused() -> None:
-    plan = reconcile(world(of=tune(spec(compute={"queue": "other"}), queue="research")))
+    plan = reconcile(snapshot(of=finetune_job(spec(compute={"queue": "other"}), queue="research")))
     assert plan.status.failure is not None
     assert (plan.status.failure.code, plan.writes) == ("SpecInvalid", ())
     assert "spec.compute.queue" in plan.status.failure.message
@@ -160,7 +173,7 @@ def test_two_queues_are_refused() -> None:
 
 def test_a_check_waits_in_the_queue_too() -> None:
     compute = {"profile": "gpu", "gpusPerNode": 1, "queue": "research"}
-    start = world(of=tune(spec(compute=compute)))
+    start = snapshot(of=finetune_job(spec(compute=compute)))
     (created,) = reconcile(start).writes
     assert isinstance(created, CreateJob)
     assert created.manifest["metadata"]["name"].endswith("-check")
@@ -173,7 +186,7 @@ def test_a_check_waits_in_the_queue_too() -> None:
 
 
 def test_a_default_queue_of_kueue_s_webhook_is_respected() -> None:
-    waiting = then(world(), job(suspend=True, started=None, queue="default"), now=after(10))
+    waiting = then(snapshot(), job(suspend=True, started=None, queue="default"), now=after(10))
     assert (reconcile(waiting).writes, reconcile(waiting).status.phase) == ((), Phase.QUEUED)
     assert said(reconcile(waiting).status, "Progressing") == ("True", "Queued")
     running = then(waiting, job(queue="default"), running_pod(), now=after(20))
@@ -193,11 +206,11 @@ def test_who_suspends_is_read_from_the_managed_fields() -> None:
         },
         "spec": {"suspend": True},
     }  # fmt: skip
-    record = job_record(body)
+    record = child_job_record(body)
     assert (record.suspender, record.is_own_suspension, record.queue) == ("kubectl-patch", False, "research")
     body["metadata"]["annotations"] = {"finetune.dev/suspended": "runPolicy"}
     body["metadata"]["managedFields"].pop(1)
-    assert (job_record(body).suspender, job_record(body).is_own_suspension) == ("", True)
+    assert (child_job_record(body).suspender, child_job_record(body).is_own_suspension) == ("", True)
 
 
 def test_every_end_is_a_finished_one() -> None:

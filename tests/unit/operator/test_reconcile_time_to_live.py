@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from snapshots import UID, after, begun, ended_pod, job, stored, termination, then
 
-from finetune_operator.plan import DeleteTune, World
+from finetune_operator.plan import DeleteFineTuneJob, Snapshot
 from finetune_operator.reconcile import reconcile
 
 
-def done(ttl: int) -> World:
+def done(ttl: int) -> Snapshot:
     """A job that has succeeded after a minute."""
     ended = then(begun(runPolicy={"ttlSecondsAfterFinished": ttl}), job(), ended_pod(0, termination()), now=after(60))
     return stored(ended, reconcile(ended))
@@ -18,7 +18,7 @@ def done(ttl: int) -> World:
 @pytest.mark.parametrize("ttl", [0, 30])
 def test_a_job_goes_when_its_time_is_over(ttl: int) -> None:
     some = replace(done(ttl), now=after(60 + ttl))
-    assert reconcile(some).writes == (DeleteTune(UID),)
+    assert reconcile(some).writes == (DeleteFineTuneJob(UID),)
     if ttl:
         early = reconcile(replace(some, now=after(60 + ttl - 1)))
         assert early.writes == ()
@@ -31,4 +31,4 @@ def test_a_job_stays_while_others_have_not_taken_its_result(ttl: int) -> None:
     plan = reconcile(some)
     assert plan.writes == ()
     assert plan.again_at == after(3602)
-    assert reconcile(replace(some, dependents=0)).writes == (DeleteTune(UID),)
+    assert reconcile(replace(some, dependents=0)).writes == (DeleteFineTuneJob(UID),)

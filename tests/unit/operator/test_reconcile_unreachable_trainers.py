@@ -8,30 +8,30 @@ from snapshots import (
     after,
     begun,
     failed_with,
+    finetune_job,
     job,
     pod,
     said,
+    snapshot,
     spec,
     status_of,
     stored,
     then,
     told,
-    tune,
-    world,
 )
 
 from finetune_api.outcome import Progress
 from finetune_api.status import Phase
-from finetune_operator.plan import Silence, World
+from finetune_operator.plan import Snapshot, UnansweredPolls
 from finetune_operator.reconcile import reconcile
 from finetune_operator.records import ConditionRecord
 
 
-def silent(some: World, seconds: float = 90, questions: int = 4, why: str = "HTTP 403") -> World:
-    return replace(some, now=after(seconds), silence=Silence(some.pods[-1].uid, NOW, questions, why))
+def silent(some: Snapshot, seconds: float = 90, questions: int = 4, why: str = "HTTP 403") -> Snapshot:
+    return replace(some, now=after(seconds), unanswered=UnansweredPolls(some.pods[-1].uid, NOW, questions, why))
 
 
-def message(some: World, kind: str = "Progressing") -> str:
+def message(some: Snapshot, kind: str = "Progressing") -> str:
     return next(found.message for found in reconcile(some).status.conditions if found.type == kind)
 
 
@@ -62,30 +62,30 @@ def test_nothing_that_stood_still_is_told_as_news_and_the_word_goes_with_an_answ
     assert said(status_of(once), "Progressing") == ("Unknown", "TrainerUnreachable")
     later = reconcile(replace(once, now=after(600)))
     assert later.status == status_of(once), "no figure has moved"
-    again = replace(once, silence=None, now=after(700), live=replace(live, received=after(700)))
+    again = replace(once, unanswered=None, now=after(700), live=replace(live, received=after(700)))
     assert said(reconcile(again).status, "Progressing") == ("True", "Training")
 
 
 def test_the_silence_of_an_earlier_pod_says_nothing() -> None:
     some = silent(begun())
-    assert some.silence is not None
-    other = replace(some, silence=replace(some.silence, pod_uid="earlier"))
+    assert some.unanswered is not None
+    other = replace(some, unanswered=replace(some.unanswered, pod_uid="earlier"))
     assert said(reconcile(other).status, "Progressing") == ("True", "Starting")
 
 
 @pytest.mark.parametrize(("compute", "warned"), [({"profile": "gpu"}, True), ({"profile": "default"}, False)])
 def test_a_profile_with_gpus_of_which_the_job_takes_none_is_told(compute: dict[str, str], warned: bool) -> None:
-    plan = reconcile(world(of=tune(spec(compute=compute))))
+    plan = reconcile(snapshot(of=finetune_job(spec(compute=compute))))
     assert ("GPUsNotTaken" in [event.reason for event in plan.events]) is warned
-    told_so = message(world(of=tune(spec(compute=compute))), "Accepted")
+    told_so = message(snapshot(of=finetune_job(spec(compute=compute))), "Accepted")
     assert ("set compute.gpusPerNode: 1" in told_so) is warned
 
 
 def test_a_check_that_fits_no_node_names_its_profile() -> None:
-    gpus = tune(spec(compute={"profile": "gpu", "gpusPerNode": 1}))
+    gpus = finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1}))
     full = ConditionRecord("PodScheduled", "False", "Unschedulable", "0/1 nodes: 1 node(s) had untolerated taint(s)")
     waits = pod(owner_uid="check-1", conditions=(full,))
-    some = then(world(of=gpus), job(uid="check-1", mode="Validate"), waits)
+    some = then(snapshot(of=gpus), job(uid="check-1", mode="Validate"), waits)
     assert "the check before training, which runs under checkProfile" in message(some)
     if failed_over(some):
         failure = reconcile(replace(some, now=after(3600))).status.failure
@@ -93,7 +93,7 @@ def test_a_check_that_fits_no_node_names_its_profile() -> None:
         assert "checkProfile" in failure.hint
 
 
-def failed_over(some: World) -> bool:
+def failed_over(some: Snapshot) -> bool:
     """Whether waiting for a node ends a job at all."""
     late = replace(some, now=after(3600))
     return reconcile(late).status.phase is Phase.FAILED and failed_with(late) == "PodUnschedulable"

@@ -12,17 +12,17 @@ from snapshots import (
     begun,
     ended,
     ended_pod,
+    finetune_job,
     job,
     reconcile,
     running_pod,
     said,
+    snapshot,
     spec,
     status_of,
     stored,
     termination,
     then,
-    tune,
-    world,
 )
 
 from finetune_api.pod import RUN_ANNOTATION
@@ -30,8 +30,8 @@ from finetune_api.run_file import JobIdentity, Mode
 from finetune_api.spec import Spec
 from finetune_api.status import Phase
 from finetune_operator.codec import read_run_file, written_status
-from finetune_operator.manifests.job_inputs import Order, run_text
-from finetune_operator.plan import CreateJob, DeleteTune, PatchJob, World
+from finetune_operator.manifests.job_inputs import JobInputs, run_file_json
+from finetune_operator.plan import CreateJob, DeleteFineTuneJob, PatchJob, Snapshot
 from finetune_operator.records import Json
 
 FIRST = Path(__file__).parents[2] / "data" / "first_version"
@@ -39,10 +39,10 @@ STATUSES = json.loads((FIRST / "statuses.json").read_text())
 RUN_FILES = json.loads((FIRST / "run_files.json").read_text())
 
 
-def newer(some: World, **blocks: Json) -> World:
+def newer(some: Snapshot, **blocks: Json) -> Snapshot:
     """The world once a newer CRD shows more in blocks of the spec."""
-    changed = {name: {**some.tune.spec.get(name, {}), **more} for name, more in blocks.items()}
-    return replace(some, tune=replace(some.tune, spec={**some.tune.spec, **changed}))
+    changed = {name: {**some.finetune_job.spec.get(name, {}), **more} for name, more in blocks.items()}
+    return replace(some, finetune_job=replace(some.finetune_job, spec={**some.finetune_job.spec, **changed}))
 
 
 ORDERED = json.dumps(RUN_FILES["train"])
@@ -67,7 +67,7 @@ def test_a_switch_of_a_newer_crd_that_is_off_is_not_worth_a_word() -> None:
 
 
 def test_a_job_under_a_newer_crd_is_started_without_what_nobody_here_knows() -> None:
-    plan = reconcile(newer(world(of=tune(spec(training={"epochs": 2}))), training={"packing": "Auto"}))
+    plan = reconcile(newer(snapshot(of=finetune_job(spec(training={"epochs": 2}))), training={"packing": "Auto"}))
     (created,) = plan.writes
     assert isinstance(created, CreateJob)
     run = json.loads(created.manifest["spec"]["template"]["metadata"]["annotations"][RUN_ANNOTATION])
@@ -110,21 +110,21 @@ def test_without_a_run_file_it_waits_for_an_operator_that_can_read_it() -> None:
 def test_training_follows_a_check_by_the_run_file_of_the_check() -> None:
     gpu = {"compute": {"profile": "gpu", "gpusPerNode": 1}}
     check = job(name="movies-8f14e45f-check", uid="check-1", mode="Validate", conditions=ended("Complete"))
-    start = then(world(of=tune(spec(**gpu))), check, ended_pod(0, owner_uid="check-1"))
-    order = Order(
+    start = then(snapshot(of=finetune_job(spec(**gpu))), check, ended_pod(0, owner_uid="check-1"))
+    inputs = JobInputs(
         Spec.model_validate(spec(**gpu)), JobIdentity(name="movies", namespace="team", uid=UID), Mode.VALIDATE,
         start.settings.profiles["gpu"], start.settings,
     )  # fmt: skip
     unread = newer(start, method={"type": "Hypernetwork"})
     assert reconcile(unread).needs_run_file == "movies-8f14e45f-check"
-    (write,) = reconcile(replace(unread, run_file=run_text(order))).writes
+    (write,) = reconcile(replace(unread, run_file=run_file_json(inputs))).writes
     assert isinstance(write, CreateJob)
     assert write.manifest["metadata"]["name"] == "movies-8f14e45f"
 
 
 @pytest.mark.parametrize("name", RUN_FILES)
 def test_run_files_of_the_first_version_are_read(name: str) -> None:
-    read = read_run_file(json.dumps(RUN_FILES[name]), tune({"runPolicy": {"suspend": True}}))
+    read = read_run_file(json.dumps(RUN_FILES[name]), finetune_job({"runPolicy": {"suspend": True}}))
     assert read is not None
     assert read == Spec.model_validate({**RUN_FILES[name]["spec"], "runPolicy": {"suspend": True}})
 
@@ -138,31 +138,35 @@ def test_a_status_of_the_first_version_is_gone_on_from(name: str) -> None:
     kept = STATUSES[name]
     jobs = [job(name=child, uid=uid, mode=mode) for child, uid, mode in kept["jobs"]]
     pods = [running_pod(name=a["pod"], owner_uid=kept["jobs"][0][1]) for a in kept["status"].get("attempts", [])]
-    met = world(*jobs, *pods, of=tune(kept["spec"], status=kept["status"]), now=after(30))
+    met = snapshot(*jobs, *pods, of=finetune_job(kept["spec"], status=kept["status"]), now=after(30))
     plan = reconcile(met)
     assert plan.status.failure == status_of(met).failure
     assert (plan.status.phase in ("Failed", "GateFailed")) == (name in ("Failed", "GateFailed"))
     assert plan.status.attempts[: len(status_of(met).attempts)] == status_of(met).attempts or name == "Training"
     if name in ("Succeeded", "Failed", "GateFailed"):
-        assert written_status(met.tune, plan.status) == kept["status"]
+        assert written_status(met.finetune_job, plan.status) == kept["status"]
 
 
 def test_a_job_that_a_newer_version_has_ended_in_its_own_way_stays_ended() -> None:
     over = {"phase": "Cancelled", "completionTime": "2026-11-21T12:00:00Z", "verdict": {"by": "alice"}}
-    met = world(job(), running_pod(), of=tune(spec(runPolicy={"ttlSecondsAfterFinished": 60}), status=over))
+    met = snapshot(job(), running_pod(), of=finetune_job(spec(runPolicy={"ttlSecondsAfterFinished": 60}), status=over))
     plan = reconcile(met)
     assert not any(isinstance(write, CreateJob) for write in plan.writes)
-    assert over.items() <= written_status(met.tune, plan.status).items()
-    assert reconcile(replace(met, now=after(60))).writes == (DeleteTune(UID),)
+    assert over.items() <= written_status(met.finetune_job, plan.status).items()
+    assert reconcile(replace(met, now=after(60))).writes == (DeleteFineTuneJob(UID),)
 
 
 def test_a_write_leaves_what_it_does_not_know_as_it_is() -> None:
     going = begun()
-    newer_status = {**going.tune.status, "carbon": {"grams": 7}, "artifacts": {"model": "s3://m", "licence": "MIT"}}
-    met = replace(going, tune=replace(going.tune, status=newer_status))
-    assert written_status(met.tune, reconcile(met).status) == newer_status, "nothing to write at all"
+    newer_status = {
+        **going.finetune_job.status,
+        "carbon": {"grams": 7},
+        "artifacts": {"model": "s3://m", "licence": "MIT"},
+    }
+    met = replace(going, finetune_job=replace(going.finetune_job, status=newer_status))
+    assert written_status(met.finetune_job, reconcile(met).status) == newer_status, "nothing to write at all"
     end: dict[str, Any] = {"conditions": ended("Complete")}
     done = reconcile(replace(met, jobs=(job(**end),), pods=(ended_pod(0, termination()),)))
-    written = written_status(met.tune, done.status)
+    written = written_status(met.finetune_job, done.status)
     assert (written["phase"], written["carbon"]) == ("Succeeded", {"grams": 7})
     assert written["artifacts"]["digest"], "what it changes, it writes whole"

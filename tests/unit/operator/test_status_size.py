@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshots import DIGEST, NOW, after, begun, ended_pod, failure, job, termination, then, told, waiting_pod, world
+from snapshots import DIGEST, NOW, after, begun, ended_pod, failure, job, snapshot, termination, then, told, waiting_pod
 
 from finetune_api.outcome import Artifacts, Best, EvaluationResult, FailureInfo, GateResult, Progress
 from finetune_api.parent import MOST_PARENTS, Parent
@@ -120,7 +120,7 @@ def test_whatever_a_container_leaves_behind_makes_a_valid_status(text: str, code
 @given(text=noise)
 def test_whatever_a_kubelet_says_makes_a_valid_status(text: str) -> None:
     for reason in ("ErrImagePull", "CreateContainerError", "ContainerCreating"):
-        status = reconcile(then(world(), job(), waiting_pod(reason, text), now=after(60))).status
+        status = reconcile(then(snapshot(), job(), waiting_pod(reason, text), now=after(60))).status
         assert Status.model_validate(status_json(status)) == status
 
 
@@ -148,6 +148,6 @@ def test_what_another_job_s_pod_tells_is_ignored() -> None:
 
 def test_a_stored_status_that_can_not_be_read_is_read_as_far_as_it_can() -> None:
     done = then(then(begun(), job(), ended_pod(0, termination()), now=after(60)))
-    odd = {**done.tune.status, "checkpoints": "none", "future": 1}
-    object.__setattr__(done.tune, "status", odd)
+    odd = {**done.finetune_job.status, "checkpoints": "none", "future": 1}
+    object.__setattr__(done.finetune_job, "status", odd)
     assert reconcile(done).status.phase is Phase.SUCCEEDED

@@ -14,7 +14,7 @@ def meta(default_name: str, uid: str, version: int = 1, **more: Any) -> Json:
     }  # fmt: skip
 
 
-def tune(uid: str = "tune-1", version: int = 1, status: Json | None = None, **more: Any) -> Json:
+def finetune_job(uid: str = "tune-1", version: int = 1, status: Json | None = None, **more: Any) -> Json:
     return {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from queue_observer import Observer
-from raw_objects import deleted, tune
+from raw_objects import deleted, finetune_job
 
-from finetune_operator.event_handlers import Intake
+from finetune_operator.event_handlers import EventHandlers
 from finetune_operator.settings import Profile, Settings, TrainerImage
 from finetune_operator.store import Kind, Store
 from finetune_operator.work_queue import WorkQueue
@@ -17,7 +17,7 @@ SETTINGS = Settings(trainer=TrainerImage(name="trainer:1"), profiles={"default":
 
 
 def named(name: str, uid: str, parent: str = "", version: int = 1, **more: Any) -> dict[str, Any]:
-    body = tune(uid, version, name=name, **more)
+    body = finetune_job(uid, version, name=name, **more)
     uri = f"finetunejob://{parent}" if parent else "hf://owner/model"
     return {**body, "spec": {**body["spec"], "model": {"uri": uri}}}
 
@@ -34,26 +34,26 @@ class Known:
     def __init__(self) -> None:
         self.store = Store(SETTINGS)
         self.queue = WorkQueue(Observer())
-        self.intake = Intake(self.store, self.queue)
+        self.event_handlers = EventHandlers(self.store, self.queue)
 
     def see(self, *bodies: dict[str, Any]) -> None:
         for body in bodies:
-            self.intake.seen(Kind.TUNE, body)
+            self.event_handlers.seen(Kind.FINETUNE_JOB, body)
 
     def parents(self, uid: str) -> list[str]:
-        world = self.store.world(uid, NOW)
-        assert world is not None
-        return [tune.uid for tune in world.parents]
+        snapshot = self.store.snapshot(uid, NOW)
+        assert snapshot is not None
+        return [finetune_job.uid for finetune_job in snapshot.parents]
 
     def dependents(self, uid: str) -> int:
-        world = self.store.world(uid, NOW)
-        assert world is not None
-        return world.dependents
+        snapshot = self.store.snapshot(uid, NOW)
+        assert snapshot is not None
+        return snapshot.dependents
 
-    def circle(self, uid: str) -> list[str]:
-        world = self.store.world(uid, NOW)
-        assert world is not None
-        return list(world.circle)
+    def cycle(self, uid: str) -> list[str]:
+        snapshot = self.store.snapshot(uid, NOW)
+        assert snapshot is not None
+        return list(snapshot.cycle)
 
     async def line(self) -> set[str]:
         """Everything that is in line, which is empty then."""
@@ -84,7 +84,7 @@ async def test_those_that_wait_are_looked_at_when_the_parent_changes(known: Know
     assert await known.line() == {"b", "m"}
     known.see(named("base", "b", version=2, status={"phase": "Succeeded"}))
     assert await known.line() == {"b", "m"}
-    known.intake.gone(Kind.TUNE, deleted("b"))
+    known.event_handlers.gone(Kind.FINETUNE_JOB, deleted("b"))
     assert await known.line() == {"b", "m"}
     assert known.parents("m") == []
 
@@ -92,15 +92,15 @@ async def test_those_that_wait_are_looked_at_when_the_parent_changes(known: Know
 async def test_our_own_write_to_the_parent_counts_as_well(known: Known) -> None:
     known.see(named("base", "b"), named("movies", "m", "base"))
     await known.line()
-    known.intake.put(Kind.TUNE, named("base", "b", version=2, status={"phase": "Succeeded"}))
+    known.event_handlers.put(Kind.FINETUNE_JOB, named("base", "b", version=2, status={"phase": "Succeeded"}))
     assert await known.line() == {"m"}
     known.see(named("base", "b", version=2, status={"phase": "Succeeded"}))
     assert await known.line() == set(), "the watch only tells what we know"
 
 
 async def test_a_job_that_has_its_parent_waits_no_more(known: Known) -> None:
-    pinned = {"parents": [{"name": "base", "uid": "b", "output": "s3://x/base/b", "digest": ""}]}
-    known.see(named("base", "b"), named("movies", "m", "base"), named("movies", "m", "base", 2, status=pinned))
+    pinned_results = {"parents": [{"name": "base", "uid": "b", "output": "s3://x/base/b", "digest": ""}]}
+    known.see(named("base", "b"), named("movies", "m", "base"), named("movies", "m", "base", 2, status=pinned_results))
     assert known.parents("m") == []
     await known.line()
     known.see(named("base", "b", version=3, status={"phase": "Failed"}))
@@ -116,7 +116,7 @@ async def test_names_do_not_cross_namespaces(known: Known) -> None:
 
 async def test_the_next_job_of_a_name_takes_it_though_the_old_one_goes_late(known: Known) -> None:
     known.see(named("base", "old"), named("movies", "m", "base"), named("base", "new"))
-    known.intake.gone(Kind.TUNE, deleted("old"))
+    known.event_handlers.gone(Kind.FINETUNE_JOB, deleted("old"))
     assert known.parents("m") == ["new"]
 
 
@@ -128,29 +128,31 @@ async def test_a_job_waits_for_all_that_it_names_and_no_more_for_those_it_has(kn
         known.see(named(name, uid, version=2, status={"phase": "Training"}))
         assert await known.line() == touched
     assert known.parents("m") == ["1", "2", "3"]
-    pinned = {"parents": [{"name": "b", "uid": "2", "output": "s3://x/b/2", "digest": ""}]}
-    known.see(merging("m", "m", "a", "b", "c", "b", version=2, status=pinned))
+    pinned_results = {"parents": [{"name": "b", "uid": "2", "output": "s3://x/b/2", "digest": ""}]}
+    known.see(merging("m", "m", "a", "b", "c", "b", version=2, status=pinned_results))
     assert known.parents("m") == ["1", "3"]
     await known.line()
     known.see(named("b", "2", version=3, status={"phase": "Training"}))
     assert await known.line() == {"2"}, "its result is taken"
-    known.see(merging("m", "m", "a", "b", "c", "b", version=3, status={**pinned, "completionTime": "2026-11-21"}))
+    known.see(
+        merging("m", "m", "a", "b", "c", "b", version=3, status={**pinned_results, "completionTime": "2026-11-21"})
+    )
     assert known.parents("m") == []
 
 
 async def test_a_circle_is_found_by_those_that_are_in_it(known: Known) -> None:
     known.see(named("a", "1", "b"), named("b", "2", "c"), named("c", "3", "a"), named("d", "4", "a"))
-    assert known.circle("1") == ["b", "c", "a"]
-    assert known.circle("3") == ["a", "b", "c"]
-    assert known.circle("4") == [], "it waits for a circle, but is in none"
-    known.intake.gone(Kind.TUNE, deleted("2"))
-    assert known.circle("1") == []
+    assert known.cycle("1") == ["b", "c", "a"]
+    assert known.cycle("3") == ["a", "b", "c"]
+    assert known.cycle("4") == [], "it waits for a circle, but is in none"
+    known.event_handlers.gone(Kind.FINETUNE_JOB, deleted("2"))
+    assert known.cycle("1") == []
 
 
 async def test_a_circle_is_found_behind_any_of_several_jobs(known: Known) -> None:
     known.see(merging("m", "m", "a", "b"), merging("b", "2", "a", "c"), named("a", "1"), named("c", "3", "m"))
-    assert known.circle("m") == ["b", "c", "m"]
-    assert known.circle("1") == []
+    assert known.cycle("m") == ["b", "c", "m"]
+    assert known.cycle("1") == []
 
 
 @pytest.mark.parametrize("model", [None, [], {"uri": 3}, {"uri": "finetunejob://A/b"}, "finetunejob://base"])
@@ -165,8 +167,8 @@ async def test_a_job_knows_how_many_have_not_taken_its_result(known: Known) -> N
     """Neither those that have it, nor those that ended or go without it."""
     known.see(named("base", "b"), named("base-2", "x"), named("one", "1", "base"), named("two", "2", "base"))
     assert known.dependents("b") == 2
-    pinned = {"parents": [{"name": "base", "uid": "b", "output": "s3://x/b", "digest": ""}]}
-    known.see(named("one", "1", "base", version=2, status=pinned))
+    pinned_results = {"parents": [{"name": "base", "uid": "b", "output": "s3://x/b", "digest": ""}]}
+    known.see(named("one", "1", "base", version=2, status=pinned_results))
     assert known.dependents("b") == 1
     going = named("two", "2", "base", version=2)
     meta = {**going["metadata"], "deletionTimestamp": "2026-11-21T12:00:00Z"}

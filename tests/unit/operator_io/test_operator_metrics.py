@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prometheus_client.exposition import generate_latest
-from raw_objects import tune
+from raw_objects import finetune_job
 
 from finetune_api.live import Live, Measured
 from finetune_operator.metrics import JOBS, KEPT_SECONDS, Metrics
 from finetune_operator.plan import LiveRecord
-from finetune_operator.projection import tune_record
+from finetune_operator.projection import finetune_job_record
 from finetune_operator.settings import Profile, Settings, TrainerImage
 from finetune_operator.store import Kind, Store
 
@@ -20,7 +20,9 @@ SETTINGS = Settings(trainer=TrainerImage(name="trainer:1"), profiles={"default":
 def exposed(*statuses: dict[str, Any], live: dict[str, LiveRecord] | None = None) -> str:
     store = Store(SETTINGS)
     for number, status in enumerate(statuses):
-        store.tunes.put(tune_record(tune(f"tune-{number}", name=f"job-{number}", status=status)), 1)
+        store.finetune_jobs.put(
+            finetune_job_record(finetune_job(f"tune-{number}", name=f"job-{number}", status=status)), 1
+        )
     store.live.update(live or {})
     return generate_latest(Metrics(store).registry).decode()
 

@@ -15,7 +15,7 @@ from queue_observer import Observer
 from raw_objects import pod
 
 from finetune_api.live import LIVE_BYTES, Live
-from finetune_operator.plan import LiveRecord, Silence
+from finetune_operator.plan import LiveRecord, UnansweredPolls
 from finetune_operator.polling import BadAnswerError, Poller, read_live
 from finetune_operator.projection import pod_record
 from finetune_operator.work_queue import WorkQueue
@@ -81,7 +81,7 @@ async def test_a_slow_answer_is_given_up() -> None:
 
 
 async def test_a_pod_that_is_gone_counts_and_says_nothing() -> None:
-    heard: list[tuple[str, LiveRecord]] = []
+    on_progress: list[tuple[str, LiveRecord]] = []
     counted: Counter[str] = Counter()
     twice = asyncio.Event()
 
@@ -90,7 +90,7 @@ async def test_a_pod_that_is_gone_counts_and_says_nothing() -> None:
         if counted["unreachable"] == 2:
             twice.set()
 
-    poller = Poller(WorkQueue(Observer()), 0.02, lambda key, record: heard.append((key, record)), count)
+    poller = Poller(WorkQueue(Observer()), 0.02, lambda key, record: on_progress.append((key, record)), count)
     running = asyncio.create_task(poller.run())
     poller.follow("tune-1", replace(pod_record(pod()), ip="127.0.0.9"))
     await asyncio.wait_for(twice.wait(), 10)
@@ -99,7 +99,7 @@ async def test_a_pod_that_is_gone_counts_and_says_nothing() -> None:
     before = counted["unreachable"]
     await asyncio.sleep(0.1)
     assert counted["unreachable"] == before, "a forgotten pod is asked no more"
-    assert heard == []
+    assert on_progress == []
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
@@ -128,10 +128,14 @@ def test_who_does_not_answer_is_asked_less_often_and_so_is_a_large_fleet() -> No
 
 
 async def test_what_does_not_answer_is_told_with_the_reason() -> None:
-    told: asyncio.Queue[tuple[str, Silence]] = asyncio.Queue()
+    told: asyncio.Queue[tuple[str, UnansweredPolls]] = asyncio.Queue()
     queue = WorkQueue(Observer())
     poller = Poller(
-        queue, 0.01, lambda _key, _record: None, lambda _how: None, silent=lambda key, it: told.put_nowait((key, it))
+        queue,
+        0.01,
+        lambda _key, _record: None,
+        lambda _how: None,
+        on_unanswered=lambda key, it: told.put_nowait((key, it)),
     )
     poller.follow("tune-1", replace(pod_record(pod()), ip=""))
     running = asyncio.create_task(poller.run())

@@ -4,14 +4,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from raw_objects import job, owner, pod, tune
+from raw_objects import finetune_job, job, owner, pod
 
-from finetune_operator.projection import job_record, pod_record, resource_version, tune_record
+from finetune_operator.projection import child_job_record, finetune_job_record, pod_record, resource_version
 from finetune_operator.records import ContainerState
 
 
 def test_a_tune_keeps_what_decides_and_nothing_else() -> None:
-    record = tune_record(tune(annotations={"finetune.dev/x": "1", "kubectl.kubernetes.io/last-applied": "{...}"}))
+    record = finetune_job_record(
+        finetune_job(annotations={"finetune.dev/x": "1", "kubectl.kubernetes.io/last-applied": "{...}"})
+    )
     assert (record.namespace, record.name, record.uid, record.generation) == ("team", "movies", "tune-1", 2)
     assert record.created == datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert record.annotations == {"finetune.dev/x": "1"}
@@ -24,7 +26,7 @@ def test_a_job_tells_its_owner_and_state() -> None:
         "startTime": "2026-11-21T12:00:05Z", "active": 1, "failed": 2, "terminating": None,
         "conditions": [{"type": "Suspended", "status": "True", "reason": "JobSuspended"}],
     }  # fmt: skip
-    record = job_record(job(status=status))
+    record = child_job_record(job(status=status))
     assert (record.owner_uid, record.mode, record.backoff_limit) == ("tune-1", "Train", 3)
     assert (record.active, record.failed, record.succeeded, record.terminating) == (1, 2, 0, 0)
     assert record.condition("Suspended") is not None
@@ -42,7 +44,7 @@ def test_a_job_tells_its_owner_and_state() -> None:
 def test_only_a_controlling_owner_of_our_kind_counts(wrong: dict[str, Any]) -> None:
     body = job()
     body["metadata"]["ownerReferences"] = [wrong]
-    assert job_record(body).owner_uid == ""
+    assert child_job_record(body).owner_uid == ""
 
 
 @pytest.mark.parametrize(
@@ -86,13 +88,13 @@ def test_long_texts_are_cut() -> None:
 
 
 def test_an_object_without_status_is_fine() -> None:
-    for body, read in ((tune(), tune_record), (job(), job_record), (pod(), pod_record)):
+    for body, read in ((finetune_job(), finetune_job_record), (job(), child_job_record), (pod(), pod_record)):
         body.pop("status")
         read(body)
 
 
 def test_a_version_that_is_no_number_is_not_compared() -> None:
-    assert resource_version(tune(version=7)) == 7
+    assert resource_version(finetune_job(version=7)) == 7
     assert resource_version({"metadata": {"resourceVersion": "abc"}}) == -1
 
 

@@ -15,7 +15,7 @@ from finetune_operator.cluster import (
     TakenError,
     UnavailableError,
     collection,
-    refusal,
+    error_from_response,
 )
 from finetune_operator.store import Kind
 
@@ -63,18 +63,18 @@ def test_a_request_is_told_as_audit_logs_do(
 )
 def test_an_error_code_is_read_by_its_meaning(code: int, body: object, meaning: type[ClusterError]) -> None:
     text = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    assert type(refusal(code, text, None)) is meaning
+    assert type(error_from_response(code, text, None)) is meaning
 
 
 def test_a_refusal_keeps_what_the_server_says() -> None:
-    error = refusal(403, json.dumps({"message": "exceeded quota: team"}).encode(), None)
+    error = error_from_response(403, json.dumps({"message": "exceeded quota: team"}).encode(), None)
     assert isinstance(error, RefusedError)
     assert (error.code, error.message) == (403, "exceeded quota: team")
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), (None, 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0)])
 def test_the_server_may_say_when_to_come_again(header: str | None, seconds: float) -> None:
-    error = refusal(429, b"{}", header)
+    error = error_from_response(429, b"{}", header)
     assert isinstance(error, UnavailableError)
     assert error.retry_after == seconds
 

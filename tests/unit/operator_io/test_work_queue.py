@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from queue_observer import Observer
 
-from finetune_operator.work_queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Rank, WorkQueue
+from finetune_operator.work_queue import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, Priority, WorkQueue
 
 
 async def test_a_key_is_in_line_once() -> None:
@@ -21,7 +21,7 @@ async def test_a_key_is_in_line_once() -> None:
 
 async def test_new_keys_go_first_then_those_that_others_wait_for() -> None:
     queue = WorkQueue(Observer())
-    for key, rank in (("old", Rank.REST), ("turn", Rank.TURN), ("new", Rank.NEW)):
+    for key, rank in (("old", Priority.REST), ("turn", Priority.TURN), ("new", Priority.NEW)):
         queue.add(key, rank)
     assert [await take(queue) for _ in range(3)] == ["new", "turn", "old"]
 
@@ -32,11 +32,11 @@ async def test_a_stream_of_new_keys_does_not_starve_the_others(monkeypatch: pyte
     monkeypatch.setattr("finetune_operator.work_queue.monotonic", lambda: now)
     queue = WorkQueue(Observer())
     queue.add("suspension")
-    queue.add("turn", Rank.TURN)
+    queue.add("turn", Priority.TURN)
     order = []
     for number in range(40):
         now += 1
-        queue.add(f"new-{number}", Rank.NEW)
+        queue.add(f"new-{number}", Priority.NEW)
         order.append(await take(queue))
     assert 5 < order.index("turn") < order.index("suspension") < 25
 
@@ -45,7 +45,7 @@ async def test_a_better_rank_counts_and_a_worse_does_not() -> None:
     queue = WorkQueue(Observer())
     queue.add("first")
     queue.add("second")
-    queue.add("second", Rank.TURN)
+    queue.add("second", Priority.TURN)
     queue.add("second")
     assert queue.depth == 2
     assert [await take(queue), await take(queue)] == ["second", "first"]
@@ -57,7 +57,7 @@ async def test_a_better_rank_counts_and_a_worse_does_not() -> None:
 async def test_a_key_with_two_places_in_line_is_never_in_work_twice() -> None:
     queue = WorkQueue(Observer())
     queue.add("a")
-    queue.add("a", Rank.NEW)
+    queue.add("a", Priority.NEW)
     async with queue.next() as key:
         queue.add(key)
         other = asyncio.create_task(take(queue))

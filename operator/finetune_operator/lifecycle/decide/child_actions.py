@@ -5,80 +5,80 @@ What holds evidence (a Job that ended, a stalled pod) goes only once the stored 
 
 from finetune_api.failures import Stalled
 from finetune_operator.labels import SUSPENDED
-from finetune_operator.lifecycle.context import Case, is_finished, is_over
+from finetune_operator.lifecycle.context import ReconcileContext, is_finished, is_over
 from finetune_operator.lifecycle.decide.job_outcome import pods_may_be_late
-from finetune_operator.lifecycle.observe.attempts import Tally, tells_the_same
+from finetune_operator.lifecycle.observe.attempts import AttemptHistory, ends_are_recorded
 from finetune_operator.lifecycle.observe.checkpoints import request
-from finetune_operator.lifecycle.observe.dependencies import awaited
-from finetune_operator.lifecycle.policies.acceptance import order_for
+from finetune_operator.lifecycle.observe.dependencies import dependency_wait
+from finetune_operator.lifecycle.policies.acceptance import job_inputs_for
 from finetune_operator.lifecycle.policies.active_deadline import job_seconds, remaining_seconds
-from finetune_operator.lifecycle.policies.sidecars import leftovers
+from finetune_operator.lifecycle.policies.sidecars import sidecar_actions
 from finetune_operator.lifecycle.policies.stuck_pods import replacement
 from finetune_operator.manifests.job import child_job
 from finetune_operator.manifests.names import child_labels, child_name
 from finetune_operator.plan import CreateJob, DeleteJob, DeletePod, PatchJob, RestoreLabels, Write
-from finetune_operator.records import JobRecord, Json
+from finetune_operator.records import ChildJobRecord, Json
 
 _CLOSE_ENOUGH = 10  # seconds between the Job's start as planned and as it was: not worth a patch
 
 
-def upkeep(case: Case, now: Tally) -> tuple[Write, ...]:
+def child_actions(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, ...]:
     """The writes, in order."""
-    job = case.job
-    if job is None and case.strays:
-        return _strays(case, now)
+    job = context.job
+    if job is None and context.orphaned_pods:
+        return _strays(context, history)
     if job is None:
-        return _creation(case)
+        return _creation(context)
     if job.deleting:
-        return replacement(case, now)
-    if pods_may_be_late(case) is not None:
+        return replacement(context, history)
+    if pods_may_be_late(context) is not None:
         return ()
     if is_finished(job):
-        return (DeleteJob(job.name, job.uid),) if tells_the_same(case, now) else ()
-    if _is_overruled(case, job):
+        return (DeleteJob(job.name, job.uid),) if ends_are_recorded(context, history) else ()
+    if _is_overruled(context, job):
         return (DeleteJob(job.name, job.uid),)  # `suspend` has another owner, who would resume the Job at once
-    tended = (*_adjusted(case, job), *_stalled(case, now), *request(case), *replacement(case, now))
-    return (*tended, *leftovers(case, now))
+    tended = (*_adjusted(context, job), *_stalled(context, history), *request(context), *replacement(context, history))
+    return (*tended, *sidecar_actions(context, history))
 
 
-def _creation(case: Case) -> tuple[Write, ...]:
-    refused = case.world.refusal
-    if awaited(case) is not None or (refused is not None and case.world.now < refused.next_try):
+def _creation(context: ReconcileContext) -> tuple[Write, ...]:
+    refused = context.snapshot.refusal
+    if dependency_wait(context) is not None or (refused is not None and context.now < refused.next_try):
         return ()
-    if case.is_suspending and not _is_claimed(case):
+    if context.is_suspending and not _is_claimed(context):
         return ()
-    return (CreateJob(child_job(order_for(case, remaining_seconds(case)))),)
+    return (CreateJob(child_job(job_inputs_for(context, remaining_seconds(context)))),)
 
 
-def _is_claimed(case: Case) -> bool:
+def _is_claimed(context: ReconcileContext) -> bool:
     """Whether there is a Job that may be ours, of an operator that was killed before it could say so.
 
     Creating it once more shows whether it is; only then is it known, and can be suspended.
     """
-    name = child_name(case.identity, case.mode)
-    return any(job.name == name and job.owner_uid == case.world.tune.uid for job in case.world.jobs)
+    name = child_name(context.identity, context.mode)
+    return any(job.name == name and job.owner_uid == context.finetune_job.uid for job in context.snapshot.jobs)
 
 
-def _strays(case: Case, now: Tally) -> tuple[Write, ...]:
+def _strays(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, ...]:
     """Pods whose Job is not seen. It may have lost its labels; or it is gone, and they have to end first."""
-    at_work = [pod for pod in case.strays if not pod.deleting]
-    labels = child_labels(case.identity, case.mode)
-    unseen = {pod.owner_uid for pod in at_work} - case.world.vanished - {""}
+    at_work = [pod for pod in context.orphaned_pods if not pod.deleting]
+    labels = child_labels(context.identity, context.mode)
+    unseen = {pod.owner_uid for pod in at_work} - context.snapshot.vanished - {""}
     if unseen:
-        name = child_name(case.identity, case.mode)
+        name = child_name(context.identity, context.mode)
         return tuple(RestoreLabels(name, uid, labels) for uid in sorted(unseen))
-    return (*(DeletePod(pod.name, pod.uid) for pod in at_work), *replacement(case, now))
+    return (*(DeletePod(pod.name, pod.uid) for pod in at_work), *replacement(context, history))
 
 
-def _adjusted(case: Case, job: JobRecord) -> tuple[Write, ...]:
+def _adjusted(context: ReconcileContext, job: ChildJobRecord) -> tuple[Write, ...]:
     """What `runPolicy` says by now, in one patch."""
     spec: Json = {}
-    wants = _wanted_suspension(case, job)
+    wants = _wanted_suspension(context, job)
     if wants is not None:
         spec["suspend"] = wants
-    if job.backoff_limit != case.spec.run_policy.backoff_limit:
-        spec["backoffLimit"] = case.spec.run_policy.backoff_limit
-    seconds = _deadline_to_set(case, job, suspends=job.suspend if wants is None else wants)
+    if job.backoff_limit != context.spec.run_policy.backoff_limit:
+        spec["backoffLimit"] = context.spec.run_policy.backoff_limit
+    seconds = _deadline_to_set(context, job, suspends=job.suspend if wants is None else wants)
     if not _is_close(job.active_deadline_seconds, seconds):
         spec["activeDeadlineSeconds"] = seconds
     if not spec:
@@ -87,22 +87,22 @@ def _adjusted(case: Case, job: JobRecord) -> tuple[Write, ...]:
     return (PatchJob(job.name, job.uid, {**marked, "spec": spec}),)
 
 
-def _wanted_suspension(case: Case, job: JobRecord) -> bool | None:
+def _wanted_suspension(context: ReconcileContext, job: ChildJobRecord) -> bool | None:
     """What `suspend` has to become; None where that is not ours to write: it is written once for each wish.
 
     A Job that others hold stays held, and one that others let go in spite of the wish is replaced (`_is_overruled`).
     """
-    if case.is_suspending:
+    if context.is_suspending:
         return None if job.suspend or job.is_own_suspension else True
-    return False if case.is_own_suspension and not case.is_queued else None
+    return False if context.is_own_suspension and not context.is_queued else None
 
 
-def _is_overruled(case: Case, job: JobRecord) -> bool:
+def _is_overruled(context: ReconcileContext, job: ChildJobRecord) -> bool:
     """Whether somebody lets the Job run though its user wants it suspended: Kueue, or whoever wrote after us."""
-    return case.is_suspending and (case.is_queued or (job.is_own_suspension and not job.suspend))
+    return context.is_suspending and (context.is_queued or (job.is_own_suspension and not job.suspend))
 
 
-def _deadline_to_set(case: Case, job: JobRecord, *, suspends: bool) -> int | None:
+def _deadline_to_set(context: ReconcileContext, job: ChildJobRecord, *, suspends: bool) -> int | None:
     """What `activeDeadlineSeconds` has to be now.
 
     None from a suspension until the Job has begun anew: at a resumption the Job controller looks at the deadline before
@@ -111,7 +111,7 @@ def _deadline_to_set(case: Case, job: JobRecord, *, suspends: bool) -> int | Non
     has_stale_start = job.started is not None and (job.suspend or job.condition("Suspended") is not None)
     if has_stale_start or (suspends and job.started is not None):
         return None
-    return job.active_deadline_seconds if case.is_suspending else job_seconds(case)
+    return job.active_deadline_seconds if context.is_suspending else job_seconds(context)
 
 
 def _is_close(has: int | None, wants: int | None) -> bool:
@@ -120,9 +120,9 @@ def _is_close(has: int | None, wants: int | None) -> bool:
     return abs(has - wants) <= _CLOSE_ENOUGH
 
 
-def _stalled(case: Case, now: Tally) -> tuple[Write, ...]:
-    pod, last = case.pod, now.last
+def _stalled(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, ...]:
+    pod, last = context.pod, history.last
     if pod is None or last is None or last.pod != pod.name or last.reason != Stalled.code:
         return ()
-    is_done = pod.deleting or is_over(pod) or not tells_the_same(case, now)
+    is_done = pod.deleting or is_over(pod) or not ends_are_recorded(context, history)
     return () if is_done else (DeletePod(pod.name, pod.uid),)

@@ -8,10 +8,10 @@ from finetune_api.parent import Parent
 from finetune_api.status import Phase
 from finetune_api.uris import parent_job
 from finetune_operator.codec import read_status
-from finetune_operator.lifecycle.context import TERMINAL, Case
+from finetune_operator.lifecycle.context import TERMINAL, ReconcileContext
 from finetune_operator.lifecycle.messages import listed
 from finetune_operator.lifecycle.results import result_of
-from finetune_operator.records import TuneRecord
+from finetune_operator.records import FineTuneJobRecord
 
 MISSING, NOT_FINISHED, FINISHED = "ParentMissing", "ParentNotFinished", "ParentFinished"
 """Reasons of the condition Progressing while a job waits for others."""
@@ -20,77 +20,77 @@ _AT_REST = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 
 
 @dataclass(frozen=True)
-class Awaited:
+class DependencyWait:
     """What keeps the job from beginning."""
 
     reason: str
     message: str
 
 
-def pinned(case: Case) -> list[Parent]:
+def pinned_results(context: ReconcileContext) -> list[Parent]:
     """The results that the status holds from now on, in the order of the spec: a job that has one is asked no more."""
-    if not case.world.parents:
-        return case.stored.parents
-    held = {parent.name: parent for parent in case.stored.parents}
-    for parent in ended_parents(case):
+    if not context.snapshot.parents:
+        return context.stored.parents
+    held = {parent.name: parent for parent in context.stored.parents}
+    for parent in ended_parents(context):
         result = result_of(parent, read_status(parent))
         if result is not None:
             held[parent.name] = result
-    return [held[name] for name in parent_names(case.world.tune.spec) if name in held]
+    return [held[name] for name in parent_names(context.finetune_job.spec) if name in held]
 
 
-def awaited(case: Case) -> Awaited | None:
+def dependency_wait(context: ReconcileContext) -> DependencyWait | None:
     """What the job waits for before its first Job is created."""
-    names = _open(case) if case.job is None else []
+    names = _open(context) if context.job is None else []
     if not names:
         return None
-    there = {parent.name: parent for parent in case.world.parents}
+    there = {parent.name: parent for parent in context.snapshot.parents}
     missing = [name for name in names if name not in there]
     if missing:
-        namespace, mend = case.world.tune.namespace, field_that_names(case, missing[0])
+        namespace, mend = context.finetune_job.namespace, field_that_names(context, missing[0])
         message = f"there is no FineTuneJob {missing[0]} in namespace {namespace}; create it, or mend {mend}"
-        return Awaited(MISSING, message)
+        return DependencyWait(MISSING, message)
     running = [f"FineTuneJob {name}, which {how}" for name in names if (how := _how(there[name]))]
     if not running:
-        return Awaited(FINISHED, f"FineTuneJob {names[0]} has ended; its result is looked up")
-    found = len(case.stored.parents)
+        return DependencyWait(FINISHED, f"FineTuneJob {names[0]} has ended; its result is looked up")
+    found = len(context.stored.parents)
     so_far = f"; has {found} of {found + len(names)} results" if found else ""
-    return Awaited(NOT_FINISHED, f"waits for {listed(running, between=', and ')}{so_far}")
+    return DependencyWait(NOT_FINISHED, f"waits for {listed(running, between=', and ')}{so_far}")
 
 
-def circle(case: Case) -> Problem | None:
+def cycle(context: ReconcileContext) -> Problem | None:
     """What is wrong where jobs wait for each other in a circle."""
-    names = case.world.circle
+    names = context.snapshot.cycle
     if not names:
         return None
-    way = " -> ".join([case.world.tune.name, *names])
-    where = field_that_names(case, names[0])
+    way = " -> ".join([context.finetune_job.name, *names])
+    where = field_that_names(context, names[0])
     return Problem(f"these jobs would wait for each other for ever: {way}", where, "start one of them from a model")
 
 
-def _open(case: Case) -> list[str]:
+def _open(context: ReconcileContext) -> list[str]:
     """Names of the jobs whose results it has not got yet, in the order of the spec."""
-    return awaited_names(case.world.tune.spec, {parent.name for parent in case.stored.parents})
+    return awaited_names(context.finetune_job.spec, {parent.name for parent in context.stored.parents})
 
 
-def ended_parents(case: Case) -> list[TuneRecord]:
+def ended_parents(context: ReconcileContext) -> list[FineTuneJobRecord]:
     """Those of them that have ended."""
-    names = _open(case)
-    return [parent for parent in case.world.parents if parent.name in names and _phase(parent) in TERMINAL]
+    names = _open(context)
+    return [parent for parent in context.snapshot.parents if parent.name in names and _phase(parent) in TERMINAL]
 
 
-def _how(parent: TuneRecord) -> str:
+def _how(parent: FineTuneJobRecord) -> str:
     """What it does; empty where it has ended."""
     phase = _phase(parent)
     return "" if phase in TERMINAL else f"is {phase}" if phase in _AT_REST else "runs"
 
 
-def _phase(parent: TuneRecord) -> Phase:
+def _phase(parent: FineTuneJobRecord) -> Phase:
     """Its phase. Reading the whole status of each, whenever one has moved, would cost much more."""
-    told = parent.status.get("phase")
-    return Phase(told) if told in set(Phase) else Phase.PENDING
+    reported = parent.status.get("phase")
+    return Phase(reported) if reported in set(Phase) else Phase.PENDING
 
 
-def field_that_names(case: Case, name: str) -> str:
+def field_that_names(context: ReconcileContext, name: str) -> str:
     """The field that names the job."""
-    return next(address.path for address in addresses(case.spec) if parent_job(address.uri) == name)
+    return next(address.path for address in addresses(context.spec) if parent_job(address.uri) == name)

@@ -61,7 +61,7 @@ _MEMORY_HINT = (
 
 
 @dataclass(frozen=True)
-class Ending:
+class PodOutcome:
     """How a pod ended."""
 
     reason: str
@@ -78,7 +78,7 @@ class Ending:
         return self.failure is not None and self.failure.failure_class not in RETRIED
 
 
-def ending_of(pod: PodRecord, tune_uid: str, mode: Mode, *, asked: str = "") -> Ending | None:
+def pod_outcome(pod: PodRecord, finetune_job_uid: str, mode: Mode, *, asked: str = "") -> PodOutcome | None:
     """How `pod` ended; None while it runs or waits.
 
     `asked` is what the end is called if someone asked for it: Suspended by the user, Preempted by Kueue.
@@ -86,12 +86,12 @@ def ending_of(pod: PodRecord, tune_uid: str, mode: Mode, *, asked: str = "") -> 
     container = pod.container
     if container is None or container.state is not ContainerState.TERMINATED:
         return _without_container(pod, asked) if pod.phase in ("Failed", "Succeeded") else None
-    said = Termination.decode(container.message)
-    said = said if said is not None and said.uid == tune_uid else None
-    finished = _finished(container, said, mode)
+    termination = Termination.decode(container.message)
+    termination = termination if termination is not None and termination.uid == finetune_job_uid else None
+    finished = _finished(container, termination, mode)
     if finished is not None:
         return finished
-    return _unfinished(pod, container, said, asked)
+    return _unfinished(pod, container, termination, asked)
 
 
 def failure_by_exit_code(code: int) -> type[JobFailure] | None:
@@ -99,56 +99,64 @@ def failure_by_exit_code(code: int) -> type[JobFailure] | None:
     return _BY_EXIT_CODE.get(code)
 
 
-def _finished(container: ContainerRecord, said: Termination | None, mode: Mode) -> Ending | None:
+def _finished(container: ContainerRecord, termination: Termination | None, mode: Mode) -> PodOutcome | None:
     code = container.exit_code
     if code == ExitCode.GATE_FAILED and mode is Mode.TRAIN:
-        return Ending(GATE_FAILED, code, said)
+        return PodOutcome(GATE_FAILED, code, termination)
     if code != ExitCode.DONE:
         return None
-    if mode is Mode.VALIDATE or (said is not None and said.outcome is Outcome.SUCCEEDED and said.artifacts.digest):
-        return Ending(SUCCEEDED, code, said)
+    if mode is Mode.VALIDATE or (
+        termination is not None and termination.outcome is Outcome.SUCCEEDED and termination.artifacts.digest
+    ):
+        return PodOutcome(SUCCEEDED, code, termination)
     message = "the trainer ended with exit code 0 but told no result that it had read back"
-    return _failed(failure_info(ContainerCrashed, message, "read the pod's log; another attempt is made"), code, said)
+    return _failed(
+        failure_info(ContainerCrashed, message, "read the pod's log; another attempt is made"), code, termination
+    )
 
 
-def _unfinished(pod: PodRecord, container: ContainerRecord, said: Termination | None, asked: str) -> Ending:
+def _unfinished(pod: PodRecord, container: ContainerRecord, termination: Termination | None, asked: str) -> PodOutcome:
     code = container.exit_code
-    own = trusted(said.failure) if said is not None and said.outcome is Outcome.FAILED and said.failure else None
+    own = (
+        trusted(termination.failure)
+        if termination is not None and termination.outcome is Outcome.FAILED and termination.failure
+        else None
+    )
     if own is not None and own.failure_class not in RETRIED:
-        return _failed(own, code, said)
+        return _failed(own, code, termination)
     if asked and (pod.deleting or _stopped(code)):
-        return Ending(asked, code, said)
+        return PodOutcome(asked, code, termination)
     if _is_disrupted(pod):
-        return Ending(PREEMPTED, code, said)
+        return PodOutcome(PREEMPTED, code, termination)
     if code == ExitCode.FENCED:
-        return Ending(FENCED, code, said)
+        return PodOutcome(FENCED, code, termination)
     if _stopped(code):
-        return Ending(STOPPED, code, said)
-    return _failed(own or _guessed(pod, container), code, said)
+        return PodOutcome(STOPPED, code, termination)
+    return _failed(own or _guessed(pod, container), code, termination)
 
 
 def _stopped(code: int | None) -> bool:
     return code in (ExitCode.STOPPED, ExitCode.INTERRUPTED)
 
 
-def _failed(failure: FailureInfo, code: int | None, said: Termination | None) -> Ending:
-    return Ending(failure.code, code, said, failure)
+def _failed(failure: FailureInfo, code: int | None, termination: Termination | None) -> PodOutcome:
+    return PodOutcome(failure.code, code, termination, failure)
 
 
-def _without_container(pod: PodRecord, asked: str) -> Ending:
+def _without_container(pod: PodRecord, asked: str) -> PodOutcome:
     """The pod ended before its container did anything that the kubelet remembers."""
     if asked:
-        return Ending(asked)
+        return PodOutcome(asked)
     if _is_disrupted(pod):
-        return Ending(PREEMPTED)
+        return PodOutcome(PREEMPTED)
     if node_refuses(pod):
-        return Ending(NODE_REFUSED)
+        return PodOutcome(NODE_REFUSED)
     broken = next((it for it in pod.others if it.is_init and it.container.state is ContainerState.TERMINATED), None)
     if broken is not None:
         return _failed(_init_failure(pod, broken), None, None)
     if pod.reason:
         return _failed(_ended_by_kubelet(pod), None, None)
-    return Ending(LOST, failure=failure_info(PodLost, f"pod {pod.name} ended without saying how"))
+    return PodOutcome(LOST, failure=failure_info(PodLost, f"pod {pod.name} ended without saying how"))
 
 
 def _is_disrupted(pod: PodRecord) -> bool:

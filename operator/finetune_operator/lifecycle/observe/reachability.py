@@ -3,26 +3,26 @@
 from datetime import datetime, timedelta
 
 from finetune_api.pod import PORT
-from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.context import ReconcileContext
 from finetune_operator.lifecycle.messages import tidy
-from finetune_operator.plan import Silence
+from finetune_operator.plan import UnansweredPolls
 
 UNREACHABLE = "TrainerUnreachable"
 """Reason of the condition Progressing while nobody can tell how the run goes."""
 _QUESTIONS, _PATIENCE = 3, timedelta(seconds=60)
 
 
-def is_told(silence: Silence, now: datetime) -> bool:
+def is_reportable(unanswered: UnansweredPolls, now: datetime) -> bool:
     """Whether it has lasted long enough to be worth a word: a busy trainer leaves a question or two unanswered."""
-    return silence.questions >= _QUESTIONS and now - silence.since >= _PATIENCE
+    return unanswered.questions >= _QUESTIONS and now - unanswered.since >= _PATIENCE
 
 
-def unreachable(case: Case) -> str:
+def unreachable(context: ReconcileContext) -> str:
     """What is wrong where the running pod can't be asked; empty where it can, or has not been for long."""
-    pod, silence = case.running, case.world.silence
-    if pod is None or silence is None or silence.pod_uid != pod.uid or not is_told(silence, case.world.now):
+    pod, unanswered = context.running, context.snapshot.unanswered
+    if pod is None or unanswered is None or unanswered.pod_uid != pod.uid or not is_reportable(unanswered, context.now):
         return ""
     return tidy(
-        f"pod {pod.name} runs but can't be asked for its progress ({silence.why}): does a NetworkPolicy or a mesh keep "
-        f"the operator from port {PORT} of its address? The run goes on; stalls are not noticed"
+        f"pod {pod.name} runs but can't be asked for its progress ({unanswered.why}): does a NetworkPolicy or a mesh "
+        f"keep the operator from port {PORT} of its address? The run goes on; stalls are not noticed"
     )

@@ -5,45 +5,50 @@ A trainer that can't be asked is not stalled: losing progress never fails a job.
 
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.context import ReconcileContext
 from finetune_operator.lifecycle.observe.progress import has_moved
 
 _FRESH = timedelta(seconds=60)
 
 
-def is_stalled(case: Case) -> bool:
+def is_stalled(context: ReconcileContext) -> bool:
     """Whether the running attempt stands still, and says so."""
-    deadline = _deadline(case)
-    return deadline is not None and case.world.now >= deadline and _is_fresh(case)
+    deadline = _deadline(context)
+    return deadline is not None and context.now >= deadline and _is_fresh(context)
 
 
-def stall_check(case: Case) -> datetime | None:
+def stall_check(context: ReconcileContext) -> datetime | None:
     """When to look whether the running attempt has stalled; None where that does not apply."""
-    now, deadline = case.world.now, _deadline(case)
+    now, deadline = context.now, _deadline(context)
     if deadline is None:  # what moves now may stand still from now on, and nothing would tell
-        return now + _limit(case) if _is_watched(case) else None
+        return now + _limit(context) if _is_watched(context) else None
     return deadline if deadline > now else now + _FRESH
 
 
-def _deadline(case: Case) -> datetime | None:
+def _deadline(context: ReconcileContext) -> datetime | None:
     """When the attempt has said nothing new for too long; None while it says something new."""
-    pod, progress = case.running, case.stored.progress
-    if not _is_watched(case) or pod is None or pod.container is None:
+    pod, progress = context.running, context.stored.progress
+    if not _is_watched(context) or pod is None or pod.container is None:
         return None
-    if progress is None or progress.updated_at is None or has_moved(case):
+    if progress is None or progress.updated_at is None or has_moved(context):
         return None
-    return max(progress.updated_at, pod.container.started or progress.updated_at) + _limit(case)
+    return max(progress.updated_at, pod.container.started or progress.updated_at) + _limit(context)
 
 
-def _is_watched(case: Case) -> bool:
+def _is_watched(context: ReconcileContext) -> bool:
     """Whether there is a limit, and an attempt that runs and tells how it goes."""
-    pod = case.running
-    return bool(case.spec.run_policy.stall_seconds) and pod is not None and not pod.deleting and case.live is not None
+    pod = context.running
+    return (
+        bool(context.spec.run_policy.stall_seconds)
+        and pod is not None
+        and not pod.deleting
+        and context.live is not None
+    )
 
 
-def _limit(case: Case) -> timedelta:
-    return timedelta(seconds=case.spec.run_policy.stall_seconds)
+def _limit(context: ReconcileContext) -> timedelta:
+    return timedelta(seconds=context.spec.run_policy.stall_seconds)
 
 
-def _is_fresh(case: Case) -> bool:
-    return case.world.live is not None and case.world.live.received >= case.world.now - _FRESH
+def _is_fresh(context: ReconcileContext) -> bool:
+    return context.snapshot.live is not None and context.snapshot.live.received >= context.now - _FRESH

@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.context import Case
+from finetune_operator.lifecycle.context import ReconcileContext
 
 
-def active_since(case: Case) -> datetime | None:
+def active_since(context: ReconcileContext) -> datetime | None:
     """Since when the job has been active without a break; None while it is suspended, queued or not begun."""
-    job, stored = case.job, case.stored.active_since
-    if case.is_paused:
+    job, stored = context.job, context.stored.active_since
+    if context.is_paused:
         return None
     if job is None:
         return stored  # lost or replaced: no break
@@ -17,49 +17,49 @@ def active_since(case: Case) -> datetime | None:
     return stored or job.started
 
 
-def active_seconds(case: Case) -> int:
+def active_seconds(context: ReconcileContext) -> int:
     """Seconds of the stretches that are over."""
-    stored = case.stored
-    if stored.active_since is None or active_since(case) is not None:
+    stored = context.stored
+    if stored.active_since is None or active_since(context) is not None:
         return stored.active_seconds
-    return stored.active_seconds + _seconds(_paused_at(case) - stored.active_since)
+    return stored.active_seconds + _seconds(_paused_at(context) - stored.active_since)
 
 
-def used_seconds(case: Case) -> int:
+def used_seconds(context: ReconcileContext) -> int:
     """Seconds of all stretches until now."""
-    since = active_since(case)
-    running = _seconds(case.world.now - since) if since is not None else 0
-    return active_seconds(case) + running
+    since = active_since(context)
+    running = _seconds(context.now - since) if since is not None else 0
+    return active_seconds(context) + running
 
 
-def remaining_seconds(case: Case) -> int | None:
+def remaining_seconds(context: ReconcileContext) -> int | None:
     """What is left for a Job that starts now, at least a second; None where there is no limit."""
-    limit = case.spec.run_policy.active_deadline_seconds
-    return max(1, limit - used_seconds(case)) if limit else None
+    limit = context.spec.run_policy.active_deadline_seconds
+    return max(1, limit - used_seconds(context)) if limit else None
 
 
-def active_deadline(case: Case) -> datetime | None:
+def active_deadline(context: ReconcileContext) -> datetime | None:
     """When the budget is used up, if there is no break until then."""
-    limit, since = case.spec.run_policy.active_deadline_seconds, active_since(case)
+    limit, since = context.spec.run_policy.active_deadline_seconds, active_since(context)
     if not limit or since is None:
         return None
-    return since + timedelta(seconds=limit - active_seconds(case))
+    return since + timedelta(seconds=limit - active_seconds(context))
 
 
-def job_seconds(case: Case) -> int | None:
+def job_seconds(context: ReconcileContext) -> int | None:
     """What `activeDeadlineSeconds` of the running Job should be: it counts from the Job's own start."""
-    deadline, job = active_deadline(case), case.job
+    deadline, job = active_deadline(context), context.job
     if deadline is None or job is None or job.started is None:
-        return remaining_seconds(case)
+        return remaining_seconds(context)
     return max(1, _seconds(deadline - job.started))
 
 
-def _paused_at(case: Case) -> datetime:
+def _paused_at(context: ReconcileContext) -> datetime:
     """When the Job was suspended, which may be before anyone looked."""
-    suspended = case.job.condition("Suspended") if case.job is not None else None
-    since, began = suspended.since if suspended is not None else None, case.stored.active_since
-    if since is None or began is None or not began <= since <= case.world.now:
-        return case.world.now
+    suspended = context.job.condition("Suspended") if context.job is not None else None
+    since, began = suspended.since if suspended is not None else None, context.stored.active_since
+    if since is None or began is None or not began <= since <= context.now:
+        return context.now
     return since
 
 

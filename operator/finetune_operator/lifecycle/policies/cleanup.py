@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from finetune_api.status import Status
 from finetune_operator.codec import time_to_live
 from finetune_operator.lifecycle.context import is_finished
-from finetune_operator.lifecycle.policies.sidecars import END_NOW, ends_by_itself, keepers, patience_ends
-from finetune_operator.plan import DeleteJob, DeleteTune, PatchJob, World, Write
-from finetune_operator.records import JobRecord
+from finetune_operator.lifecycle.policies.sidecars import END_NOW, blocking_containers, ends_by_itself, sidecar_deadline
+from finetune_operator.plan import DeleteFineTuneJob, DeleteJob, PatchJob, Snapshot, Write
+from finetune_operator.records import ChildJobRecord
 
 _DEPENDENTS = timedelta(seconds=2)
 """How often to look whether those that wait for the result have taken it: until then it outlives its time."""
@@ -25,36 +25,38 @@ class Cleanup:
     again_at: datetime | None = None
 
 
-def cleanup(world: World, stored: Status) -> Cleanup:
+def cleanup(snapshot: Snapshot, stored: Status) -> Cleanup:
     """Stop what still runs of a job that has ended; delete the job once its time to live is over."""
-    over = expiry(world, stored)
-    if over is not None and world.now >= over:
-        if not world.dependents:
-            return Cleanup((DeleteTune(world.tune.uid),))
-        over = world.now + _DEPENDENTS
-    writes = [write for job in world.jobs if job.owner_uid == world.tune.uid for write in _stop(job, world)]
-    return Cleanup(tuple(writes), _again_at(world, over))
+    over = expiry(snapshot, stored)
+    if over is not None and snapshot.now >= over:
+        if not snapshot.dependents:
+            return Cleanup((DeleteFineTuneJob(snapshot.finetune_job.uid),))
+        over = snapshot.now + _DEPENDENTS
+    writes = [
+        write for job in snapshot.jobs if job.owner_uid == snapshot.finetune_job.uid for write in _stop(job, snapshot)
+    ]
+    return Cleanup(tuple(writes), _again_at(snapshot, over))
 
 
-def expiry(world: World, stored: Status) -> datetime | None:
+def expiry(snapshot: Snapshot, stored: Status) -> datetime | None:
     """When the time to live is over; None where there is none."""
-    seconds = time_to_live(world.tune)
+    seconds = time_to_live(snapshot.finetune_job)
     if seconds is None or stored.completion_time is None:
         return None
     return stored.completion_time + timedelta(seconds=seconds)
 
 
-def _stop(job: JobRecord, world: World) -> tuple[Write, ...]:
-    if job.deleting or is_finished(job) or ends_by_itself(job, world.pods, world.now):
+def _stop(job: ChildJobRecord, snapshot: Snapshot) -> tuple[Write, ...]:
+    if job.deleting or is_finished(job) or ends_by_itself(job, snapshot.pods, snapshot.now):
         return ()
     if job.suspend or job.started is None:  # a deadline would not count, and Kueue might start it yet
         return (DeleteJob(job.name, job.uid),)
-    is_told = job.active_deadline_seconds == 1
-    return () if is_told else (PatchJob(job.name, job.uid, END_NOW),)
+    is_reportable = job.active_deadline_seconds == 1
+    return () if is_reportable else (PatchJob(job.name, job.uid, END_NOW),)
 
 
-def _again_at(world: World, over: datetime | None) -> datetime | None:
+def _again_at(snapshot: Snapshot, over: datetime | None) -> datetime | None:
     """When the time to live is over, or a sidecar's patience."""
-    kept = [patience_ends(pod) for pod in world.pods if keepers(pod) and not pod.deleting]
-    moments = [over, *(moment for moment in kept if moment > world.now)]
+    kept = [sidecar_deadline(pod) for pod in snapshot.pods if blocking_containers(pod) and not pod.deleting]
+    moments = [over, *(moment for moment in kept if moment > snapshot.now)]
     return min((moment for moment in moments if moment is not None), default=None)

@@ -6,45 +6,53 @@ from finetune_api.failures import ParentUnusable
 from finetune_api.outcome import FailureInfo
 from finetune_api.status import Phase
 from finetune_operator.codec import read_status
-from finetune_operator.lifecycle.context import Case, condition
+from finetune_operator.lifecycle.context import ReconcileContext, condition
 from finetune_operator.lifecycle.messages import failure_info
-from finetune_operator.lifecycle.observe.dependencies import MISSING, awaited, ended_parents, field_that_names, pinned
+from finetune_operator.lifecycle.observe.dependencies import (
+    MISSING,
+    dependency_wait,
+    ended_parents,
+    field_that_names,
+    pinned_results,
+)
 from finetune_operator.lifecycle.policies.start_deadline import start_limit
 from finetune_operator.lifecycle.results import result_of
-from finetune_operator.records import TuneRecord
+from finetune_operator.records import FineTuneJobRecord
 
 PARENTS_BYTES = 8 * 1024
 """Room for all parents in a status, as JSON: what is pinned is never cut."""
 
 
-def parent_failure(case: Case) -> FailureInfo | None:
+def parent_failure(context: ReconcileContext) -> FailureInfo | None:
     """Why the job will never have all results to begin with; None where it may."""
-    wait = awaited(case)
+    wait = dependency_wait(context)
     if wait is None:
         return None
-    unusable = next((why for parent in ended_parents(case) if (why := _unusable(case, parent)) is not None), None)
+    unusable = next((why for parent in ended_parents(context) if (why := _unusable(context, parent)) is not None), None)
     if unusable is not None:
         return unusable
-    size = sum(len(parent.model_dump_json(by_alias=True, exclude_none=True).encode()) for parent in pinned(case))
+    size = sum(
+        len(parent.model_dump_json(by_alias=True, exclude_none=True).encode()) for parent in pinned_results(context)
+    )
     if size > PARENTS_BYTES:
         message = f"the results to start from take {size} bytes of the status, at most {PARENTS_BYTES} fit"
         return failure_info(ParentUnusable, message, "name fewer at once, or let those jobs have a shorter output.uri")
-    deadline = missing_deadline(case)
-    if wait.reason == MISSING and deadline is not None and case.world.now >= deadline:
+    deadline = missing_deadline(context)
+    if wait.reason == MISSING and deadline is not None and context.now >= deadline:
         return failure_info(ParentUnusable, wait.message)
     return None
 
 
-def missing_deadline(case: Case) -> datetime | None:
+def missing_deadline(context: ReconcileContext) -> datetime | None:
     """When to give up on parents one of which is not there: as long as a pod may take to start."""
-    limit, told = start_limit(case, is_shortage=False), condition(case.stored, "Progressing")
-    if not limit or told is None or told.reason != MISSING:
+    limit, reported = start_limit(context, is_shortage=False), condition(context.stored, "Progressing")
+    if not limit or reported is None or reported.reason != MISSING:
         return None
-    return told.last_transition_time + timedelta(seconds=limit)
+    return reported.last_transition_time + timedelta(seconds=limit)
 
 
-def _unusable(case: Case, parent: TuneRecord) -> FailureInfo | None:
-    name, status, where = parent.name, read_status(parent), field_that_names(case, parent.name)
+def _unusable(context: ReconcileContext, parent: FineTuneJobRecord) -> FailureInfo | None:
+    name, status, where = parent.name, read_status(parent), field_that_names(context, parent.name)
     if status.phase is Phase.GATE_FAILED:
         model = status.artifacts.model if status.artifacts is not None else ""
         hint = f"mend that job; or take its model as it is, by {where}: {model}" if model else "mend that job"

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from finetune_api.failures import ImageUnavailable, JobFailure, PodNotStarted, PodUnschedulable
 from finetune_api.run_file import Mode
-from finetune_operator.lifecycle.context import Case, is_finished, is_over, is_running
+from finetune_operator.lifecycle.context import ReconcileContext, is_finished, is_over, is_running
 from finetune_operator.lifecycle.messages import tidy
-from finetune_operator.lifecycle.policies.sidecars import keepers, patience_ends
+from finetune_operator.lifecycle.policies.sidecars import blocking_containers, sidecar_deadline
 from finetune_operator.plan import is_shortage
-from finetune_operator.records import ContainerState, JobRecord, PodRecord
+from finetune_operator.records import ChildJobRecord, ContainerState, PodRecord
 
 _IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
@@ -30,7 +30,7 @@ BROKEN_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PodWait:
     """Why there is no running pod."""
 
     failure: type[JobFailure]
@@ -43,99 +43,99 @@ class Waiting:
     """Whether it waits for a node or a quota: that is no failure unless the job sets a limit."""
 
 
-def waiting(case: Case) -> Waiting | None:
+def pod_wait(context: ReconcileContext) -> PodWait | None:
     """What the current Job waits for; None where it runs, is suspended, or has ended."""
-    job = case.job
-    if job is None or job.deleting or job.suspend or is_finished(job) or case.is_suspending:
+    job = context.job
+    if job is None or job.deleting or job.suspend or is_finished(job) or context.is_suspending:
         return None
     if job.started is None or job.condition("Suspended") is not None:
         return None  # the Job controller has not begun, or not yet gone on
-    pod = case.pod
-    if pod is not None and (names := keepers(pod)):
+    pod = context.pod
+    if pod is not None and (names := blocking_containers(pod)):
         message = f"the trainer of pod {pod.name} has ended, and {_containers(names)} not; the pod is being ended"
-        return Waiting(PodNotStarted, message, is_blocked=False, since=patience_ends(pod))
-    since = podless_since(case)
+        return PodWait(PodNotStarted, message, is_blocked=False, since=sidecar_deadline(pod))
+    since = podless_since(context)
     if pod is None or since is not None:
-        return _for_its_pod(case, job, since or job.started)
+        return _for_its_pod(context, job, since or job.started)
     if is_running(pod) or pod.deleting:
         return None
-    return _for_its_start(pod, check=case.mode is Mode.VALIDATE)
+    return _for_its_start(pod, check=context.mode is Mode.VALIDATE)
 
 
-def podless_since(case: Case) -> datetime | None:
+def podless_since(context: ReconcileContext) -> datetime | None:
     """Since when the Job controller should have made a pod; None where there is one, or none is due."""
-    job, pod = case.job, case.pod
-    if job is None or job.deleting or job.suspend or is_finished(job) or case.is_suspending or job.started is None:
+    job, pod = context.job, context.pod
+    if job is None or job.deleting or job.suspend or is_finished(job) or context.is_suspending or job.started is None:
         return None
-    if job.condition("Suspended") is not None or (pod is not None and (not is_over(pod) or keepers(pod))):
+    if job.condition("Suspended") is not None or (pod is not None and (not is_over(pod) or blocking_containers(pod))):
         return None
-    return max(job.started, _after_backoff(case))
+    return max(job.started, _after_backoff(context))
 
 
-def start_limit(case: Case, *, is_shortage: bool) -> int:
+def start_limit(context: ReconcileContext, *, is_shortage: bool) -> int:
     """Seconds that waiting may take; 0 means no limit. What is broken has one by default, what is scarce has none.
 
     A job with a checkpoint is never ended by waiting: what it has done would be lost for it.
     """
-    limit = case.spec.run_policy.pre_running_deadline_seconds
-    if case.stored.checkpoints:
+    limit = context.spec.run_policy.pre_running_deadline_seconds
+    if context.stored.checkpoints:
         return 0
     return limit if limit is not None else 0 if is_shortage else BROKEN_SECONDS
 
 
-def start_deadline(case: Case, wait: Waiting) -> datetime | None:
+def start_deadline(context: ReconcileContext, wait: PodWait) -> datetime | None:
     """When waiting ends by `runPolicy.preRunningDeadlineSeconds`; None means never."""
-    limit = start_limit(case, is_shortage=wait.is_shortage)
+    limit = start_limit(context, is_shortage=wait.is_shortage)
     return wait.since + timedelta(seconds=limit) if limit else None
 
 
-def _for_its_pod(case: Case, job: JobRecord, since: datetime) -> Waiting:
+def _for_its_pod(context: ReconcileContext, job: ChildJobRecord, since: datetime) -> PodWait:
     """What keeps the Job controller from making a pod, as far as it was looked up."""
-    refused = _refused_pod(case, job)
+    refused = _refused_pod(context, job)
     if not refused:
         message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} tells why"
-        return Waiting(PodNotStarted, message, is_blocked=False, since=since)
+        return PodWait(PodNotStarted, message, is_blocked=False, since=since)
     message = f"Job {job.name} can't make its pod: {tidy(refused, _MESSAGE)}"
-    return Waiting(PodNotStarted, message, is_blocked=True, since=since, is_shortage=is_shortage(refused))
+    return PodWait(PodNotStarted, message, is_blocked=True, since=since, is_shortage=is_shortage(refused))
 
 
-def _refused_pod(case: Case, job: JobRecord) -> str:
+def _refused_pod(context: ReconcileContext, job: ChildJobRecord) -> str:
     """Why the API server refuses the pod, where that was looked up and is younger than the newest pod."""
-    known = case.world.found
+    known = context.snapshot.found
     if known is None or known.job_uid != job.uid or known.refused_at is None:
         return ""
-    return known.refused if not case.pods or known.refused_at >= case.pods[-1].created else ""
+    return known.refused if not context.pods or known.refused_at >= context.pods[-1].created else ""
 
 
-def _after_backoff(case: Case) -> datetime:
+def _after_backoff(context: ReconcileContext) -> datetime:
     """When the Job controller has waited long enough after the last pod: twice as long each time."""
-    if not case.pods:
-        return case.world.tune.created
-    last = case.pods[-1]
+    if not context.pods:
+        return context.finetune_job.created
+    last = context.pods[-1]
     ended = (last.container.ended if last.container else None) or last.created
-    return ended + min(_FIRST_BACKOFF * 2.0 ** min(len(case.pods) - 1, 6), _LONGEST_BACKOFF)
+    return ended + min(_FIRST_BACKOFF * 2.0 ** min(len(context.pods) - 1, 6), _LONGEST_BACKOFF)
 
 
-def _for_its_start(pod: PodRecord, *, check: bool) -> Waiting:
+def _for_its_start(pod: PodRecord, *, check: bool) -> PodWait:
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status != "True":
         is_check = ", the check before training, which runs under checkProfile," if check else ""
         why = tidy(scheduled.message, _MESSAGE) or "the scheduler found no node"
         if _CLAIM.search(scheduled.message):
             message = f"pod {pod.name}{is_check} waits for a volume: {why}"
-            return Waiting(PodNotStarted, message, is_blocked=True, since=pod.created)
+            return PodWait(PodNotStarted, message, is_blocked=True, since=pod.created)
         message = f"pod {pod.name}{is_check} waits for a node: {why}"
-        return Waiting(PodUnschedulable, message, is_blocked=True, since=pod.created, is_shortage=True)
+        return PodWait(PodUnschedulable, message, is_blocked=True, since=pod.created, is_shortage=True)
     found = next(_broken(pod), None)
     if found is not None:
         return found
     at_work = [it.name for it in pod.others if it.is_init and it.container.state is ContainerState.RUNNING]
     waits = f"init container {at_work[0]}, which runs" if at_work else "its image and volumes"
     message = f"pod {pod.name} waits for {waits}; kubectl describe pod {pod.name} tells more"
-    return Waiting(PodNotStarted, message, is_blocked=False, since=pod.created)
+    return PodWait(PodNotStarted, message, is_blocked=False, since=pod.created)
 
 
-def _broken(pod: PodRecord) -> Iterator[Waiting]:
+def _broken(pod: PodRecord) -> Iterator[PodWait]:
     """What is wrong with the containers that wait: the trainer's, or others without which it does not start."""
     named = [(f"{'init ' if it.is_init else ''}container {it.name} of ", it.container) for it in pod.others]
     for name, container in [("", pod.container), *named]:
@@ -144,9 +144,9 @@ def _broken(pod: PodRecord) -> Iterator[Waiting]:
         detail = f": {tidy(container.message, _MESSAGE)}" if container.message else ""
         who, why = f"{name}pod {pod.name}", f"({container.reason}){detail}"
         if container.reason in _IMAGE:
-            yield Waiting(ImageUnavailable, f"{who} can't get its image {why}", is_blocked=True, since=pod.created)
+            yield PodWait(ImageUnavailable, f"{who} can't get its image {why}", is_blocked=True, since=pod.created)
         elif container.reason in _BROKEN:
-            yield Waiting(PodNotStarted, f"{who} can't start {why}", is_blocked=True, since=pod.created)
+            yield PodWait(PodNotStarted, f"{who} can't start {why}", is_blocked=True, since=pod.created)
 
 
 def _containers(names: tuple[str, ...]) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from finetune_operator.lifecycle.context import Case, is_over
+from finetune_operator.lifecycle.context import ReconcileContext, is_over
 from finetune_operator.lifecycle.messages import clock_text
-from finetune_operator.lifecycle.observe.attempts import Tally, tells_the_same
-from finetune_operator.lifecycle.policies.sidecars import keepers
+from finetune_operator.lifecycle.observe.attempts import AttemptHistory, ends_are_recorded
+from finetune_operator.lifecycle.policies.sidecars import blocking_containers
 from finetune_operator.plan import DeletePod, FailPod
 from finetune_operator.records import PodRecord
 
@@ -16,15 +16,15 @@ REPLACED = "ForcedReplacement"
 """Reason of the condition DisruptionTarget of a pod that was replaced by force."""
 
 
-def stuck_pod(case: Case) -> PodRecord | None:
+def stuck_pod(context: ReconcileContext) -> PodRecord | None:
     """The pod that should have ended some time ago."""
-    return next((pod for pod, deadline in _stopping(case) if case.world.now >= deadline + MARGIN), None)
+    return next((pod for pod, deadline in _stopping(context) if context.now >= deadline + MARGIN), None)
 
 
-def stuck_message(case: Case, pod: PodRecord) -> str:
+def stuck_message(context: ReconcileContext, pod: PodRecord) -> str:
     """What is wrong and what to do about it."""
     due = f" by {clock_text(pod.deletion_deadline)}" if pod.deletion_deadline else ""
-    seconds = case.spec.run_policy.force_replace_seconds
+    seconds = context.spec.run_policy.force_replace_seconds
     if seconds and pod.deletion_deadline:
         then = f"it is replaced by force at {clock_text(pod.deletion_deadline + timedelta(seconds=seconds))}"
     else:
@@ -32,30 +32,30 @@ def stuck_message(case: Case, pod: PodRecord) -> str:
     return f"pod {pod.name} should have ended{due}, and node {pod.node} does not say that it has; {then}"
 
 
-def stuck_check(case: Case) -> datetime | None:
+def stuck_check(context: ReconcileContext) -> datetime | None:
     """When to look again at a pod that is asked to end."""
-    seconds, now = case.spec.run_policy.force_replace_seconds, case.world.now
+    seconds, now = context.spec.run_policy.force_replace_seconds, context.now
     waits = [MARGIN, *([timedelta(seconds=seconds)] if seconds else [])]
-    moments = [deadline + wait for _, deadline in _stopping(case) for wait in waits]
+    moments = [deadline + wait for _, deadline in _stopping(context) for wait in waits]
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def replacement(case: Case, now: Tally) -> tuple[FailPod | DeletePod, ...]:
+def replacement(context: ReconcileContext, history: AttemptHistory) -> tuple[FailPod | DeletePod, ...]:
     """Replace by force what `runPolicy.forceReplaceSeconds` says; the pod itself goes once its end is told."""
-    seconds = case.spec.run_policy.force_replace_seconds
-    late = [pod for pod, deadline in _stopping(case) if case.world.now >= deadline + timedelta(seconds=seconds)]
+    seconds = context.spec.run_policy.force_replace_seconds
+    late = [pod for pod, deadline in _stopping(context) if context.now >= deadline + timedelta(seconds=seconds)]
     if seconds and late:
-        text = f"the FineTuneJob operator gave it up: {stuck_message(case, late[0])}"
+        text = f"the FineTuneJob operator gave it up: {stuck_message(context, late[0])}"
         return (FailPod(late[0].name, late[0].uid, REPLACED, text),)
-    if not tells_the_same(case, now):
+    if not ends_are_recorded(context, history):
         return ()
-    return tuple(DeletePod(pod.name, pod.uid, force=True) for pod in case.pods if _is_given_up(pod))
+    return tuple(DeletePod(pod.name, pod.uid, force=True) for pod in context.pods if _is_given_up(pod))
 
 
-def _stopping(case: Case) -> Iterator[tuple[PodRecord, datetime]]:
+def _stopping(context: ReconcileContext) -> Iterator[tuple[PodRecord, datetime]]:
     """Pods that were asked to end and have not, and by when they should have."""
-    for pod in case.pods:
-        if pod.deleting and pod.deletion_deadline is not None and (keepers(pod) or not is_over(pod)):
+    for pod in context.pods:
+        if pod.deleting and pod.deletion_deadline is not None and (blocking_containers(pod) or not is_over(pod)):
             yield pod, pod.deletion_deadline
 
 

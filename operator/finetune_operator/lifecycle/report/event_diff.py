@@ -18,7 +18,7 @@ from finetune_operator.plan import Event, EventType
 SAVED, GOES_ON = "CheckpointSaved", "ResumedFromCheckpoint"
 
 
-def story(old: Status, new: Status) -> tuple[Event, ...]:
+def event_diff(old: Status, new: Status) -> tuple[Event, ...]:
     """Events of the way from `old` to `new`, in the order in which things happened."""
     if old.phase in TERMINAL:
         return ()
@@ -133,8 +133,8 @@ def _trained(old: Status, new: Status) -> Iterator[Event]:
 def _ended(old: Status, new: Status) -> Iterator[Event]:
     if new.phase not in TERMINAL or old.phase in TERMINAL:
         return
-    told = condition(new, "Succeeded")
-    message = told.message if told is not None else ""
+    reported = condition(new, "Succeeded")
+    message = reported.message if reported is not None else ""
     metric = new.summary.metric if new.summary is not None else ""
     if new.phase is Phase.FAILED and new.failure is not None:
         yield _warning("Failed", f"{new.failure.code}: {message}")

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from finetune_api.live import Live
 from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.context import RUNNING
-from finetune_operator.lifecycle.observe.progress import FIGURES, TOLD_PHASES
+from finetune_operator.lifecycle.observe.progress import PROGRESS_FIELDS, REPORTED_PHASES
 from finetune_operator.lifecycle.report.conditions import STOPPING
 
-_BEFORE_TRAINING = TOLD_PHASES - RUNNING
+_BEFORE_TRAINING = REPORTED_PHASES - RUNNING
 _BEGINNING = timedelta(seconds=5)
 """How long the begin of the active time waits for company: the Job itself tells it, and a pod usually starts first."""
 
 
-def settled(
+def throttled(
     stored: Status, fresh: Status, live: Live | None, seconds: float, now: datetime
 ) -> tuple[Status, datetime | None]:
     """Return the status to write and, where newer figures are held back, when they are due."""
@@ -41,13 +41,13 @@ def _begin_is_due(stored: Status, fresh: Status) -> datetime | None:
 def _is_only_figures(stored: Status, fresh: Status) -> bool:
     """Whether nothing but figures differs. That training begins is no figure; that it evaluates in between is one."""
     begins = stored.phase in _BEFORE_TRAINING and fresh.phase not in _BEFORE_TRAINING
-    if begins or not {stored.phase, fresh.phase} <= TOLD_PHASES:
+    if begins or not {stored.phase, fresh.phase} <= REPORTED_PHASES:
         return False
     return _without_figures(stored) == _without_figures(fresh)
 
 
 def _without_figures(status: Status) -> Status:
-    plain = {name: Status.model_fields[name].get_default(call_default_factory=True) for name in FIGURES}
+    plain = {name: Status.model_fields[name].get_default(call_default_factory=True) for name in PROGRESS_FIELDS}
     return status.model_copy(
         update={
             **plain,
