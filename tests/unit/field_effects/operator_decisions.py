@@ -22,7 +22,7 @@ from snapshots import (
 from finetune_api.outcome import Progress
 from finetune_api.pod import RUN_ANNOTATION
 from finetune_api.status import Phase
-from finetune_operator.plan import CreateJob, Plan, World
+from finetune_operator.plan import CreateJob, Plan, Snapshot
 from finetune_operator.reconcile import reconcile
 from finetune_operator.settings import Profile, Settings, TrainerImage
 
@@ -55,41 +55,41 @@ def _told(plan: Plan) -> Any:
     return plan.status.phase, plan.status.failure, plan.again_at, [type(write).__name__ for write in plan.writes]
 
 
-def _new(blocks: Any) -> World:
+def _new(blocks: Any) -> Snapshot:
     return world(of=tune({**tune().spec, **blocks}))
 
 
-def _failed_once(blocks: Any) -> World:
+def _failed_once(blocks: Any) -> Snapshot:
     return then(begun(**blocks), job(), ended_pod(70, failure("Internal", "Internal")), now=after(60))
 
 
-def _disrupted(blocks: Any) -> World:
+def _disrupted(blocks: Any) -> Snapshot:
     return then(begun(**blocks), job(), disrupted(ended_pod(137)), now=after(60))
 
 
-def _no_image(blocks: Any) -> World:
+def _no_image(blocks: Any) -> Snapshot:
     waiting = then(_new(blocks), job(), waiting_pod("ImagePullBackOff", "no such image"))
     return then(waiting, now=after(120))
 
 
-def _stands_still(blocks: Any) -> World:
+def _stands_still(blocks: Any) -> Snapshot:
     going = begun(**blocks)
     live = told(going.pods[0], phase=Phase.TRAINING, progress=Progress(step=5, total_steps=10))
     return replace(then(going, live=live), now=after(200), live=replace(live, received=after(200)))
 
 
-def _does_not_end(blocks: Any) -> World:
+def _does_not_end(blocks: Any) -> Snapshot:
     before = begun(**blocks)
     stopping = replace(before.pods[0], deleting=True, deletion_deadline=after(30))
     return replace(then(replace(before, pods=(stopping,), now=after(1))), now=after(200))
 
 
-def _is_over(blocks: Any) -> World:
+def _is_over(blocks: Any) -> Snapshot:
     ended = then(begun(**blocks), job(), ended_pod(0, termination()), now=after(60))
     return replace(stored(ended, reconcile(ended)), now=after(3600))
 
 
-def _runs(blocks: Any) -> World:
+def _runs(blocks: Any) -> Snapshot:
     return replace(begun(**blocks), now=after(100))
 
 
