@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 ROWS, LENGTH = 8, 128
 _KIBIBYTES = 1024
@@ -58,12 +58,12 @@ def whole(model: Any, batch: dict[str, Tensor], shift: bool) -> Tensor:
     logits, labels = model(**inputs).logits, batch["labels"]
     if shift:
         logits, labels = logits[:, :-1], labels[:, 1:]
-    return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=NOT_COUNTED)
+    return functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX)
 
 
 def labelled(model: Any, batch: dict[str, Tensor], shift: bool) -> Tensor:
     """The same from the logits of tokens with a label alone."""
-    return counted_logits(model, batch, shift=shift).losses().mean()
+    return labelled_logits(model, batch, shift=shift).losses().mean()
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _cost(case: Case, way: Loss, threads: int) -> Cost:
 
 def _batch(vocabulary: int, share: float) -> dict[str, Tensor]:
     ids = torch.randint(5, vocabulary, (ROWS, LENGTH))
-    labels = torch.where(torch.arange(LENGTH) >= LENGTH * (1 - share), ids, NOT_COUNTED)
+    labels = torch.where(torch.arange(LENGTH) >= LENGTH * (1 - share), ids, IGNORE_INDEX)
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 

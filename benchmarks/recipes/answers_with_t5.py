@@ -17,7 +17,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, set_seed
 from finetune_api.spec import Spec
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.tokenising.seq2seq_tokens import source_text
-from finetune_trainer.evaluation.generated_text import all_references, likeness
+from finetune_trainer.evaluation.generated_text import all_references, text_metrics
 
 NOT_COUNTED = -100
 EVALUATION_ROWS = 2
@@ -38,7 +38,7 @@ def by_hand(spec: Spec, data: Prepared, folder: Path) -> dict[str, float]:
 
     train_and_keep_best(model, batches["train"], loss, lambda: _loss(model, batches["validation"]), spec.training)
     rows = data.splits["test"]
-    answers = likeness(_answers(model, tokenizer, batches["test"], spec), all_references(rows))
+    answers = text_metrics(_answers(model, tokenizer, batches["test"], spec), all_references(rows))
     return {"evalLoss": _loss(model, batches["test"]), "f1": answers["f1"], "exactMatch": answers["exactMatch"]}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from finetune_trainer.data.running_text import running_text, text_words, word_places
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.data.tokenising.word_tokens import seen_words, tokenise_words, word_tokenizer
 
 ROWS = [["The", "printer", "broke", "on", "the", "first", "day"], ["Our", "invoice", "is", "late", "!"]]
@@ -33,7 +33,7 @@ def test_the_first_token_of_each_word_has_its_tag(tokenizer: Any) -> None:
     assert tokens.labels is not None
     for row, tags in enumerate(TAGS):
         labels = tokens.labels[tokens.offsets[row] : tokens.offsets[row + 1]]
-        assert labels[labels != NOT_COUNTED].tolist() == tags
+        assert labels[labels != IGNORE_INDEX].tolist() == tags
     assert seen_words(tokens, ROWS, words) == {}
 
 
@@ -53,7 +53,7 @@ def test_words_that_vanish_are_known(vanishing: str, tokenizer: Any) -> None:
     assert tokens.labels is not None
     first = tokens.labels[tokens.offsets[0] : tokens.offsets[1]]
     kept = seen.get(0, np.arange(3)).tolist()
-    assert first[first != NOT_COUNTED].tolist() == [[1, 2, 3][word] for word in kept]
+    assert first[first != IGNORE_INDEX].tolist() == [[1, 2, 3][word] for word in kept]
     assert {0, 2} <= set(kept)
     assert (tokens.lengths > 0).all()
     assert 2 not in seen

@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api.outcome import EvaluationResult
 from finetune_api.spec import Spec
-from finetune_trainer.evaluation.baseline_comparison import Trivial, Worth, judge_worth
+from finetune_trainer.evaluation.baseline_comparison import BaselineComparison, ConstantBaseline, compare_with_baselines
 
 
 def spec(examples: int = 0, **evaluation: Any) -> Spec:
@@ -21,15 +21,17 @@ def spec(examples: int = 0, **evaluation: Any) -> Spec:
     )
 
 
-def judged(tuned: float, untouched: float, shown: float | None = None, metric: str = "evalLoss") -> Worth | None:
+def judged(
+    tuned: float, untouched: float, shown: float | None = None, metric: str = "evalLoss"
+) -> BaselineComparison | None:
     found = EvaluationResult(
         metrics={metric: tuned}, baseline={metric: untouched}, few_shot={metric: shown} if shown is not None else {}
     )
-    return judge_worth(spec(4 if shown is not None else 0, metric=metric), found, "test")
+    return compare_with_baselines(spec(4 if shown is not None else 0, metric=metric), found, "test")
 
 
 def test_a_worse_model_is_named_with_the_gate_that_refuses_it() -> None:
-    assert judged(2.5, 2.25) == Worth(
+    assert judged(2.5, 2.25) == BaselineComparison(
         "the tuned model is worse than the one it started from: evalLoss 2.25 -> 2.5 on test rows; gates can refuse "
         "this: evaluation.gates: [{metric: evalLoss, maxRegression: 0}]",
         is_good=False,
@@ -70,7 +72,7 @@ def test_a_difference_that_nobody_is_shown_is_none() -> None:
     ],
 )  # fmt: skip
 def test_the_best_of_three(tuned: float, shown: float, untouched: float, remark: str, is_good: bool) -> None:
-    assert judged(tuned, untouched, shown) == Worth(remark, is_good)
+    assert judged(tuned, untouched, shown) == BaselineComparison(remark, is_good)
 
 
 def test_of_equal_ones_the_cheapest_is_best() -> None:
@@ -85,15 +87,15 @@ def test_other_figures_that_disagree_are_told() -> None:
         few_shot={"evalLoss": 2, "rougeL": 0.75, "exactMatch": 0},
         baseline={"evalLoss": 3, "rougeL": 0.5, "exactMatch": 0},
     )
-    worth = judge_worth(spec(1), found, "test")
+    worth = compare_with_baselines(spec(1), found, "test")
     assert worth is not None
     assert worth.remark.endswith("; by rougeL, 1 example in the prompt is the best")
     assert worth.is_good
 
 
 def test_without_figures_nothing_is_said() -> None:
-    assert judge_worth(spec(), EvaluationResult(metrics={"evalLoss": 1}), "test") is None
-    assert judge_worth(spec(), EvaluationResult(), "test") is None
+    assert compare_with_baselines(spec(), EvaluationResult(metrics={"evalLoss": 1}), "test") is None
+    assert compare_with_baselines(spec(), EvaluationResult(), "test") is None
 
 
 def of_task(task: str, **evaluation: Any) -> Spec:
@@ -114,7 +116,7 @@ def test_a_model_no_better_than_an_answer_that_ignores_the_input(
 ) -> None:
     """Its loss is better than that of its base model, whose head is new; that alone is no verdict."""
     found = EvaluationResult(metrics=tuned, baseline={"evalLoss": 2.0})
-    worth = judge_worth(of_task(task), found, "test", Trivial(trivial))
+    worth = compare_with_baselines(of_task(task), found, "test", ConstantBaseline(trivial))
     assert worth is not None
     assert not worth.has_learned
     assert "is no better than the most frequent" in worth.remark
@@ -125,8 +127,10 @@ def test_one_metric_above_it_is_enough() -> None:
     """The most frequent class of a skewed set has a high accuracy; a model that finds others is better by F1."""
     tuned, trivial = {"accuracy": 0.9, "f1Macro": 0.7}, {"accuracy": 0.92, "f1Macro": 0.48}
     found = EvaluationResult(metrics=tuned)
-    assert judge_worth(of_task("SequenceClassification"), found, "test", Trivial(trivial)) is None
-    named = judge_worth(of_task("SequenceClassification", metric="accuracy"), found, "test", Trivial(trivial))
+    assert compare_with_baselines(of_task("SequenceClassification"), found, "test", ConstantBaseline(trivial)) is None
+    named = compare_with_baselines(
+        of_task("SequenceClassification", metric="accuracy"), found, "test", ConstantBaseline(trivial)
+    )
     assert named is not None
     assert named.remark == (
         "the tuned model is no better than the most frequent answer for every row: accuracy 0.9 against 0.92 on test "
@@ -136,7 +140,7 @@ def test_one_metric_above_it_is_enough() -> None:
 
 def test_a_better_loss_does_not_hide_worse_answers() -> None:
     found = EvaluationResult(metrics={"evalLoss": 0.2, "f1": 0.01}, baseline={"evalLoss": 0.9, "f1": 0.021})
-    worth = judge_worth(of_task("TokenClassification"), found, "test", Trivial({"f1": 0.0}))
+    worth = compare_with_baselines(of_task("TokenClassification"), found, "test", ConstantBaseline({"f1": 0.0}))
     assert worth is not None
     assert worth.remark == (
         "the tuned model is worse than the one it started from, though evalLoss is better: f1 0.01 against 0.021 on "
@@ -145,5 +149,9 @@ def test_a_better_loss_does_not_hide_worse_answers() -> None:
 
 
 def test_one_answer_for_all_rows_comes_first() -> None:
-    worth = judge_worth(of_task("Seq2Seq"), EvaluationResult(metrics={"evalLoss": 1.0}), "test", Trivial(constant="ok"))
-    assert worth == Worth("the tuned model has one answer for all test rows: ok", is_good=False, has_learned=False)
+    worth = compare_with_baselines(
+        of_task("Seq2Seq"), EvaluationResult(metrics={"evalLoss": 1.0}), "test", ConstantBaseline(constant="ok")
+    )
+    assert worth == BaselineComparison(
+        "the tuned model has one answer for all test rows: ok", is_good=False, has_learned=False
+    )

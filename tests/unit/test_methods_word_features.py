@@ -13,7 +13,7 @@ from finetune_api.method import Method
 from finetune_api.model import ModelSource
 from finetune_api.tasks import MethodType
 from finetune_trainer.data.tokenising.collate import TokenRows
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.data.tokenising.word_tokens import tokenise_words, word_tokenizer
 from finetune_trainer.methods import METHODS, feature_extraction
 from finetune_trainer.models.classifier import load_tagger, load_tokenizer
@@ -76,13 +76,13 @@ def test_words_are_encoded_once(tagged: Callable[[str], tuple[Any, Any, Any]], t
 def test_a_row_of_words_that_the_tokenizer_does_not_see(tagged: Callable[[str], tuple[Any, Any, Any]]) -> None:
     adapted, tokens, _ = tagged("bert")
     labels = tokens.labels.copy()
-    labels[tokens.offsets[5] : tokens.offsets[6]] = NOT_COUNTED
+    labels[tokens.offsets[5] : tokens.offsets[6]] = IGNORE_INDEX
     rows = adapted.rows(
         type(tokens)(tokens.ids, tokens.offsets, tokens.full_lengths, labels=labels), lambda _rows: None
     )
     assert rows.lengths[5] == 1
     alone = rows.collate(np.asarray([5]))
-    assert alone["labels"].tolist() == [[NOT_COUNTED]]
+    assert alone["labels"].tolist() == [[IGNORE_INDEX]]
     assert predict_tags(adapted.model, rows)["counted"][5] == 0
 
 

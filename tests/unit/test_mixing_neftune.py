@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
-from finetune_trainer.training.neftune import noisy_inputs
-from finetune_trainer.training.speedups.embedding_rows import only_used_rows
+from finetune_trainer.training.neftune import neftune_noise
+from finetune_trainer.training.speedups.embedding_rows import restricted_embedding
 
 IDS = torch.tensor([[2, 7, 8, 9, 3], [2, 9, 3, 0, 0]])
 
@@ -24,7 +24,7 @@ def model(tiny_model: Callable[..., Path]) -> Any:
 def test_noise_is_uniform_up_to_the_bound_of_the_paper(model: Any) -> None:
     table = model.get_input_embeddings()
     plain = table(IDS).detach()
-    with noisy_inputs(model, 5.0):
+    with neftune_noise(model, 5.0):
         noise = torch.stack([table(IDS).detach() - plain for _ in range(200)])
     bound = 5.0 / sqrt(IDS.shape[1] * plain.shape[-1])
     assert noise.abs().max() <= bound * 1.0001
@@ -36,13 +36,13 @@ def test_noise_is_uniform_up_to_the_bound_of_the_paper(model: Any) -> None:
 
 def test_there_is_none_while_measuring(model: Any) -> None:
     plain = model.eval()(IDS).logits
-    with noisy_inputs(model, 5.0):
+    with neftune_noise(model, 5.0):
         assert torch.equal(model(IDS).logits, plain)
         assert not torch.equal(model.train()(IDS).logits, plain)
 
 
 def test_it_follows_torchs_generator_so_that_runs_can_be_resumed(model: Any) -> None:
-    with noisy_inputs(model, 5.0):
+    with neftune_noise(model, 5.0):
         state = torch.get_rng_state()
         first = model(IDS).logits
         assert not torch.equal(model(IDS).logits, first)
@@ -51,7 +51,7 @@ def test_it_follows_torchs_generator_so_that_runs_can_be_resumed(model: Any) -> 
 
 
 def test_it_reaches_an_embedding_of_which_only_used_rows_are_trained(model: Any) -> None:
-    with only_used_rows(model, torch.arange(12)), noisy_inputs(model, 5.0):
+    with restricted_embedding(model, torch.arange(12)), neftune_noise(model, 5.0):
         assert not torch.equal(model(IDS).logits, model(IDS).logits)
 
 
@@ -61,7 +61,7 @@ def test_of_an_encoder_decoder_the_encoder_gets_it(kind: str) -> None:
     sizes |= {"d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2} if kind == "t5" else {}
     model: Any = AutoModelForSeq2SeqLM.from_config(AutoConfig.for_model(kind, **sizes)).train()
     plain = model.get_encoder().get_input_embeddings()(IDS)
-    with noisy_inputs(model, 5.0):
+    with neftune_noise(model, 5.0):
         assert not torch.equal(model.get_encoder().get_input_embeddings()(IDS), plain)
         encoded = []
         hook = model.get_encoder().get_input_embeddings().register_forward_hook(lambda *seen: encoded.append(seen[2]))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.data import DataSource
-from finetune_trainer.data.mixing import common_prefix, draw_shares, quotas, shares_of, source_names
+from finetune_trainer.data.mixing import common_prefix, draw_shares, mixing_shares, quotas, source_names
 from finetune_trainer.data.splits import draw_keys
 
 mixes = st.lists(st.tuples(st.integers(0, 200), st.floats(0.01, 100)), min_size=1, max_size=6).filter(
@@ -43,8 +43,8 @@ def test_rows_are_drawn_by_shares_or_by_sizes() -> None:
 
 
 def test_shares_add_up() -> None:
-    assert shares_of(sources(3, 1)) == (0.75, 0.25)
-    assert shares_of(sources(None, None)) is None
+    assert mixing_shares(sources(3, 1)) == (0.75, 0.25)
+    assert mixing_shares(sources(None, None)) is None
 
 
 def test_every_source_has_a_name_of_its_own() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from finetune_api.data import RowOrder
-from finetune_trainer.data.sampler import Course, apportion
+from finetune_trainer.data.sampler import Sampler, apportion
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.training.state.training_state import plan_of
 
@@ -24,7 +24,7 @@ def plan(
     difficulty: NDArray[np.float64] | None = None,
 ) -> BatchPlan:
     hard = LENGTHS.astype(np.float64) if difficulty is None else difficulty
-    course = Course(order, SOURCES, hard, seed, shares, rows_in_all)
+    course = Sampler(order, SOURCES, hard, seed, shares, rows_in_all)
     return BatchPlan(LENGTHS, 16, 0, 2_048, seed, course=course)
 
 

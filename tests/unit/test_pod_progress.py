@@ -13,10 +13,10 @@ from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
-from finetune_trainer.observer import Tally
+from finetune_trainer.observer import TrainingTotals
 from finetune_trainer.observers import Observers
 from finetune_trainer.pod.metrics import Exposition
-from finetune_trainer.pod.progress import Board, data_sentence
+from finetune_trainer.pod.progress import RunProgress, data_sentence
 
 ORDER = RunFile.model_validate(
     {
@@ -35,8 +35,8 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
 @pytest.fixture
-def board() -> Board:
-    return Board(ORDER)
+def board() -> RunProgress:
+    return RunProgress(ORDER)
 
 
 def report(rows: dict[str, int], **more: Any) -> DataReport:
@@ -46,7 +46,7 @@ def report(rows: dict[str, int], **more: Any) -> DataReport:
     )
 
 
-def series(board: Board) -> dict[Sample, float]:
+def series(board: RunProgress) -> dict[Sample, float]:
     """Samples by name and labels, as Prometheus parses them; labels of the job are checked and left out."""
     found = {}
     for family in text_string_to_metric_families(Exposition(ORDER, board).text().decode()):
@@ -57,11 +57,11 @@ def series(board: Board) -> dict[Sample, float]:
     return found
 
 
-def value(board: Board, name: str, **labels: str) -> float:
+def value(board: RunProgress, name: str, **labels: str) -> float:
     return series(board)[name, frozenset(labels.items())]
 
 
-def test_a_run_from_its_beginning_to_its_end(board: Board) -> None:
+def test_a_run_from_its_beginning_to_its_end(board: RunProgress) -> None:
     assert board.live == Live(uid="uid-1", phase=Phase.STARTING)
     board.phase("Validating")
     board.claimed(3)
@@ -70,9 +70,9 @@ def test_a_run_from_its_beginning_to_its_end(board: Board) -> None:
         Parameters(total=2, trainable=1), Resolved(epochs=1, learning_rate=1, batch_size=1, max_length=8), {}
     )
     board.phase("Training")
-    board.trained(PROGRESS, Tally(samples=24, tokens=240, gradient_norm=0.5))
+    board.trained(PROGRESS, TrainingTotals(samples=24, tokens=240, gradient_norm=0.5))
     board.evaluated(3, {"accuracy": 0.75, "evalLoss": 0.5}, True)
-    board.trained(PROGRESS.model_copy(update={"step": 4}), Tally(samples=32, tokens=320, gradient_norm=0.25))
+    board.trained(PROGRESS.model_copy(update={"step": 4}), TrainingTotals(samples=32, tokens=320, gradient_norm=0.25))
     board.evaluated(4, {"accuracy": 0.5}, False)
     board.phase("Evaluating")
     board.measured(EvaluationResult(metrics={"accuracy": 0.625}), "test")
@@ -86,16 +86,16 @@ def test_a_run_from_its_beginning_to_its_end(board: Board) -> None:
     assert live.evaluation == EvaluationResult(metrics={"accuracy": 0.625})
 
 
-def test_nothing_is_claimed_before_it_is_known(board: Board) -> None:
+def test_nothing_is_claimed_before_it_is_known(board: RunProgress) -> None:
     names = {name for name, _ in series(board)}
     assert names == {"finetune_job_info", "finetune_phase", "finetune_tokens_total", "finetune_samples_total"}
     info = next(dict(labels) for name, labels in series(board) if name == "finetune_job_info")
     assert info == {"uid": "uid-1", "task": "SequenceClassification", "method": "LoRA", "model": 'hf://owner/na"me'}
 
 
-def test_metrics_have_the_names_and_numbers_that_dashboards_expect(board: Board) -> None:
+def test_metrics_have_the_names_and_numbers_that_dashboards_expect(board: RunProgress) -> None:
     board.phase("Training")
-    board.trained(PROGRESS, Tally(samples=24, tokens=240, gradient_norm=0.5))
+    board.trained(PROGRESS, TrainingTotals(samples=24, tokens=240, gradient_norm=0.5))
     board.evaluated(3, {"accuracy": 0.75, 'recall.say "hi"\n': 0.25}, True)
     board.measured(EvaluationResult(metrics={"accuracy": 0.625}), "test")
     expected = {
@@ -120,18 +120,18 @@ def test_metrics_have_the_names_and_numbers_that_dashboards_expect(board: Board)
     assert phases == {"Validating": 0, "Starting": 0, "Training": 1, "Evaluating": 0, "Exporting": 0}
 
 
-def test_a_norm_that_a_scaler_lets_pass_can_be_plotted(board: Board) -> None:
-    board.trained(PROGRESS, Tally(gradient_norm=math.inf))
+def test_a_norm_that_a_scaler_lets_pass_can_be_plotted(board: RunProgress) -> None:
+    board.trained(PROGRESS, TrainingTotals(gradient_norm=math.inf))
     assert value(board, "finetune_gradient_norm") == math.inf
 
 
-def test_further_figures_of_a_loss_have_a_series_each(board: Board) -> None:
-    board.trained(PROGRESS, Tally(figures={"meanReward": 0.75, "kl": 0.5}))
+def test_further_figures_of_a_loss_have_a_series_each(board: RunProgress) -> None:
+    board.trained(PROGRESS, TrainingTotals(figures={"meanReward": 0.75, "kl": 0.5}))
     assert value(board, "finetune_train_figure", figure="meanReward") == 0.75
     assert value(board, "finetune_train_figure", figure="kl") == 0.5
 
 
-def test_what_is_worked_at_comes_and_goes(board: Board) -> None:
+def test_what_is_worked_at_comes_and_goes(board: RunProgress) -> None:
     with board.working("tokenising", 50) as advance:
         assert board.live.doing == "tokenising"
         advance(20)
@@ -143,7 +143,7 @@ def test_what_is_worked_at_comes_and_goes(board: Board) -> None:
     assert board.live.doing == ""
 
 
-def test_the_answer_stays_inside_its_bounds(board: Board) -> None:
+def test_the_answer_stays_inside_its_bounds(board: RunProgress) -> None:
     """What is longer would be refused by who reads it, and all of it lost."""
     for _ in range(100):
         board.warned("é" * 5000)
@@ -179,13 +179,13 @@ class Recorder:
 
 
 def test_several_observers_hear_the_same() -> None:
-    first, second = Board(ORDER), Recorder()
+    first, second = RunProgress(ORDER), Recorder()
     both = Observers(first, second)  # type: ignore[arg-type]  # it answers to all names
     both.claimed(2)
-    both.trained(PROGRESS, Tally())
+    both.trained(PROGRESS, TrainingTotals())
     both.measured(EvaluationResult(), "test")
     assert [name for name, _ in second.told] == ["claimed", "trained", "measured"]
     assert (first.live.attempt, first.live.progress) == (2, PROGRESS)
-    with Observers(first, Board(ORDER)).working("x", 4) as advance:
+    with Observers(first, RunProgress(ORDER)).working("x", 4) as advance:
         advance(2)
         assert first.live.doing == "x 50%"

@@ -18,17 +18,17 @@ from finetune_api.tasks import Task
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
-from finetune_trainer.observer import Safe
+from finetune_trainer.observer import CheckpointStatus
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.pod.checkpoint_request import CheckpointRequest
 from finetune_trainer.stopping import stop_of
 from finetune_trainer.storage import Site
-from finetune_trainer.training.checkpointing import Keeping, Known
+from finetune_trainer.training.checkpointing import CachedBaseline, CheckpointCallback
 from finetune_trainer.training.state.best_weights import BestWeights
-from finetune_trainer.training.state.tensors import StateUnfit
+from finetune_trainer.training.state.tensors import IncompatibleState
 
 LINEAGE = Lineage(spec_digest="1" * 64, data_digest="2" * 64, model_uri="file:///m", model_digest="3" * 64)
-KNOWN = Known(
+KNOWN = CachedBaseline(
     {"logits": np.float32([[0.5, -1.5], [2, 3]]), "lengths": np.int64([3, 4])},
     CurvePoint(step=0, epoch=0, validation={"evalLoss": 0.7}),
 )
@@ -36,12 +36,12 @@ KNOWN = Known(
 
 class Observer:
     def __init__(self) -> None:
-        self.warnings, self.told = list[str](), list[Safe]()
+        self.warnings, self.told = list[str](), list[CheckpointStatus]()
 
     def warned(self, text: str) -> None:
         self.warnings.append(text)
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         self.told.append(safe)
 
 
@@ -53,7 +53,7 @@ class Loop:
 
     def restore(self, snapshot: Snapshot) -> None:
         if not self._fits(snapshot):
-            raise StateUnfit("weight a is not the same in the model")
+            raise IncompatibleState("weight a is not the same in the model")
         self.restored.append(snapshot.step)
 
 
@@ -62,33 +62,33 @@ def snapshot(step: int) -> Snapshot:
 
 
 @pytest.fixture
-def keeping(tmp_path: Path) -> Callable[..., Keeping]:
+def keeping(tmp_path: Path) -> Callable[..., CheckpointCallback]:
     """A function that begins an attempt: `requested` is who asks for checkpoints."""
 
-    def begin(requested: Callable[[], str] = str) -> Keeping:
+    def begin(requested: Callable[[], str] = str) -> CheckpointCallback:
         output = OutputFolder(Output(uri=(tmp_path / "out").as_uri()), Site(tmp_path), "job", "uid")
         output.claim()
         retention = Retention(Checkpoints(keep_last=5), metric_named(Task.SEQUENCE_CLASSIFICATION, "evalLoss"))
         observer: Any = Observer()
         store = CheckpointStore(output, tmp_path / "scratch", retention, observer.warned)
-        begun = Keeping(store, BestWeights(tmp_path), requested, observer)
+        begun = CheckpointCallback(store, BestWeights(tmp_path), requested, observer)
         begun.observer = observer  # type: ignore[attr-defined]
-        begun.look_back(LINEAGE)
+        begun.find_checkpoint(LINEAGE)
         return begun
 
     return begin
 
 
-def saved(keeping: Keeping, *steps: int) -> None:
+def saved(keeping: CheckpointCallback, *steps: int) -> None:
     with keeping.settled():
         for step in steps:
             keeping.keep(lambda step=step: snapshot(step))
         keeping.finish()
 
 
-def test_what_was_computed_before_training_travels_along(keeping: Callable[..., Keeping]) -> None:
+def test_what_was_computed_before_training_travels_along(keeping: Callable[..., CheckpointCallback]) -> None:
     first = keeping()
-    assert first.known == Known()
+    assert first.known == CachedBaseline()
     first.known = KNOWN
     saved(first, 3)
     second = keeping()
@@ -100,15 +100,17 @@ def test_what_was_computed_before_training_travels_along(keeping: Callable[..., 
         assert np.array_equal(baseline[name], array)
 
 
-def test_texts_are_computed_again(keeping: Callable[..., Keeping]) -> None:
+def test_texts_are_computed_again(keeping: Callable[..., CheckpointCallback]) -> None:
     first = keeping()
-    first.known = Known({"texts": np.array(["a", "b"])}, KNOWN.start)
+    first.known = CachedBaseline({"texts": np.array(["a", "b"])}, KNOWN.start)
     saved(first, 3)
     second = keeping()
     assert (second.known.baseline, second.known.start) == (None, KNOWN.start)
 
 
-def test_a_state_that_does_not_fit_is_passed_over_for_the_next_older(keeping: Callable[..., Keeping]) -> None:
+def test_a_state_that_does_not_fit_is_passed_over_for_the_next_older(
+    keeping: Callable[..., CheckpointCallback],
+) -> None:
     saved(keeping(), 1, 2, 3)
     second: Any = keeping()
     loop: Any = Loop(lambda snapshot: snapshot.step < 3)
@@ -125,7 +127,7 @@ def test_a_state_that_does_not_fit_is_passed_over_for_the_next_older(keeping: Ca
 
 def test_what_is_due() -> None:
     asked = ""
-    keeping: Any = object.__new__(Keeping)
+    keeping: Any = object.__new__(CheckpointCallback)
     keeping._requested, keeping._asked = lambda: asked, ""
     keeping.begin(5)
     assert [step for step in range(1, 16) if keeping.is_due(step)] == [5, 10, 15]
@@ -133,7 +135,7 @@ def test_what_is_due() -> None:
     assert keeping.is_due(7)
 
 
-def test_a_request_is_answered_once_it_is_safe(keeping: Callable[..., Keeping]) -> None:
+def test_a_request_is_answered_once_it_is_safe(keeping: Callable[..., CheckpointCallback]) -> None:
     wanted = ""
     first: Any = keeping(lambda: wanted)
     first.begin(1_000)
@@ -152,13 +154,13 @@ def test_a_request_is_answered_once_it_is_safe(keeping: Callable[..., Keeping]) 
         assert first.observer.told[-1].answered == "once more", "there is nothing newer to save"
 
 
-def fail_after(keeping: Keeping, step: int) -> None:
+def fail_after(keeping: CheckpointCallback, step: int) -> None:
     with keeping.settled():
         keeping.keep(lambda: snapshot(step))
         raise ZeroDivisionError
 
 
-def test_a_failure_lets_what_is_under_way_come_through(keeping: Callable[..., Keeping]) -> None:
+def test_a_failure_lets_what_is_under_way_come_through(keeping: Callable[..., CheckpointCallback]) -> None:
     first = keeping()
     with pytest.raises(ZeroDivisionError):
         fail_after(first, 4)

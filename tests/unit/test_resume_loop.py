@@ -22,7 +22,7 @@ from finetune_trainer.training.losses.base import RowLoss
 from finetune_trainer.training.losses.classification import Objective
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.state.rng import seed_everything
-from finetune_trainer.training.state.tensors import StateUnfit, trainable
+from finetune_trainer.training.state.tensors import IncompatibleState, trainable_parameters
 
 ROWS, STEPS = 44, 20  # 6 steps a pass, the last of them short
 FEATURES = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(1))
@@ -166,7 +166,7 @@ def test_running_statistics_go_on_and_go_back_with_the_weights(step: int, last: 
 
 
 def test_a_state_without_a_buffer_of_the_model_is_of_another(whole: Any, tmp_path: Path) -> None:
-    with pytest.raises(StateUnfit, match=r"norm\.bias and 4 more"):
+    with pytest.raises(IncompatibleState, match=r"norm\.bias and 4 more"):
         Process(tmp_path / "other", model=NormedNet).loop.restore(whole[2][5])
 
 
@@ -198,7 +198,7 @@ def test_a_state_is_a_copy(whole: Any) -> None:
 def test_what_a_state_holds(whole: Any) -> None:
     process, _, kept = whole
     by_step = {snapshot.step: snapshot for snapshot in kept}
-    assert set(by_step[5].parts["weights"]) == set(trainable(process.net)) == {"layer.weight", "layer.bias"}
+    assert set(by_step[5].parts["weights"]) == set(trainable_parameters(process.net)) == {"layer.weight", "layer.bias"}
     assert "best" not in by_step[6].parts, "the best weights are those of the state itself"
     assert torch.equal(by_step[8].parts["best"]["layer.weight"], by_step[6].parts["weights"]["layer.weight"])
     assert set(by_step[STEPS].parts) == {"weights", "random"}, "nobody trains on from the end"
@@ -271,7 +271,7 @@ def test_a_state_that_does_not_fit_changes_nothing(
     change(parts, state)
     process = Process(tmp_path / "new")
     before, random = process.weights(), torch.get_rng_state()
-    with pytest.raises(StateUnfit):
+    with pytest.raises(IncompatibleState):
         process.loop.restore(replace(kept[9], parts=parts, values={"training": state}))
     assert torch.equal(process.weights(), before)
     assert torch.equal(torch.get_rng_state(), random)

@@ -15,7 +15,7 @@ from finetune_api.outcome import Outcome, Progress
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
 from finetune_trainer.cli.json_progress import JsonObserver
 from finetune_trainer.manifest import load_job
-from finetune_trainer.observer import Advance, Tally
+from finetune_trainer.observer import Advance, TrainingTotals
 from finetune_trainer.run import run_job
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.signals import stop_signals
@@ -34,7 +34,7 @@ class Stopping(JsonObserver):
     def phase(self, name: str) -> None:
         self._begins(f"phase {name}")
 
-    def trained(self, progress: Progress, tally: Tally) -> None:  # noqa: ARG002 -- as all observers
+    def trained(self, progress: Progress, tally: TrainingTotals) -> None:  # noqa: ARG002 -- as all observers
         self.steps.append(progress.step)
         self._begins(f"step {progress.step}")
 

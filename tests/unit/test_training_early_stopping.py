@@ -3,7 +3,7 @@ import pytest
 from finetune_api.metrics import Metric, find_metric
 from finetune_api.tasks import Task
 from finetune_api.training import EarlyStopping
-from finetune_trainer.training.early_stopping import Choice
+from finetune_trainer.training.early_stopping import EarlyStoppingState
 
 
 def metric_named(name: str) -> Metric:
@@ -17,9 +17,9 @@ ACCURACY, LOSS = metric_named("accuracy"), metric_named("evalLoss")
 
 def watched(
     values: list[float | None], metric: Metric, patience: int = 2, min_delta: float = 0
-) -> tuple[Choice, int | None]:
+) -> tuple[EarlyStoppingState, int | None]:
     """The choice after these evaluations, and the first at which training would stop."""
-    settings, choice, stopped = EarlyStopping(patience=patience, min_delta=min_delta), Choice(), None
+    settings, choice, stopped = EarlyStopping(patience=patience, min_delta=min_delta), EarlyStoppingState(), None
     for step, value in enumerate(values, start=1):
         choice = choice.seen(step, value, metric, settings)
         if stopped is None and choice.should_stop(settings):

@@ -9,7 +9,7 @@ from torch import nn
 
 from finetune_api.tasks import ProblemType
 from finetune_trainer.training.losses.classification import Objective
-from finetune_trainer.training.speedups.embedding_rows import UsedRows, only_used_rows, used_token_ids
+from finetune_trainer.training.speedups.embedding_rows import RestrictedEmbedding, restricted_embedding, used_token_ids
 
 Train = Callable[..., Any]
 Make = Callable[..., Any]
@@ -32,8 +32,8 @@ def test_training_used_rows_alone_changes_nothing(
     start, rows, objective = state(model), tiny_rows(sentences, tokenizer), Objective(ProblemType.SINGLE_LABEL)
     plain = copy.deepcopy(model)
     expected = train(plain, rows, CLASSES, objective, learning_rate=1e-3)
-    with only_used_rows(model, used_by(rows, tokenizer)):
-        assert isinstance(model.get_input_embeddings(), UsedRows)
+    with restricted_embedding(model, used_by(rows, tokenizer)):
+        assert isinstance(model.get_input_embeddings(), RestrictedEmbedding)
         result = train(model, rows, CLASSES, objective, learning_rate=1e-3)
     assert [point.loss for point in result.curves] == pytest.approx([point.loss for point in expected.curves], rel=1e-5)
     found, wanted = state(model), state(plain)
@@ -55,14 +55,14 @@ def test_the_padding_token_in_a_text_is_not_trained(
     _, tokenizer, model = tiny_classifier("bert")
     before = model.get_input_embeddings().weight[tokenizer.pad_token_id].clone()
     rows = tiny_rows([f"{text} [PAD] {text}" for text in sentences], tokenizer)
-    with only_used_rows(model, used_by(rows, tokenizer)):
+    with restricted_embedding(model, used_by(rows, tokenizer)):
         train(model, rows, CLASSES, Objective(ProblemType.SINGLE_LABEL))
     assert torch.equal(model.get_input_embeddings().weight[tokenizer.pad_token_id], before)
 
 
 def test_fewer_weights_are_trained(tiny_classifier: Make) -> None:
     _, _, model = tiny_classifier("bert")
-    with only_used_rows(model, torch.tensor([0, 2, 3, 9])):
+    with restricted_embedding(model, torch.tensor([0, 2, 3, 9])):
         weights = model.get_input_embeddings().weight
         assert weights.shape == (4, 32)
         assert weights.requires_grad
@@ -71,7 +71,7 @@ def test_fewer_weights_are_trained(tiny_classifier: Make) -> None:
 
 def test_a_token_that_was_not_named_is_an_error(tiny_classifier: Make) -> None:
     _, _, model = tiny_classifier("bert")
-    with only_used_rows(model, torch.tensor([0, 2, 3])), pytest.raises(IndexError):
+    with restricted_embedding(model, torch.tensor([0, 2, 3])), pytest.raises(IndexError):
         model(input_ids=torch.tensor([[2, 9, 3]]))
 
 
@@ -79,7 +79,7 @@ def test_a_frozen_embedding_stays_in_place(tiny_classifier: Make) -> None:
     _, _, model = tiny_classifier("bert")
     table = model.get_input_embeddings()
     table.weight.requires_grad_(requires_grad=False)
-    with only_used_rows(model, torch.tensor([0, 2])):
+    with restricted_embedding(model, torch.tensor([0, 2])):
         assert model.get_input_embeddings() is table
 
 
@@ -89,7 +89,7 @@ def test_a_tied_embedding_stays_in_place(tiny_model: Callable[..., Any]) -> None
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2"))
     before = dict(model.named_modules())
     assert model.lm_head.weight is model.get_input_embeddings().weight, "the model of this test must be tied"
-    with only_used_rows(model, torch.tensor([0, 2])):
+    with restricted_embedding(model, torch.tensor([0, 2])):
         assert dict(model.named_modules()) == before
 
 
@@ -101,7 +101,7 @@ def test_rows_are_written_back_after_a_failure(tiny_classifier: Make) -> None:
         model.get_input_embeddings().weight.data.fill_(3.0)
         raise RuntimeError("stop")
 
-    with pytest.raises(RuntimeError, match="stop"), only_used_rows(model, torch.tensor([0, 5])):
+    with pytest.raises(RuntimeError, match="stop"), restricted_embedding(model, torch.tensor([0, 5])):
         fail()
     assert model.get_input_embeddings() is table
     assert table.weight[5].tolist() == [3.0] * 32

@@ -12,7 +12,7 @@ from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.training import inference
 from finetune_trainer.training.inference import predict_logits
 from finetune_trainer.training.state.best_weights import BestWeights
-from finetune_trainer.training.throughput import Rate
+from finetune_trainer.training.throughput import ThroughputMeter
 
 Make = Callable[..., Any]
 
@@ -85,7 +85,7 @@ def test_best_weights_bring_back_what_was_trainable(tmp_path: Path) -> None:
 
 def test_rates_leave_pauses_and_padding_out() -> None:
     plan = BatchPlan(np.asarray([4, 2, 2]), 3, 0, 100, 1)
-    rate = Rate(total_steps=4)
+    rate = ThroughputMeter(total_steps=4)
     with rate.paused():
         time.sleep(0.2)
     time.sleep(0.02)

@@ -9,8 +9,8 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.training.speedups.labelled_logits import counted_logits, logits_at
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits, logits_at
 
 VOCABULARY, ROWS, LENGTH = 50, 3, 7
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
@@ -59,7 +59,7 @@ def batch(model: Any) -> dict[str, Tensor]:
     torch.manual_seed(4)
     ids = torch.randint(3, VOCABULARY, (ROWS, LENGTH))
     mask = torch.tensor([[1] * 7, [1] * 5 + [0] * 2, [1] + [0] * 6])
-    labels = torch.full_like(ids, NOT_COUNTED)
+    labels = torch.full_like(ids, IGNORE_INDEX)
     labels[0, 0], labels[0, 4:], labels[1, 2] = ids[0, 0], ids[0, 4:], ids[1, 2]
     inputs = {"input_ids": ids, "attention_mask": mask, "labels": labels}
     return inputs | ({"decoder_input_ids": ids.flip(0)} if model.config.is_encoder_decoder else {})
@@ -71,7 +71,7 @@ def expected(model: Any, given: dict[str, Tensor], *, shift: bool) -> tuple[Tens
     logits, labels = model(**inputs).logits[:, -LENGTH:], given["labels"]
     if shift:
         logits, labels = logits[:, :-1], labels[:, 1:]
-    return logits[labels != NOT_COUNTED], labels[labels != NOT_COUNTED]
+    return logits[labels != IGNORE_INDEX], labels[labels != IGNORE_INDEX]
 
 
 def seen_by_output_layer(model: Any, given: dict[str, Tensor], *, shift: bool) -> list[int]:
@@ -79,7 +79,7 @@ def seen_by_output_layer(model: Any, given: dict[str, Tensor], *, shift: bool) -
     seen: list[int] = []
     layer = model.get_output_embeddings()
     handle = layer.register_forward_hook(lambda _layer, _given, said: seen.append(said[..., 0].numel()))
-    counted_logits(model, given, shift=shift)
+    labelled_logits(model, given, shift=shift)
     handle.remove()
     return seen  # fmt: skip
 
@@ -91,7 +91,7 @@ def test_counted_logits_are_those_of_the_whole(
     model = build(auto_class, kind, settings)
     given = batch(model)
     logits, labels = expected(model, given, shift=shift)
-    found = counted_logits(model, given, shift=shift)
+    found = labelled_logits(model, given, shift=shift)
     assert torch.equal(found.labels, labels)
     assert torch.allclose(found.logits, logits, atol=1e-5)
     assert seen_by_output_layer(model, given, shift=shift) == [len(labels)], "the others are left out"
@@ -113,7 +113,7 @@ def test_adapters_change_nothing_about_it(adapter: Any) -> None:
     model = get_peft_model(build(AutoModelForCausalLM, "gpt2", GPT), adapter).eval()
     given = batch(model)
     logits, labels = expected(model, given, shift=True)
-    found = counted_logits(model, given, shift=True)
+    found = labelled_logits(model, given, shift=True)
     assert torch.allclose(found.logits, logits, atol=1e-5)
     assert seen_by_output_layer(model, given, shift=True) == [len(labels)]
 
@@ -121,7 +121,7 @@ def test_adapters_change_nothing_about_it(adapter: Any) -> None:
 def test_values_of_tokens_find_their_rows_and_places() -> None:
     model = build(AutoModelForMaskedLM, "bert", SMALL)
     given = batch(model)
-    found = counted_logits(model, given, shift=False)
+    found = labelled_logits(model, given, shift=False)
     values = torch.arange(1.0, 6.0)
     assert found.row_sums(values).tolist() == [10.0, 5.0, 0.0]
     spread = torch.zeros(ROWS, LENGTH)

@@ -15,7 +15,7 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Tally:
+class TrainingTotals:
     """What training has done so far, counted."""
 
     samples: int = 0
@@ -41,7 +41,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Safe:
+class CheckpointStatus:
     """What is safe by now."""
 
     checkpoints: tuple[CheckpointInfo, ...] = ()
@@ -79,10 +79,10 @@ class RunObserver(Protocol):
     def resumed(self, step: int, attempt: int) -> None:
         """Training goes on from a checkpoint that `attempt` saved after `step`."""
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         """A checkpoint was committed, a request carried out, or an older one deleted."""
 
-    def trained(self, progress: Progress, tally: Tally) -> None:
+    def trained(self, progress: Progress, tally: TrainingTotals) -> None:
         """An optimiser step is done."""
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:

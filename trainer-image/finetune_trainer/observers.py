@@ -7,7 +7,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
-from finetune_trainer.observer import Advance, RunObserver, Safe, Tally
+from finetune_trainer.observer import Advance, CheckpointStatus, RunObserver, TrainingTotals
 
 
 class Observers:
@@ -63,12 +63,12 @@ class Observers:
         for observer in self._all:
             observer.resumed(step, attempt)
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         """See `RunObserver.checkpointed`."""
         for observer in self._all:
             observer.checkpointed(safe)
 
-    def trained(self, progress: Progress, tally: Tally) -> None:
+    def trained(self, progress: Progress, tally: TrainingTotals) -> None:
         """See `RunObserver.trained`."""
         for observer in self._all:
             observer.trained(progress, tally)

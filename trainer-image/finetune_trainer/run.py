@@ -28,19 +28,19 @@ from finetune_trainer.stages.checking import check_rows_of, merged_spec
 from finetune_trainer.stages.exporting import export, predict, round_to_export
 from finetune_trainer.stages.measuring import evaluate, score_baseline
 from finetune_trainer.stages.merging import Merging
-from finetune_trainer.stages.preparing import Ready, prepare_model
+from finetune_trainer.stages.preparing import PreparedModel, prepare_model
 from finetune_trainer.stages.publishing import publish, publish_failure
 from finetune_trainer.stages.training import train
 from finetune_trainer.stopping import RUN_AGAIN, stop_of
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.tasks.task import Task
-from finetune_trainer.training.checkpointing import Keeping, Known
+from finetune_trainer.training.checkpointing import CachedBaseline, CheckpointCallback
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.unexpected import as_failure
 
 
-class Prior(StrEnum):
+class ResumeMode(StrEnum):
     """What becomes of checkpoints in the output that a run can't go on from."""
 
     REPLACED = "Replaced"
@@ -63,7 +63,7 @@ def run_job(
     *,
     requested: Callable[[], str] = _nobody_asks,
     go_on: str = RUN_AGAIN,
-    prior: Prior = Prior.REPLACED,
+    prior: ResumeMode = ResumeMode.REPLACED,
 ) -> RunResult:
     """Run the job and publish its output to `<output.uri>/<name>/<uid>/`.
 
@@ -78,7 +78,9 @@ def run_job(
     notes = Notes(job, uid)
     output = OutputFolder(job.spec.output, site, job.metadata.name, uid)
     try:
-        waits = prior is not Prior.REPLACED and (prior is Prior.RESUMED or bool(prior_checkpoints(output.folder)))
+        waits = prior is not ResumeMode.REPLACED and (
+            prior is ResumeMode.RESUMED or bool(prior_checkpoints(output.folder))
+        )
         earlier = _earlier_result(job, output, observer, claims=not waits)
         notes.attempt = output.attempt
         if earlier is not None:
@@ -129,7 +131,7 @@ class _Run:
     requested: Callable[[], str]
     notes: Notes
     observer: RunObserver
-    prior: Prior
+    prior: ResumeMode
 
 
 def _run(run: _Run) -> None:
@@ -156,11 +158,11 @@ def _run(run: _Run) -> None:
         _merge(run, task, ready, sources, to_predict=rows.to_predict)
         return
 
-    keeping = Keeping(_open_store(run), BestWeights(run.scratch), run.requested, observer)
+    keeping = CheckpointCallback(_open_store(run), BestWeights(run.scratch), run.requested, observer)
     try:
         with keeping.settled():
             with notes.timed("resume"):
-                keeping.look_back(lineage)
+                keeping.find_checkpoint(lineage)
                 _check_found(run, keeping)
             _carry_out(run, task, ready, keeping, lineage, to_predict=rows.to_predict)
     finally:
@@ -171,27 +173,29 @@ def _claim_to_resume(run: _Run, lineage: Lineage) -> None:
     """Claim an output with checkpoints, now that it is known whether the run can go on from one of them."""
     notes, output = run.notes, run.output
     spec = notes.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
-    check_resumable(output.folder, lineage, spec, resume=run.prior is Prior.RESUMED)
+    check_resumable(output.folder, lineage, spec, resume=run.prior is ResumeMode.RESUMED)
     output.claim(run.observer.warned)
     run.observer.claimed(output.attempt)
     notes.attempt = output.attempt
 
 
-def _check_found(run: _Run, keeping: Keeping) -> None:
+def _check_found(run: _Run, keeping: CheckpointCallback) -> None:
     """Raise `CheckpointNotFound` where a run is to resume and no checkpoint can be trusted."""
-    if run.prior is Prior.RESUMED and keeping.found is None:
+    if run.prior is ResumeMode.RESUMED and keeping.found is None:
         message = f"none of the checkpoints in {run.output.uri()} can be used; the warnings say why"
         hint = "run the job without --resume and --uid to begin anew"
         raise CheckpointNotFound(message, where="--resume", hint=hint)
 
 
-def _carry_out(run: _Run, task: Task, ready: Ready, keeping: Keeping, lineage: Lineage, *, to_predict: int) -> None:
+def _carry_out(
+    run: _Run, task: Task, ready: PreparedModel, keeping: CheckpointCallback, lineage: Lineage, *, to_predict: int
+) -> None:
     """From a model that can be trained to its published result."""
     notes, observer = run.notes, run.observer
     if task.spec.evaluation.baseline and keeping.known.baseline is None:
         observer.phase("Evaluating")
         with notes.timed("baseline"):
-            keeping.known = Known(score_baseline(task, ready, observer))
+            keeping.known = CachedBaseline(score_baseline(task, ready, observer))
 
     observer.phase("Training")
     with notes.timed("training"):
@@ -203,7 +207,7 @@ def _carry_out(run: _Run, task: Task, ready: Ready, keeping: Keeping, lineage: L
         publish(staged, lineage, run.output, notes, observer)
 
 
-def _merge(run: _Run, task: Task, ready: Ready, sources: list[Source], *, to_predict: int) -> None:
+def _merge(run: _Run, task: Task, ready: PreparedModel, sources: list[Source], *, to_predict: int) -> None:
     """From the base to the published model of several results; nothing is trained, and nothing kept on the way."""
     notes, observer, merge, lineage = run.notes, run.observer, task.spec.method.merge, run.notes.lineage
     if merge is None or lineage is None:
@@ -219,7 +223,13 @@ def _merge(run: _Run, task: Task, ready: Ready, sources: list[Source], *, to_pre
 
 
 def _conclude(
-    run: _Run, task: Task, ready: Ready, baseline: Outputs | None, *, to_predict: int, merged: Sequence[Source] = ()
+    run: _Run,
+    task: Task,
+    ready: PreparedModel,
+    baseline: Outputs | None,
+    *,
+    to_predict: int,
+    merged: Sequence[Source] = (),
 ) -> Path:
     """Measure the model and write all that is to be published; returns the folder."""
     notes, observer = run.notes, run.observer

@@ -16,9 +16,9 @@ from finetune_api.run_file import RunFile
 from finetune_operator.metrics import Metrics
 from finetune_operator.settings import Profile, Settings, TrainerImage
 from finetune_operator.store import Store
-from finetune_trainer.observer import Tally
+from finetune_trainer.observer import TrainingTotals
 from finetune_trainer.pod.metrics import Exposition
-from finetune_trainer.pod.progress import Board
+from finetune_trainer.pod.progress import RunProgress
 
 CHART = Path(__file__).parents[3] / "charts" / "finetune-operator"
 ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
@@ -42,8 +42,8 @@ def trainer_metrics() -> Iterator[Metric]:
     }
     job = {"name": "job", "namespace": "team", "uid": "1"}
     order = RunFile.model_validate({"job": job, "spec": spec})
-    board = Board(order)
-    board.trained(Progress(loss=1, learning_rate=1, samples_per_second=1, tokens_per_second=1), Tally(1, 1, 1))
+    board = RunProgress(order)
+    board.trained(Progress(loss=1, learning_rate=1, samples_per_second=1, tokens_per_second=1), TrainingTotals(1, 1, 1))
     board.measured(EvaluationResult(metrics={"accuracy": 1}), "test")
     yield from Exposition(order, board).collect()
 

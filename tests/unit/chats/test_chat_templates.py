@@ -15,7 +15,7 @@ from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings, encode_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.stop_tokens import answer_ends
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 
 Make = Callable[..., PreTrainedTokenizerBase]
 Read = Callable[..., Prepared]
@@ -50,7 +50,7 @@ def learned(chat: Chat, tokenizer: PreTrainedTokenizerBase, *, everything: bool 
     assert tokens.labels is not None
     stretches, last = list[list[int]](), -2
     for place, label in enumerate(tokens.labels.tolist()):
-        if label == NOT_COUNTED:
+        if label == IGNORE_INDEX:
             continue
         if place != last + 1:
             stretches.append([])
@@ -122,7 +122,7 @@ def test_marks_of_a_template_say_what_is_learned(make_tokenizer: Make, read: Rea
     expected = tokenizer.apply_chat_template(
         conversation(CALL, "Look."), return_dict=True, return_assistant_tokens_mask=True
     )
-    mask = [label != NOT_COUNTED for label in tokens.labels.tolist()]  # type: ignore[union-attr]  # there are labels
+    mask = [label != IGNORE_INDEX for label in tokens.labels.tolist()]  # type: ignore[union-attr]  # there are labels
     length = len(mask)
     assert tokens.ids.tolist() == expected["input_ids"][:length], "what follows the last answer teaches nothing"
     assert mask == [bool(one) for one in expected["assistant_masks"][:length]]

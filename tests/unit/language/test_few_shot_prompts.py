@@ -12,7 +12,7 @@ from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.chat import Chat, Turn
 from finetune_trainer.data.few_shot_examples import choose_examples
 from finetune_trainer.data.labels import NO_LABELS
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.few_shot import Shown
 
@@ -55,7 +55,7 @@ def parts(tokens: Tokens, row: int, tokenizer: PreTrainedTokenizerBase) -> tuple
     """What a row shows, and what of it counts; special tokens show."""
     assert tokens.labels is not None
     place = slice(int(tokens.offsets[row]), int(tokens.offsets[row + 1]))
-    ids, counted = tokens.ids[place], tokens.labels[place] != NOT_COUNTED
+    ids, counted = tokens.ids[place], tokens.labels[place] != IGNORE_INDEX
     return tokenizer.decode(ids[~counted].tolist()), tokenizer.decode(ids[counted].tolist())
 
 

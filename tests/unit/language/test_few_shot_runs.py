@@ -14,7 +14,7 @@ import yaml
 from finetune_api.failures import SpecInvalid
 from finetune_trainer.cli.json_progress import JsonObserver
 from finetune_trainer.manifest import load_job
-from finetune_trainer.observer import Advance, Tally
+from finetune_trainer.observer import Advance, TrainingTotals
 from finetune_trainer.run import run_job
 from finetune_trainer.run_result import RunResult
 from finetune_trainer.signals import stop_signals
@@ -42,7 +42,7 @@ class Watching(JsonObserver):
     def said(self, text: str) -> None:
         self.lines.append(text)
 
-    def trained(self, progress: Any, tally: Tally) -> None:  # noqa: ARG002 -- as above
+    def trained(self, progress: Any, tally: TrainingTotals) -> None:  # noqa: ARG002 -- as above
         if progress.step == self._stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
 

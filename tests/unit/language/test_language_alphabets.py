@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_trainer.evaluation.generated_text import likeness
+from finetune_trainer.evaluation.generated_text import text_metrics
 
 ROOT = Path(__file__).parents[3]
 XQUAD = ROOT / "tests/data/xquad"
@@ -61,10 +61,12 @@ def test_answers_are_learned_and_counted_in_any_alphabet(
 @pytest.mark.parametrize("language", ["es", "fr", "ru", "zh"])
 def test_an_answer_is_most_like_itself(language: str) -> None:
     answers = [row["completion"] for row in prompts_of(language)]
-    same = likeness(answers, [[answer] for answer in answers])
+    same = text_metrics(answers, [[answer] for answer in answers])
     assert same == pytest.approx(dict.fromkeys(same, 1))
-    other = likeness(answers, [[answer] for answer in (*answers[1:], answers[0])])
+    other = text_metrics(answers, [[answer] for answer in (*answers[1:], answers[0])])
     assert all(value < 0.7 for value in other.values())
-    shouted = likeness([f"\u00ab {answer.upper()} ! \u00bb" for answer in answers], [[answer] for answer in answers])
+    shouted = text_metrics(
+        [f"\u00ab {answer.upper()} ! \u00bb" for answer in answers], [[answer] for answer in answers]
+    )
     assert shouted["exactMatch"] == 1
     assert shouted["f1"] == 1

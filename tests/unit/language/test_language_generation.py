@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.tokenising.special_tokens import frame_of
+from finetune_trainer.data.tokenising.special_tokens import special_tokens_of
 from finetune_trainer.training.generation.batches import GenerationProgress
-from finetune_trainer.training.generation.causal import Manner, continue_prompts, last_prompt
+from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 
@@ -22,8 +22,8 @@ def prompts(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.nda
 
 def test_a_pretrained_model_tells_its_story(stories: PreTrainedTokenizerBase) -> None:
     model = AutoModelForCausalLM.from_pretrained(STORIES).train()
-    manner = Manner(stories, Generation(max_new_tokens=30), [2])
-    (text,) = continue_prompts(model, prompts(["Once upon a time"], stories), manner)
+    manner = GenerationSettings(stories, Generation(max_new_tokens=30), [2])
+    (text,) = generate_texts(model, prompts(["Once upon a time"], stories), manner)
     assert text.startswith(", there was a little girl named Lily. She loved to play outside")
     assert model.training
 
@@ -37,18 +37,18 @@ def test_padding_does_not_change_what_is_written(
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     tokenizer.pad_token = tokenizer.eos_token
     given = prompts([sentences[0], "The", "Our invoice broke", sentences[7]], tokenizer)
-    manner = Manner(tokenizer, Generation(max_new_tokens=12, num_beams=beams), [tokenizer.eos_token_id])
+    manner = GenerationSettings(tokenizer, Generation(max_new_tokens=12, num_beams=beams), [tokenizer.eos_token_id])
     done: list[int] = []
-    together = continue_prompts(model, given, manner, done.append)
-    assert together == [continue_prompts(model, [one], manner)[0] for one in given]
+    together = generate_texts(model, given, manner, done.append)
+    assert together == [generate_texts(model, [one], manner)[0] for one in given]
     assert sum(done) == len(given)
 
 
 def test_writing_ends_at_any_of_the_stops(stories: PreTrainedTokenizerBase) -> None:
     model = AutoModelForCausalLM.from_pretrained(STORIES)
     (comma,) = stories(",", add_special_tokens=False)["input_ids"][-1:]
-    manner = Manner(stories, Generation(max_new_tokens=30), [2, comma])
-    assert continue_prompts(model, prompts(["Once upon a time"], stories), manner) == [","]
+    manner = GenerationSettings(stories, Generation(max_new_tokens=30), [2, comma])
+    assert generate_texts(model, prompts(["Once upon a time"], stories), manner) == [","]
 
 
 def test_writing_never_goes_beyond_the_positions_of_the_model(with_head: Callable[[str], Path]) -> None:
@@ -56,7 +56,7 @@ def test_writing_never_goes_beyond_the_positions_of_the_model(with_head: Callabl
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     tokenizer.pad_token = tokenizer.eos_token
     long = np.arange(20, 80)
-    (text,) = continue_prompts(model, [long], Manner(tokenizer, Generation(max_new_tokens=50), []))
+    (text,) = generate_texts(model, [long], GenerationSettings(tokenizer, Generation(max_new_tokens=50), []))
     assert len(tokenizer(text)["input_ids"]) <= 8
 
 
@@ -68,8 +68,8 @@ def test_the_prompt_is_what_stands_in_front_of_the_last_answer() -> None:
 
 
 def test_the_frame_of_a_decoder_is_what_it_puts_in_front(stories: PreTrainedTokenizerBase) -> None:
-    assert frame_of(stories).opening == (1,)
-    assert frame_of(stories).closing == ()
+    assert special_tokens_of(stories).opening == (1,)
+    assert special_tokens_of(stories).closing == ()
 
 
 def test_progress_is_reported_within_a_batch(stories: PreTrainedTokenizerBase) -> None:
@@ -77,7 +77,7 @@ def test_progress_is_reported_within_a_batch(stories: PreTrainedTokenizerBase) -
     model = AutoModelForCausalLM.from_pretrained(STORIES)
     done: list[int] = []
     given = prompts(["Once upon a time"] * 8, stories)
-    continue_prompts(model, given, Manner(stories, Generation(max_new_tokens=20), []), done.append)
+    generate_texts(model, given, GenerationSettings(stories, Generation(max_new_tokens=20), []), done.append)
     assert sum(done) == 8
     assert len(done) >= 4
     assert min(done) > 0

@@ -11,7 +11,7 @@ from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.training.generation.causal import Manner, Sampling, continue_ids, continue_prompts
+from finetune_trainer.training.generation.causal import GenerationSettings, Sampling, generate_ids, generate_texts
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 OPINIONS: dict[str, dict[str, Any]] = {
@@ -45,16 +45,16 @@ def given(stories: PreTrainedTokenizerBase) -> list[np.ndarray]:
 def test_text_is_searched_for_as_the_job_says(
     stories: PreTrainedTokenizerBase, given: list[np.ndarray], opinion: str, adapter: str
 ) -> None:
-    manner = Manner(stories, Generation(max_new_tokens=12), [2])
+    manner = GenerationSettings(stories, Generation(max_new_tokens=12), [2])
     torch.manual_seed(1)
     model = ADAPTERS[adapter](opinionated(**OPINIONS[opinion]))
     before = model.generation_config.to_dict()
-    written = continue_ids(model, given, manner)
+    written = generate_ids(model, given, manner)
     if adapter != "prompt":
         for prompt, ids in zip(given, written, strict=True):
             assert ids.tolist() == most_likely(model, prompt, 12)
     torch.manual_seed(1)
-    assert continue_prompts(ADAPTERS[adapter](opinionated()), given, manner) == [manner.text(ids) for ids in written]
+    assert generate_texts(ADAPTERS[adapter](opinionated()), given, manner) == [manner.text(ids) for ids in written]
     assert model.generation_config.to_dict() == before
 
 
@@ -75,9 +75,9 @@ def test_samples_are_those_of_the_policy(
 ) -> None:
     """On-policy, the mean of -log p of a sampled token is the mean entropy; a penalty pushes it above."""
     model = opinionated(**OPINIONS[opinion]).eval()
-    manner = Manner(stories, Generation(max_new_tokens=12), [2], Sampling(1.0, 1.0))
+    manner = GenerationSettings(stories, Generation(max_new_tokens=12), [2], Sampling(1.0, 1.0))
     torch.manual_seed(5)
-    written = continue_ids(model, given * 50, manner)
+    written = generate_ids(model, given * 50, manner)
     surprise, entropy, tokens = 0.0, 0.0, 0
     with torch.no_grad():
         for prompt, ids in zip(given * 50, written, strict=True):

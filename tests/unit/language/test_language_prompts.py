@@ -12,7 +12,7 @@ from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PlainPrompt, PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_openings, encode_rows, tokenise_prompts
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 
 ASKED = Chat.of(("user", "Who ran?"), ("assistant", "Lily ran."))
 CHAT = Chat.of(*ASKED, ("user", "And then?"), ("assistant", "Tom ran."))
@@ -23,7 +23,7 @@ def learned(rows: list[Chat], form: PromptFormat, tokenizer: PreTrainedTokenizer
     tokens = tokenise_prompts(rows, form, tokenizer, 512, everything=False)
     assert tokens.labels is not None
     parts = (tokens.labels[a:b] for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False))
-    return [tokenizer.decode(part[part != NOT_COUNTED].tolist()) for part in parts]
+    return [tokenizer.decode(part[part != IGNORE_INDEX].tolist()) for part in parts]
 
 
 def test_a_completion_and_its_end_are_learned(stories: PreTrainedTokenizerBase) -> None:
@@ -69,7 +69,7 @@ def test_everything_but_the_first_token_is_learned(chatty: PreTrainedTokenizerBa
     form = prompt_format(chatty, None, is_chat=True, every_answer=True)
     tokens = tokenise_prompts([CHAT], form, chatty, 512, everything=True)
     assert tokens.labels is not None
-    assert tokens.labels.tolist() == [NOT_COUNTED, *tokens.ids.tolist()[1:]]
+    assert tokens.labels.tolist() == [IGNORE_INDEX, *tokens.ids.tolist()[1:]]
 
 
 def test_an_answer_without_an_end_of_its_own_gets_one(stories: PreTrainedTokenizerBase) -> None:
@@ -130,11 +130,11 @@ def test_what_is_too_long_loses_the_middle_of_its_prompt_first(prompt: int, answ
         assert len(kept_prompt) == min(prompt, limit // 4)
     if len(kept_prompt) > 1:
         assert (kept_prompt[0], kept_prompt[-1]) == (0, prompt - 1)
-    assert sum(label != NOT_COUNTED for label in cut.labels(everything=False)) >= min(1, len(cut.ids) - 1)
+    assert sum(label != IGNORE_INDEX for label in cut.labels(everything=False)) >= min(1, len(cut.ids) - 1)
 
 
 def test_an_earlier_answer_that_is_cut_is_learned_as_far_as_it_is_there() -> None:
     row = EncodedRow(list(range(40)), [range(4, 8), range(10, 30), range(38, 40)])
     cut = row.fitted(16)
     assert cut.ids == [*range(7), *range(31, 40)]
-    assert [label for label in cut.labels(everything=False) if label != NOT_COUNTED] == [4, 5, 6, 38, 39]
+    assert [label for label in cut.labels(everything=False) if label != IGNORE_INDEX] == [4, 5, 6, 38, 39]

@@ -9,8 +9,8 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream, tokenise_windows
-from finetune_trainer.data.tokenising.special_tokens import Frame, frame_of
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.special_tokens import SpecialTokens, special_tokens_of
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 
 TEXTS = ["Once upon a time, there was a little girl named Lily.", "Tom ran.", "She loved to play outside in the park."]
 
@@ -26,13 +26,13 @@ def test_every_token_of_a_stream_is_foretold_once(stories: PreTrainedTokenizerBa
     tokens = tokenise_stream(TEXTS, stories, limit)
     end = stories.eos_token_id
     expected = [token for text in TEXTS for token in [*stories(text, add_special_tokens=False)["input_ids"], end]]
-    foretold = [label for _, labels in rows(tokens) for label in labels if label != NOT_COUNTED]
+    foretold = [label for _, labels in rows(tokens) for label in labels if label != IGNORE_INDEX]
     assert foretold == expected
     assert int(tokens.lengths.max()) <= limit
     assert tokens.counted.sum() == len(expected)
     for ids, labels in rows(tokens):
-        assert labels[0] == NOT_COUNTED
-        assert all(label in (token, NOT_COUNTED) for token, label in zip(ids, labels, strict=True))
+        assert labels[0] == IGNORE_INDEX
+        assert all(label in (token, IGNORE_INDEX) for token, label in zip(ids, labels, strict=True))
 
 
 def test_a_block_goes_on_where_the_one_before_ended(stories: PreTrainedTokenizerBase) -> None:
@@ -53,23 +53,23 @@ def test_windows_are_framed_and_keep_the_whole_text(tiny_model: Callable[..., Pa
     tokenizer = AutoTokenizer.from_pretrained(tiny_model("bert"))
     text = "The printer was a joy and we would come again at once. Our invoice is fine"
     found = rows(tokenise_windows([text, "window"], tokenizer, 8))
-    assert frame_of(tokenizer) == Frame((tokenizer.cls_token_id,), (tokenizer.sep_token_id,))
+    assert special_tokens_of(tokenizer) == SpecialTokens((tokenizer.cls_token_id,), (tokenizer.sep_token_id,))
     assert all(ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id for ids, _ in found)
     whole = [token for ids, _ in found for token in ids[1:-1]]
     assert whole == [t for part in (text, "window") for t in tokenizer(part, add_special_tokens=False)["input_ids"]]
-    assert all(labels[0] == labels[-1] == NOT_COUNTED for _, labels in found)
+    assert all(labels[0] == labels[-1] == IGNORE_INDEX for _, labels in found)
 
 
 def test_special_tokens_in_a_text_are_not_learned(tiny_model: Callable[..., Path]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model("bert"))
     ((ids, labels),) = rows(tokenise_windows(["the [MASK] is fine"], tokenizer, 16))
-    assert labels[ids.index(tokenizer.mask_token_id)] == NOT_COUNTED
+    assert labels[ids.index(tokenizer.mask_token_id)] == IGNORE_INDEX
 
 
 @pytest.mark.parametrize("text", ["El día que llegué a la ciudad llovía.", "我昨天去了北京。天气很好。"])
 def test_other_languages_come_back_as_they_were(stories: PreTrainedTokenizerBase, text: str) -> None:
     ((_, labels),) = rows(tokenise_stream([text], stories, 512))
-    learned = [label for label in labels if label != NOT_COUNTED]
+    learned = [label for label in labels if label != IGNORE_INDEX]
     assert stories.decode(learned, skip_special_tokens=True) == text
 
 

@@ -21,8 +21,8 @@ from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
 from finetune_trainer.storage import Site
-from finetune_trainer.training.losses.masked_lm import hide
-from finetune_trainer.training.losses.token_scores import foretell, token_metrics
+from finetune_trainer.training.losses.masked_lm import mask_tokens
+from finetune_trainer.training.losses.token_scores import evaluate_tokens, token_metrics
 
 Rows = list[dict[str, Any]]
 QUICK = {
@@ -170,12 +170,12 @@ def _check_hidden_words(report: Report, rows: Rows, cli: Callable[..., Any], fol
     tokenizer, generator = tuned.tokenizer, torch.Generator().manual_seed(Training().seed)
     tokens = tokenise_windows([row["text"] for row in rows], tokenizer, tuned.settings.max_length)
     hidden = partial(
-        hide,
+        mask_tokens,
         mask_id=int(tokenizer.mask_token_id),
         vocabulary=min(len(tokenizer), tuned.model.config.vocab_size),
         generator=generator,
     )
-    outputs = foretell(
+    outputs = evaluate_tokens(
         tuned.model, TokenRows(tokens, tokenizer.pad_token_id), lambda _rows: None, shift=False, change=hidden
     )
     found = token_metrics(outputs)

@@ -12,12 +12,17 @@ import torch
 from finetune_api.failures import LossDiverged
 from finetune_api.policy import Policy, PolicyAlgorithm
 from finetune_trainer.data.tokenising.batches import Volume
-from finetune_trainer.training.generation.rollouts import Weighed, answer_batch, reference_of, weigh_answers
-from finetune_trainer.training.losses.policy import PolicyLoss, Rollouts, World, advantages, policy_losses
-from finetune_trainer.training.speedups.labelled_logits import Counted, counted_logits
+from finetune_trainer.training.generation.rollouts import (
+    TokenLogProbs,
+    answer_batch,
+    reference_policy_of,
+    token_logprobs,
+)
+from finetune_trainer.training.losses.policy import PolicyLoss, RolloutEnv, Rollouts, advantages, policy_losses
+from finetune_trainer.training.speedups.labelled_logits import LabelledLogits, labelled_logits
 
 REWARD = {"type": "Contains"}
-ALWAYS_SEVEN = World(
+ALWAYS_SEVEN = RolloutEnv(
     lambda rows: [np.asarray([5, 6])] * len(rows),
     lambda _model, prompts: [np.asarray([7])] * len(prompts),
     lambda _rows, answers: [0.0] * len(answers),
@@ -49,7 +54,7 @@ def test_a_better_answer_gets_likelier_until_it_is_clipped() -> None:
     before = torch.zeros(4, 1)
     now = torch.tensor([[0.0], [0.5], [-0.5], [0.5]], requires_grad=True)
     gains = torch.tensor([1.0, 1.0, -1.0, -1.0])
-    losses = policy_losses(Weighed(now, torch.ones(4, 1)), rollouts(gains, before), settings(klCoefficient=0))
+    losses = policy_losses(TokenLogProbs(now, torch.ones(4, 1)), rollouts(gains, before), settings(klCoefficient=0))
     losses.sum().backward()
     assert now.grad is not None
     assert torch.allclose(losses.detach(), torch.tensor([-1.0, -1.2, 0.8, 1.6487]), atol=1e-4)
@@ -58,7 +63,7 @@ def test_a_better_answer_gets_likelier_until_it_is_clipped() -> None:
 
 def test_grpo_weighs_tokens_within_an_answer_and_rloo_whole_answers() -> None:
     now = torch.tensor([[0.1, 0.1, 0.1], [0.1, 0.0, 0.0]])
-    weighed = Weighed(now, torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    weighed = TokenLogProbs(now, torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
     drawn = rollouts(torch.ones(2), torch.zeros(2, 3))
     by_token = policy_losses(weighed, drawn, settings(klCoefficient=0, clipRange=0.9))
     by_answer = policy_losses(weighed, drawn, settings(algorithm="RLOO", clipRange=0.9))
@@ -69,7 +74,7 @@ def test_grpo_weighs_tokens_within_an_answer_and_rloo_whole_answers() -> None:
 def test_divergence_has_its_price_in_both_directions() -> None:
     now, reference = torch.tensor([[-1.0], [-2.0]]), torch.tensor([[-2.0], [-1.0]])
     drawn = rollouts(torch.zeros(2), now, reference)
-    losses = policy_losses(Weighed(now, torch.ones(2, 1)), drawn, settings(klCoefficient=0.5))
+    losses = policy_losses(TokenLogProbs(now, torch.ones(2, 1)), drawn, settings(klCoefficient=0.5))
     assert torch.allclose(losses, 0.5 * torch.tensor([np.exp(-1) + 1 - 1, np.exp(1) - 1 - 1], dtype=torch.float32))
 
 
@@ -81,7 +86,7 @@ def test_what_is_rewarded_gets_likelier_and_the_reference_stays(
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2"))
-    reference = reference_of(model)
+    reference = reference_policy_of(model)
     prompts = [np.asarray([5, 6, 9])] * 2
     torch.manual_seed(1)
 
@@ -95,7 +100,7 @@ def test_what_is_rewarded_gets_likelier_and_the_reference_stays(
     inputs = {"input_ids": torch.from_numpy(np.stack(prompts)), "attention_mask": torch.ones(2, 3, dtype=torch.long)}
     loss = PolicyLoss(
         settings(algorithm=algorithm, samplesPerPrompt=32),
-        World(lambda _rows: prompts, write, judge),
+        RolloutEnv(lambda _rows: prompts, write, judge),
         reference,
         pad_id=0,
     )
@@ -123,7 +128,7 @@ def test_answers_are_weighed_as_they_were_sampled(tiny_model: Callable[..., Path
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2")).eval()
     prompts, answers = [np.asarray([5, 6, 9, 11]), np.asarray([8])], [np.asarray([7]), np.asarray([3, 4, 0])]
     batch = answer_batch(prompts, answers, pad_id=0)
-    weighed = weigh_answers(counted_logits(model, batch, shift=True), temperature=2.0)
+    weighed = token_logprobs(labelled_logits(model, batch, shift=True), temperature=2.0)
     for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         logits = model(torch.from_numpy(np.concatenate([prompt, answer]))[None]).logits[0] / 2.0
         places = np.arange(len(prompt) - 1, len(prompt) + len(answer) - 1)
@@ -139,8 +144,8 @@ def test_a_model_that_falls_apart_is_not_trained_on(tiny_model: Callable[..., Pa
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2"))
     inputs = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2, dtype=torch.long)}
 
-    def far_away(_model: Any, batch: dict[str, torch.Tensor]) -> Counted:
-        seen = counted_logits(model, batch, shift=True)
+    def far_away(_model: Any, batch: dict[str, torch.Tensor]) -> LabelledLogits:
+        seen = labelled_logits(model, batch, shift=True)
         return replace(seen, logits=torch.nn.functional.one_hot(torch.full_like(seen.labels, 3), 400).float() * 50)
 
     loss = PolicyLoss(settings(), ALWAYS_SEVEN, far_away, pad_id=0)
@@ -170,7 +175,7 @@ def test_tokens_that_were_written_are_counted_and_no_room_for_others(tiny_model:
     model = AutoModelForCausalLM.from_pretrained(tiny_model("gpt2"))
     inputs = {"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 2, dtype=torch.long)}
     lengths = (1, 4)
-    world = World(
+    world = RolloutEnv(
         lambda rows: [np.asarray([5, 6])] * len(rows),
         lambda _model, _prompts: [np.full(length, 7) for length in lengths],
         lambda _rows, answers: [float(len(answer)) for answer in answers],

@@ -14,8 +14,15 @@ from transformers import AutoModelForCausalLM
 
 from finetune_api.preference import Preference
 from finetune_trainer.data.tokenising.collate import SeveralTexts, TokenRows
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
-from finetune_trainer.training.losses.preference import PairLoss, Pairs, pair_losses, rewards, share_ahead, weigh
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
+from finetune_trainer.training.losses.preference import (
+    PairLoss,
+    Pairs,
+    pair_losses,
+    rewards,
+    sequence_logprobs,
+    share_ahead,
+)
 from finetune_trainer.training.losses.reward import RankingLoss
 
 LOSSES = ("Sigmoid", "Hinge", "IPO", "SimPO", "ORPO")
@@ -101,7 +108,7 @@ def tokens() -> Tokens:
         for length in random.integers(2, 12, 2):
             answer = random.integers(1, 200, length).tolist()
             texts.append([*prompt, *answer])
-            labels += [*[NOT_COUNTED] * len(prompt), *answer]
+            labels += [*[IGNORE_INDEX] * len(prompt), *answer]
     lengths = np.asarray([len(text) for text in texts])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     ids = np.asarray([token for text in texts for token in text], np.int32)
@@ -113,7 +120,7 @@ def by_hand(model: nn.Module, tokens: Tokens, text: int) -> tuple[Tensor, int]:
     part = slice(int(tokens.offsets[text]), int(tokens.offsets[text + 1]))
     ids, labels = torch.from_numpy(tokens.ids[part]).long(), torch.from_numpy(tokens.labels[part])  # type: ignore[index]
     steps = model(input_ids=ids[None]).logits[0, :-1].log_softmax(dim=-1)
-    found = [steps[at - 1, int(ids[at])] for at in range(1, len(ids)) if labels[at] != NOT_COUNTED]
+    found = [steps[at - 1, int(ids[at])] for at in range(1, len(ids)) if labels[at] != IGNORE_INDEX]
     return torch.stack(found).sum(), len(found)
 
 
@@ -144,7 +151,7 @@ def test_gradients_are_those_of_one_pair_at_a_time(model: Any, tokens: Tokens, l
 
 def test_before_the_first_step_the_loss_is_that_of_equal_rewards(model: Any, tokens: Tokens) -> None:
     rows = SeveralTexts(TokenRows(tokens, 0), 2)
-    reference = torch.from_numpy(np.ascontiguousarray(weigh(model, rows)["logProbabilities"])).float()
+    reference = torch.from_numpy(np.ascontiguousarray(sequence_logprobs(model, rows)["logProbabilities"])).float()
     everything = np.arange(6)
     for loss, expected in (("Sigmoid", log(2)), ("Hinge", 1.0), ("IPO", 25.0)):
         term = PairLoss(settings(loss), 0.0, reference)
@@ -154,7 +161,7 @@ def test_before_the_first_step_the_loss_is_that_of_equal_rewards(model: Any, tok
 
 def test_answers_are_weighed_alike_in_any_batch(model: Any, tokens: Tokens) -> None:
     rows = SeveralTexts(TokenRows(tokens, 0), 2)
-    found = weigh(model, rows)
+    found = sequence_logprobs(model, rows)
     assert rows.lengths.tolist() == [2 * int(pair.max()) for pair in tokens.lengths.reshape(-1, 2)]
     for pair in range(6):
         for side in range(2):

@@ -13,7 +13,7 @@ from finetune_trainer.data.chat import Chat
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers
 from finetune_trainer.data.tokenising.prompt_formats import PLAIN_TEMPLATE, PlainPrompt, prompt_format
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 
 STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 FORM = PlainPrompt(PLAIN_TEMPLATE)
@@ -34,7 +34,7 @@ def split(tokens: Tokens, text: int) -> tuple[list[int], list[int]]:
     """Tokens of the prompt and of the answer."""
     part = slice(int(tokens.offsets[text]), int(tokens.offsets[text + 1]))
     ids, labels = tokens.ids[part], tokens.labels[part]  # type: ignore[index]  # there are labels
-    start = int(np.flatnonzero(labels != NOT_COUNTED)[0])
+    start = int(np.flatnonzero(labels != IGNORE_INDEX)[0])
     assert labels[start:].tolist() == ids[start:].tolist()
     return ids[:start].tolist(), ids[start:].tolist()
 

@@ -14,7 +14,7 @@ from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_trainer.cli.lines import Lines
-from finetune_trainer.observer import Advance, Safe, Tally, Upload
+from finetune_trainer.observer import Advance, CheckpointStatus, TrainingTotals, Upload
 
 
 class JsonObserver:
@@ -59,14 +59,14 @@ class JsonObserver:
         """`{"event": "resume", "step": ..., "attempt": ...}`."""
         self._write("resume", step=step, attempt=attempt)
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         """`{"event": "checkpoint", "step": ..., "bytes": ..., "seconds": ..., "uri": ...}`."""
         if safe.upload is not None and safe.upload != self._upload:
             upload = self._upload = safe.upload
             uri = next((info.uri for info in safe.checkpoints if info.step == upload.step), "")
             self._write("checkpoint", step=upload.step, bytes=upload.size, seconds=upload.seconds, uri=uri)
 
-    def trained(self, progress: Progress, _tally: Tally) -> None:
+    def trained(self, progress: Progress, _tally: TrainingTotals) -> None:
         """`{"event": "progress", ...}` with the fields of `status.progress`."""
         self._write("progress", **progress.model_dump(mode="json", by_alias=True))
 

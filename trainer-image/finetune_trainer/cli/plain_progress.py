@@ -21,7 +21,7 @@ from finetune_trainer.cli.messages import (
     resumed_line,
     summary_lines,
 )
-from finetune_trainer.observer import Advance, Safe, Tally, Upload
+from finetune_trainer.observer import Advance, CheckpointStatus, TrainingTotals, Upload
 
 _SECONDS_BETWEEN = 5.0
 
@@ -83,13 +83,13 @@ class PlainObserver:
         """Say where training goes on."""
         self._write(resumed_line(step, attempt))
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         """Say what is safe."""
         if safe.upload is not None and safe.upload != self._upload:
             self._upload = safe.upload
             self._write(checkpoint_line(safe.upload))
 
-    def trained(self, progress: Progress, _tally: Tally) -> None:
+    def trained(self, progress: Progress, _tally: TrainingTotals) -> None:
         """Write how training goes, every few seconds and at the end."""
         if self._is_due() or progress.step == progress.total_steps:
             self._write(progress_line(progress))

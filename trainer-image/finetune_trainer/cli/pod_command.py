@@ -17,7 +17,7 @@ from finetune_trainer.pod.environment import below, site_of, use_hub_settings, u
 from finetune_trainer.pod.gpus import check_gpu
 from finetune_trainer.pod.job_inputs import job_of, named_secrets, read_order, uid_in
 from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
-from finetune_trainer.pod.progress import Board
+from finetune_trainer.pod.progress import RunProgress
 from finetune_trainer.pod.server import Page, serving
 from finetune_trainer.pod.termination import ending_of, ending_without_run, write_ending
 from finetune_trainer.run_result import RunResult
@@ -53,11 +53,11 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
     return int(code)
 
 
-def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, Board]:
+def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, RunProgress]:
     use_work_folder(root)
     use_hub_settings(order.stores)
     quiet_libraries()
-    site, board, log = site_of(order, root), Board(order), PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES)
+    site, board, log = site_of(order, root), RunProgress(order), PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES)
     observer = Observers(board, log)  # in this order: what a line of the log says can be asked for by then
     log.said(f"{order.mode} {order.job.namespace}/{order.job.name}, uid {order.job.uid}")
     with _served(order, board, port, log):
@@ -85,7 +85,7 @@ def _run(order: RunFile, site: Site, observer: RunObserver, request: Path) -> Ru
 
 
 @contextmanager
-def _served(order: RunFile, board: Board, port: int, log: PlainObserver) -> Iterator[None]:
+def _served(order: RunFile, board: RunProgress, port: int, log: PlainObserver) -> Iterator[None]:
     """Answer who asks how it goes. A port that is taken costs the answers, not the run."""
     exposition = Exposition(order, board)
     pages: dict[str, Page] = {

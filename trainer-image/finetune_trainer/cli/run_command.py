@@ -61,7 +61,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
     with stop_signals(), checkpoint_signal():
         from torch import cuda
 
-        from finetune_trainer.run import Prior, run_job
+        from finetune_trainer.run import ResumeMode, run_job
         from finetune_trainer.storage import Site
 
         if loaded.job.spec.compute.gpus_per_node and not cuda.is_available():
@@ -69,7 +69,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
         site = Site(loaded.base)
         uid = _uid(wanted, loaded.job, site)
         go_on = f"go on with: {wanted.to_go_on(uid)}"
-        prior = Prior.RESUMED if wanted.resume and not _is_finished(loaded.job, site, uid) else Prior.KEPT
+        prior = ResumeMode.RESUMED if wanted.resume and not _is_finished(loaded.job, site, uid) else ResumeMode.KEPT
         result = run_job(loaded.job, site, uid, observer, requested=checkpoints_asked, go_on=go_on, prior=prior)
     if result.failure is not None:
         print_failure(result.failure, as_json=as_json, debug=debug)

@@ -26,7 +26,7 @@ from finetune_trainer.cli.messages import (
     predict_command_line,
     resumed_line,
 )
-from finetune_trainer.observer import Advance, Safe, Tally, Upload
+from finetune_trainer.observer import Advance, CheckpointStatus, TrainingTotals, Upload
 
 _STYLE = {
     Outcome.SUCCEEDED: "bold green",
@@ -86,13 +86,13 @@ class TerminalObserver:
         """Say where training goes on."""
         self._print(resumed_line(step, attempt))
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         """Say what is safe."""
         if safe.upload is not None and safe.upload != self._upload:
             self._upload = safe.upload
             self._print(checkpoint_line(safe.upload), "dim")
 
-    def trained(self, progress: Progress, tally: Tally) -> None:
+    def trained(self, progress: Progress, tally: TrainingTotals) -> None:
         """Move the training bar."""
         if self._bars is None:
             self._bars = self._new_bars(transient=True)

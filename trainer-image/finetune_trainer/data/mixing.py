@@ -12,7 +12,7 @@ from finetune_trainer.data.row_groups import Grouped
 from finetune_trainer.data.splits import TRAIN, draw_rows
 
 
-def shares_of(sources: Sequence[DataSource]) -> tuple[float, ...] | None:
+def mixing_shares(sources: Sequence[DataSource]) -> tuple[float, ...] | None:
     """Share of each source by the weights; None without weights, where every row counts the same."""
     weights = [source.weight for source in sources if source.weight is not None]
     return tuple(weight / sum(weights) for weight in weights) or None
@@ -82,7 +82,7 @@ def mixed_sources(data: Data, loaded: Loaded, splits: Mapping[str, Grouped]) -> 
         if name == TRAIN or not getattr(data, name)
     }
     rows, names = counts[TRAIN], source_names(data.train)
-    shares = shares_of(data.train) or tuple(rows / rows.sum())
+    shares = mixing_shares(data.train) or tuple(rows / rows.sum())
     present = sum(share for share, own in zip(shares, rows, strict=True) if own)
     return [
         SourceReport(

@@ -13,7 +13,7 @@ from finetune_trainer.data.prepare import prepare
 from finetune_trainer.data.prepared import Prepared
 from finetune_trainer.data.reading.loading import Reading, paths_of
 from finetune_trainer.data.shapes import SHAPES
-from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.storage import Site
 
 
@@ -37,7 +37,7 @@ def _own_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prepar
 
 
 def prepare_old_skill(spec: Spec, known: LabelSpace, site: Site, progress: Callable[[str], None]) -> Prepared:
-    """The rows of the old skill as one split, `OLD_SKILL`; `known` are the job's labels, where the task is the same."""
+    """The retention rows as one split, `RETENTION_SPLIT`; `known` are the job's labels, where the task is the same."""
     retention = spec.evaluation.retention
     task = retention.task or spec.task
     space = known if task is spec.task else NO_LABELS
@@ -46,4 +46,4 @@ def prepare_old_skill(spec: Spec, known: LabelSpace, site: Site, progress: Calla
     columns = retention_columns(spec).model_copy(update={"group": ""})
     data = spec.data.model_copy(update={"columns": columns, "labels": labels})
     how = Reading(site, SHAPES[task](data, ""), progress, paths=paths_of(columns))
-    return read_split(retention.data, OLD_SKILL, how, data.max_bad_row_ratio, space)
+    return read_split(retention.data, RETENTION_SPLIT, how, data.max_bad_row_ratio, space)

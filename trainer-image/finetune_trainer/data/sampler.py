@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Course:
+class Sampler:
     """The way of training through rows of several sources, or in an order of its own.
 
     An epoch always has as many rows as there are. With `shares`, each source gives its share of them, and goes through

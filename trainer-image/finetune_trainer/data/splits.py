@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _LARGEST = 0.3
-OLD_SKILL = "retention"
+RETENTION_SPLIT = "retention"
 """Rows that are only measured on; see `old_skill`."""
 
 
 def sources_path(place: str) -> str:
     """The field of the spec that names the files of a place."""
-    return "spec.evaluation.retention.data" if place == OLD_SKILL else f"spec.data.{place}"
+    return "spec.evaluation.retention.data" if place == RETENTION_SPLIT else f"spec.data.{place}"
 
 
 def draw_keys(contents: Iterable[str], seed: int) -> list[bytes]:

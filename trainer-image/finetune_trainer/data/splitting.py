@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from finetune_api.data import Data
 from finetune_trainer.data.labels import LabelSpace
-from finetune_trainer.data.mixing import draw_shares, shares_of
+from finetune_trainer.data.mixing import draw_shares, mixing_shares
 from finetune_trainer.data.row_groups import Grouped, column_groups, connected
 from finetune_trainer.data.rules import Indivisible, check_split
 from finetune_trainer.data.splits import SPLITS, TEST, TRAIN, VALIDATION, draw_keys, split_rows
@@ -57,7 +57,9 @@ def split_training_rows(data: Data, space: LabelSpace, parts: Mapping[str, Group
     warnings += _off_target(shares, assigned)
     if data.max_rows:
         rest = rest[
-            draw_shares([keys[row] for row in rest], alike[rest], sources[rest], shares_of(data.train), data.max_rows)
+            draw_shares(
+                [keys[row] for row in rest], alike[rest], sources[rest], mixing_shares(data.train), data.max_rows
+            )
         ]
     found[TRAIN] = train.pick(rest)
     return Splitting({name: found[name] for name in SPLITS if name in found}, warnings)

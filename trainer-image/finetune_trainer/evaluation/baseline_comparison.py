@@ -26,7 +26,7 @@ _TUNED, _UNTOUCHED = "the tuned model", "the untouched model"
 
 
 @dataclass(frozen=True)
-class Worth:
+class BaselineComparison:
     """What the figures say of tuning."""
 
     remark: str
@@ -37,7 +37,7 @@ class Worth:
 
 
 @dataclass(frozen=True)
-class Trivial:
+class ConstantBaseline:
     """What answers that ignore the input reach."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -46,7 +46,9 @@ class Trivial:
     """The answer that the tuned model gives to every row, though others are expected; else nothing."""
 
 
-def judge_worth(spec: Spec, found: EvaluationResult, split: str, trivial: Trivial | None = None) -> Worth | None:
+def compare_with_baselines(
+    spec: Spec, found: EvaluationResult, split: str, trivial: ConstantBaseline | None = None
+) -> BaselineComparison | None:
     """Compare by `evaluation.metric` and by the quality metrics of the task, on the rows of `split`.
 
     None where there is nothing to say: the tuned model is better, and nobody asked for examples in the prompt.
@@ -54,9 +56,9 @@ def judge_worth(spec: Spec, found: EvaluationResult, split: str, trivial: Trivia
     metric = find_metric(spec.task, spec.evaluation.metric)
     if metric is None:
         return None
-    failed = _not_learned(spec, metric, found, split, trivial or Trivial())
+    failed = _not_learned(spec, metric, found, split, trivial or ConstantBaseline())
     if failed:
-        return Worth(cut(failed, _LONGEST), is_good=False, has_learned=False)
+        return BaselineComparison(cut(failed, _LONGEST), is_good=False, has_learned=False)
     examples = spec.evaluation.few_shot.examples
     models = {_TUNED: found.metrics, _shown(examples): found.few_shot, _UNTOUCHED: found.baseline}
     values = {name: figures[metric.name] for name, figures in models.items() if metric.name in figures}
@@ -68,10 +70,10 @@ def judge_worth(spec: Spec, found: EvaluationResult, split: str, trivial: Trivia
     others = "".join(
         f"; by {name}, {winner} is the best" for name, winner in _winners(spec, models).items() if winner != best
     )
-    return Worth(cut(f"{_ranking(metric, values, best, split)}{others}", _LONGEST), is_good=best == _TUNED)
+    return BaselineComparison(cut(f"{_ranking(metric, values, best, split)}{others}", _LONGEST), is_good=best == _TUNED)
 
 
-def _not_learned(spec: Spec, metric: Metric, found: EvaluationResult, split: str, trivial: Trivial) -> str:
+def _not_learned(spec: Spec, metric: Metric, found: EvaluationResult, split: str, trivial: ConstantBaseline) -> str:
     """Why the tuned model is worth nothing, or nothing."""
     tuned, base = found.metrics.get(metric.name), found.baseline.get(metric.name)
     if tuned is not None and base is not None and _is_worse(metric, tuned, base):

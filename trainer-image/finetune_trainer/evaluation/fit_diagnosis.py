@@ -53,7 +53,7 @@ class _Losses:
         return sum(near) / len(near) if near else None
 
 
-def judge(curves: Sequence[CurvePoint], prior_loss: float | None = None, best: Best | None = None) -> Verdict:
+def diagnose_fit(curves: Sequence[CurvePoint], prior_loss: float | None = None, best: Best | None = None) -> Verdict:
     """Say what the curves say.
 
     Args:
@@ -81,7 +81,7 @@ def judge(curves: Sequence[CurvePoint], prior_loss: float | None = None, best: B
     )
 
 
-def in_view_of(verdict: Verdict, remark: str) -> Verdict:
+def diagnose_not_learned(verdict: Verdict, remark: str) -> Verdict:
     """The verdict on a model that has learned nothing, as `remark` says, whatever its loss: it is not a good one."""
     if verdict.fit not in {Fit.GOOD, Fit.UNCERTAIN}:
         return verdict

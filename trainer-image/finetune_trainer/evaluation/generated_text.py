@@ -13,7 +13,7 @@ from finetune_trainer.evaluation.text_overlap import chr_f, exact_match, mean_of
 
 
 @dataclass(frozen=True)
-class Written:
+class GeneratedTexts:
     """Texts for the rows of one split; `baseline` is empty where the untouched model was not asked."""
 
     rows: Examples
@@ -32,7 +32,9 @@ def all_references(rows: Examples) -> list[list[str]]:
     return [list(known[given]) for given in inputs]
 
 
-def likeness(written: Sequence[str], references: Sequence[Sequence[str]], answer_after: str = "") -> dict[str, float]:
+def text_metrics(
+    written: Sequence[str], references: Sequence[Sequence[str]], answer_after: str = ""
+) -> dict[str, float]:
     """How like texts are to what was expected, by metric; with `answer_after` only what follows its last place."""
     texts = [answer_in(text, answer_after) for text in written]
     known = [[answer_in(reference, answer_after) for reference in row] for row in references]
@@ -46,12 +48,12 @@ def answer_in(text: str, after: str) -> str:
     return text.rpartition(after)[2].strip() if after else text
 
 
-def describe_written(written: Written, seed: int = 0) -> Details:
+def describe_generated(written: GeneratedTexts, seed: int = 0) -> Details:
     """Samples: the rows whose text is least like what was expected, and rows drawn with `seed`."""
     references = all_references(written.rows)
-    likeness = [rouge_l(text, known) for text, known in zip(written.texts, references, strict=True)]
+    text_metrics = [rouge_l(text, known) for text, known in zip(written.texts, references, strict=True)]
     misses = [row for row, known in enumerate(references) if not exact_match(written.texts[row], known)]
-    misses.sort(key=lambda row: (likeness[row], -written.losses[row]))
+    misses.sort(key=lambda row: (text_metrics[row], -written.losses[row]))
     drawn = np.sort(np.random.default_rng(seed).permutation(len(written.texts))[:SAMPLES])
     return Details(
         worst=[_sample(written, row) for row in misses[:WORST]],
@@ -59,7 +61,7 @@ def describe_written(written: Written, seed: int = 0) -> Details:
     )
 
 
-def _sample(written: Written, row: int) -> Sample:
+def _sample(written: GeneratedTexts, row: int) -> Sample:
     rows = written.rows
     return Sample(
         text=shorten(rows.texts[row]),

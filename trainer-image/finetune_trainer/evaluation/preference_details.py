@@ -14,7 +14,7 @@ from finetune_trainer.evaluation.details import SAMPLES, TEXT_LENGTH, WORST, sho
 
 
 @dataclass(frozen=True)
-class Preferred:
+class ScoredPairs:
     """What a model thinks of the pairs of one split."""
 
     rows: Examples

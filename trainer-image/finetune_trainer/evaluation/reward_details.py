@@ -19,7 +19,7 @@ _FALL = 0.5
 
 
 @dataclass(frozen=True)
-class Rewarded:
+class RewardedAnswers:
     """Answers to the prompts of one split; `baseline` is empty where the untouched model was not asked."""
 
     rows: Examples
@@ -46,7 +46,7 @@ class Rewarded:
         )
 
 
-def judge_rewards(curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
+def diagnose_rewards(curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
     """Say what the rewards over a run say: of sampled answers in training, and of greedy ones on validation rows."""
     constant = [point.figures[_CONSTANT] for point in curves if _CONSTANT in point.figures]
     if constant and float(np.mean(constant)) > _NEARLY_ALL:

@@ -20,7 +20,7 @@ MakeRows = Callable[[Tokens, Advance], RowSource]
 """Makes rows of tokens, and tells how many are done."""
 
 
-def everywhere_alike(_name: str) -> float:
+def uniform_lr(_name: str) -> float:
     """The factor on the learning rate of every parameter, unless the method has another."""
     return 1.0
 
@@ -47,7 +47,7 @@ class Adapted:
     untouched: Callable[[], AbstractContextManager[object]] = nullcontext
     """A block in which `model` is the base as it came, before training."""
 
-    rate_factor: Callable[[str], float] = everywhere_alike
+    lr_factor: Callable[[str], float] = uniform_lr
     """Factor on the learning rate of a parameter, by its name."""
 
 

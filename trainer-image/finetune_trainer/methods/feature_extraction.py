@@ -24,7 +24,7 @@ from finetune_api.method import FeatureExtraction, Pooling, Solver
 from finetune_trainer.cache import keep
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.collate import FeatureRows, TokenRows, WordFeatureRows
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.methods.adapted import Adapted, count_parameters
 from finetune_trainer.methods.head_only import (
     HeadOnly,
@@ -97,7 +97,7 @@ class _Encoder:
 
     def _digest(self, tokens: Tokens) -> str:
         digest = hashlib.sha256(self._key.encode())
-        places = None if tokens.labels is None else tokens.labels != NOT_COUNTED
+        places = None if tokens.labels is None else tokens.labels != IGNORE_INDEX
         for part in (tokens.ids, tokens.offsets, tokens.types, places):
             digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_api.failures import ModelUnsuitable
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
-from finetune_trainer.models.module_names import output_layer, outspoken, pooler
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
+from finetune_trainer.models.module_names import nonzero_linears, output_layer, pooler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,7 +32,7 @@ class HeadOnly(nn.Module):
         body = getattr(model, self._prefix)
         # In lists: not to be registered, and so not trained, moved or saved as children.
         self._body: list[nn.Module] = [body]
-        self._stand_in = [_StandIn(pooler(model), body.config)]
+        self._stand_in = [_CachedFeatures(pooler(model), body.config)]
         setattr(model, self._prefix, self._stand_in[0])
         self.model = model.requires_grad_(requires_grad=True)
 
@@ -80,7 +80,7 @@ class HeadOnly(nn.Module):
             setattr(self.model, self._prefix, self._stand_in[0])
 
 
-class _StandIn(nn.Module):
+class _CachedFeatures(nn.Module):
     """Looks like the body to the head: returns what it was given."""
 
     def __init__(self, pooler: nn.Module | None, config: Any) -> None:
@@ -111,7 +111,7 @@ def _only(positions: Tensor, ids: Tensor) -> Tensor:
 
 def labelled_tokens(batch: dict[str, Tensor], _pad_id: int) -> Tensor:
     """Which tokens of a collated batch have a label, [rows, length]: the first ones of words."""
-    return batch["labels"] != NOT_COUNTED
+    return batch["labels"] != IGNORE_INDEX
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def _probing(head: HeadOnly) -> Iterator[None]:
     """Inside the block the head answers without dropout; what it can't answer is `ModelUnsuitable`."""
     head.eval()
     try:
-        with outspoken(head):
+        with nonzero_linears(head):
             yield
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise _unsuitable(head, f"can't be fed by stored vectors ({type(error).__name__}: {error})") from error

@@ -55,7 +55,7 @@ def adapted_by(
         save=partial(save_adapter, adapted),
         merge=partial(merge_and_save, adapted) if merges else None,
         untouched=partial(_untouched, adapted),
-        rate_factor=partial(_rate_factor, head_rate),
+        lr_factor=partial(_rate_factor, head_rate),
     )
 
 

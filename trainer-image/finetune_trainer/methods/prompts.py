@@ -11,7 +11,7 @@ from finetune_api.method import PrefixTuning, PromptTuning, PTuning
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.methods.peft_adapter import adapted_by, task_type
 from finetune_trainer.models.last_token import show_last_token
-from finetune_trainer.models.module_names import head_modules, outspoken
+from finetune_trainer.models.module_names import head_modules, nonzero_linears
 
 if TYPE_CHECKING:
     from peft import PromptLearningConfig
@@ -136,7 +136,7 @@ def _check_heeded(adapted: nn.Module, model: "PreTrainedModel") -> None:
         inputs["decoder_input_ids"] = ids
     adapted.eval()
     try:
-        with outspoken(adapted):
+        with nonzero_linears(adapted):
             first = adapted(**inputs).logits
             weights = [weight for weight in _encoder(adapted).parameters() if weight.ndim > 1]
             for weight in weights:

@@ -89,7 +89,7 @@ def combine_into(
 ) -> None:
     """Give `model` the merged weights of the files that `save_weights` wrote; `advance` hears of each tensor.
 
-    `base` is needed where `needs_base`. The sources have the same parameters as `model`.
+    `base` is needed where `needs_reference`. The sources have the same parameters as `model`.
     """
     from safetensors import safe_open
 

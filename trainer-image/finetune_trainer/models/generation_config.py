@@ -8,7 +8,7 @@ from typing import Any
 _FILE = "generation_config.json"
 
 
-def save_ends(folder: Path, model: Any, ends: Sequence[int]) -> None:
+def save_eos_ids(folder: Path, model: Any, ends: Sequence[int]) -> None:
     """Name `ends` as the ids that end an answer, so that transformers, vLLM and others stop there.
 
     An adapter has no such file of its own: it gets the base's. PEFT does not read it, whoever loads the adapter has to.

@@ -89,7 +89,7 @@ def silence_output_layer(model: "PreTrainedModel") -> None:
 
 
 @contextmanager
-def outspoken(model: nn.Module) -> Iterator[None]:
+def nonzero_linears(model: nn.Module) -> Iterator[None]:
     """Inside the block, linear modules that are all zeros have weights: what goes in shows in what comes out."""
     silent = [module.weight for module in model.modules() if isinstance(module, nn.Linear) and not module.weight.any()]
     with torch.no_grad():

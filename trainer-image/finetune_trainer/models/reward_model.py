@@ -17,7 +17,7 @@ from finetune_trainer.storage import Site
 _WHERE = "spec.training.policy.reward.uri"
 
 
-def load_judge(reward: Reward, site: Site) -> TunedModel:
+def load_policy_reward_model(reward: Reward, site: Site) -> TunedModel:
     """Load the reward model that a job names, which has a `uri`.
 
     Raises the failures of `fetch_model` and `load_tuned`, at the field that names it, and `ModelUnsuitable` for a
@@ -30,8 +30,8 @@ def load_judge(reward: Reward, site: Site) -> TunedModel:
     return judge
 
 
-def check_judge(reward: Reward, site: Site) -> None:
-    """Make sure, without its weights, that there is such a reward model. Raises as `load_judge` does."""
+def check_policy_reward_model(reward: Reward, site: Site) -> None:
+    """Make sure, without its weights, that there is such a reward model. Raises as `load_policy_reward_model` does."""
     with _told_of_the_judge():
         files = _files(reward, site, weights=False)
         _check_task(read_settings(files.folder, files.uri), reward)

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
-from finetune_trainer.pod.progress import Board
+from finetune_trainer.pod.progress import RunProgress
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES = (Phase.VALIDATING, Phase.STARTING, Phase.TRAINING, Phase.EVALUATING, Phase.EXPORTING)
@@ -26,7 +26,7 @@ class Exposition(Collector):
     """Turns the board into metrics, at each scrape."""
 
     order: RunFile
-    board: Board
+    board: RunProgress
 
     def text(self) -> bytes:
         """The metrics as Prometheus reads them."""

@@ -11,7 +11,7 @@ from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
-from finetune_trainer.observer import Advance, Safe, Tally
+from finetune_trainer.observer import Advance, CheckpointStatus, TrainingTotals
 
 _MOST_WARNINGS = 16
 _LONGEST = 1024
@@ -20,7 +20,7 @@ _MOST_CHECKPOINTS = 16
 _PHASES = {phase.value: phase for phase in Phase}
 
 
-class Board:
+class RunProgress:
     """An observer that keeps the newest state of a run as one value.
 
     The run's thread replaces the value, other threads read it; neither ever waits.
@@ -30,8 +30,8 @@ class Board:
         """Take the order, for the job's uid and the metric that counts."""
         self._metric = order.spec.evaluation.metric
         self.live = Live(uid=order.job.uid)
-        self.tally = Tally()
-        self.safe = Safe()
+        self.tally = TrainingTotals()
+        self.safe = CheckpointStatus()
         self.measured_on: tuple[str, EvaluationResult] | None = None
         """Split and figures of the final evaluation, once it is done."""
 
@@ -81,12 +81,12 @@ class Board:
         """Note where training goes on."""
         self._set(resumed_from=step)
 
-    def checkpointed(self, safe: Safe) -> None:
+    def checkpointed(self, safe: CheckpointStatus) -> None:
         """Note the newest checkpoints."""
         self.safe = safe
         self._set(checkpoints=list(safe.checkpoints[-_MOST_CHECKPOINTS:]), checkpoint_request=safe.answered)
 
-    def trained(self, progress: Progress, tally: Tally) -> None:
+    def trained(self, progress: Progress, tally: TrainingTotals) -> None:
         """Note how far training is."""
         self.tally = tally
         self._set(progress=progress)

@@ -16,9 +16,9 @@ from finetune_trainer.data.shapes.layouts import MESSAGES
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
-from finetune_trainer.data.tokenising.special_tokens import encode, frame_of
+from finetune_trainer.data.tokenising.special_tokens import encode, special_tokens_of
 from finetune_trainer.prediction.chat_output import as_messages
-from finetune_trainer.training.generation.causal import Manner, continue_prompts, stop_ids
+from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, stop_ids
 
 if TYPE_CHECKING:
     from finetune_trainer.models.tuned import TunedModel
@@ -114,9 +114,9 @@ class TextContinuer:
     def predict(self, rows: Sequence[Given]) -> Iterator[ContinuedText]:
         """See `Predictor.predict`."""
         model, tokenizer = self._tuned.model, self._tuned.tokenizer
-        manner = Manner(tokenizer, self._generation, stop_ids(model, tokenizer, self._form))
+        manner = GenerationSettings(tokenizer, self._generation, stop_ids(model, tokenizer, self._form))
         prompts = [np.asarray(ids, np.int64) for ids in self._openings([row.turns for row in rows])]
-        for given, text in zip(rows, continue_prompts(model, prompts, manner), strict=True):
+        for given, text in zip(rows, generate_texts(model, prompts, manner), strict=True):
             yield ContinuedText(given, text if given.role == "text" else text.strip())
 
     def _openings(self, rows: Sequence[Chat]) -> list[list[int]]:
@@ -126,7 +126,7 @@ class TextContinuer:
         limit = longest - min(self._generation.max_new_tokens, longest // 2)
         if self._form is not None:
             return encode_openings(rows, self._form, self._tuned.tokenizer, limit)
-        opening = list(frame_of(self._tuned.tokenizer).opening)
+        opening = list(special_tokens_of(self._tuned.tokenizer).opening)
         texts = encode([chat[0].content for chat in rows], self._tuned.tokenizer)
         return [[*opening, *ids[-(limit - len(opening)) :]] for ids in texts]
 

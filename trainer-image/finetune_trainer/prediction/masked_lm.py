@@ -11,7 +11,7 @@ from torch import Tensor
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
-from finetune_trainer.data.tokenising.special_tokens import encode, frame_of
+from finetune_trainer.data.tokenising.special_tokens import encode, special_tokens_of
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.speedups.labelled_logits import logits_at
@@ -104,7 +104,7 @@ class TextFiller:
         return {_IDS: ids.numpy(), _SCORES: scores.numpy()}
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
-        frame, mask_id = frame_of(self._tuned.tokenizer), int(self._tuned.tokenizer.mask_token_id)
+        frame, mask_id = special_tokens_of(self._tuned.tokenizer), int(self._tuned.tokenizer.mask_token_id)
         room, rows = self._tuned.settings.max_length - frame.size, list[list[int]]()
         for ids in encode(texts, self._tuned.tokenizer):
             start = max(0, min(ids.index(mask_id) - room // 2, len(ids) - room))

@@ -13,7 +13,7 @@ from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.seq2seq_tokens import tokenise_sources
 from finetune_trainer.models.text_to_text import set_writing
-from finetune_trainer.training.generation.batches import as_texts, write
+from finetune_trainer.training.generation.batches import as_texts, generate_seq2seq
 from finetune_trainer.training.inference import Outputs, run_rows
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class TextWriter:
         tokens = tokenise_sources(first, contexts, places, tokenizer, self._tuned.settings.max_length)
 
         def look(batch: dict[str, Tensor]) -> Outputs:
-            return {"text": write(model, batch, tokenizer)}
+            return {"text": generate_seq2seq(model, batch, tokenizer)}
 
         texts = as_texts(run_rows(model, TokenRows(tokens, tokenizer.pad_token_id), look)["text"])
         for row, text in zip(rows, texts, strict=True):

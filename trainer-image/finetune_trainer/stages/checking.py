@@ -7,7 +7,7 @@ from finetune_trainer.agreement import check_agreement
 from finetune_trainer.data.retention_data import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.data.tokenising.job_prompts import check_chats
-from finetune_trainer.models.reward_model import check_judge
+from finetune_trainer.models.reward_model import check_policy_reward_model
 from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
@@ -29,11 +29,14 @@ class MergedSpec:
     sources: list[Source]
 
     def open_base(self, site: Site) -> BaseModel:
-        """The base model, with the tokenizer of the merged results; raises as `open_base` and `check_judge` do."""
+        """The base model, with the tokenizer of the merged results.
+
+        Raises as `open_base` and `check_policy_reward_model` do.
+        """
         base = open_base(self.spec, site, self.sources[0].tokenizer if self.sources else None)
         policy = self.spec.training.policy
         if policy is not None and not policy.reward.is_checked:
-            check_judge(policy.reward, site)
+            check_policy_reward_model(policy.reward, site)
         return base
 
 

@@ -10,7 +10,7 @@ from finetune_api import tasks
 from finetune_api.output import WeightsDtype
 from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
 from finetune_trainer.drift.reference import carry_reference, save_reference
-from finetune_trainer.models.generation_config import save_ends
+from finetune_trainer.models.generation_config import save_eos_ids
 from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
 from finetune_trainer.models.tuned import read_settings
@@ -20,7 +20,7 @@ from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import PREDICTIONS
 from finetune_trainer.prediction.batch import write_predictions
 from finetune_trainer.prediction.example_input import example_input
-from finetune_trainer.stages.preparing import Ready
+from finetune_trainer.stages.preparing import PreparedModel
 from finetune_trainer.stages.publishing import report_files
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.merged import save_merged_settings
@@ -33,7 +33,7 @@ _CAUSAL = frozenset({tasks.Task.CAUSAL_LM, tasks.Task.PREFERENCE, tasks.Task.POL
 _DTYPES = {WeightsDtype.FP32: torch.float32, WeightsDtype.BF16: torch.bfloat16, WeightsDtype.FP16: torch.float16}
 
 
-def round_to_export(task: Task, ready: Ready, notes: Notes) -> None:
+def round_to_export(task: Task, ready: PreparedModel, notes: Notes) -> None:
     """Give the weights the values that they are exported with, so that what is measured is what is exported.
 
     An adapter that is merged is rounded only once it is; frozen weights have such values already.
@@ -46,12 +46,12 @@ def round_to_export(task: Task, ready: Ready, notes: Notes) -> None:
         round_weights(weights, dtype)
 
 
-def _merge(task: Task, ready: Ready) -> Callable[[Path], None] | None:
+def _merge(task: Task, ready: PreparedModel) -> Callable[[Path], None] | None:
     """What writes base and adapter as one model, where the job asks for that."""
     return ready.adapted.merge if task.spec.output.merge_adapter else None
 
 
-def _export_dtype(task: Task, ready: Ready) -> torch.dtype:
+def _export_dtype(task: Task, ready: PreparedModel) -> torch.dtype:
     chosen = _DTYPES.get(task.spec.output.dtype)
     if chosen is not None:
         return chosen
@@ -59,7 +59,7 @@ def _export_dtype(task: Task, ready: Ready) -> torch.dtype:
     return torch.float32 if is_adapter else main_dtype(ready.files)
 
 
-def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequence[Source] = ()) -> None:
+def export(task: Task, ready: PreparedModel, staged: Path, notes: Notes, merged: Sequence[Source] = ()) -> None:
     """Write model, tokenizer, settings, model card and report into the staging folder.
 
     Settings and statistics of inputs are those of the results that were `merged`, where some were.
@@ -73,7 +73,7 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequenc
         (_merge(task, ready) or ready.adapted.save)(model_folder)
         _convert(task, ready, model_folder)
         if ends:
-            save_ends(model_folder, ready.adapted.model, ends)
+            save_eos_ids(model_folder, ready.adapted.model, ends)
         ready.tokenizer.save_pretrained(model_folder)
         if merged:
             _describe_merged(task, merged, model_folder, notes)
@@ -89,7 +89,7 @@ def export(task: Task, ready: Ready, staged: Path, notes: Notes, merged: Sequenc
     (staged / "README.md").write_text(card, encoding="utf-8")
 
 
-def _ends(task: Task, ready: Ready) -> list[int]:
+def _ends(task: Task, ready: PreparedModel) -> list[int]:
     """Ids at which a causal model stops to write, as in prediction; none of other models."""
     spec, report = task.spec, task.data.report
     if spec.task not in _CAUSAL:
@@ -98,7 +98,7 @@ def _ends(task: Task, ready: Ready) -> list[int]:
     return stop_ids(ready.adapted.model, ready.tokenizer, form)
 
 
-def _convert(task: Task, ready: Ready, folder: Path) -> None:
+def _convert(task: Task, ready: PreparedModel, folder: Path) -> None:
     """Bring the weights, which were computed with in FP32, into the format of the export."""
     dtype = _export_dtype(task, ready)
     if task.spec.output.dtype is not WeightsDtype.AUTO:
@@ -115,7 +115,7 @@ def _describe_merged(task: Task, merged: Sequence[Source], folder: Path, notes: 
         notes.merge = notes.merge.model_copy(update={"drift_reference": carried})
 
 
-def predict(task: Task, ready: Ready, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:
+def predict(task: Task, ready: PreparedModel, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:
     """Write what the exported model says of the rows that the job asks about; nothing trains after this.
 
     Raises the failures of reading them.

@@ -1,18 +1,18 @@
 """What the model can do: before training, after it, and against what the job demands."""
 
 from finetune_api.outcome import EvaluationResult
-from finetune_trainer.evaluation.baseline_comparison import Trivial, judge_worth
-from finetune_trainer.evaluation.fit_diagnosis import in_view_of
+from finetune_trainer.evaluation.baseline_comparison import ConstantBaseline, compare_with_baselines
+from finetune_trainer.evaluation.fit_diagnosis import diagnose_not_learned
 from finetune_trainer.evaluation.gates import check_gates
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
-from finetune_trainer.stages.preparing import Ready, evaluation_split
+from finetune_trainer.stages.preparing import PreparedModel, evaluation_split
 from finetune_trainer.tasks.final_evaluation import measure_all
 from finetune_trainer.tasks.task import HasTrivialAnswer, Task
 from finetune_trainer.training.inference import Outputs
 
 
-def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
+def score_baseline(task: Task, ready: PreparedModel, observer: RunObserver) -> Outputs:
     """Outputs of the base model on the rows of the final evaluation, and where the job asks for it with examples.
 
     They go with checkpoints: an attempt that goes on from one has them.
@@ -25,7 +25,7 @@ def score_baseline(task: Task, ready: Ready, observer: RunObserver) -> Outputs:
             return outputs | ready.few_shot.infer(ready.adapted.model, ready.tokenizer, advance)
 
 
-def look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
+def look(task: Task, ready: PreparedModel, what: str, observer: RunObserver) -> Outputs:
     """What the model says now of the rows of the final evaluation, and of those of the old skill.
 
     In the precision of training: base model, reference and tuned model are measured alike.
@@ -37,7 +37,7 @@ def look(task: Task, ready: Ready, what: str, observer: RunObserver) -> Outputs:
         return outputs | (skill.infer(advance) if skill else {})
 
 
-def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, observer: RunObserver) -> None:
+def evaluate(task: Task, ready: PreparedModel, baseline: Outputs | None, notes: Notes, observer: RunObserver) -> None:
     """Measure the tuned model on the held-out rows and check the gates."""
     split = evaluation_split(task)
     outputs = look(task, ready, "evaluating", observer)
@@ -46,9 +46,9 @@ def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, o
     )
     metrics, before = measured.metrics, measured.baseline
     trivial = (
-        Trivial(task.trivial_metrics(split, outputs), task.constant_answer(split, outputs))
+        ConstantBaseline(task.trivial_metrics(split, outputs), task.constant_answer(split, outputs))
         if isinstance(task, HasTrivialAnswer)
-        else Trivial()
+        else ConstantBaseline()
     )
     notes.trivial = dict(trivial.metrics)
     notes.evaluated_on = split
@@ -60,10 +60,10 @@ def evaluate(task: Task, ready: Ready, baseline: Outputs | None, notes: Notes, o
         best=notes.evaluation.best,
     )
     notes.details = measured.details
-    worth = judge_worth(task.spec, notes.evaluation, split, trivial)
+    worth = compare_with_baselines(task.spec, notes.evaluation, split, trivial)
     if worth is not None:
         if notes.verdict is not None and not worth.has_learned:
-            notes.verdict = in_view_of(notes.verdict, worth.remark)
+            notes.verdict = diagnose_not_learned(notes.verdict, worth.remark)
         notes.evaluation = notes.evaluation.model_copy(update={"remark": worth.remark})
         if not worth.is_good:
             observer.warned(worth.remark)

@@ -18,9 +18,9 @@ from finetune_trainer.models.sources import Source
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.stages.measuring import look
-from finetune_trainer.stages.preparing import Ready, evaluation_split
+from finetune_trainer.stages.preparing import PreparedModel, evaluation_split
 from finetune_trainer.tasks.final_evaluation import measure_all
-from finetune_trainer.tasks.retention import skill_of_another
+from finetune_trainer.tasks.retention import retention_task_with
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.state.rng import seed_everything
 
@@ -36,7 +36,7 @@ class Merging:
     """A merge on its way."""
 
     task: Task
-    ready: Ready
+    ready: PreparedModel
     """The base."""
     sources: list[Source]
     merge: Merge
@@ -46,7 +46,7 @@ class Merging:
     measured: list[MergedSource] = field(default_factory=list)
     """What each source can do alone, as far as they were looked at."""
 
-    def run(self, notes: Notes) -> Ready:
+    def run(self, notes: Notes) -> PreparedModel:
         """Measure the sources on the rows of the final evaluation, and make the merged model of them.
 
         Takes the model in `ready` apart. Raises `ModelUnsuitable` for sources whose weights are not of the same names
@@ -113,9 +113,9 @@ class Merging:
         return model
 
 
-def _with(task: Task, ready: Ready, adapted: Adapted) -> Ready:
+def _with(task: Task, ready: PreparedModel, adapted: Adapted) -> PreparedModel:
     """The same rows with another model; an old skill is measured on that one too."""
-    skill = skill_of_another(task, ready.skill, ready.files, adapted) if ready.skill else None
+    skill = retention_task_with(task, ready.skill, ready.files, adapted) if ready.skill else None
     return replace(ready, adapted=adapted, skill=skill)
 
 

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved, settle_method
 from finetune_trainer.cache import cache_folder
-from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.data.tokenising.learned import sample_line
@@ -26,8 +26,8 @@ from finetune_trainer.stages.base_model import BaseModel
 from finetune_trainer.stages.tokens import highest_id, report_on, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
-from finetune_trainer.tasks.retention import Skill, skill_of
-from finetune_trainer.tasks.task import Anchored, Equipped, SelfTaught, Task
+from finetune_trainer.tasks.retention import RetentionTask, retention_task_of
+from finetune_trainer.tasks.task import NeedsReference, NeedsRewardModel, OnPolicyTask, Task
 from finetune_trainer.training.precision import build_accelerator, choose_precision, use_allotted_cpus
 from finetune_trainer.training.state.rng import seed_everything
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedModel:
     """A model that can be trained, and the rows in the shape that it takes."""
 
     task: Task
@@ -48,11 +48,11 @@ class Ready:
     rows: dict[str, RowSource]
     resolved: Resolved
     accelerator: Accelerator
-    skill: Skill | None = None
+    skill: RetentionTask | None = None
     few_shot: FewShot | None = None
 
 
-def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observer: RunObserver) -> Ready:
+def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observer: RunObserver) -> PreparedModel:
     """Tokenise the rows, fetch and load the model, apply the method.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
@@ -70,7 +70,7 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
         observer.said(sample_line(notes.data.sample))
     files = fetch_model(spec.model, site)
     accelerator = build_accelerator(precision)
-    if isinstance(task, Equipped):
+    if isinstance(task, NeedsRewardModel):
         task.equip(site)
     seed_everything(spec.training.seed)  # new heads and adapters start at random
     model = task.load(files, tokenizer).to(accelerator.device)
@@ -82,16 +82,16 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
     method = settle_method(spec)
     adapted = METHODS[method.type](model, files, method, cache_folder("features"))
     rows = _rows(adapted, tokens, notes, observer)
-    if isinstance(task, SelfTaught) and "train" in rows:
+    if isinstance(task, OnPolicyTask) and "train" in rows:
         rows["train"] = task.training_rows(rows["train"])
     notes.resolved, notes.parameters = resolved, _count(adapted)
     observer.model_ready(notes.parameters, resolved, notes.hardware)
-    skill = skill_of(task, files, tokenizer, adapted, resolved.max_length)
+    skill = retention_task_of(task, files, tokenizer, adapted, resolved.max_length)
     split = evaluation_split(task)
     few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=base.limit)
     if few_shot is not None and few_shot.note:
         observer.said(few_shot.note)
-    ready = Ready(task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
+    ready = PreparedModel(task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
     _look_at_base(task, ready, notes, observer)
     return ready
 
@@ -101,14 +101,14 @@ def evaluation_split(task: Task) -> str:
     return next(split for split in ("test", "validation", "train") if split in task.data.splits)
 
 
-def _look_at_base(task: Task, ready: Ready, notes: Notes, observer: RunObserver) -> None:
+def _look_at_base(task: Task, ready: PreparedModel, notes: Notes, observer: RunObserver) -> None:
     """Let a task that compares with it see the model as it came, in the precision that it will be trained in."""
-    if not (isinstance(task, Anchored) and task.needs_base):
+    if not (isinstance(task, NeedsReference) and task.needs_reference):
         return
     weights = f"{ready.files.digest()} {ready.accelerator.device.type} {ready.accelerator.mixed_precision}"
     rows = dict(ready.rows)
     if ready.skill is not None and ready.skill.task.spec.task is task.spec.task:
-        rows[OLD_SKILL] = ready.skill.rows
+        rows[RETENTION_SPLIT] = ready.skill.rows
     total = sum(len(part.lengths) for part in rows.values())
     with (
         notes.timed("reference"),

@@ -9,22 +9,22 @@ from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_api.metrics import Metric, metric_named
 from finetune_api.resolved import PENALTIES
 from finetune_trainer.data.tokenising.batches import BatchPlan
-from finetune_trainer.evaluation.fit_diagnosis import judge
+from finetune_trainer.evaluation.fit_diagnosis import diagnose_fit
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.plan import plan_steps
-from finetune_trainer.stages.preparing import Ready
-from finetune_trainer.tasks.mixed import Validation, course_of
-from finetune_trainer.tasks.task import SelfTaught, Task
-from finetune_trainer.training.checkpointing import Keeping
+from finetune_trainer.stages.preparing import PreparedModel
+from finetune_trainer.tasks.mixed import Validation, sampler_of
+from finetune_trainer.tasks.task import OnPolicyTask, Task
+from finetune_trainer.training.checkpointing import CheckpointCallback
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loop import Loop, TrainingPlan, TrainingResult
 from finetune_trainer.training.losses.base import Loss
-from finetune_trainer.training.neftune import noisy_inputs
+from finetune_trainer.training.neftune import neftune_noise
 from finetune_trainer.training.speedups.dropout import fast_dropout
-from finetune_trainer.training.speedups.embedding_rows import only_used_rows, used_token_ids
+from finetune_trainer.training.speedups.embedding_rows import restricted_embedding, used_token_ids
 from finetune_trainer.training.speedups.lora import fast_lora
 from finetune_trainer.training.state.rng import seed_everything
 
@@ -32,7 +32,7 @@ _TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
 _PASS_COST = {"cpu": 128, "cuda": 8_192}
 
 
-def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
+def train(task: Task, ready: PreparedModel, keeping: CheckpointCallback, notes: Notes, observer: RunObserver) -> None:
     """Train, and leave the best state in the model. Goes on from what `keeping` has found, and keeps what comes."""
     seed_everything(task.spec.training.seed)
     with _swapped_for_training(task, ready):
@@ -55,15 +55,15 @@ def train(task: Task, ready: Ready, keeping: Keeping, notes: Notes, observer: Ru
     notes.throughput = result.throughput
     notes.evaluation = notes.evaluation.model_copy(update={"best": result.best})
     prior = task.prior_loss("validation") if "validation" in ready.rows else None
-    own = task.verdict(notes.curves, result.best) if isinstance(task, SelfTaught) else None
-    notes.verdict = own or judge(notes.curves, prior, result.best)
+    own = task.verdict(notes.curves, result.best) if isinstance(task, OnPolicyTask) else None
+    notes.verdict = own or diagnose_fit(notes.curves, prior, result.best)
 
 
 def _in_steps(
     task: Task,
-    ready: Ready,
+    ready: PreparedModel,
     loss: Loss,
-    keeping: Keeping,
+    keeping: CheckpointCallback,
     *,
     notes: Notes,
     observer: RunObserver,
@@ -83,7 +83,7 @@ def _in_steps(
         notes.step = loop.step
 
 
-def _solver(task: Task, ready: Ready, loss: Loss) -> HeadSolver:
+def _solver(task: Task, ready: PreparedModel, loss: Loss) -> HeadSolver:
     """What solves the head over stored features; it takes seconds, so an attempt that was ended begins anew."""
     head = ready.adapted.model
     if not isinstance(head, HeadOnly):
@@ -94,7 +94,7 @@ def _solver(task: Task, ready: Ready, loss: Loss) -> HeadSolver:
 
 
 @contextmanager
-def _swapped_for_training(task: Task, ready: Ready) -> Iterator[None]:
+def _swapped_for_training(task: Task, ready: PreparedModel) -> Iterator[None]:
     """Put modules that do the same with less work in the model's place, inside the block."""
     model = ready.adapted.model
     with ExitStack() as swapped:
@@ -102,15 +102,15 @@ def _swapped_for_training(task: Task, ready: Ready) -> Iterator[None]:
             swapped.enter_context(fast_dropout(model))
             if ready.accelerator.mixed_precision == "no":
                 swapped.enter_context(fast_lora(model))
-        if task.sees_only_its_rows:
+        if task.uses_only_dataset_tokens:
             ids = [tokens.ids for tokens in ready.tokens.values()]
-            swapped.enter_context(only_used_rows(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
+            swapped.enter_context(restricted_embedding(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
         if task.spec.training.neftune_alpha:
-            swapped.enter_context(noisy_inputs(model, task.spec.training.neftune_alpha))
+            swapped.enter_context(neftune_noise(model, task.spec.training.neftune_alpha))
         yield
 
 
-def _validation(task: Task, ready: Ready) -> Validation | None:
+def _validation(task: Task, ready: PreparedModel) -> Validation | None:
     """What measures the validation rows; None where there are none."""
     if "validation" not in ready.rows:
         return None
@@ -123,14 +123,14 @@ def _validation(task: Task, ready: Ready) -> Validation | None:
     return Validation(task, ready.tokens["validation"], look)
 
 
-def _go_on(loop: Loop, keeping: Keeping, notes: Notes, observer: RunObserver) -> None:
+def _go_on(loop: Loop, keeping: CheckpointCallback, notes: Notes, observer: RunObserver) -> None:
     resumed = keeping.resume(loop)
     if resumed is not None:
         notes.resumed_from = notes.step = loop.step
         observer.resumed(loop.step, resumed.manifest.attempt)
 
 
-def _plan(task: Task, ready: Ready) -> TrainingPlan:
+def _plan(task: Task, ready: PreparedModel) -> TrainingPlan:
     training, rows = task.spec.training, ready.rows["train"]
     steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))
     batches = BatchPlan(
@@ -140,11 +140,11 @@ def _plan(task: Task, ready: Ready) -> TrainingPlan:
         token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
         pass_cost=_PASS_COST[ready.accelerator.device.type],
         seed=training.seed,
-        course=course_of(task, ready.tokens["train"], rows.lengths, steps.rows(ready.resolved.batch_size)),
+        course=sampler_of(task, ready.tokens["train"], rows.lengths, steps.rows(ready.resolved.batch_size)),
     )
     metric = metric_named(task.spec.task, task.spec.evaluation.metric)
-    rate, factor = ready.resolved.learning_rate, ready.adapted.rate_factor
-    passes = task.passes if isinstance(task, SelfTaught) else 1
+    rate, factor = ready.resolved.learning_rate, ready.adapted.lr_factor
+    passes = task.passes if isinstance(task, OnPolicyTask) else 1
     return TrainingPlan(training, rate, steps.total, steps.evaluate_every, metric, batches, factor, passes)
 
 

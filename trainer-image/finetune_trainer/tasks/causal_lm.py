@@ -26,7 +26,7 @@ from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptF
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.generated_text import all_references, likeness
+from finetune_trainer.evaluation.generated_text import all_references, text_metrics
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
@@ -34,11 +34,11 @@ from finetune_trainer.tasks.chat_settings import chat_settings
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
-from finetune_trainer.training.generation.causal import Manner, continue_prompts, last_prompt, stop_ids
-from finetune_trainer.training.generation.samples import read_samples, write_samples
+from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
+from finetune_trainer.training.generation.samples import generate_samples, read_samples
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.base import TokenLoss
-from finetune_trainer.training.losses.token_scores import LOSS, foretell, token_metrics
+from finetune_trainer.training.losses.token_scores import LOSS, evaluate_tokens, token_metrics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,8 +54,8 @@ class CausalLM:
     data: Prepared
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`."""
         return False
 
     @property
@@ -143,19 +143,19 @@ class CausalLM:
     ) -> Outputs:
         """See `Task.infer`: `loss`, `tokens` and `hits` of each row or block [n].
 
-        Where rows have answers, also what the model answers, as `text` [n, bytes]; of raw text, `write_samples`.
+        Where rows have answers, also what the model answers, as `text` [n, bytes]; of raw text, `generate_samples`.
         """
         if not thorough and not (self.answers and self.spec.evaluation.metric in WRITTEN):
-            return foretell(model, rows, advance, shift=True)
+            return evaluate_tokens(model, rows, advance, shift=True)
         settings = self.spec.evaluation.generation
         if not self.answers:
-            manner = Manner(tokenizer, settings, stop_ids(model, tokenizer, None))
-            return foretell(model, rows, advance, shift=True) | write_samples(model, rows, manner)
-        outputs = foretell(model, rows, lambda _rows: None, shift=True)
+            manner = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, None))
+            return evaluate_tokens(model, rows, advance, shift=True) | generate_samples(model, rows, manner)
+        outputs = evaluate_tokens(model, rows, lambda _rows: None, shift=True)
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [last_prompt(batch["input_ids"][0].numpy(), batch["labels"][0].numpy()) for batch in one]
-        manner = Manner(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
-        return {**outputs, TEXT: as_bytes(continue_prompts(model, prompts, manner, advance))}
+        manner = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
+        return {**outputs, TEXT: as_bytes(generate_texts(model, prompts, manner, advance))}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and its kin; for raw text bits a byte, for answers their likeness to what was expected."""
@@ -166,7 +166,7 @@ class CausalLM:
         if not metrics or TEXT not in outputs:
             return metrics
         after = self.spec.evaluation.generation.answer_after
-        return metrics | likeness(as_texts(outputs[TEXT]), all_references(rows), after)
+        return metrics | text_metrics(as_texts(outputs[TEXT]), all_references(rows), after)
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """The least fitting answers, and some drawn at random; of raw text, how a few stretches go on."""

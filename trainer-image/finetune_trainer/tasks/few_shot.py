@@ -13,7 +13,7 @@ from torch import nn
 from finetune_api.details import ShownExamples
 from finetune_trainer.data.few_shot_examples import choose_examples
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.evaluation.details import shorten
 from finetune_trainer.methods.adapted import Adapted
 from finetune_trainer.observer import Advance
@@ -123,7 +123,7 @@ def _prompt(shown: Shown, tokenizer: "PreTrainedTokenizerBase") -> str:
     """The first prompt among those with the most examples."""
     tokens, row = shown.tokens, int(np.argmax(shown.counts))
     place = slice(int(tokens.offsets[row]), int(tokens.offsets[row + 1]))
-    ids = tokens.ids[place] if tokens.labels is None else tokens.ids[place][tokens.labels[place] == NOT_COUNTED]
+    ids = tokens.ids[place] if tokens.labels is None else tokens.ids[place][tokens.labels[place] == IGNORE_INDEX]
     return shorten(str(tokenizer.decode(ids, skip_special_tokens=True)), _PROMPT_SHOWN)
 
 

@@ -7,7 +7,7 @@ from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.tasks.few_shot import FewShot, without_examples
 from finetune_trainer.tasks.groups import measure_groups
 from finetune_trainer.tasks.mixed import figures_by_source
-from finetune_trainer.tasks.retention import Skill, without_skill
+from finetune_trainer.tasks.retention import RetentionTask, without_retention
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
 
@@ -26,7 +26,7 @@ class Measured:
 def measure_all(
     task: Task,
     tokens: Tokens,
-    skill: Skill | None,
+    skill: RetentionTask | None,
     split: str,
     *,
     after: Outputs,
@@ -37,8 +37,8 @@ def measure_all(
 
     What they said of an old skill and of rows with examples is beside it. `tokens` are those of the split.
     """
-    outputs = without_skill(after)
-    baseline = without_examples(without_skill(before)) if before is not None else None
+    outputs = without_retention(after)
+    baseline = without_examples(without_retention(before)) if before is not None else None
     groups = measure_groups(task, split, outputs, baseline)
     metrics = task.measure(split, outputs) | groups.gaps
     compared = task.measure(split, baseline) | groups.gaps_before if baseline is not None else {}

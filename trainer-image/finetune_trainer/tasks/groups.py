@@ -10,7 +10,7 @@ from finetune_api import tasks
 from finetune_api.details import GroupRow
 from finetune_api.metrics import GAP
 from finetune_api.tasks import ProblemType
-from finetune_trainer.tasks.rebind_task import elsewhere, named_in_gates
+from finetune_trainer.tasks.rebind_task import gate_metrics, rebind_task
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
 
@@ -52,7 +52,7 @@ def measure_groups(task: Task, split: str, outputs: Outputs, baseline: Outputs |
     if groups is None:
         return Grouped()
     found = list(_rows(task, split, groups, (outputs, baseline)))
-    leading = [*_leading(task), *named_in_gates(task.spec, GAP)]
+    leading = [*_leading(task), *gate_metrics(task.spec, GAP)]
     return Grouped(
         rows=found[:_SHOWN],
         gaps=gaps([row.metrics for row in found if not row.few], leading),
@@ -85,8 +85,8 @@ def _measured(task: Task, split: str, rows: NDArray[np.int64], outputs: Outputs 
         return {}
     classes = task.data.labels.names
     by_class = [f"recall.{name}" for name in classes] if _is_single_label(task, len(classes)) else []
-    wanted = [*_leading(task), *by_class, *named_in_gates(task.spec, GAP)]
-    part = elsewhere(task, task.data.part(split, rows.tolist()), wanted)
+    wanted = [*_leading(task), *by_class, *gate_metrics(task.spec, GAP)]
+    part = rebind_task(task, task.data.part(split, rows.tolist()), wanted)
     metrics = part.measure(split, {name: values[rows] for name, values in outputs.items()})
     return {name: metrics[name] for name in dict.fromkeys(wanted) if name in metrics}
 

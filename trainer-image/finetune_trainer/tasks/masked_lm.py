@@ -20,8 +20,8 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_masked
 from finetune_trainer.observer import Advance
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.losses.masked_lm import MaskedLoss, hide
-from finetune_trainer.training.losses.token_scores import foretell, token_metrics
+from finetune_trainer.training.losses.masked_lm import MaskedLMLoss, mask_tokens
+from finetune_trainer.training.losses.token_scores import evaluate_tokens, token_metrics
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,8 +39,8 @@ class MaskedLM:
     """Ids that a token may be changed to; known once the model is loaded."""
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`: tokens are changed to any others."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`: tokens are changed to any others."""
         return False
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
@@ -62,9 +62,9 @@ class MaskedLM:
         splits = {name: part.model_copy(update={"blocks": len(tokens[name])}) for name, part in report.splits.items()}
         return report.model_copy(update={"splits": splits})
 
-    def loss(self, tokens: Tokens) -> MaskedLoss:
+    def loss(self, tokens: Tokens) -> MaskedLMLoss:
         """Cross entropy over tokens that are hidden anew in every step."""
-        return MaskedLoss(tokens, self.mask_id, self.vocabulary, self.spec.training.label_smoothing)
+        return MaskedLMLoss(tokens, self.mask_id, self.vocabulary, self.spec.training.label_smoothing)
 
     def infer(
         self,
@@ -77,8 +77,8 @@ class MaskedLM:
     ) -> Outputs:
         """See `Task.infer`: `loss`, `tokens` and `hits` of each row [n]; the same tokens are hidden each time."""
         generator = torch.Generator().manual_seed(self.spec.training.seed)
-        change = partial(hide, mask_id=self.mask_id, vocabulary=self.vocabulary, generator=generator)
-        return foretell(model, rows, advance, shift=False, change=change)
+        change = partial(mask_tokens, mask_id=self.mask_id, vocabulary=self.vocabulary, generator=generator)
+        return evaluate_tokens(model, rows, advance, shift=False, change=change)
 
     def measure(self, _split: str, outputs: Outputs) -> dict[str, float]:
         """Loss of the hidden tokens, perplexity, and the share that is filled in right."""

@@ -10,11 +10,11 @@ from finetune_api.failures import Problem, SpecInvalid
 from finetune_api.metrics import GAP, PER_CLASS, RETENTION, WRITTEN
 from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.data.reading.rows import shown
-from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, VALIDATION
+from finetune_trainer.data.splits import RETENTION_SPLIT, TEST, TRAIN, VALIDATION
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.groups import ENOUGH, measure_groups
 from finetune_trainer.tasks.policy_optimization import PolicyOptimization
-from finetune_trainer.tasks.rebind_task import elsewhere, named_in_gates
+from finetune_trainer.tasks.rebind_task import gate_metrics, rebind_task
 from finetune_trainer.tasks.sequence_classification import LOGITS, SequenceClassification
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.tasks.token_classification import TokenClassification
@@ -111,7 +111,7 @@ def _why_not_retained(task: Task, name: str) -> str:
     if wanted is tasks.Task.CAUSAL_LM:
         return _why_not_language(name, raw="text" in old.report.columns)
     if wanted is task.spec.task and isinstance(task, SequenceClassification | TokenClassification):
-        return why_not(elsewhere(task, old, named_in_gates(task.spec, RETENTION)), OLD_SKILL, name)
+        return why_not(rebind_task(task, old, gate_metrics(task.spec, RETENTION)), RETENTION_SPLIT, name)
     return ""
 
 
@@ -138,7 +138,7 @@ def _in_too_few_groups(name: str) -> str:
 
 def _missing(task: Task, split: str, name: str) -> str:
     """Which class the rows of the split lack."""
-    rows = "rows of the old skill" if split == OLD_SKILL else f"{split} rows"
+    rows = "rows of the old skill" if split == RETENTION_SPLIT else f"{split} rows"
     part, _, kind = name.partition(".")
     if isinstance(task, TokenClassification):
         return f"there is no entity {f'of the type {shown(kind)} ' if kind else ''}in the {rows}"

@@ -12,8 +12,8 @@ from finetune_api import tasks
 from finetune_api.data import RowOrder
 from finetune_api.details import GroupRow
 from finetune_api.failures import SpecInvalid
-from finetune_trainer.data.mixing import shares_of, source_names
-from finetune_trainer.data.sampler import Course
+from finetune_trainer.data.mixing import mixing_shares, source_names
+from finetune_trainer.data.sampler import Sampler
 from finetune_trainer.data.tokenising.tokens import Tokens, join
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.groups import ENOUGH
@@ -44,13 +44,13 @@ def tokenise_sources(
     return replace(join(parts), sources=np.repeat(list(members), [len(part) for part in parts]))
 
 
-def course_of(task: Task, tokens: Tokens, lengths: NDArray[np.int64], rows_in_all: int) -> Course | None:
+def sampler_of(task: Task, tokens: Tokens, lengths: NDArray[np.int64], rows_in_all: int) -> Sampler | None:
     """The course through the training rows; None for every row once an epoch, shuffled.
 
     Raises `SpecInvalid` where raw text, cut into stretches of one length, is to go from easy to hard.
     """
     data, sources = task.spec.data, tokens.sources
-    shares = shares_of(data.train) if len(data.train) > 1 else None
+    shares = mixing_shares(data.train) if len(data.train) > 1 else None
     if sources is None or (data.order is RowOrder.SHUFFLED and shares is None):
         return None
     if data.order is RowOrder.EASY_FIRST and _cuts_rows(task) and task.spec.task is tasks.Task.CAUSAL_LM:
@@ -58,7 +58,7 @@ def course_of(task: Task, tokens: Tokens, lengths: NDArray[np.int64], rows_in_al
         raise SpecInvalid(message, where="spec.data.order", hint=hint)
     rated = bool(data.columns.difficulty)
     difficulty = np.asarray(task.data.splits["train"].difficulties, np.float64) if rated else lengths
-    return Course(
+    return Sampler(
         order=data.order,
         sources=sources,
         difficulty=difficulty.astype(np.float64),

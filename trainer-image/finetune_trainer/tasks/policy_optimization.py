@@ -21,39 +21,39 @@ from finetune_api.tasks import MethodType
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.shapes.white_space import keeping_white_space
-from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
-from finetune_trainer.data.tokenising.prompts_only_tokens import describe_asked, tokenise_asked
+from finetune_trainer.data.tokenising.prompts_only_tokens import describe_prompts_only, tokenise_prompts_only
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.generated_text import all_references, likeness
-from finetune_trainer.evaluation.reward_details import Rewarded, judge_rewards
+from finetune_trainer.evaluation.generated_text import all_references, text_metrics
+from finetune_trainer.evaluation.reward_details import RewardedAnswers, diagnose_rewards
 from finetune_trainer.evaluation.rewards import checked_reward
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
-from finetune_trainer.models.reward_model import load_judge
+from finetune_trainer.models.reward_model import load_policy_reward_model
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import split_of
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
-from finetune_trainer.training.generation.causal import Manner, Sampling, continue_ids, stop_ids
+from finetune_trainer.training.generation.causal import GenerationSettings, Sampling, generate_ids, stop_ids
 from finetune_trainer.training.generation.rollouts import (
     DIVERGENCE,
     LENGTH,
     Ids,
-    PromptRows,
-    Reference,
-    answered,
-    diverge,
+    PromptDataset,
+    ReferencePolicy,
+    kl_divergence,
     prompt_ids,
-    reference_of,
+    prompts_with_answers,
+    reference_policy_of,
 )
 from finetune_trainer.training.inference import Outputs
-from finetune_trainer.training.losses.policy import PolicyLoss, World
+from finetune_trainer.training.losses.policy import PolicyLoss, RolloutEnv
 from finetune_trainer.training.losses.reward import score_chats
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class _Found:
 
     judge: "TunedModel | None" = None
     """The reward model."""
-    reference: Reference | None = None
+    reference: ReferencePolicy | None = None
     rows: Mapping[str, RowSource] = field(default_factory=dict)
     tokenizer: Any = None
     stops: Sequence[int] = ()
@@ -89,18 +89,18 @@ class PolicyOptimization:
     _found: _Found = field(default_factory=_Found)
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`."""
         return False
 
     @property
-    def needs_base(self) -> bool:
-        """See `Anchored.needs_base`."""
+    def needs_reference(self) -> bool:
+        """See `NeedsReference.needs_reference`."""
         return True
 
     @property
     def passes(self) -> int:
-        """See `SelfTaught.passes`."""
+        """See `OnPolicyTask.passes`."""
         return self.settings.passes_per_rollout
 
     @property
@@ -109,9 +109,9 @@ class PolicyOptimization:
         return self.spec.training.policy or Policy(reward=Reward(type=RewardType.EXACT_MATCH))
 
     def equip(self, site: Site) -> None:
-        """See `Equipped.equip`: load the reward model, where a model gives the rewards."""
+        """See `NeedsRewardModel.equip`: load the reward model, where a model gives the rewards."""
         if not self.settings.reward.is_checked:
-            self._found.judge = load_judge(self.settings.reward, site)
+            self._found.judge = load_policy_reward_model(self.settings.reward, site)
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
         """Load the base model without its dropout: probabilities are compared with those of other passes."""
@@ -124,7 +124,7 @@ class PolicyOptimization:
         self._found.tokenizer = tokenizer
         self._found.limit = max_length - min(self._longest_answer, max_length // 2)
         self._check_answers(split)
-        return tokenise_asked(
+        return tokenise_prompts_only(
             self._rows(split).turns, self._form(tokenizer), tokenizer, self._found.limit, cache=cache, advance=advance
         )
 
@@ -132,11 +132,11 @@ class PolicyOptimization:
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and the first prompt."""
-        return describe_asked(report, learned_from(tokens), tokenizer, self._found.limit)
+        return describe_prompts_only(report, learned_from(tokens), tokenizer, self._found.limit)
 
     def training_rows(self, rows: RowSource) -> RowSource:
-        """See `SelfTaught.training_rows`."""
-        return PromptRows(rows, self.settings.samples_per_prompt, self._longest_answer)
+        """See `OnPolicyTask.training_rows`."""
+        return PromptDataset(rows, self.settings.samples_per_prompt, self._longest_answer)
 
     def remember_base(
         self,
@@ -146,9 +146,9 @@ class PolicyOptimization:
         cache: Path,  # noqa: ARG002 -- as above
         advance: Advance,
     ) -> None:
-        """See `Anchored.remember_base`: how to ask it later."""
+        """See `NeedsReference.remember_base`: how to ask it later."""
         if self.settings.kl_price or self.spec.method.type is not MethodType.FULL:
-            self._found.reference = reference_of(model)
+            self._found.reference = reference_policy_of(model)
         self._found.rows = rows
         self._found.stops = stop_ids(model, self._found.tokenizer, self._form(self._found.tokenizer))
         advance(sum(len(source.lengths) for source in rows.values()))
@@ -156,7 +156,7 @@ class PolicyOptimization:
     def loss(self, _tokens: Tokens) -> PolicyLoss:
         """The loss over sampled answers."""
         found = self._found
-        world = World(lambda rows: prompt_ids(found.rows["train"].collate(rows)), self._sample, self._judge)
+        world = RolloutEnv(lambda rows: prompt_ids(found.rows["train"].collate(rows)), self._sample, self._judge)
         return PolicyLoss(self.settings, world, found.reference, int(found.tokenizer.pad_token_id))
 
     def infer(
@@ -168,18 +168,18 @@ class PolicyOptimization:
         *,
         thorough: bool,  # noqa: ARG002 -- nothing is known before a text is written
     ) -> Outputs:
-        """See `Task.infer`: `text` [n, bytes], its `reward` [n], and where there is a reference, see `diverge`."""
+        """See `Task.infer`: `text` [n, bytes], its `reward` [n], and with a reference what `kl_divergence` gives."""
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [prompt_ids(batch)[0] for batch in one]
-        manner = Manner(tokenizer, self.spec.evaluation.generation, self._found.stops)
-        answers = continue_ids(model, prompts, manner, advance)
+        manner = GenerationSettings(tokenizer, self.spec.evaluation.generation, self._found.stops)
+        answers = generate_ids(model, prompts, manner, advance)
         split = split_of(rows, self._found.rows)
         texts = [manner.text(ids).strip() for ids in answers]
         outputs = {TEXT: as_bytes(texts), _REWARD: np.asarray(self._rewards(split, range(len(texts)), texts))}
         if self._found.reference is None:
             return outputs
-        both = TokenRows(answered(prompts, answers), int(tokenizer.pad_token_id))
-        return outputs | diverge(model, self._found.reference, both, lambda _rows: None)
+        both = TokenRows(prompts_with_answers(prompts, answers), int(tokenizer.pad_token_id))
+        return outputs | kl_divergence(model, self._found.reference, both, lambda _rows: None)
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Mean reward, the price that is paid for it, and how often answers are the expected ones."""
@@ -194,14 +194,14 @@ class PolicyOptimization:
             return {}
         if self.has_answers:
             after = self.spec.evaluation.generation.answer_after
-            like = likeness(as_texts(outputs[TEXT]), all_references(self._rows(split)), after)
+            like = text_metrics(as_texts(outputs[TEXT]), all_references(self._rows(split)), after)
             metrics["exactMatch"] = like["exactMatch"]
         return metrics
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
         """The answers with the lowest rewards, and some drawn at random, now and before."""
         before = as_texts(baseline[TEXT]) if baseline else []
-        rewarded = Rewarded(self._rows(split), as_texts(outputs[TEXT]), outputs[_REWARD], before)
+        rewarded = RewardedAnswers(self._rows(split), as_texts(outputs[TEXT]), outputs[_REWARD], before)
         return rewarded.details(self.spec.training.seed)
 
     def prior_loss(self, _split: str) -> float | None:
@@ -209,8 +209,8 @@ class PolicyOptimization:
         return None
 
     def verdict(self, curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
-        """See `SelfTaught.verdict`: losses say nothing here, rewards do."""
-        return judge_rewards(curves, best)
+        """See `OnPolicyTask.verdict`: losses say nothing here, rewards do."""
+        return diagnose_rewards(curves, best)
 
     @property
     def own_settings(self) -> dict[str, Any]:
@@ -235,15 +235,15 @@ class PolicyOptimization:
         return self.settings.max_new_tokens or self.spec.evaluation.generation.max_new_tokens
 
     @property
-    def _sampling(self) -> Manner:
+    def _sampling(self) -> GenerationSettings:
         """How answers are drawn in training."""
         generation = self.spec.evaluation.generation.model_copy(update={"max_new_tokens": self._longest_answer})
         sampling = Sampling(self.settings.temperature, self.settings.top_p)
-        return Manner(self._found.tokenizer, generation, self._found.stops, sampling)
+        return GenerationSettings(self._found.tokenizer, generation, self._found.stops, sampling)
 
     def _sample(self, model: nn.Module, prompts: Sequence[Ids]) -> list[Ids]:
         """See `policy.Write`."""
-        return continue_ids(model, prompts, self._sampling)
+        return generate_ids(model, prompts, self._sampling)
 
     def _judge(self, rows: Rows, answers: Sequence[Ids]) -> Sequence[float]:
         """See `policy.Judge`."""
@@ -264,7 +264,7 @@ class PolicyOptimization:
             needing = f"which reward {self.settings.reward.type} needs"
             message = f"{missing:,} {split} rows have no expected answer, {needing}"
             hint = "name the column of expected answers, end chats with the answer, or use a reward model"
-            where = "spec.evaluation.retention" if split == OLD_SKILL else "spec.data"
+            where = "spec.evaluation.retention" if split == RETENTION_SPLIT else "spec.data"
             raise ColumnMissing(message, where=f"{where}.columns.completion", hint=hint)
 
     def _rows(self, split: str) -> Examples:

@@ -27,7 +27,7 @@ from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.preference_details import Preferred, drawn, written_samples
+from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn, written_samples
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
@@ -35,7 +35,7 @@ from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import split_of
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
-from finetune_trainer.training.generation.causal import Manner, continue_prompts, last_prompt, stop_ids
+from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.preference import (
     LOG_PROBABILITIES,
@@ -45,8 +45,8 @@ from finetune_trainer.training.losses.preference import (
     pair_losses,
     pairs_from,
     rewards,
+    sequence_logprobs,
     share_ahead,
-    weigh,
 )
 from finetune_trainer.training.losses.reference import kept, reference_key
 from finetune_trainer.training.losses.token_scores import perplexity
@@ -68,8 +68,8 @@ class Preference:
     """The log-probabilities that it gave, [n, 2]."""
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`."""
         return False
 
     @property
@@ -78,8 +78,8 @@ class Preference:
         return self.spec.training.preference or Settings()
 
     @property
-    def needs_base(self) -> bool:
-        """See `Anchored.needs_base`."""
+    def needs_reference(self) -> bool:
+        """See `NeedsReference.needs_reference`."""
         return self.settings.has_reference
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
@@ -105,7 +105,7 @@ class Preference:
     def remember_base(
         self, model: nn.Module, rows: Mapping[str, RowSource], weights: str, cache: Path, advance: Advance
     ) -> None:
-        """See `Anchored.remember_base`: its log-probabilities of all answers."""
+        """See `NeedsReference.remember_base`: its log-probabilities of all answers."""
         for split, source in rows.items():
             self._rows_of[split] = source
             key = reference_key(weights, self._tokens[split])
@@ -127,20 +127,22 @@ class Preference:
         *,
         thorough: bool,
     ) -> Outputs:
-        """See `Task.infer` and `weigh`; `reference` [n, 2] is what `weigh` said of the model as it came.
+        """See `Task.infer` and `sequence_logprobs`; `reference` [n, 2] are those of the base model.
 
         In a thorough look also what the model answers to some prompts, `text`.
         """
-        outputs = weigh(model, rows, advance)
-        if self.needs_base:
+        outputs = sequence_logprobs(model, rows, advance)
+        if self.needs_reference:
             outputs[REFERENCE] = self._reference[split_of(rows, self._rows_of)]
         if not thorough:
             return outputs
         texts, places = [""] * len(rows.lengths), drawn(len(rows.lengths), self.spec.training.seed)
         one = (rows.collate(np.asarray([row])) for row in places)
         prompts = [last_prompt(pair["input_ids"][0].numpy(), pair["labels"][0].numpy()) for pair in one]
-        manner = Manner(tokenizer, self.spec.evaluation.generation, stop_ids(model, tokenizer, self._form(tokenizer)))
-        for row, text in zip(places, continue_prompts(model, prompts, manner), strict=True):
+        manner = GenerationSettings(
+            tokenizer, self.spec.evaluation.generation, stop_ids(model, tokenizer, self._form(tokenizer))
+        )
+        for row, text in zip(places, generate_texts(model, prompts, manner), strict=True):
             texts[row] = text
         return {**outputs, TEXT: as_bytes(texts)}
 
@@ -165,7 +167,7 @@ class Preference:
         pairs, rows = pairs_from(outputs), self._rows(split)
         scores = rewards(pairs, self.settings)
         losses = pair_losses(pairs, self.settings)
-        preferred = Preferred(rows, (scores[:, 0] - scores[:, 1]).numpy(), losses.numpy())
+        preferred = ScoredPairs(rows, (scores[:, 0] - scores[:, 1]).numpy(), losses.numpy())
         before = as_texts(baseline[TEXT]) if baseline else []
         places = drawn(len(rows), self.spec.training.seed)
         return Details(worst=preferred.worst(), samples=written_samples(rows, places, as_texts(outputs[TEXT]), before))
@@ -206,5 +208,5 @@ class Preference:
 
 
 def _log_probabilities(model: nn.Module, rows: RowSource, advance: Advance) -> NDArray[np.float64]:
-    found = weigh(model, rows, advance)[LOG_PROBABILITIES]
+    found = sequence_logprobs(model, rows, advance)[LOG_PROBABILITIES]
     return np.ascontiguousarray(found, np.float64)

@@ -12,18 +12,18 @@ from finetune_trainer.tasks.task import Task
 AnyTask = TypeVar("AnyTask", bound=Task)
 
 
-def elsewhere(task: AnyTask, data: Prepared, also: Iterable[str]) -> AnyTask:
+def rebind_task(task: AnyTask, data: Prepared, also: Iterable[str]) -> AnyTask:
     """The task on other rows, where it measures the metrics `also`, such as those of one class, beside the usual."""
-    return replace(task, data=data, spec=asking_for(task.spec, also))
+    return replace(task, data=data, spec=with_metrics(task.spec, also))
 
 
-def asking_for(spec: Spec, also: Iterable[str]) -> Spec:
+def with_metrics(spec: Spec, also: Iterable[str]) -> Spec:
     """The spec with these metrics in place of those that its gates name."""
     gates = [Gate(metric=name, min=0) for name in dict.fromkeys(also)]
     return spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"gates": gates})})
 
 
-def named_in_gates(spec: Spec, prefix: str) -> list[str]:
+def gate_metrics(spec: Spec, prefix: str) -> list[str]:
     """Names of metrics that gates ask for, those with this prefix and without it."""
     names = [gate.metric for gate in spec.evaluation.gates]
     return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

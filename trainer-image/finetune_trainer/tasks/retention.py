@@ -13,7 +13,7 @@ from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data import Prepared
-from finetune_trainer.data.splits import OLD_SKILL
+from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.methods.adapted import Adapted, MakeRows, token_rows, whole_rows
@@ -21,7 +21,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.masked_lm import MaskedLM
-from finetune_trainer.tasks.rebind_task import asking_for, elsewhere, named_in_gates
+from finetune_trainer.tasks.rebind_task import gate_metrics, rebind_task, with_metrics
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
 
@@ -38,7 +38,7 @@ _WHERE = "spec.evaluation.retention.task"
 
 
 @dataclass(frozen=True)
-class Skill:
+class RetentionTask:
     """A skill that can be measured at any time: its task on its rows, and the model that shows it."""
 
     task: Task
@@ -54,7 +54,7 @@ class Skill:
     def measure(self, outputs: Outputs) -> dict[str, float]:
         """Metrics of the skill, as `retention.<name>`, from what `infer` gave beside other outputs."""
         own = {name.removeprefix(RETENTION): values for name, values in outputs.items() if name.startswith(RETENTION)}
-        metrics = self.task.measure(OLD_SKILL, own) if own else {}
+        metrics = self.task.measure(RETENTION_SPLIT, own) if own else {}
         named = {*CATALOGUE[self.task.spec.task], *(gate.metric for gate in self.task.spec.evaluation.gates)}
         return {f"{RETENTION}{name}": value for name, value in metrics.items() if name in named}
 
@@ -62,18 +62,18 @@ class Skill:
     def described(self) -> OldSkill:
         """What it is measured on."""
         data = self.task.data.report
-        rows = data.splits[OLD_SKILL].rows
+        rows = data.splits[RETENTION_SPLIT].rows
         return OldSkill(task=self.task.spec.task, files=data.files, rows=rows, bad_rows=data.bad_rows)
 
 
-def without_skill(outputs: Outputs) -> Outputs:
+def without_retention(outputs: Outputs) -> Outputs:
     """The outputs of the job's own task."""
     return {name: values for name, values in outputs.items() if not name.startswith(RETENTION)}
 
 
-def skill_of(
+def retention_task_of(
     task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, max_length: int
-) -> Skill | None:
+) -> RetentionTask | None:
     """The old skill of a job, or None where it names none.
 
     Raises what loading and tokenising raise; `ModelUnsuitable` where the base has no head for the skill.
@@ -84,27 +84,27 @@ def skill_of(
     skill = _task_of(task, data)
     skill = replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
     model, make_rows = _shown_by(task, skill, files, tokenizer, adapted)
-    tokens = skill.tokenise(OLD_SKILL, tokenizer, max_length, cache_folder("tokens"), _untold)
-    return Skill(skill, model, whole_rows(make_rows, tokens, _untold), tokenizer)
+    tokens = skill.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), _untold)
+    return RetentionTask(skill, model, whole_rows(make_rows, tokens, _untold), tokenizer)
 
 
-def skill_of_another(task: Task, skill: Skill, files: ModelFiles, adapted: Adapted) -> Skill:
-    """The same skill on the same rows, asked of another model. Raises what `skill_of` raises."""
+def retention_task_with(task: Task, skill: RetentionTask, files: ModelFiles, adapted: Adapted) -> RetentionTask:
+    """The same skill on the same rows, asked of another model. Raises what `retention_task_of` raises."""
     return replace(skill, model=_shown_by(task, skill.task, files, skill.tokenizer, adapted)[0])
 
 
 def _task_of(task: Task, data: Prepared) -> Task:
     """The task on rows of the old skill, or that of language on them."""
-    wanted, also = task.spec.evaluation.retention.task or task.spec.task, named_in_gates(task.spec, RETENTION)
+    wanted, also = task.spec.evaluation.retention.task or task.spec.task, gate_metrics(task.spec, RETENTION)
     if wanted is task.spec.task:
-        return elsewhere(task, data, also)
+        return rebind_task(task, data, also)
     return _LANGUAGE[wanted](_language_spec(task.spec, wanted, also), data)
 
 
 def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
     """The spec of a job of language modelling, with a method that needs the head to be there."""
     method = spec.method.model_copy(update={"type": MethodType.LORA})
-    return asking_for(spec, also).model_copy(update={"task": wanted, "method": method})
+    return with_metrics(spec, also).model_copy(update={"task": wanted, "method": method})
 
 
 def _shown_by(

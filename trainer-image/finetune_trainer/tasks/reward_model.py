@@ -23,7 +23,7 @@ from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import learned_from
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.preference_details import Preferred, drawn
+from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.reward import load_reward_model
 from finetune_trainer.observer import Advance
@@ -44,8 +44,8 @@ class RewardModel:
     data: Prepared
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`."""
         return True
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
@@ -101,7 +101,7 @@ class RewardModel:
         """Pairs with the wrong answer ahead, and some drawn at random."""
         rows, scores = self._rows(split), outputs[SCORES].astype(np.float64)
         ahead = scores[:, 0] - scores[:, 1]
-        preferred = Preferred(rows, ahead, ranking_losses(torch.from_numpy(ahead)).numpy())
+        preferred = ScoredPairs(rows, ahead, ranking_losses(torch.from_numpy(ahead)).numpy())
         samples = preferred.samples(drawn(len(rows), self.spec.training.seed))
         return Details(worst=preferred.worst(), samples=samples)
 

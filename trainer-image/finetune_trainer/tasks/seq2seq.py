@@ -18,17 +18,17 @@ from finetune_trainer.data.mixing import common_prefix
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.seq2seq_tokens import Limits, source_text, tokenise_both, tokenise_targets
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
-from finetune_trainer.evaluation.generated_text import all_references, likeness
+from finetune_trainer.evaluation.generated_text import all_references, text_metrics
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
-from finetune_trainer.training.generation.batches import TEXT, GenerationProgress, as_texts, write
+from finetune_trainer.training.generation.batches import TEXT, GenerationProgress, as_texts, generate_seq2seq
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.losses.base import TokenLoss
 from finetune_trainer.training.losses.token_scores import LOSS, TOKENS, perplexity
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -47,8 +47,8 @@ class Seq2Seq:
     data: Prepared
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`."""
         return False
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
@@ -117,13 +117,13 @@ class Seq2Seq:
         writes = thorough or self.spec.evaluation.metric in WRITTEN
 
         def look(batch: dict[str, Tensor]) -> Outputs:
-            seen = counted_logits(model, batch, shift=False)
+            seen = labelled_logits(model, batch, shift=False)
             outputs = {
                 LOSS: seen.row_sums(seen.losses()).cpu().numpy(),
                 TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
             }
             progress = GenerationProgress(advance, len(seen.mask), self.spec.evaluation.generation.max_new_tokens)
-            written = {TEXT: write(model, batch, tokenizer, progress)} if writes else {}
+            written = {TEXT: generate_seq2seq(model, batch, tokenizer, progress)} if writes else {}
             progress.finish()
             return outputs | written
 
@@ -160,7 +160,7 @@ class Seq2Seq:
 
     def _likeness(self, split: str, outputs: Outputs) -> dict[str, float]:
         written, references = as_texts(outputs[TEXT]), all_references(self.data.splits[split])
-        return likeness(written, references, self.spec.evaluation.generation.answer_after)
+        return text_metrics(written, references, self.spec.evaluation.generation.answer_after)
 
 
 def _source(rows: Examples, row: int) -> str:

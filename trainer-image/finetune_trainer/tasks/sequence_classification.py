@@ -66,8 +66,8 @@ class SequenceClassification:
         return report
 
     @property
-    def sees_only_its_rows(self) -> bool:
-        """See `Task.sees_only_its_rows`."""
+    def uses_only_dataset_tokens(self) -> bool:
+        """See `Task.uses_only_dataset_tokens`."""
         return True
 
     def loss(self, _tokens: Tokens) -> RowLoss:

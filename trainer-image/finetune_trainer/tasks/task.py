@@ -38,7 +38,7 @@ class Task(Protocol):
         """The rows."""
 
     @property
-    def sees_only_its_rows(self) -> bool:
+    def uses_only_dataset_tokens(self) -> bool:
         """Whether the model never meets tokens that are not in the rows, as it does when it writes text."""
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
@@ -90,11 +90,11 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class Anchored(Protocol):
+class NeedsReference(Protocol):
     """A task that compares the model with what it was before training."""
 
     @property
-    def needs_base(self) -> bool:
+    def needs_reference(self) -> bool:
         """Whether this job asks for that."""
 
     def remember_base(
@@ -123,7 +123,7 @@ class HasTrivialAnswer(Protocol):
 
 
 @runtime_checkable
-class Equipped(Protocol):
+class NeedsRewardModel(Protocol):
     """A task that needs more than its rows and the model that it trains."""
 
     def equip(self, site: Site) -> None:
@@ -131,7 +131,7 @@ class Equipped(Protocol):
 
 
 @runtime_checkable
-class SelfTaught(Protocol):
+class OnPolicyTask(Protocol):
     """A task whose rows are prompts: what the model learns from, it writes itself while it is trained."""
 
     @property

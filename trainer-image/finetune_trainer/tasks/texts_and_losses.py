@@ -4,7 +4,7 @@ import numpy as np
 
 from finetune_api.details import Details
 from finetune_trainer.data.prepared import Examples
-from finetune_trainer.evaluation.generated_text import Written, all_references, describe_written
+from finetune_trainer.evaluation.generated_text import GeneratedTexts, all_references, describe_generated
 from finetune_trainer.evaluation.trivial_answers import one_answer
 from finetune_trainer.training.generation.batches import TEXT, as_texts
 from finetune_trainer.training.inference import Outputs
@@ -13,13 +13,13 @@ from finetune_trainer.training.losses.token_scores import LOSS, TOKENS
 
 def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None, seed: int) -> Details:
     """The least fitting texts, and some drawn by `seed`; outputs hold `LOSS` and `TOKENS` [n] and `TEXT` [n, bytes]."""
-    written = Written(
+    written = GeneratedTexts(
         rows=rows,
         texts=as_texts(outputs[TEXT]),
         losses=(outputs[LOSS] / np.maximum(1, outputs[TOKENS])).tolist(),
         baseline=as_texts(baseline[TEXT]) if baseline else [],
     )
-    return describe_written(written, seed)
+    return describe_generated(written, seed)
 
 
 def constant_text(rows: Examples, outputs: Outputs) -> str:

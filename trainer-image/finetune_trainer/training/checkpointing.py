@@ -16,19 +16,19 @@ from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.committed import Resumed
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
-from finetune_trainer.observer import RunObserver, Safe
+from finetune_trainer.observer import CheckpointStatus, RunObserver
 from finetune_trainer.signals import no_time_left, seconds_to_save, stop_forced
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loop import Loop
 from finetune_trainer.training.state.best_weights import BestWeights
-from finetune_trainer.training.state.tensors import StateUnfit
+from finetune_trainer.training.state.tensors import IncompatibleState
 
 _BASELINE, _START = "baseline", "start"
 _SECONDS_AFTER_A_FAILURE = 60.0
 
 
 @dataclass(frozen=True)
-class Known:
+class CachedBaseline:
     """What was computed before training and need not be computed again."""
 
     baseline: Outputs | None = None
@@ -47,15 +47,15 @@ class Known:
         return replace(snapshot, parts=parts, values=values)
 
 
-def known_of(snapshot: Snapshot) -> Known:
+def cached_baseline_of(snapshot: Snapshot) -> CachedBaseline:
     """What a snapshot brings along; nothing where it is of another version."""
     start, baseline = snapshot.values.get(_START), snapshot.parts.get(_BASELINE)
     with suppress(ValidationError):
-        return Known(
+        return CachedBaseline(
             {name: tensor.numpy() for name, tensor in baseline.items()} if baseline else None,
             CurvePoint.model_validate(start) if start is not None else None,
         )
-    return Known()
+    return CachedBaseline()
 
 
 def _tensors(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -65,8 +65,8 @@ def _tensors(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
         return {}
 
 
-class Keeping:
-    """Keeps states of one run: every so many steps, and whenever someone asks. A `training.loop.Keeper`."""
+class CheckpointCallback:
+    """Keeps states of one run: every so many steps, and whenever someone asks. A `training.loop.StepCallback`."""
 
     def __init__(
         self,
@@ -83,11 +83,11 @@ class Keeping:
         self.best = best
         """The best weights, on local disk."""
         self._every = 1
-        self._safe = Safe()
+        self._safe = CheckpointStatus()
         self._last, self._asked, self._over = -1, "", False
         self.found: Resumed | None = None
         """What training goes on from, until it does."""
-        self.known = Known()
+        self.known = CachedBaseline()
         """What is known beside the state of training."""
 
     @property
@@ -95,12 +95,12 @@ class Keeping:
         """The newest checkpoint that is committed."""
         return self._safe.checkpoints[-1] if self._safe.checkpoints else None
 
-    def look_back(self, lineage: Lineage) -> None:
+    def find_checkpoint(self, lineage: Lineage) -> None:
         """Find what an earlier attempt has saved. Raises what the store raises."""
         self._lineage = lineage
         self.found = self._store.newest(lineage)
         if self.found is not None:
-            self.known = known_of(self.found.snapshot)
+            self.known = cached_baseline_of(self.found.snapshot)
         self.tell()
 
     def resume(self, loop: Loop) -> Resumed | None:
@@ -109,7 +109,7 @@ class Keeping:
             found, self.found = self.found, None
             try:
                 loop.restore(found.snapshot)
-            except StateUnfit as why:
+            except IncompatibleState as why:
                 self._store.set_aside(found, f"it does not fit this version of the trainer: {why}")
                 self.found = self._store.newest(self._lineage)
                 continue
@@ -182,7 +182,7 @@ class Keeping:
         all_safe = bool(committed) and committed[-1].step >= self._last
         if self._over:
             self._asked = self._requested()
-        safe = Safe(committed, self._store.newest_upload, self._asked if all_safe else self._safe.answered)
+        safe = CheckpointStatus(committed, self._store.newest_upload, self._asked if all_safe else self._safe.answered)
         if safe != self._safe:
             self._safe = safe
             self._observer.checkpointed(safe)

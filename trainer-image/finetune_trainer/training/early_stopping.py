@@ -8,7 +8,7 @@ from finetune_api.training import EarlyStopping
 
 
 @dataclass(frozen=True)
-class Choice:
+class EarlyStoppingState:
     """The best evaluation so far and how long ago it was."""
 
     best: Best | None = None
@@ -18,7 +18,7 @@ class Choice:
     waited: int = 0
     """Evaluations since the reference was beaten."""
 
-    def seen(self, step: int, value: float | None, metric: Metric, settings: EarlyStopping) -> "Choice":
+    def seen(self, step: int, value: float | None, metric: Metric, settings: EarlyStopping) -> "EarlyStoppingState":
         """Return the choice after an evaluation at `step`.
 
         Small gains do not add up to patience: each is compared with the last value that counted. None stands for a

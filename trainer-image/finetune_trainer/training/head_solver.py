@@ -15,13 +15,13 @@ from finetune_api.training import EarlyStopping
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import Volume, cut_by_tokens
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.signals import check_stop
-from finetune_trainer.training.early_stopping import Choice
+from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.loop import Evaluate, TrainingObserver, TrainingResult
 from finetune_trainer.training.losses.base import Loss
-from finetune_trainer.training.throughput import Rate
+from finetune_trainer.training.throughput import ThroughputMeter
 
 _POSITIONS = 65_536
 """Vectors that go through the layer at once."""
@@ -80,7 +80,7 @@ class HeadSolver:
         there is one penalty, and its layer stays.
         """
         strengths = self._penalties.strengths if evaluate else (1 / max(1.0, self._weight),)
-        points, choice, rate = list[CurvePoint](), Choice(), Rate(len(strengths))
+        points, choice, rate = list[CurvePoint](), EarlyStoppingState(), ThroughputMeter(len(strengths))
         best: tuple[Tensor, Tensor | None] | None = None
         step = 0
         for step, strength in enumerate(strengths, start=1):
@@ -173,7 +173,7 @@ def _moments(parts: list[tuple[dict[str, Tensor], Rows]], *, centred: bool) -> t
     for inputs, _rows in parts:
         features = inputs["features"]
         if "labels" in inputs:
-            features = features[inputs["labels"] != NOT_COUNTED]
+            features = features[inputs["labels"] != IGNORE_INDEX]
         flat = features.flatten(0, -2).double()
         count += len(flat)
         total, squares = total.to(flat.device) + flat.sum(dim=0), squares.to(flat.device) + flat.square().sum(dim=0)

@@ -19,18 +19,18 @@ from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.methods.adapted import everywhere_alike
-from finetune_trainer.observer import Tally
+from finetune_trainer.methods.adapted import uniform_lr
+from finetune_trainer.observer import TrainingTotals
 from finetune_trainer.signals import finishing_steps, stop_asked, stop_forced
 from finetune_trainer.training.curve import Curve
-from finetune_trainer.training.early_stopping import Choice
-from finetune_trainer.training.losses.base import Loss, Telling, Told
+from finetune_trainer.training.early_stopping import EarlyStoppingState
+from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetrics
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
 from finetune_trainer.training.state.best_weights import BestWeights
-from finetune_trainer.training.state.capture import MovingParts
-from finetune_trainer.training.state.tensors import StateUnfit, trainable
+from finetune_trainer.training.state.capture import StateCapture
+from finetune_trainer.training.state.tensors import IncompatibleState, trainable_parameters
 from finetune_trainer.training.state.training_state import TRAINING, TrainingState, plan_of, state_of
-from finetune_trainer.training.throughput import Rate
+from finetune_trainer.training.throughput import ThroughputMeter
 
 _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
 
@@ -38,7 +38,7 @@ _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look 
 class TrainingObserver(Protocol):
     """Who wants to know how training goes."""
 
-    def trained(self, progress: Progress, tally: Tally) -> None:
+    def trained(self, progress: Progress, tally: TrainingTotals) -> None:
         """Called after each optimiser step."""
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
@@ -48,7 +48,7 @@ class TrainingObserver(Protocol):
         """Called with something that a careful person would look at."""
 
 
-class Keeper(Protocol):
+class StepCallback(Protocol):
     """Who keeps states of training."""
 
     def check(self) -> None:
@@ -61,7 +61,7 @@ class Keeper(Protocol):
         """Keep the state that `take` copies."""
 
 
-class KeepsNothing:
+class NoCheckpoints:
     """A keeper for training that nobody goes on from."""
 
     def check(self) -> None:
@@ -87,7 +87,7 @@ class TrainingPlan:
     metric: Metric
     """What best means."""
     batches: BatchPlan
-    rate_factor: Callable[[str], float] = everywhere_alike
+    lr_factor: Callable[[str], float] = uniform_lr
     """Factor on the learning rate of a parameter, by its name."""
     passes: int = 1
     """Updates with the rows of a step, one after the other."""
@@ -128,13 +128,13 @@ class Loop:
         self._losses = losses
         self._plan, self._rows, self._accelerator, self._best = plan, rows, accelerator, best
         self._loss = loss.to(accelerator.device)
-        optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay, plan.rate_factor)
+        optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay, plan.lr_factor)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         self._schedule = build_schedule(optimizer, plan.training, plan.total_steps)
-        self._moving = MovingParts(self._model, optimizer, self._schedule, accelerator.scaler, best)
-        self._trainable = list(trainable(self._model).values())
+        self._moving = StateCapture(self._model, optimizer, self._schedule, accelerator.scaler, best)
+        self._trainable = list(trainable_parameters(self._model).values())
         self._curve = Curve(plan.total_steps, plan.batches.steps_per_epoch)
-        self._rate, self._choice = Rate(plan.total_steps), Choice()
+        self._rate, self._choice = ThroughputMeter(plan.total_steps), EarlyStoppingState()
         self._step = self._evaluated = self._kept = 0
         self._metric: float | None = None
         self._finished = False
@@ -145,7 +145,7 @@ class Loop:
         return self._step
 
     def run(
-        self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: Keeper | None = None
+        self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: StepCallback | None = None
     ) -> TrainingResult:
         """Train until the last step or until early stopping; the model then holds the best state.
 
@@ -154,7 +154,7 @@ class Loop:
 
         Raises `LossDiverged` when the loss is no longer a number, and what `keeper` raises.
         """
-        keeper = keeper or KeepsNothing()
+        keeper = keeper or NoCheckpoints()
         self._model.train()
         self._rate.start()
         with finishing_steps():
@@ -196,10 +196,10 @@ class Loop:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot. Raises `StateUnfit` where that can't be, before anything is changed."""
+        """Go on from a snapshot. Raises `IncompatibleState` where that can't be, before anything is changed."""
         state = state_of(snapshot)
         if state.plan != plan_of(self._plan.total_steps, self._plan.batches):
-            raise StateUnfit("its rows or its number of steps are others")
+            raise IncompatibleState("its rows or its number of steps are others")
         self._moving.check(snapshot.parts, state)
         self._moving.restore(snapshot.parts, state)
         self._step = self._kept = state.step
@@ -223,7 +223,7 @@ class Loop:
         loss, norm = self._optimise(batch, parts)
         step = self._step = self._step + 1
         self._check_numbers(loss, norm, step)
-        told = self._loss.told() if isinstance(self._loss, Telling) else Told({})
+        told = self._loss.told() if isinstance(self._loss, HasStepMetrics) else StepMetrics({})
         self._rate.add(len(batch), told.volume or volume_of(parts, self._plan.batches.lengths))
         self._curve.add(step, loss, learning_rate, norm, told.figures)
         epoch = step / self._plan.batches.steps_per_epoch
@@ -231,7 +231,7 @@ class Loop:
         if told.warning:
             observer.warned(told.warning)
 
-    def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: Keeper) -> None:
+    def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: StepCallback) -> None:
         """Do what is due between two steps: keep the state and end if asked to, evaluate, keep the state."""
         if self._finished:
             return
@@ -254,13 +254,13 @@ class Loop:
         if stop_asked():  # since, for example while waiting for an upload
             self._keep_and_end(keeper)
 
-    def _keep_and_end(self, keeper: Keeper) -> None:
+    def _keep_and_end(self, keeper: StepCallback) -> None:
         """Keep what is not kept yet, unless there is no time for it, and raise `KeyboardInterrupt`."""
         if self._kept != self._step and not stop_forced():
             self._keep(keeper)
         raise KeyboardInterrupt
 
-    def _keep(self, keeper: Keeper) -> None:
+    def _keep(self, keeper: StepCallback) -> None:
         keeper.keep(self.snapshot)
         self._kept = self._step
 

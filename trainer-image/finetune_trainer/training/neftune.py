@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def noisy_inputs(model: nn.Module, alpha: float) -> Iterator[None]:
+def neftune_noise(model: nn.Module, alpha: float) -> Iterator[None]:
     """Inside the block, add noise to the embeddings of a text in training mode.
 
     It is drawn from torch's default generator, between plus and minus `alpha / sqrt(length * width)`, padding counted

@@ -7,24 +7,24 @@ import torch
 from torch import nn
 
 from finetune_api.training import Scheduler, Training
-from finetune_trainer.methods.adapted import everywhere_alike
+from finetune_trainer.methods.adapted import uniform_lr
 
 
 def build_optimizer(
     model: nn.Module,
     learning_rate: float,
     weight_decay: float,
-    rate_factor: Callable[[str], float] = everywhere_alike,
+    lr_factor: Callable[[str], float] = uniform_lr,
 ) -> torch.optim.AdamW:
     """AdamW over the trainable parameters; biases, norms and other vectors are not decayed.
 
-    `rate_factor` gives the share of the learning rate that a parameter has, by its name. The group with the largest
+    `lr_factor` gives the share of the learning rate that a parameter has, by its name. The group with the largest
     comes first, so that the rate of the first group is the one to show.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            kind = (-rate_factor(name), -weight_decay if parameter.ndim > 1 else 0.0)
+            kind = (-lr_factor(name), -weight_decay if parameter.ndim > 1 else 0.0)
             groups.setdefault(kind, []).append(parameter)
     return torch.optim.AdamW(
         [{"params": groups[kind], "lr": -kind[0] * learning_rate, "weight_decay": -kind[1]} for kind in sorted(groups)],

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from finetune_api.outcome import Progress
 from finetune_trainer.data.tokenising.batches import Volume
-from finetune_trainer.observer import Tally
+from finetune_trainer.observer import TrainingTotals
 
 
 class Work(BaseModel):
@@ -28,7 +28,7 @@ class Work(BaseModel):
     """Seconds of it that went into evaluations."""
 
 
-class Rate:
+class ThroughputMeter:
     """Counts the work that is done and the time it takes; evaluations are left out of the rates.
 
     What earlier attempts did counts like this one's own, so rates stay true.
@@ -88,9 +88,9 @@ class Rate:
             updated_at=datetime.now(UTC),
         )
 
-    def tally(self, gradient_norm: float, figures: Mapping[str, float]) -> Tally:
+    def tally(self, gradient_norm: float, figures: Mapping[str, float]) -> TrainingTotals:
         """What has been done so far; `gradient_norm` and `figures` are of the last step."""
-        return Tally(int(self._rows), int(self._tokens), gradient_norm, figures)
+        return TrainingTotals(int(self._rows), int(self._tokens), gradient_norm, figures)
 
     def totals(self) -> dict[str, float]:
         """Figures of the whole run for the report."""

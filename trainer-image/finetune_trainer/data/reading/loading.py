@@ -13,7 +13,7 @@ from finetune_trainer.data.records import Record
 from finetune_trainer.data.shapes import Shape
 from finetune_trainer.data.shapes.layouts import known_layout
 from finetune_trainer.data.split_group import check_split_group, split_group
-from finetune_trainer.data.splits import OLD_SKILL, TEST, TRAIN, sources_path
+from finetune_trainer.data.splits import RETENTION_SPLIT, TEST, TRAIN, sources_path
 from finetune_trainer.storage import Site
 
 Progress = Callable[[str], None]
@@ -100,7 +100,7 @@ def load(sources: Sequence[DataSource], place: str, how: Reading) -> Loaded:
 
 def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
     source, column = loaded.sources[number], how.column_of_difficulty(loaded.place)
-    split = TEST if loaded.place == OLD_SKILL else loaded.place
+    split = TEST if loaded.place == RETENTION_SPLIT else loaded.place
     names: list[str] = []
     inner: list[str] = []
     first: list[Row | Bad] = []

@@ -12,7 +12,7 @@ from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows
-from finetune_trainer.data.tokenising.special_tokens import frame_of
+from finetune_trainer.data.tokenising.special_tokens import special_tokens_of
 from finetune_trainer.data.tokenising.tokens import Tokens, cached, content_key
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _fitted(answers: Sequence[EncodedRow], limit: int) -> list[EncodedRow]:
 
 def _closed(rows: list[EncodedRow], tokenizer: "PreTrainedTokenizerBase") -> list[EncodedRow]:
     """The rows with the token that an encoder's tokenizer puts behind a text, as BERT's `[SEP]`."""
-    closing = list(frame_of(tokenizer).closing)
+    closing = list(special_tokens_of(tokenizer).closing)
     if closing:
         for row in rows:
             if row.ids[-len(closing) :] != closing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.data.sampler import Course, Rows
+from finetune_trainer.data.sampler import Rows, Sampler
 
 _MEGABATCH = 50
 
@@ -29,7 +29,7 @@ class BatchPlan:
     seed: int
     pass_cost: int = 128
     """What a further forward and backward pass costs beside its tokens, in tokens."""
-    course: Course | None = None
+    course: Sampler | None = None
     """Which rows an epoch takes; None for every row once, shuffled."""
 
     @property

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from finetune_trainer.data.sampler import Rows
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 
 
 class RowSource(Protocol):
@@ -49,7 +49,7 @@ class TokenRows:
         if tokens.types is not None:
             batch["token_type_ids"] = _padded(tokens, tokens.types, rows, mask, 0)
         if tokens.labels is not None:
-            batch["labels"] = _padded(tokens, tokens.labels, rows, mask, NOT_COUNTED)
+            batch["labels"] = _padded(tokens, tokens.labels, rows, mask, IGNORE_INDEX)
         if tokens.outputs is not None:
             batch |= self._outputs(tokens.outputs, rows)
         return batch
@@ -58,7 +58,7 @@ class TokenRows:
         mask = _mask(outputs, rows)
         before = _padded(outputs, outputs.ids, rows, mask, self._pad_id).roll(1, dims=1)
         before[:, 0] = self._pad_id if self._start_id is None else self._start_id
-        return {"labels": _padded(outputs, outputs.ids, rows, mask, NOT_COUNTED), "decoder_input_ids": before}
+        return {"labels": _padded(outputs, outputs.ids, rows, mask, IGNORE_INDEX), "decoder_input_ids": before}
 
 
 def _mask(tokens: Tokens, rows: Rows) -> NDArray[np.bool_]:
@@ -116,7 +116,7 @@ class WordFeatureRows:
         starts = np.concatenate([[0], np.cumsum(counts)])
         labels = np.zeros(0, np.int32) if tokens.labels is None else tokens.labels
         # One label a vector, as if the words were all the tokens there are.
-        labels = labels[labels != NOT_COUNTED]
+        labels = labels[labels != IGNORE_INDEX]
         self._features, self._words = features, Tokens(labels, starts, counts.astype(np.int32), labels=labels)
 
     @property
@@ -131,4 +131,4 @@ class WordFeatureRows:
         starts, ends = self._words.offsets[rows], self._words.offsets[rows + 1]
         places = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
         features[torch.from_numpy(mask)] = self._features[torch.from_numpy(places)]
-        return {"features": features, "labels": _padded(self._words, self._words.ids, rows, mask, NOT_COUNTED)}
+        return {"features": features, "labels": _padded(self._words, self._words.ids, rows, mask, IGNORE_INDEX)}

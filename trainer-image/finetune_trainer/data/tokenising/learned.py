@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finetune_api.data_report import DataReport, Piece
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,7 +42,7 @@ def first_row(tokens: Tokens, tokenizer: "PreTrainedTokenizerBase") -> list[Piec
     start, end = int(tokens.offsets[0]), int(tokens.offsets[1])
     end = min(end, start + _SHOWN)
     ids, labels = tokens.ids[start:end], tokens.labels
-    learned = np.ones(len(ids), bool) if labels is None else labels[start:end] != NOT_COUNTED
+    learned = np.ones(len(ids), bool) if labels is None else labels[start:end] != IGNORE_INDEX
     ends = [*(np.flatnonzero(np.diff(learned)) + 1), len(ids)]
     pieces, begin = list[Piece](), 0
     for stop in ends:

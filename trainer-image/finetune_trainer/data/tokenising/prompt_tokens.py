@@ -9,10 +9,10 @@ import numpy as np
 
 from finetune_trainer.data.chat import Chat, chat_columns
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, Segment
-from finetune_trainer.data.tokenising.special_tokens import end_of_text, frame_of
+from finetune_trainer.data.tokenising.special_tokens import end_of_text, special_tokens_of
 from finetune_trainer.data.tokenising.spelled_tokens import encode, with_marks
 from finetune_trainer.data.tokenising.stop_tokens import answer_ends
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens, cached, content_key
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,13 +65,13 @@ class EncodedRow:
         return EncodedRow(self.ids[:end], [*self.answers[-answers:-1], range(self.prompt_length, end)])
 
     def labels(self, *, everything: bool) -> list[int]:
-        """The ids where they are learned, `NOT_COUNTED` elsewhere; the first token has nothing to be foretold from."""
-        labels = list(self.ids) if everything else [NOT_COUNTED] * len(self.ids)
+        """The ids where they are learned, `IGNORE_INDEX` elsewhere; the first token has nothing to be foretold from."""
+        labels = list(self.ids) if everything else [IGNORE_INDEX] * len(self.ids)
         for answer in self.answers:
             labels[answer.start : answer.stop] = self.ids[answer.start : answer.stop]
         for answer in self.excluded:
-            labels[answer.start : answer.stop] = [NOT_COUNTED] * len(answer)
-        return [NOT_COUNTED, *labels[1:]]
+            labels[answer.start : answer.stop] = [IGNORE_INDEX] * len(answer)
+        return [IGNORE_INDEX, *labels[1:]]
 
 
 def _ends(length: int, room: int) -> list[int]:
@@ -93,7 +93,7 @@ def encode_rows(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrained
     """Rows that end with an answer, as tokens without any limit."""
     marked = with_marks(rows, form, tokenizer)
     encoded = encode_segments([form.segments(chat) for chat in marked], tokenizer)
-    opening = list(frame_of(tokenizer).opening) if form.is_framed else []
+    opening = list(special_tokens_of(tokenizer).opening) if form.is_framed else []
     ends = frozenset() if form.is_framed else frozenset(answer_ends(form, tokenizer))
     return [_closed(row, opening, end_of_text(tokenizer), ends) for row in encoded]
 
@@ -102,7 +102,7 @@ def encode_openings(
     rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase", limit: int
 ) -> list[list[int]]:
     """What stands in front of an answer, within `limit` tokens, without its middle if need be; rows lack the answer."""
-    opening = list(frame_of(tokenizer).opening) if form.is_framed else []
+    opening = list(special_tokens_of(tokenizer).opening) if form.is_framed else []
     texts = [form.opening(chat) for chat in with_marks(rows, form, tokenizer)]
     whole = [opening + ids for ids in encode(texts, tokenizer)]
     return [[ids[place] for place in _ends(len(ids), limit)] for ids in whole]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CHUNK = 500
 
 
-def tokenise_asked(
+def tokenise_prompts_only(
     rows: Sequence[Chat],
     form: PromptFormat,
     tokenizer: "PreTrainedTokenizerBase",
@@ -47,7 +47,9 @@ def tokenise_asked(
     return cached(key, cache, len(rows), advance, make)
 
 
-def describe_asked(report: DataReport, train: Tokens, tokenizer: "PreTrainedTokenizerBase", limit: int) -> DataReport:
+def describe_prompts_only(
+    report: DataReport, train: Tokens, tokenizer: "PreTrainedTokenizerBase", limit: int
+) -> DataReport:
     """The data report with the first prompt, and with a warning about prompts that are cut."""
     cut = int((train.full_lengths > train.lengths).sum())
     warning = f"{cut:,} training prompts are longer than {limit:,} tokens and lose their middle; raise data.maxLength."

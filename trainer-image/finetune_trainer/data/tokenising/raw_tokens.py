@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.data.tokenising.special_tokens import Frame, encode, end_of_text, frame_of
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
+from finetune_trainer.data.tokenising.special_tokens import SpecialTokens, encode, end_of_text, special_tokens_of
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens, cached, content_key
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,7 +31,7 @@ def tokenise_stream(
     """
 
     def make() -> Tokens:
-        opening, end = frame_of(tokenizer).opening, end_of_text(tokenizer)
+        opening, end = special_tokens_of(tokenizer).opening, end_of_text(tokenizer)
         opening = () if opening == tuple(end) else opening  # an end of text that opens one is not written twice
         parts = (np.asarray([*opening, *ids, *end], np.int32) for ids in _encoded(texts, tokenizer, advance))
         stream = np.concatenate([np.asarray([] if opening else end, np.int32), *parts])
@@ -56,7 +56,7 @@ def tokenise_windows(
     """
 
     def make() -> Tokens:
-        frame, windows = frame_of(tokenizer), list[NDArray[np.int32]]()
+        frame, windows = special_tokens_of(tokenizer), list[NDArray[np.int32]]()
         for ids in _encoded(texts, tokenizer, advance):
             windows.extend(_windows(ids, frame, max_length - frame.size))
         return _as_tokens(windows, np.asarray(sorted(tokenizer.all_special_ids), np.int32))
@@ -73,7 +73,7 @@ def _encoded(
         advance(len(part))
 
 
-def _windows(ids: list[int], frame: Frame, room: int) -> Iterator[NDArray[np.int32]]:
+def _windows(ids: list[int], frame: SpecialTokens, room: int) -> Iterator[NDArray[np.int32]]:
     for start in range(0, max(1, len(ids)), room):
         yield np.asarray([*frame.opening, *ids[start : start + room], *frame.closing], np.int32)
 
@@ -82,6 +82,6 @@ def _as_tokens(rows: Sequence[NDArray[np.int32]], unlearned: NDArray[np.int32]) 
     """Rows whose tokens are their own labels, but for the ids in `unlearned` and the first of each row."""
     lengths = np.asarray([len(row) for row in rows], np.int32)
     ids, offsets = np.concatenate(rows), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    labels = np.where(np.isin(ids, unlearned), NOT_COUNTED, ids).astype(np.int32)
-    labels[offsets[:-1][lengths > 0]] = NOT_COUNTED
+    labels = np.where(np.isin(ids, unlearned), IGNORE_INDEX, ids).astype(np.int32)
+    labels[offsets[:-1][lengths > 0]] = IGNORE_INDEX
     return Tokens(ids, offsets, lengths, None, labels)

@@ -11,7 +11,7 @@ _PROBE = "a"
 
 
 @dataclass(frozen=True)
-class Frame:
+class SpecialTokens:
     """Ids in front of a text and behind it; mostly one or none."""
 
     opening: tuple[int, ...]
@@ -23,12 +23,12 @@ class Frame:
         return len(self.opening) + len(self.closing)
 
 
-def frame_of(tokenizer: "PreTrainedTokenizerBase") -> Frame:
+def special_tokens_of(tokenizer: "PreTrainedTokenizerBase") -> SpecialTokens:
     """The frame that a tokenizer gives a single text."""
     bare = encode([_PROBE], tokenizer)[0]
     framed = list(tokenizer(_PROBE, verbose=False)["input_ids"])
     start = next((at for at in range(len(framed)) if framed[at : at + len(bare)] == bare), 0)
-    return Frame(tuple(framed[:start]), tuple(framed[start + len(bare) :]))
+    return SpecialTokens(tuple(framed[:start]), tuple(framed[start + len(bare) :]))
 
 
 def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:

@@ -17,7 +17,7 @@ from finetune_trainer.cache import keep
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-NOT_COUNTED = -100
+IGNORE_INDEX = -100
 """Label of a token that no loss looks at, as in PyTorch and transformers."""
 _LAYOUT = "tokens/v3"
 _CHUNK = 2_000
@@ -28,7 +28,7 @@ class Tokens:
     """Token ids of n texts, ragged: text i is `ids[offsets[i]:offsets[i + 1]]`.
 
     `full_lengths` [n] are the lengths before truncation. In the layout of `ids`, `types` holds the segment ids where
-    the tokenizer makes them for pairs, and `labels` what each token is to be, `NOT_COUNTED` where nothing.
+    the tokenizer makes them for pairs, and `labels` what each token is to be, `IGNORE_INDEX` where nothing.
     """
 
     ids: NDArray[np.int32]
@@ -50,7 +50,7 @@ class Tokens:
     @property
     def counted(self) -> NDArray[np.int64]:
         """Number of tokens of each text that have a label, [n]."""
-        labels = np.zeros(len(self.ids), np.int64) if self.labels is None else (self.labels != NOT_COUNTED)
+        labels = np.zeros(len(self.ids), np.int64) if self.labels is None else (self.labels != IGNORE_INDEX)
         return np.diff(np.concatenate([[0], np.cumsum(labels)])[self.offsets])
 
     @property

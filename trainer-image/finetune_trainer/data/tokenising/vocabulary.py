@@ -11,7 +11,7 @@ from finetune_api.data_report import DataReport, SplitReport, Vocabulary
 from finetune_trainer.data.chat import ASSISTANT
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.data.reading.rows import shown
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,7 +63,7 @@ def unknown_id(tokenizer: "PreTrainedTokenizerBase") -> int | None:
 def _counted(split: SplitReport, tokens: Tokens, unknown: int) -> SplitReport:
     found = tokens.ids == unknown
     outputs = 0 if tokens.outputs is None else int((tokens.outputs.ids == unknown).sum())
-    learned = np.zeros(len(found), bool) if not _has_answers(tokens) else tokens.labels != NOT_COUNTED
+    learned = np.zeros(len(found), bool) if not _has_answers(tokens) else tokens.labels != IGNORE_INDEX
     return split.model_copy(
         update={
             "unknown_tokens": int((found & ~learned).sum()),
@@ -76,7 +76,7 @@ def _has_answers(tokens: Tokens) -> bool:
     """Whether labels are tokens to be written, not tags of words."""
     if tokens.labels is None:
         return False
-    labelled = tokens.labels != NOT_COUNTED
+    labelled = tokens.labels != IGNORE_INDEX
     return bool((tokens.labels[labelled] == tokens.ids[labelled]).all())
 
 

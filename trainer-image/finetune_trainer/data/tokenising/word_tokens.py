@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.failures import ModelUnsuitable
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens, cached, content_key
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens, cached, content_key
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -101,7 +101,7 @@ def _tokenise(
         encoded = words.encode(part)
         for at, row in enumerate(encoded["input_ids"]):
             # Decoders add no special tokens, so words that all vanish leave nothing; models need one token.
-            row_labels = [NOT_COUNTED] * max(1, len(row))
+            row_labels = [IGNORE_INDEX] * max(1, len(row))
             for word, position in _firsts(encoded.word_ids(at)):
                 row_labels[position] = tags[start + at][word] if tags is not None else 0
             ids.extend(row or [words.tokenizer.pad_token_id])

@@ -47,7 +47,7 @@ class GenerationProgress:
             self._reported = done
 
 
-def write(
+def generate_seq2seq(
     model: nn.Module,
     batch: dict[str, Tensor],
     tokenizer: "PreTrainedTokenizerBase",

@@ -15,7 +15,7 @@ from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.special_tokens import end_of_text
 from finetune_trainer.data.tokenising.stop_tokens import answer_ends
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.training.generation.batches import GenerationProgress
 from finetune_trainer.training.inference import tokens_a_pass
 
@@ -32,7 +32,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Manner:
+class GenerationSettings:
     """How a model is to continue prompts."""
 
     tokenizer: "PreTrainedTokenizerBase"
@@ -43,7 +43,7 @@ class Manner:
     """How texts are drawn, instead of being searched for: as a part of a training step, which a stop lets end."""
 
     def config(self, room: int) -> "GenerationConfig":
-        """The generation config of the job, within `room` tokens; see `only_with` for the model's own."""
+        """The generation config of the job alone (see `override_generation_config`), within `room` new tokens."""
         from transformers import GenerationConfig
 
         return GenerationConfig(
@@ -79,27 +79,27 @@ def stop_ids(model: nn.Module, tokenizer: "PreTrainedTokenizerBase", form: Promp
 
 def last_prompt(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """The ids in front of the last stretch of a row that has labels; ids and labels [length]."""
-    counted = np.flatnonzero(labels != NOT_COUNTED)
+    counted = np.flatnonzero(labels != IGNORE_INDEX)
     if not len(counted):
         return ids
     gaps = np.flatnonzero(np.diff(counted) > 1)
     return ids[: counted[gaps[-1] + 1] if len(gaps) else counted[0]]
 
 
-def continue_prompts(
+def generate_texts(
     model: nn.Module,
     prompts: Sequence[NDArray[np.int64]],
-    manner: Manner,
+    manner: GenerationSettings,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> list[str]:
-    """What the model writes behind each prompt, decoded without special tokens; see `continue_ids`."""
-    return [manner.text(ids) for ids in continue_ids(model, prompts, manner, advance)]
+    """What the model writes behind each prompt, decoded without special tokens; see `generate_ids`."""
+    return [manner.text(ids) for ids in generate_ids(model, prompts, manner, advance)]
 
 
-def continue_ids(
+def generate_ids(
     model: nn.Module,
     prompts: Sequence[NDArray[np.int64]],
-    manner: Manner,
+    manner: GenerationSettings,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> list[NDArray[np.int64]]:
     """The ids that the model writes behind each prompt, the one that ends the text included.
@@ -122,7 +122,7 @@ def continue_ids(
 
 
 def _write(
-    model: Any, prompts: Sequence[NDArray[np.int64]], manner: Manner, advance: Callable[[int], None]
+    model: Any, prompts: Sequence[NDArray[np.int64]], manner: GenerationSettings, advance: Callable[[int], None]
 ) -> list[NDArray[np.int64]]:
     from transformers import StoppingCriteriaList
 
@@ -131,7 +131,7 @@ def _write(
     progress = GenerationProgress(advance, len(prompts), most, sees_stops=manner.sampling is None)
     width = max(map(len, prompts))
     ids, mask = _padded_left(prompts, width, int(manner.tokenizer.pad_token_id))
-    with only_with(model, manner.config(positions(model.config) - width)) as config:
+    with override_generation_config(model, manner.config(positions(model.config) - width)) as config:
         written = model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
@@ -143,7 +143,7 @@ def _write(
 
 
 @contextmanager
-def only_with(model: Any, config: "GenerationConfig") -> Iterator["GenerationConfig"]:
+def override_generation_config(model: Any, config: "GenerationConfig") -> Iterator["GenerationConfig"]:
     """Make `config` the model's own generation config inside the block.
 
     `generate` fills what a given config leaves unset from the model's own: a repetition penalty of the base's

@@ -14,18 +14,18 @@ from torch.nn import functional
 
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.speedups.labelled_logits import Counted, counted_logits
+from finetune_trainer.training.speedups.labelled_logits import LabelledLogits, labelled_logits
 
 Ids = NDArray[np.int64]
-Reference = Callable[[nn.Module, dict[str, Tensor]], Counted]
+ReferencePolicy = Callable[[nn.Module, dict[str, Tensor]], LabelledLogits]
 """What the model as it came says of answers, given the model as it is now and a batch; computes no gradient."""
 DIVERGENCE, LENGTH = "divergence", "length"
 
 
-class PromptRows:
+class PromptDataset:
     """Prompts of which each stands for `samples` texts of up to `room` more tokens, so that batches have space."""
 
     def __init__(self, prompts: RowSource, samples: int, room: int) -> None:
@@ -47,12 +47,12 @@ def prompt_ids(inputs: dict[str, Tensor]) -> list[Ids]:
     return [row[kept] for row, kept in zip(ids, mask, strict=True)]
 
 
-def answered(prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tokens:
+def prompts_with_answers(prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tokens:
     """Prompts with their answers, which alone have labels."""
     texts = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
     ids = np.concatenate(texts).astype(np.int32)
-    labels = np.full_like(ids, NOT_COUNTED)
+    labels = np.full_like(ids, IGNORE_INDEX)
     for end, answer in zip(offsets[1:], answers, strict=True):
         labels[end - len(answer) : end] = answer
     return Tokens(ids, offsets, np.diff(offsets).astype(np.int32), None, labels)
@@ -60,11 +60,11 @@ def answered(prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tokens:
 
 def answer_batch(prompts: Sequence[Ids], answers: Sequence[Ids], pad_id: int) -> dict[str, Tensor]:
     """The same as one batch, padded on the right: `input_ids`, `attention_mask` and `labels`."""
-    return TokenRows(answered(prompts, answers), pad_id).collate(np.arange(len(prompts)))
+    return TokenRows(prompts_with_answers(prompts, answers), pad_id).collate(np.arange(len(prompts)))
 
 
 @dataclass(frozen=True)
-class Weighed:
+class TokenLogProbs:
     """What a model thinks of answers, token by token; each tensor is [texts, length], 0 outside of answers."""
 
     log_probabilities: Tensor
@@ -72,13 +72,13 @@ class Weighed:
     """1 for each token of an answer."""
 
 
-def weigh_answers(seen: Counted, temperature: float = 1.0) -> Weighed:
+def token_logprobs(seen: LabelledLogits, temperature: float = 1.0) -> TokenLogProbs:
     """Log-probabilities of the tokens of answers at a temperature."""
-    return Weighed(seen.spread(-seen.losses(temperature=temperature)), seen.mask.float())
+    return TokenLogProbs(seen.spread(-seen.losses(temperature=temperature)), seen.mask.float())
 
 
 @torch.no_grad()
-def entropies(seen: Counted, temperature: float) -> Tensor:
+def entropies(seen: LabelledLogits, temperature: float) -> Tensor:
     """Sum of the entropies of the next token over all answers, in nats, a scalar."""
     return torch.stack([_entropy(logits.float() / temperature).sum() for logits, _ in seen.by_row()]).sum()
 
@@ -88,14 +88,16 @@ def _entropy(logits: Tensor) -> Tensor:
     return -(known.exp() * known).sum(dim=-1)
 
 
-def diverge(model: nn.Module, reference: Reference, rows: RowSource, advance: Callable[[int], None]) -> Outputs:
+def kl_divergence(
+    model: nn.Module, reference: ReferencePolicy, rows: RowSource, advance: Callable[[int], None]
+) -> Outputs:
     """The model's KL divergence from the reference, exact at every position, over the whole vocabulary.
 
     As `divergence` [n], in nats, summed over the tokens of each answer, and their number as `length` [n].
     """
 
     def look(batch: dict[str, Tensor]) -> Outputs:
-        before, now = reference(model, batch), counted_logits(model, batch, shift=True)
+        before, now = reference(model, batch), labelled_logits(model, batch, shift=True)
         sums = [_divergence(one, other) for (one, _), (other, _) in zip(now.by_row(), before.by_row(), strict=True)]
         return {
             DIVERGENCE: torch.stack(sums).double().cpu().numpy(),
@@ -110,7 +112,7 @@ def _divergence(now: Tensor, before: Tensor) -> Tensor:
     return (one.exp() * (one - other)).sum().clamp(min=0)
 
 
-def reference_of(model: nn.Module) -> Reference:
+def reference_policy_of(model: nn.Module) -> ReferencePolicy:
     """What `model` says before it is trained, to be asked while it is.
 
     An adapter is switched off for that; a model that is trained itself is copied, which takes its memory once more.
@@ -124,14 +126,14 @@ def reference_of(model: nn.Module) -> Reference:
 
 
 @torch.no_grad()
-def _bare(model: Any, batch: dict[str, Tensor]) -> Counted:
-    return counted_logits(model.get_base_model(), batch, shift=True)
+def _bare(model: Any, batch: dict[str, Tensor]) -> LabelledLogits:
+    return labelled_logits(model.get_base_model(), batch, shift=True)
 
 
 @torch.no_grad()
-def _switched_off(model: Any, batch: dict[str, Tensor]) -> Counted:
+def _switched_off(model: Any, batch: dict[str, Tensor]) -> LabelledLogits:
     with model.disable_adapter():
-        return counted_logits(model, batch, shift=True)
+        return labelled_logits(model, batch, shift=True)
 
 
 class _Copy:
@@ -143,9 +145,9 @@ class _Copy:
         self._precision = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind))
 
     @torch.no_grad()
-    def __call__(self, _model: nn.Module, batch: dict[str, Tensor]) -> Counted:
+    def __call__(self, _model: nn.Module, batch: dict[str, Tensor]) -> LabelledLogits:
         with self._autocast():
-            return counted_logits(self._model, batch, shift=True)
+            return labelled_logits(self._model, batch, shift=True)
 
     def _autocast(self) -> AbstractContextManager[object]:
         kind, dtype, enabled = self._precision

@@ -7,7 +7,7 @@ from torch import nn
 from finetune_api.details import Sample
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.training.generation.batches import as_bytes, as_texts
-from finetune_trainer.training.generation.causal import Manner, continue_prompts
+from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts
 from finetune_trainer.training.inference import Outputs
 
 _COUNT, _GIVEN, _WRITTEN = 6, 64, 48
@@ -17,7 +17,7 @@ _LEAST = 8
 GIVEN, EXPECTED, TEXT = "given", "expected", "text"
 
 
-def write_samples(model: nn.Module, rows: RowSource, manner: Manner) -> Outputs:
+def generate_samples(model: nn.Module, rows: RowSource, manner: GenerationSettings) -> Outputs:
     """What is given, how it goes on, and how the model goes on, as texts [n, bytes]; empty for most rows."""
     count = len(rows.lengths)
     chosen = np.unique(np.linspace(0, count - 1, _COUNT).astype(np.int64))
@@ -26,13 +26,15 @@ def write_samples(model: nn.Module, rows: RowSource, manner: Manner) -> Outputs:
     halves = [min(_GIVEN, len(block) // 2) for block in blocks]
     settings = manner.settings.model_copy(update={"max_new_tokens": _WRITTEN})
     prompts = [block[:half] for block, half in zip(blocks, halves, strict=True)]
-    written = continue_prompts(model, prompts, Manner(manner.tokenizer, settings, manner.stops)) if prompts else []
+    written = (
+        generate_texts(model, prompts, GenerationSettings(manner.tokenizer, settings, manner.stops)) if prompts else []
+    )
     ahead = [block[half : half + _WRITTEN] for block, half in zip(blocks, halves, strict=True)]
     texts = {GIVEN: _decoded(prompts, manner), EXPECTED: _decoded(ahead, manner), TEXT: written}
     return {name: as_bytes(_spread(found, chosen, count)) for name, found in texts.items()}
 
 
-def _decoded(rows: list[NDArray[np.int64]], manner: Manner) -> list[str]:
+def _decoded(rows: list[NDArray[np.int64]], manner: GenerationSettings) -> list[str]:
     return [str(manner.tokenizer.decode(row.tolist(), skip_special_tokens=True)) for row in rows]
 
 
@@ -44,7 +46,7 @@ def _spread(texts: list[str], rows: NDArray[np.int64], count: int) -> list[str]:
 
 
 def read_samples(outputs: Outputs, baseline: Outputs | None) -> list[Sample]:
-    """The samples in what `write_samples` made, before and after training."""
+    """The samples in what `generate_samples` made, before and after training."""
     columns = [as_texts(outputs[name]) for name in (GIVEN, EXPECTED, TEXT)]
     before = as_texts(baseline[TEXT]) if baseline else [""] * len(columns[0])
     return [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import Volume
 from finetune_trainer.training.losses.classification import Objective
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 
 class Loss(Protocol):
@@ -32,7 +32,7 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True)
-class Told:
+class StepMetrics:
     """What a loss has to say of the last step beside its value."""
 
     figures: dict[str, float]
@@ -44,10 +44,10 @@ class Told:
 
 
 @runtime_checkable
-class Telling(Protocol):
+class HasStepMetrics(Protocol):
     """A loss that has more to say than its value."""
 
-    def told(self) -> Told:
+    def told(self) -> StepMetrics:
         """What there is to say of the step that is done. Raises `LossDiverged` where it makes no sense to go on."""
 
 
@@ -93,4 +93,4 @@ class TokenLoss:
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
         """See `Loss.total`."""
-        return counted_logits(model, inputs, shift=self._shift).losses(self._smoothing).sum()
+        return labelled_logits(model, inputs, shift=self._shift).losses(self._smoothing).sum()

@@ -6,22 +6,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune_trainer.data.sampler import Rows
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED, Tokens
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
-SHARE = 0.15
+MASKING_RATE = 0.15
 """Share of the tokens that are to be foretold."""
 _HIDDEN, _CHANGED = 0.8, 0.9
 """Of these, eight in ten are hidden by the mask token, one is changed to any other, one is left as it is."""
 
 
-def chosen_tokens(counted: NDArray[np.int64]) -> NDArray[np.int64]:
+def masked_token_counts(counted: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many tokens of each row are to be foretold, of those that have a label; at least one where any has, [n]."""
-    wanted: NDArray[np.int64] = np.maximum(1, np.rint(SHARE * counted)).astype(np.int64)
+    wanted: NDArray[np.int64] = np.maximum(1, np.rint(MASKING_RATE * counted)).astype(np.int64)
     return np.minimum(counted, wanted)
 
 
-def hide(
+def mask_tokens(
     batch: dict[str, Tensor], mask_id: int, vocabulary: int, generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
     """The batch with tokens hidden, and with labels on these alone; `labels` are the ids that may be chosen.
@@ -29,26 +29,26 @@ def hide(
     Random numbers come from `generator`, by default torch's own.
     """
     labels, ids = batch["labels"], batch["input_ids"]
-    free = (labels != NOT_COUNTED).cpu()
+    free = (labels != IGNORE_INDEX).cpu()
     dice = torch.rand(free.shape, generator=generator).masked_fill(~free, 2.0)
-    wanted = torch.from_numpy(chosen_tokens(free.sum(dim=1).numpy()))
+    wanted = torch.from_numpy(masked_token_counts(free.sum(dim=1).numpy()))
     chosen = dice.argsort(dim=1).argsort(dim=1) < wanted[:, None]
     fate = torch.rand(free.shape, generator=generator)
     others = torch.randint(vocabulary, free.shape, generator=generator).to(ids.device)
     chosen, fate = chosen.to(ids.device), fate.to(ids.device)
     hidden = torch.where(chosen & (fate < _HIDDEN), mask_id, ids)
     hidden = torch.where(chosen & (fate >= _HIDDEN) & (fate < _CHANGED), others, hidden)
-    return {**batch, "input_ids": hidden, "labels": torch.where(chosen, labels, NOT_COUNTED)}
+    return {**batch, "input_ids": hidden, "labels": torch.where(chosen, labels, IGNORE_INDEX)}
 
 
-class MaskedLoss:
+class MaskedLMLoss:
     """Cross entropy over tokens that are hidden anew in every step, by torch's default random numbers."""
 
     def __init__(self, tokens: Tokens, mask_id: int, vocabulary: int, label_smoothing: float = 0.0) -> None:
-        self._chosen, self._mask_id, self._vocabulary = chosen_tokens(tokens.counted), mask_id, vocabulary
+        self._chosen, self._mask_id, self._vocabulary = masked_token_counts(tokens.counted), mask_id, vocabulary
         self._smoothing = label_smoothing
 
-    def to(self, _device: torch.device) -> "MaskedLoss":
+    def to(self, _device: torch.device) -> "MaskedLMLoss":
         """See `Loss.to`."""
         return self
 
@@ -58,5 +58,5 @@ class MaskedLoss:
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses
         """See `Loss.total`."""
-        hidden = hide(inputs, self._mask_id, self._vocabulary)
-        return counted_logits(model, hidden, shift=False).losses(self._smoothing).sum()
+        hidden = mask_tokens(inputs, self._mask_id, self._vocabulary)
+        return labelled_logits(model, hidden, shift=False).losses(self._smoothing).sum()

@@ -18,14 +18,14 @@ from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import Volume
 from finetune_trainer.training.generation.rollouts import (
     Ids,
-    Reference,
-    Weighed,
+    ReferencePolicy,
+    TokenLogProbs,
     answer_batch,
     entropies,
-    weigh_answers,
+    token_logprobs,
 )
-from finetune_trainer.training.losses.base import Told
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.training.losses.base import StepMetrics
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 Write = Callable[[nn.Module, Sequence[Ids]], list[Ids]]
 """Samples an answer to each prompt."""
@@ -47,7 +47,7 @@ _NOTHING_TO_LEARN = (
 
 
 @dataclass(frozen=True)
-class World:
+class RolloutEnv:
     """What a policy is trained in."""
 
     prompts: Prompts
@@ -85,7 +85,7 @@ class PolicyLoss:
     that of torch's random generator.
     """
 
-    def __init__(self, settings: Policy, world: World, reference: Reference | None, pad_id: int) -> None:
+    def __init__(self, settings: Policy, world: RolloutEnv, reference: ReferencePolicy | None, pad_id: int) -> None:
         self._settings, self._world = settings, world
         self._reference, self._pad_id = reference, pad_id
         self._rows: Rows = np.empty(0, np.int64)
@@ -114,15 +114,15 @@ class PolicyLoss:
         if key not in self._drawn:
             self._drawn[key] = self._rolled_out(model, inputs, rows)
         rollouts = self._drawn[key]
-        seen = counted_logits(model, rollouts.batch, shift=True)
-        now = weigh_answers(seen, temperature)
+        seen = labelled_logits(model, rollouts.batch, shift=True)
+        now = token_logprobs(seen, temperature)
         if rollouts.before is None:
             rollouts = self._drawn[key] = self._completed(rollouts, now)
             self._sums[ENTROPY] += float(entropies(seen, temperature))
         return policy_losses(now, rollouts, self._settings).sum()
 
-    def told(self) -> Told:
-        """See `Telling.told`: means over the sampled answers.
+    def told(self) -> StepMetrics:
+        """See `HasStepMetrics.told`: means over the sampled answers.
 
         Their reward and length, entropy of a token and its KL divergence from the model as it came, and the share of
         prompts whose answers all got the same reward.
@@ -139,7 +139,7 @@ class PolicyLoss:
             figures[KL] = sums[KL] / tokens
             self._check_divergence(figures[KL])
         self._constant_steps = self._constant_steps + 1 if figures[CONSTANT] == 1 else 0
-        return Told(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "", self._volume())
+        return StepMetrics(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "", self._volume())
 
     def _volume(self) -> Volume:
         """What the prompts and answers of the step came to."""
@@ -167,7 +167,7 @@ class PolicyLoss:
         batch = {name: part.to(device) for name, part in made.items()}
         reference = None
         if self._reference is not None:
-            reference = weigh_answers(self._reference(model, batch), self._settings.temperature)
+            reference = token_logprobs(self._reference(model, batch), self._settings.temperature)
         rewards = torch.tensor([one.reward for one in answers], dtype=torch.float32, device=device)
         groups = rewards.view(-1, self._settings.samples_per_prompt)
         self._sums[REWARD] += float(rewards.sum())
@@ -175,7 +175,7 @@ class PolicyLoss:
         self._sums[CONSTANT] += int((groups == groups[:, :1]).all(dim=1).sum())
         return Rollouts(batch, rewards, reference.log_probabilities if reference else None)
 
-    def _completed(self, rollouts: Rollouts, now: Weighed) -> Rollouts:
+    def _completed(self, rollouts: Rollouts, now: TokenLogProbs) -> Rollouts:
         """The rollouts with the log-probabilities that tokens have now, and with advantages in place of rewards."""
         before, rewards = now.log_probabilities.detach(), rollouts.advantages
         if rollouts.reference is not None:
@@ -201,7 +201,7 @@ def advantages(rewards: Tensor, algorithm: PolicyAlgorithm) -> Tensor:
     return (rewards - rewards.mean(dim=1, keepdim=True)) / (deviation + _SMALLEST_DEVIATION)
 
 
-def policy_losses(now: Weighed, rollouts: Rollouts, settings: Policy) -> Tensor:
+def policy_losses(now: TokenLogProbs, rollouts: Rollouts, settings: Policy) -> Tensor:
     """Loss of each answer, [texts]."""
     before = now.log_probabilities.detach() if rollouts.before is None else rollouts.before
     gained = now.log_probabilities - before

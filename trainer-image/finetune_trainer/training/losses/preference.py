@@ -17,8 +17,8 @@ from finetune_api.preference import Preference, PreferenceLoss
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.losses.token_scores import LOSS, TOKENS, foretold
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.training.losses.token_scores import LOSS, TOKENS, token_scores
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 LOG_PROBABILITIES, REFERENCE = "logProbabilities", "reference"
 
@@ -114,7 +114,7 @@ class PairLoss:
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
         """See `Loss.total`: one pass for both answers."""
-        seen = counted_logits(model, inputs, shift=True)
+        seen = labelled_logits(model, inputs, shift=True)
         counted, log_probabilities = seen.mask.sum(dim=1), -seen.row_sums(seen.losses())
         reference = None
         if self._reference is not None:
@@ -128,11 +128,13 @@ def side_by_side(values: Tensor) -> Tensor:
     return values.view(2, -1).T
 
 
-def weigh(model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None) -> Outputs:
+def sequence_logprobs(
+    model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None
+) -> Outputs:
     """`logProbabilities` and `tokens` of the answers of each pair, [n, 2], the chosen one first."""
 
     def look(batch: dict[str, Tensor]) -> Outputs:
-        seen = foretold(model, batch, shift=True)
+        seen = token_scores(model, batch, shift=True)
         return {LOG_PROBABILITIES: _pairs_of(-seen[LOSS]), TOKENS: _pairs_of(seen[TOKENS])}
 
     return run_rows(model, rows, look, advance)
@@ -143,7 +145,7 @@ def _pairs_of(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def pairs_from(outputs: Outputs) -> Pairs:
-    """What `weigh` said, with the log-probabilities of the `reference` [n, 2] where they are beside it."""
+    """What `sequence_logprobs` said, with the log-probabilities of the `reference` [n, 2] where they are beside it."""
     return Pairs(
         torch.from_numpy(np.ascontiguousarray(outputs[LOG_PROBABILITIES], np.float64)),
         torch.from_numpy(np.ascontiguousarray(outputs[TOKENS])),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.training.inference import Outputs, run_rows
 
 TAGS, SCORES, LOSS, COUNTED = "tags", "scores", "loss", "counted"
@@ -26,7 +26,7 @@ def predict_tags(model: nn.Module, rows: RowSource, advance: Callable[[int], Non
         inputs = dict(batch)
         labels = inputs.pop("labels")
         logits = model(**inputs).logits[:, -labels.shape[1] :].float()  # soft prompts put positions in front
-        counted = labels != NOT_COUNTED
+        counted = labels != IGNORE_INDEX
         losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
         scores, tags = logits.softmax(-1).max(-1)
         order = (~counted).long().argsort(dim=1, stable=True)  # the words of a row to the left

@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.training.inference import Outputs, run_rows
-from finetune_trainer.training.speedups.labelled_logits import counted_logits
+from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 LOSS, TOKENS, HITS = "loss", "tokens", "hits"
 _HIGHEST_EXPONENT = 80  # e to the power of more is no figure that anybody reads
 
 
-def foretell(
+def evaluate_tokens(
     model: nn.Module,
     rows: RowSource,
     advance: Callable[[int], None],
@@ -29,14 +29,14 @@ def foretell(
     """
 
     def look(batch: dict[str, Tensor]) -> Outputs:
-        return foretold(model, change(batch), shift=shift)
+        return token_scores(model, change(batch), shift=shift)
 
     return run_rows(model, rows, look, advance)
 
 
-def foretold(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
+def token_scores(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
     """The same for one collated batch."""
-    seen = counted_logits(model, batch, shift=shift)
+    seen = labelled_logits(model, batch, shift=shift)
     rows = [_row(logits.float(), labels) for logits, labels in seen.by_row()]
     return {
         LOSS: torch.stack([loss for loss, _ in rows]).double().cpu().numpy(),
@@ -56,7 +56,7 @@ def perplexity(loss: float) -> float:
 
 
 def token_metrics(outputs: Outputs) -> dict[str, float]:
-    """`evalLoss`, `perplexity` and `tokenAccuracy` over all tokens of what `foretell` made; none for a broken loss."""
+    """`evalLoss`, `perplexity` and `tokenAccuracy` over all tokens; empty where the loss is not finite."""
     tokens = max(1, int(outputs[TOKENS].sum()))
     loss = float(outputs[LOSS].sum()) / tokens
     if not isfinite(loss):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class UsedRows(nn.Module):
+class RestrictedEmbedding(nn.Module):
     """An embedding restricted to the rows `used` ([k], ascending token ids) of `table`."""
 
     place: Tensor
@@ -46,7 +46,7 @@ def used_token_ids(columns: list[NDArray[np.int32]], *always: int | None) -> Ten
 
 
 @contextmanager
-def only_used_rows(model: nn.Module, used: Tensor) -> Iterator[None]:
+def restricted_embedding(model: nn.Module, used: Tensor) -> Iterator[None]:
     """Swap the model's trainable input embedding for its used rows inside the block; write them back after it.
 
     Does nothing where the embedding is frozen, or shared with an output layer, whose every row is trained.
@@ -56,7 +56,7 @@ def only_used_rows(model: nn.Module, used: Tensor) -> Iterator[None]:
         yield
         return
     parent, name, table = found
-    rows = UsedRows(table, used.to(table.weight.device))
+    rows = RestrictedEmbedding(table, used.to(table.weight.device))
     setattr(parent, name, rows)
     try:
         yield

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finetune_trainer.data.tokenising.tokens import NOT_COUNTED
+from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 
 
 @dataclass(frozen=True)
-class Counted:
+class LabelledLogits:
     """What a model says where a token has a label, row after row."""
 
     logits: Tensor
@@ -46,7 +46,7 @@ class Counted:
         return zip(torch.split(self.logits, counts), torch.split(self.labels, counts), strict=True)
 
 
-def counted_logits(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool) -> Counted:
+def labelled_logits(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool) -> LabelledLogits:
     """Run the model on collated `inputs`, whose `labels` are [rows, length].
 
     With `shift` the logits of a position are of the next token, so that the first label of a row never counts.
@@ -54,9 +54,9 @@ def counted_logits(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool) 
     inputs = dict(inputs)
     labels = inputs.pop("labels")
     if shift:
-        labels = functional.pad(labels[:, 1:], (0, 1), value=NOT_COUNTED)
-    mask = labels != NOT_COUNTED
-    return Counted(logits_at(model, inputs, mask), labels[mask], mask)
+        labels = functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
+    mask = labels != IGNORE_INDEX
+    return LabelledLogits(logits_at(model, inputs, mask), labels[mask], mask)
 
 
 def logits_at(model: nn.Module, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from finetune_trainer.training.state.tensors import Tensors, load_weights, moving
+from finetune_trainer.training.state.tensors import Tensors, load_weights, trainable_state_dict
 
 
 class BestWeights:
@@ -17,7 +17,7 @@ class BestWeights:
 
     def save(self, model: nn.Module) -> None:
         """Write them beside the last ones, then put them in their place."""
-        self.put({name: tensor.detach().cpu().contiguous() for name, tensor in moving(model).items()})
+        self.put({name: tensor.detach().cpu().contiguous() for name, tensor in trainable_state_dict(model).items()})
 
     def put(self, weights: Mapping[str, Tensor]) -> None:
         """Write weights that are not in the model."""

@@ -11,20 +11,20 @@ from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.state.optimizer import check_optimizer, load_optimizer, optimizer_state
 from finetune_trainer.training.state.rng import check_random, random_state, set_random_state
 from finetune_trainer.training.state.tensors import (
-    StateUnfit,
+    IncompatibleState,
     Tensors,
-    arrived,
     check_weights,
-    copied,
+    copy_to_cpu,
     load_weights,
-    moving,
+    trainable_state_dict,
+    wait_for_copies,
 )
 from finetune_trainer.training.state.training_state import TrainingState
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 
 
-class MovingParts:
+class StateCapture:
     """Trainable weights, buffers, optimiser, schedule, gradient scaler, random generators and the best weights."""
 
     def __init__(
@@ -40,7 +40,10 @@ class MovingParts:
         Once training has `finished`, nobody needs the optimiser; weights that are the best (`is_best`) are there once.
         """
         random, random_values = random_state()
-        parts = {"weights": {name: copied(tensor) for name, tensor in moving(self._model).items()}, "random": random}
+        parts = {
+            "weights": {name: copy_to_cpu(tensor) for name, tensor in trainable_state_dict(self._model).items()},
+            "random": random,
+        }
         values: dict[str, Any] = {"random": random_values, "schedule": self._schedule.state_dict()}
         if self._scaler is not None:
             values["scaler"] = self._scaler.state_dict()
@@ -48,17 +51,17 @@ class MovingParts:
             parts["optimizer"], values["optimizer"] = optimizer_state(self._optimizer, self._model)
             if not is_best:
                 parts["best"] = self._best.saved()
-        arrived()
+        wait_for_copies()
         return {name: part for name, part in parts.items() if part}, values
 
     def check(self, parts: Parts, state: TrainingState) -> None:
-        """Raise `StateUnfit` where something can't be put back; nothing is changed."""
+        """Raise `IncompatibleState` where something can't be put back; nothing is changed."""
         check_weights(self._model, parts.get("weights", {}))
         if not state.finished:
             try:
                 self._check_rest(parts, state)
             except (AttributeError, KeyError, TypeError) as error:
-                raise StateUnfit(f"{error!r} in its values") from error
+                raise IncompatibleState(f"{error!r} in its values") from error
 
     def restore(self, parts: Parts, state: TrainingState) -> None:
         """Put back what `check` accepts."""
@@ -79,6 +82,6 @@ class MovingParts:
         check_optimizer(self._optimizer, self._model, dict(parts.get("optimizer", {})), state.optimizer)
         check_random(dict(parts.get("random", {})), state.random)
         if state.schedule.keys() != self._schedule.state_dict().keys():
-            raise StateUnfit("its schedule is of another kind")
+            raise IncompatibleState("its schedule is of another kind")
         if state.best is not None and not state.choice.is_best(state.step):
             check_weights(self._model, parts.get("best", {}))

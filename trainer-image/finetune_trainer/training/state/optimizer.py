@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from finetune_trainer.training.state.tensors import StateUnfit, Tensors, copied, name_of
+from finetune_trainer.training.state.tensors import IncompatibleState, Tensors, copy_to_cpu, parameter_names
 
 _NUMBERS = (int, float)
 
@@ -14,12 +14,12 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[Tensors, di
     """Tensors by `<kind>/<parameter>`, copied to the CPU, and the numbers of the state and of each group."""
     tensors: Tensors = {}
     numbers: dict[str, float] = {}
-    names = name_of(model)
+    names = parameter_names(model)
     for parameter, state in optimizer.state.items():
         for kind, value in state.items():
             key = f"{kind}/{names[id(parameter)]}"
             if isinstance(value, Tensor):
-                tensors[key] = copied(value)
+                tensors[key] = copy_to_cpu(value)
             else:
                 numbers[key] = value
     groups = [_numbers(group) for group in optimizer.param_groups]
@@ -27,21 +27,23 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[Tensors, di
 
 
 def check_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
-    """Raise `StateUnfit` where the state is of another model or optimiser; changes nothing."""
+    """Raise `IncompatibleState` where the state is of another model or optimiser; changes nothing."""
     parameters = dict(model.named_parameters())
     for key, tensor in tensors.items():
         parameter = parameters.get(key.partition("/")[2])
         if parameter is None or (tensor.numel() > 1 and tensor.shape != parameter.shape):
-            raise StateUnfit(f"the optimiser has no place for {key} {list(tensor.shape)}")
+            raise IncompatibleState(f"the optimiser has no place for {key} {list(tensor.shape)}")
     if len(tensors) != values["tensors"]:
-        raise StateUnfit(f"{len(tensors)} tensors of the optimiser instead of {values['tensors']}")
+        raise IncompatibleState(f"{len(tensors)} tensors of the optimiser instead of {values['tensors']}")
     if len(values["groups"]) != len(optimizer.param_groups):
-        raise StateUnfit(f"{len(values['groups'])} groups of parameters instead of {len(optimizer.param_groups)}")
+        raise IncompatibleState(
+            f"{len(values['groups'])} groups of parameters instead of {len(optimizer.param_groups)}"
+        )
 
 
 def load_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
     """Put a state back that `check_optimizer` accepts."""
-    names = name_of(model)
+    names = parameter_names(model)
     index = {
         names[id(parameter)]: number
         for number, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"])

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer.training.state.tensors import StateUnfit, Tensors
+from finetune_trainer.training.state.tensors import IncompatibleState, Tensors
 
 _NUMPY = "MT19937"
 _VALUES = {"python": {"version", "gauss"}, "numpy": {"position", "hasGauss", "gauss"}}
@@ -34,14 +34,14 @@ def random_state() -> tuple[Tensors, dict[str, Any]]:
 
 
 def check_random(tensors: Tensors, values: dict[str, Any]) -> None:
-    """Raise `StateUnfit` unless there is a state for each generator; changes nothing."""
+    """Raise `IncompatibleState` unless there is a state for each generator; changes nothing."""
     missing = {"torch", "python", "numpy"} - tensors.keys()
     if missing:
-        raise StateUnfit(f"no state of the random generator of {min(missing)}")
+        raise IncompatibleState(f"no state of the random generator of {min(missing)}")
     if any(set(values.get(name, {})) != keys for name, keys in _VALUES.items()):
-        raise StateUnfit("the states of the random generators of Python and NumPy are of another version")
+        raise IncompatibleState("the states of the random generators of Python and NumPy are of another version")
     if tensors["torch"].shape != torch.get_rng_state().shape:
-        raise StateUnfit("the state of PyTorch's random generator is of another version")
+        raise IncompatibleState("the state of PyTorch's random generator is of another version")
 
 
 def set_random_state(tensors: Tensors, values: dict[str, Any]) -> None:

@@ -8,32 +8,32 @@ from torch import Tensor, nn
 Tensors = dict[str, Tensor]
 
 
-class StateUnfit(Exception):  # noqa: N818 -- nothing went wrong: the state is simply of another kind
+class IncompatibleState(Exception):  # noqa: N818 -- nothing went wrong: the state is simply of another kind
     """A saved state is not one of this model, plan or version. Nothing was changed by finding out."""
 
 
-def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters by name; those that are shared once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def moving(model: nn.Module) -> dict[str, Tensor]:
+def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """All that training may change, by name: trainable parameters, and the buffers that belong to a model's state.
 
     Such buffers move by themselves, as the running statistics of a batch normalisation do.
     """
     buffers = dict(model.named_buffers())
     saved = model.state_dict().keys() if buffers else ()
-    return {**trainable(model), **{name: buffers[name] for name in buffers if name in saved}}
+    return {**trainable_parameters(model), **{name: buffers[name] for name in buffers if name in saved}}
 
 
-def name_of(model: nn.Module) -> dict[int, str]:
+def parameter_names(model: nn.Module) -> dict[int, str]:
     """Name of each parameter by its identity."""
     return {id(parameter): name for name, parameter in model.named_parameters()}
 
 
-def copied(tensor: Tensor) -> Tensor:
-    """A copy on the CPU that nothing else writes to. From a GPU it may still be on its way: see `arrived`."""
+def copy_to_cpu(tensor: Tensor) -> Tensor:
+    """A copy on the CPU that nothing else writes to. From a GPU it may still be on its way: see `wait_for_copies`."""
     tensor = tensor.detach()
     if tensor.device.type == "cpu":
         return tensor.clone(memory_format=torch.contiguous_format)
@@ -41,25 +41,25 @@ def copied(tensor: Tensor) -> Tensor:
     return target.copy_(tensor, non_blocking=True)
 
 
-def arrived() -> None:
-    """Wait until all that was `copied` from a GPU is whole."""
+def wait_for_copies() -> None:
+    """Wait until all that was `copy_to_cpu` from a GPU is whole."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Raise `StateUnfit` unless names, shapes and types are those of what moves in the model; changes nothing."""
-    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in moving(model).items()}
+    """Raise `IncompatibleState` unless names, shapes and dtypes are those of `trainable_state_dict(model)`."""
+    expected = {name: (tensor.shape, tensor.dtype) for name, tensor in trainable_state_dict(model).items()}
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in weights.items()}
     odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if odd:
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-        raise StateUnfit(f"{odd[0]}{more} is not the same in the model")
+        raise IncompatibleState(f"{odd[0]}{more} is not the same in the model")
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put weights back that `check_weights` accepts."""
-    targets = moving(model)
+    targets = trainable_state_dict(model)
     for name, value in weights.items():
         targets[name].copy_(value)

@@ -9,8 +9,8 @@ from finetune_api.outcome import Best
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.training.curve import CurveState
-from finetune_trainer.training.early_stopping import Choice
-from finetune_trainer.training.state.tensors import StateUnfit
+from finetune_trainer.training.early_stopping import EarlyStoppingState
+from finetune_trainer.training.state.tensors import IncompatibleState
 from finetune_trainer.training.throughput import Work
 
 TRAINING = "training"
@@ -63,18 +63,18 @@ class TrainingState(BaseModel):
     random: dict[str, Any] = {}
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> EarlyStoppingState:
         """The best evaluation so far, and patience."""
-        return Choice(self.best, self.reference, self.waited)
+        return EarlyStoppingState(self.best, self.reference, self.waited)
 
 
 def state_of(snapshot: Snapshot) -> TrainingState:
-    """The state in a snapshot. Raises `StateUnfit` where this version can't read it."""
+    """The state in a snapshot. Raises `IncompatibleState` where this version can't read it."""
     try:
         state = TrainingState.model_validate(snapshot.values.get(TRAINING))
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
-        raise StateUnfit(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
+        raise IncompatibleState(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
     if state.step != snapshot.step:
-        raise StateUnfit(f"its state is of step {state.step}")
+        raise IncompatibleState(f"its state is of step {state.step}")
     return state
