@@ -66,8 +66,8 @@ def attempt(job: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callabl
 
     def run(moment: str = "", uid: str = "one") -> tuple[RunResult, Stopping]:
         observer = Stopping(moment)
-        with stop_signals():
-            return run_job(loaded.job, Site(Path(loaded.base)), uid, observer), observer
+        with stop_signals() as stop:
+            return run_job(loaded.job, Site(Path(loaded.base)), uid, observer, stop=stop), observer
 
     return run
 

@@ -7,18 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from finetune_trainer.signals import (
-    check_stop,
-    checkpoint_signal,
-    checkpoints_asked,
-    finishing_steps,
-    no_time_left,
-    seconds_to_save,
-    stop_asked,
-    stop_forced,
-    stop_signals,
-    stop_within,
-)
+from finetune_trainer.signals import StopToken, checkpoint_signal, stop_signals
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +28,9 @@ class Dying:
         os.kill(os.getpid(), self._number)
 
 
-def turn_after_turn(number: int) -> int:
+def turn_after_turn(number: int, stop: StopToken) -> int:
     for turn in range(10):
-        check_stop()
+        stop.check()
         if turn == 3:
             Dying(number)
     return turn
@@ -50,14 +39,24 @@ def turn_after_turn(number: int) -> int:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_a_destructor_is_not_lost(number: int) -> None:
-    with pytest.raises(KeyboardInterrupt), stop_signals():
-        turn_after_turn(number)
+    with pytest.raises(KeyboardInterrupt), stop_signals() as stop:
+        turn_after_turn(number, stop)
 
 
 def test_who_was_asked_once_may_run_again() -> None:
     with pytest.raises(KeyboardInterrupt), stop_signals():
         os.kill(os.getpid(), signal.SIGTERM)
-    check_stop()
+    with stop_signals() as stop:
+        assert not stop.requested
+        stop.check()
+
+
+def test_a_request_stops_its_own_run_only() -> None:
+    one, other = StopToken(), StopToken()
+    with pytest.raises(KeyboardInterrupt):
+        one.request()
+    assert (one.requested, other.requested) == (True, False)
+    other.check()
 
 
 def test_handlers_are_given_back() -> None:
@@ -68,33 +67,33 @@ def test_handlers_are_given_back() -> None:
 
 
 def stopped_once() -> None:
-    with stop_signals(), finishing_steps():
+    with stop_signals() as stop, stop.finishing_steps():
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop_asked()
-        assert not stop_forced()
-        check_stop()
+        assert stop.requested
+        assert not stop.forced
+        stop.check()
 
 
 def stopped_twice() -> None:
-    with stop_signals(), finishing_steps():
+    with stop_signals() as stop, stop.finishing_steps():
         os.kill(os.getpid(), signal.SIGTERM)
         with suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        assert stop_forced()
+        assert stop.forced
 
 
 def unnoticed(done: list[str]) -> None:
-    with stop_signals():
-        with finishing_steps():
+    with stop_signals() as stop:
+        with stop.finishing_steps():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("the step")
         done.append("more")
 
 
 def test_the_first_signal_waits_for_the_end_of_a_step_and_the_second_does_not() -> None:
-    for stop in (stopped_once, stopped_twice):
+    for run in (stopped_once, stopped_twice):
         with pytest.raises(KeyboardInterrupt):
-            stop()
+            run()
 
 
 def test_a_stop_that_nobody_looked_for_is_not_lost_after_the_steps() -> None:
@@ -106,7 +105,7 @@ def test_a_stop_that_nobody_looked_for_is_not_lost_after_the_steps() -> None:
 
 def test_each_sigusr1_asks_for_a_checkpoint() -> None:
     before = signal.getsignal(signal.SIGUSR1)
-    with checkpoint_signal():
+    with checkpoint_signal() as checkpoints_asked:
         first = checkpoints_asked()
         os.kill(os.getpid(), signal.SIGUSR1)
         second = checkpoints_asked()
@@ -116,27 +115,28 @@ def test_each_sigusr1_asks_for_a_checkpoint() -> None:
 
 
 def test_a_stop_may_take_what_whoever_asks_for_it_leaves() -> None:
-    with suppress(KeyboardInterrupt), stop_signals(), finishing_steps():
-        stop_within(300)
-        assert seconds_to_save() is None
+    with suppress(KeyboardInterrupt), stop_signals() as stop, stop.finishing_steps():
+        stop.limit(300)
+        assert stop.seconds_to_save is None
         os.kill(os.getpid(), signal.SIGTERM)
-        assert 250 < (seconds_to_save() or 0) <= 285
-        assert not no_time_left()
-    assert seconds_to_save() is None
+        assert 250 < (stop.seconds_to_save or 0) <= 285
+        assert not stop.out_of_time()
+    with stop_signals() as following:
+        assert following.seconds_to_save is None
 
 
 def test_half_of_a_short_time_is_for_saving_and_then_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    with suppress(KeyboardInterrupt), stop_signals(), finishing_steps():
-        stop_within(10)
+    with suppress(KeyboardInterrupt), stop_signals() as stop, stop.finishing_steps():
+        stop.limit(10)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (seconds_to_save(), no_time_left()) == (5, False)
+        assert (stop.seconds_to_save, stop.out_of_time()) == (5, False)
         now[0] += 60
-        assert (seconds_to_save(), no_time_left()) == (0, True)
+        assert (stop.seconds_to_save, stop.out_of_time()) == (0, True)
 
 
 def test_without_a_limit_a_stop_may_take_any_time() -> None:
-    with suppress(KeyboardInterrupt), stop_signals(), finishing_steps():
+    with suppress(KeyboardInterrupt), stop_signals() as stop, stop.finishing_steps():
         os.kill(os.getpid(), signal.SIGTERM)
-        assert (seconds_to_save(), no_time_left()) == (None, False)
+        assert (stop.seconds_to_save, stop.out_of_time()) == (None, False)

@@ -10,7 +10,6 @@ import pytest
 from encoder_decoders import write_encoder_decoder
 
 from finetune_trainer.cli.reachable_model import open_within
-from finetune_trainer.notes import Notes
 
 Job = Callable[..., str]
 Cli = Callable[..., Any]
@@ -158,7 +157,7 @@ def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch,
 
     loaded, waits = load_job(job(model="hf://a/b")), Event()
     monkeypatch.setattr(checking, "open_base", lambda *_: waits.wait())
-    merged = checking.merged_spec(Notes(loaded.job, ""), Site(loaded.base), weights=False)
+    merged = checking.merged_spec(loaded.job.spec, Site(loaded.base), weights=False)
     base, why = open_within(merged, Site(loaded.base), seconds=0.05)
     waits.set()
     assert (base, why) == (None, "no answer within 0.05 s")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from finetune_api.data_report import DataReport
@@ -10,8 +10,25 @@ from finetune_api.outcome import EvaluationResult, Progress
 from finetune_api.report import Parameters, Report
 from finetune_api.resolved import Resolved
 from finetune_api.status import CheckpointInfo
+from finetune_trainer.signals import StopToken
 
 Advance = Callable[[int], None]
+
+
+def no_progress(_rows: int) -> None:
+    """An `Advance` that reports nothing."""
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What a pass over many rows reports its progress to, and what may stop it between two batches."""
+
+    advance: Advance = no_progress
+    stop: StopToken = field(default_factory=StopToken)
+
+    def without_progress(self) -> "Monitor":
+        """The same stop token; nothing is reported."""
+        return replace(self, advance=no_progress)
 
 
 @dataclass(frozen=True)

@@ -4,31 +4,42 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from finetune_api.failures import CheckpointNotFound
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.metrics import metric_named
+from finetune_api.outcome import Artifacts
+from finetune_api.report import MergeReport
+from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
 from finetune_trainer.checkpoints.prior import check_resumable, prior_checkpoints
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.models.sources import Source, check_base
-from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import FinishedRun
 from finetune_trainer.output.lineage import build_lineage, spec_digest
 from finetune_trainer.output.publish import OutputFolder
+from finetune_trainer.run_record import RunRecord, Timings
 from finetune_trainer.run_result import RunResult
-from finetune_trainer.signals import finishing_steps
-from finetune_trainer.stages.checking import check_rows_of, merged_spec
-from finetune_trainer.stages.exporting import export, predict, round_to_export
+from finetune_trainer.signals import StopToken
+from finetune_trainer.stages.base_model import BaseModel
+from finetune_trainer.stages.checking import MergedSpec, check_rows_of, merged_spec, read_rows
+from finetune_trainer.stages.exporting import export_model, predict, round_to_export, write_report
 from finetune_trainer.stages.measuring import evaluate, score_baseline
 from finetune_trainer.stages.merging import Merging
-from finetune_trainer.stages.preparing import PreparedModel, prepare_model
+from finetune_trainer.stages.preparing import (
+    PreparedModel,
+    prepare_model,
+    take_hardware,
+    tokenise_rows,
+    with_reference,
+)
 from finetune_trainer.stages.publishing import publish, publish_failure
 from finetune_trainer.stages.training import train
 from finetune_trainer.stopping import RUN_AGAIN, stop_of
@@ -64,44 +75,48 @@ def run_job(
     requested: Callable[[], str] = _nobody_asks,
     go_on: str = RUN_AGAIN,
     prior: ResumeMode = ResumeMode.REPLACED,
+    stop: StopToken | None = None,
 ) -> RunResult:
     """Run the job and publish its output to `<output.uri>/<name>/<uid>/`.
 
     Goes on from the newest checkpoint that an earlier attempt with the same `uid` has saved there. `requested` gives a
     text that changes whenever someone asks for a checkpoint; `go_on` tells who stops the run how to go on; `prior` says
-    what becomes of checkpoints of another spec, other rows or another base model that are there.
+    what becomes of checkpoints of another spec, other rows or another base model that are there; `stop` is looked at
+    during and between steps.
 
     A run that fails publishes its report alone: what happened, as far as it came. What an earlier attempt with the
     same `uid` and spec has finished already is the result. Failures are returned, see `RunResult.failure`; only an
     output address that can't even be opened raises one.
     """
-    notes = Notes(job, uid)
     output = OutputFolder(job.spec.output, site, job.metadata.name, uid)
+    run = _Run(site, output, requested, observer, prior, stop or StopToken(), RunRecord(job, uid))
+    artifacts = Artifacts()
     try:
         waits = prior is not ResumeMode.REPLACED and (
             prior is ResumeMode.RESUMED or bool(prior_checkpoints(output.folder))
         )
         earlier = _earlier_result(job, output, observer, claims=not waits)
-        notes.attempt = output.attempt
+        run.add(attempt=output.attempt)
         if earlier is not None:
             return RunResult(earlier.report, earlier.artifacts)
         with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-            _run(_Run(site, Path(scratch), output, requested, notes, observer, prior))
+            _run(run, Path(scratch))
     except KeyboardInterrupt:
         if output.published is None:
-            notes.failure = stop_of(notes.step, notes.checkpoint, go_on)
+            run.add(failure=stop_of(run.step, run.checkpoint, go_on))
     except Exception as error:  # noqa: BLE001 -- the last line of defence: an unknown end is told as one
-        notes.failure = redacted(as_failure(error), site)
+        run.add(failure=redacted(as_failure(error), site))
         traceback.clear_frames(error.__traceback__)  # their tensors may be what the memory is full of
-    if output.published is not None and notes.failure is None:
-        notes.artifacts, notes.checkpoint = output.published, None
-        with suppress(KeyboardInterrupt), finishing_steps():  # whoever asks to stop now is late, or asks twice
+    failure = run.record.failure
+    if output.published is not None and failure is None:
+        artifacts, run.checkpoint = output.published, None
+        with suppress(KeyboardInterrupt), run.stop.finishing_steps():  # whoever asks now is late, or asks twice
             discard_checkpoints(output.folder, observer.warned)
-    report = notes.report()
-    if notes.failure is not None:
-        notes.artifacts = publish_failure(report, output, observer)
+    report = run.record.report(run.timings)
+    if failure is not None:
+        artifacts = publish_failure(report, output, observer, run.stop)
     observer.finished(report, output.uri())
-    return RunResult(report, notes.artifacts, notes.failure, output.attempt, notes.checkpoint)
+    return RunResult(report, artifacts, failure, output.attempt, run.checkpoint)
 
 
 def _earlier_result(
@@ -121,132 +136,171 @@ def _earlier_result(
     return earlier
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
-    """What all parts of a run have at hand."""
+    """One run: its surroundings, and the record of what its stages have returned so far."""
 
     site: Site
-    scratch: Path
     output: OutputFolder
     requested: Callable[[], str]
-    notes: Notes
     observer: RunObserver
     prior: ResumeMode
+    stop: StopToken
+    record: RunRecord
+    timings: Timings = field(default_factory=Timings)
+    step: int = 0
+    """Optimizer steps that are done."""
+    checkpoint: CheckpointInfo | None = None
+    """The newest one that is committed."""
+
+    def add(self, **found: Any) -> None:
+        """Add what a stage has returned to the record."""
+        self.record = replace(self.record, **found)
 
 
-def _run(run: _Run) -> None:
+def _run(run: _Run, scratch: Path) -> None:
     """From the spec to a model that can be trained, and on from there or from where an earlier attempt got to."""
-    notes, observer = run.notes, run.observer
+    timed, observer = run.timings.timed, run.observer
     observer.phase("Validating")
-    merged = merged_spec(notes, run.site, weights=True)
-    with notes.timed("config"):
+    with timed("sources"):
+        merged = merged_spec(run.record.job.spec, run.site, weights=True)
+    with timed("config"):
         base = merged.open_base(run.site)
-    rows = check_rows_of(merged.spec, notes, run.site, observer)
-    task, sources = rows.task, merged.sources
+    with timed("data"):
+        data = read_rows(merged.spec, run.site, observer)
+        run.add(data=data.report)
+        rows = check_rows_of(merged.spec, data, run.site)
 
     observer.phase("Starting")
-    with notes.timed("model"):
-        ready = prepare_model(task, base, run.site, notes, observer)
-    task = ready.task
-    with notes.timed("lineage"):
-        results = [source.merged_result for source in sources]
-        lineage = notes.lineage = build_lineage(notes.job.spec, ready.files, task.data.digest, results)
-        check_base(sources, ready.files)
+    with timed("model"):
+        ready = _prepare(run, rows.task, base)
+    with timed("lineage"):
+        results = [source.merged_result for source in merged.sources]
+        lineage = build_lineage(run.record.job.spec, ready.files, ready.task.data.digest, results)
+        run.add(lineage=lineage)
+        check_base(merged.sources, ready.files)
     if not run.output.attempt:
         _claim_to_resume(run, lineage)
-    if sources:
-        _merge(run, task, ready, sources, to_predict=rows.to_predict)
+    if merged.sources:
+        staged = _merge(run, ready, merged, scratch, to_predict=rows.to_predict)
+        with timed("publish"):
+            publish(staged, run.record, lineage, run.output, observer)
         return
+    _train(run, ready, lineage, scratch, to_predict=rows.to_predict)
 
-    keeping = CheckpointCallback(_open_store(run), BestWeights(run.scratch), run.requested, observer)
-    try:
-        with keeping.settled():
-            with notes.timed("resume"):
-                keeping.find_checkpoint(lineage)
-                _check_found(run, keeping)
-            _carry_out(run, task, ready, keeping, lineage, to_predict=rows.to_predict)
-    finally:
-        notes.checkpoint = keeping.newest
+
+def _prepare(run: _Run, task: Task, base: BaseModel) -> PreparedModel:
+    """Tokenise the rows and load the model."""
+    hardware = take_hardware(task.spec)
+    run.add(hardware=hardware)
+    tokenised = tokenise_rows(task, base, run.observer)
+    run.add(data=tokenised.report)
+    ready = prepare_model(tokenised, base, run.site, hardware=hardware, timings=run.timings, observer=run.observer)
+    run.add(resolved=ready.resolved, parameters=ready.parameters)
+    return with_reference(ready, run.timings, run.observer, run.stop)
 
 
 def _claim_to_resume(run: _Run, lineage: Lineage) -> None:
-    """Claim an output with checkpoints, now that it is known whether the run can go on from one of them."""
-    notes, output = run.notes, run.output
-    spec = notes.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """Claim an output with checkpoints, now that it is known whether the run can resume from one of them."""
+    output = run.output
+    spec = run.record.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     check_resumable(output.folder, lineage, spec, resume=run.prior is ResumeMode.RESUMED)
     output.claim(run.observer.warned)
     run.observer.claimed(output.attempt)
-    notes.attempt = output.attempt
+    run.add(attempt=output.attempt)
 
 
-def _check_found(run: _Run, keeping: CheckpointCallback) -> None:
+def _train(run: _Run, ready: PreparedModel, lineage: Lineage, scratch: Path, *, to_predict: int) -> None:
+    """From a model that can be trained to its published result, with checkpoints on the way."""
+    store, best = _open_store(run, scratch), BestWeights(scratch)
+    checkpoints = CheckpointCallback(store, best, run.requested, run.observer, run.stop)
+    try:
+        with checkpoints.settled():
+            with run.timings.timed("resume"):
+                checkpoints.find_checkpoint(lineage)
+                _check_found(run, checkpoints)
+            staged = _carry_out(run, ready, checkpoints, scratch, to_predict=to_predict)
+            with run.timings.timed("publish"):
+                checkpoints.finish()
+                publish(staged, run.record, lineage, run.output, run.observer)
+    finally:
+        run.step, run.checkpoint = checkpoints.step, checkpoints.newest
+        run.add(resumed_from=checkpoints.resumed_from)
+
+
+def _check_found(run: _Run, checkpoints: CheckpointCallback) -> None:
     """Raise `CheckpointNotFound` where a run is to resume and no checkpoint can be trusted."""
-    if run.prior is ResumeMode.RESUMED and keeping.found is None:
+    if run.prior is ResumeMode.RESUMED and checkpoints.found is None:
         message = f"none of the checkpoints in {run.output.uri()} can be used; the warnings say why"
         hint = "run the job without --resume and --uid to begin anew"
         raise CheckpointNotFound(message, where="--resume", hint=hint)
 
 
 def _carry_out(
-    run: _Run, task: Task, ready: PreparedModel, keeping: CheckpointCallback, lineage: Lineage, *, to_predict: int
-) -> None:
-    """From a model that can be trained to its published result."""
-    notes, observer = run.notes, run.observer
-    if task.spec.evaluation.baseline and keeping.known.baseline is None:
+    run: _Run, ready: PreparedModel, checkpoints: CheckpointCallback, scratch: Path, *, to_predict: int
+) -> Path:
+    """Measure the base model, train, measure the tuned one, and write all that is to be published."""
+    task, observer = ready.task, run.observer
+    if task.spec.evaluation.baseline and checkpoints.known.baseline is None:
         observer.phase("Evaluating")
-        with notes.timed("baseline"):
-            keeping.known = CachedBaseline(score_baseline(task, ready, observer))
+        with run.timings.timed("baseline"):
+            checkpoints.known = CachedBaseline(score_baseline(task, ready, observer, run.stop))
 
     observer.phase("Training")
-    with notes.timed("training"):
-        train(task, ready, keeping, notes, observer)
-
-    staged = _conclude(run, task, ready, keeping.known.baseline, to_predict=to_predict)
-    with notes.timed("publish"):
-        keeping.finish()
-        publish(staged, lineage, run.output, notes, observer)
+    with run.timings.timed("training"):
+        summary = train(task, ready, checkpoints, observer, run.stop)
+    run.add(training=summary, resumed_from=checkpoints.resumed_from)
+    return _conclude(run, ready, checkpoints.known.baseline, scratch, to_predict=to_predict)
 
 
-def _merge(run: _Run, task: Task, ready: PreparedModel, sources: list[Source], *, to_predict: int) -> None:
-    """From the base to the published model of several results; nothing is trained, and nothing kept on the way."""
-    notes, observer, merge, lineage = run.notes, run.observer, task.spec.method.merge, run.notes.lineage
-    if merge is None or lineage is None:
+def _merge(run: _Run, ready: PreparedModel, merged: MergedSpec, scratch: Path, *, to_predict: int) -> Path:
+    """From the base to the staged model of several results; nothing is trained, and no checkpoint saved."""
+    task, observer, merge = ready.task, run.observer, ready.task.spec.method.merge
+    if merge is None:
         raise ValueError(task.spec.method)
     observer.phase("Evaluating")
-    with notes.timed("baseline"):
-        baseline = score_baseline(task, ready, observer) if task.spec.evaluation.baseline else None
-    with notes.timed("merging"):
-        ready = Merging(task, ready, sources, merge, run.scratch, observer).run(notes)
-    staged = _conclude(run, task, ready, baseline, to_predict=to_predict, merged=sources)
-    with notes.timed("publish"):
-        publish(staged, lineage, run.output, notes, observer)
+    with run.timings.timed("baseline"):
+        baseline = score_baseline(task, ready, observer, run.stop) if task.spec.evaluation.baseline else None
+    with run.timings.timed("merging"):
+        ready, report = Merging(task, ready, merged.sources, merge, scratch, observer, run.stop).run()
+    run.add(merge=report)
+    return _conclude(run, ready, baseline, scratch, to_predict=to_predict, merged=merged.sources)
 
 
 def _conclude(
     run: _Run,
-    task: Task,
     ready: PreparedModel,
     baseline: Outputs | None,
+    scratch: Path,
     *,
     to_predict: int,
     merged: Sequence[Source] = (),
 ) -> Path:
     """Measure the model and write all that is to be published; returns the folder."""
-    notes, observer = run.notes, run.observer
+    task, observer, training = ready.task, run.observer, run.record.training
     observer.phase("Evaluating")
-    with notes.timed("evaluation"):
-        round_to_export(task, ready, notes)
-        evaluate(task, ready, baseline, notes, observer)
+    with run.timings.timed("evaluation"):
+        run.add(weights_dtype=round_to_export(task, ready))
+        best, verdict = (training.evaluation.best, training.verdict) if training else (None, None)
+        found = evaluate(task, ready, baseline, best=best, verdict=verdict, observer=observer, stop=run.stop)
+    run.add(evaluation=found)
 
     observer.phase("Exporting")
-    staged = run.scratch / "output"
-    export(task, ready, staged, notes, merged)
+    staged = scratch / "output"
+    with run.timings.timed("export"):
+        exported = export_model(task, ready, staged, found.held_out, merged)
+    run.add(example_input=exported.example_input, merge=_with_reference(run.record.merge, exported.drift_reference))
+    write_report(run.record.report(run.timings), staged)
     if to_predict:
-        predict(task, ready, staged, run.site, rows=to_predict, observer=observer)
+        predict(task, ready, staged, run.site, rows=to_predict, observer=observer, stop=run.stop)
     return staged
 
 
-def _open_store(run: _Run) -> CheckpointStore:
-    spec = run.notes.job.spec
+def _with_reference(merge: MergeReport | None, drift_reference: bool) -> MergeReport | None:
+    return merge.model_copy(update={"drift_reference": drift_reference}) if merge is not None else None
+
+
+def _open_store(run: _Run, scratch: Path) -> CheckpointStore:
+    spec = run.record.job.spec
     retention = Retention(spec.checkpoints, metric_named(spec.task, spec.evaluation.metric))
-    return CheckpointStore(run.output, run.scratch / "kept", retention, run.observer.warned)
+    return CheckpointStore(run.output, scratch / "kept", retention, run.observer.warned)

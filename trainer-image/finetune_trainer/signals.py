@@ -1,103 +1,102 @@
-"""Signals that ask a run to stop, or to save a checkpoint."""
+"""Stop requests (SIGTERM, SIGHUP, SIGINT) as a token that a run is given, and SIGUSR1 as a checkpoint request."""
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _STOPPING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _RESERVE_SECONDS = 15.0
-"""Kept back at the end of the time that a stop may take, to end in order; half of it where that is less."""
+"""Seconds of the grace period reserved for shutdown; half of the period where that is less."""
 
 
-class _Asked:
-    """What signals have asked for. Only the main thread's handlers write it."""
+class StopToken:
+    """Whether one run has been asked to stop, and how long that may take.
+
+    Signal handlers of the main thread call `request`; long loops ask for `requested` or call `check`.
+    A token that nobody requests anything of never stops a run.
+    """
 
     def __init__(self) -> None:
-        self.stops = 0
-        self.patient = False
-        self.checkpoints = 0
-        self.since: float | None = None
-        self.grace: float | None = None
+        self._requests = 0
+        self._finishes_steps = False
+        self._since: float | None = None
+        self._grace_seconds: float | None = None
 
+    @property
+    def requested(self) -> bool:
+        """Whether a stop was requested."""
+        return self._requests > 0
 
-_asked = _Asked()
+    @property
+    def forced(self) -> bool:
+        """Whether it was requested again, so that there is no time to save anything."""
+        return self._requests > 1
+
+    def request(self) -> None:
+        """Request a stop. Raises `KeyboardInterrupt`, but for the first request inside `finishing_steps`."""
+        self._requests += 1
+        self._since = self._since or time.monotonic()
+        if not (self._finishes_steps and self._requests == 1):
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` where a stop was requested.
+
+        What a signal's handler raises is lost when it comes during a destructor or a callback of a library, which can't
+        raise. So long loops call this at each turn.
+        """
+        if self.requested:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def finishing_steps(self) -> Iterator[None]:
+        """Let the first request wait for `requested` or `check` inside the block; what was missed is raised after it.
+
+        A second one raises `KeyboardInterrupt` wherever the run is.
+        """
+        self._finishes_steps = True
+        try:
+            yield
+        finally:
+            self._finishes_steps = False
+        self.check()
+
+    def limit(self, grace_seconds: float) -> None:
+        """The process will be killed `grace_seconds` after the first request."""
+        self._grace_seconds = grace_seconds
+
+    @property
+    def seconds_to_save(self) -> float | None:
+        """Seconds that saving may still take, at least 0; None where no stop is requested, or it may take any time."""
+        if self._since is None or self._grace_seconds is None:
+            return None
+        allowed = self._grace_seconds - min(_RESERVE_SECONDS, self._grace_seconds / 2)
+        return max(0.0, self._since + allowed - time.monotonic())
+
+    def out_of_time(self) -> bool:
+        """Whether a stop is requested, and the time that saving may take is over."""
+        return self.seconds_to_save == 0
 
 
 @contextmanager
-def stop_signals() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP like the keyboard's interrupt: the run ends in order and says so.
+def stop_signals() -> Iterator[StopToken]:
+    """Treat SIGTERM and SIGHUP like the keyboard's interrupt inside the block: each is a request of the token.
 
     What is ignored already stays so (`nohup`).
     """
+    token = StopToken()
 
     def stop(_number: int, _frame: object) -> None:
-        _asked.stops += 1
-        _asked.since = _asked.since or time.monotonic()
-        if not (_asked.patient and _asked.stops == 1):
-            raise KeyboardInterrupt
+        token.request()
 
-    _asked.stops, _asked.since, _asked.grace = 0, None, None
     watched = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.signal(number, stop) for number in watched}
     try:
-        yield
+        yield token
     finally:
-        _asked.stops, _asked.since, _asked.grace = 0, None, None
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def finishing_steps() -> Iterator[None]:
-    """Let the first signal that asks to stop wait for `stop_asked` or `check_stop` inside the block.
-
-    A second one raises `KeyboardInterrupt` wherever the run is.
-    """
-    _asked.patient = True
-    try:
-        yield
-    finally:
-        _asked.patient = False
-    check_stop()
-
-
-def stop_asked() -> bool:
-    """Whether a signal has asked to stop."""
-    return _asked.stops > 0
-
-
-def stop_forced() -> bool:
-    """Whether it was asked for again, so that there is no time to save anything."""
-    return _asked.stops > 1
-
-
-def stop_within(seconds: float) -> None:
-    """Whoever asks this process to stop will kill it so many seconds later; for what `stop_signals` watches now."""
-    _asked.grace = seconds
-
-
-def seconds_to_save() -> float | None:
-    """Seconds that saving may still take, 0 at the least; None where no stop is asked for, or it may take any time."""
-    if _asked.since is None or _asked.grace is None:
-        return None
-    allowed = _asked.grace - min(_RESERVE_SECONDS, _asked.grace / 2)
-    return max(0.0, _asked.since + allowed - time.monotonic())
-
-
-def no_time_left() -> bool:
-    """Whether a stop is asked for, and the time that saving may take is over."""
-    return seconds_to_save() == 0
-
-
-def check_stop() -> None:
-    """Raise `KeyboardInterrupt` where a signal has asked to stop.
-
-    What a signal's handler raises is lost when it comes during a destructor or a callback of a library, which can't
-    raise. So long loops ask here at each turn.
-    """
-    if stop_asked():
-        raise KeyboardInterrupt
 
 
 def ignore_stop_signals() -> None:
@@ -107,19 +106,19 @@ def ignore_stop_signals() -> None:
 
 
 @contextmanager
-def checkpoint_signal() -> Iterator[None]:
-    """Count SIGUSR1 inside the block: each asks for a checkpoint."""
+def checkpoint_signal() -> Iterator[Callable[[], str]]:
+    """Count SIGUSR1 inside the block, each a request for a checkpoint.
+
+    Yields a function of a text that changes with each request; it is empty before the first.
+    """
+    requests = 0
 
     def ask(_number: int, _frame: object) -> None:
-        _asked.checkpoints += 1
+        nonlocal requests
+        requests += 1
 
     previous = signal.signal(signal.SIGUSR1, ask)
     try:
-        yield
+        yield lambda: f"SIGUSR1 {requests}" if requests else ""
     finally:
         signal.signal(signal.SIGUSR1, previous)
-
-
-def checkpoints_asked() -> str:
-    """A text that changes with each SIGUSR1; empty before the first."""
-    return f"SIGUSR1 {_asked.checkpoints}" if _asked.checkpoints else ""

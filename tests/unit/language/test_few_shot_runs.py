@@ -75,8 +75,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         manifest = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "job"}}
         (tmp_path / "job.yaml").write_text(yaml.safe_dump({**manifest, "spec": spec}))
         loaded, observer = load_job(str(tmp_path / "job.yaml"), []), Watching(stop_after)
-        with stop_signals():
-            return run_job(loaded.job, Site(Path(loaded.base)), uid, observer), observer
+        with stop_signals() as stop:
+            return run_job(loaded.job, Site(Path(loaded.base)), uid, observer, stop=stop), observer
 
     return call
 

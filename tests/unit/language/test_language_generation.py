@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from finetune_api.evaluation import Generation
 from finetune_trainer.data.tokenising.special_tokens import special_tokens_of
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.generation.batches import GenerationProgress
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt
 
@@ -39,7 +40,7 @@ def test_padding_does_not_change_what_is_written(
     given = prompts([sentences[0], "The", "Our invoice broke", sentences[7]], tokenizer)
     manner = GenerationSettings(tokenizer, Generation(max_new_tokens=12, num_beams=beams), [tokenizer.eos_token_id])
     done: list[int] = []
-    together = generate_texts(model, given, manner, done.append)
+    together = generate_texts(model, given, manner, Monitor(done.append))
     assert together == [generate_texts(model, [one], manner)[0] for one in given]
     assert sum(done) == len(given)
 
@@ -77,7 +78,7 @@ def test_progress_is_reported_within_a_batch(stories: PreTrainedTokenizerBase) -
     model = AutoModelForCausalLM.from_pretrained(STORIES)
     done: list[int] = []
     given = prompts(["Once upon a time"] * 8, stories)
-    generate_texts(model, given, GenerationSettings(stories, Generation(max_new_tokens=20), []), done.append)
+    generate_texts(model, given, GenerationSettings(stories, Generation(max_new_tokens=20), []), Monitor(done.append))
     assert sum(done) == 8
     assert len(done) >= 4
     assert min(done) > 0
@@ -85,7 +86,7 @@ def test_progress_is_reported_within_a_batch(stories: PreTrainedTokenizerBase) -
 
 def test_texts_that_end_early_count_as_done() -> None:
     reported: list[int] = []
-    progress = GenerationProgress(reported.append, rows=3, most=100)
+    progress = GenerationProgress(Monitor(reported.append), rows=3, most=100)
     assert progress(torch.zeros(3, 5), None).tolist() == [False] * 3
     assert reported == []
     progress.finish()

@@ -49,7 +49,7 @@ def test_some_such_rows_are_told(lines: Lines, wordpieces: Any, tmp_path: Path) 
     rows = [{"prompt": "the printer", "completion": "is fine"}, {"prompt": "the window", "completion": VANISHES}]
     task = task_of(lines("rows.jsonl", rows))
     tokens = task.tokenise("train", wordpieces, 64, tmp_path, lambda _rows: None)
-    report = task.describe_tokens(task.data.report, {"train": tokens}, wordpieces)
+    report = task.describe_tokens(task.data.report, {"train": tokens}, wordpieces, 64)
     assert report.warnings[-1] == "1 training rows have no token to learn and teach nothing."
     assert tokens.counted.tolist() == [2, 0]
     assert sample_line(report.sample).endswith("«is fine»")
@@ -63,7 +63,7 @@ def test_rows_that_are_cut_are_told(lines: Lines, stories: Any, tmp_path: Path) 
     ]
     task = task_of(lines("rows.jsonl", rows))
     tokens = task.tokenise("train", stories, 32, tmp_path, lambda _rows: None)
-    report = task.describe_tokens(task.data.report, {"train": tokens}, stories)
+    report = task.describe_tokens(task.data.report, {"train": tokens}, stories, 64)
     (warning,) = report.warnings
     assert warning == (
         "2 training rows are longer than 32 tokens (data.maxLength) and lose the middle of their prompt, and 1 of them"

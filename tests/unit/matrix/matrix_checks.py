@@ -175,9 +175,7 @@ def _check_hidden_words(report: Report, rows: Rows, cli: Callable[..., Any], fol
         vocabulary=min(len(tokenizer), tuned.model.config.vocab_size),
         generator=generator,
     )
-    outputs = evaluate_tokens(
-        tuned.model, TokenRows(tokens, tokenizer.pad_token_id), lambda _rows: None, shift=False, change=hidden
-    )
+    outputs = evaluate_tokens(tuned.model, TokenRows(tokens, tokenizer.pad_token_id), shift=False, change=hidden)
     found = token_metrics(outputs)
     assert found == pytest.approx({name: report.evaluation.metrics[name] for name in found}, rel=1e-4)
     said = _predicted(cli, folder, [{"text": re.sub(r"\w+", "[MASK]", row["text"], count=1)} for row in rows])

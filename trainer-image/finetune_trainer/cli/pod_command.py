@@ -21,7 +21,7 @@ from finetune_trainer.pod.progress import RunProgress
 from finetune_trainer.pod.server import Page, serving
 from finetune_trainer.pod.termination import ending_of, ending_without_run, write_ending
 from finetune_trainer.run_result import RunResult
-from finetune_trainer.signals import ignore_stop_signals, stop_signals, stop_within
+from finetune_trainer.signals import StopToken, ignore_stop_signals, stop_signals
 from finetune_trainer.storage import Site, ignored_keys, redacted
 from finetune_trainer.unexpected import as_failure
 
@@ -37,11 +37,11 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
     file = Path(run_file) if run_file else below(root, pod.RUN_FILE)
     order = None
     try:
-        with stop_signals():
+        with stop_signals() as stop:
             order = read_order(file)
             if order.grace_seconds is not None:
-                stop_within(order.grace_seconds)
-            result, board = _carry_out(order, root, port)
+                stop.limit(order.grace_seconds)
+            result, board = _carry_out(order, root, port, stop)
             message, failure, code = ending_of(result, board.live), result.failure, result.exit_code
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last line of defence: told as a failure
         failure = _failure_of(error, order, root)
@@ -53,7 +53,7 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
     return int(code)
 
 
-def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, RunProgress]:
+def _carry_out(order: RunFile, root: Path, port: int, stop: StopToken) -> tuple[RunResult, RunProgress]:
     use_work_folder(root)
     use_hub_settings(order.stores)
     quiet_libraries()
@@ -65,13 +65,13 @@ def _carry_out(order: RunFile, root: Path, port: int) -> tuple[RunResult, RunPro
             ignored = ignored_keys(secret, site)
             if ignored:
                 observer.warned(f"{', '.join(ignored)} of the Secret {secret.name}: {_IGNORED}")
-        return _run(order, site, observer, below(root, pod.CHECKPOINT_REQUEST)), board
+        return _run(order, site, observer, below(root, pod.CHECKPOINT_REQUEST), stop), board
 
 
 _IGNORED = "ignored, since the platform team has not allowed Secrets to name endpoints (stores.endpointsFromSecrets)"
 
 
-def _run(order: RunFile, site: Site, observer: RunObserver, request: Path) -> RunResult:
+def _run(order: RunFile, site: Site, observer: RunObserver, request: Path, stop: StopToken) -> RunResult:
     """Do what the order says; what it takes is imported here, so that a broken one is told within a second."""
     job, uid = job_of(order), order.job.uid
     if order.mode is Mode.VALIDATE:
@@ -81,7 +81,7 @@ def _run(order: RunFile, site: Site, observer: RunObserver, request: Path) -> Ru
     from finetune_trainer.run import run_job
 
     check_gpu(order.spec)
-    return run_job(job, site, uid, observer, requested=CheckpointRequest(request))
+    return run_job(job, site, uid, observer, requested=CheckpointRequest(request), stop=stop)
 
 
 @contextmanager

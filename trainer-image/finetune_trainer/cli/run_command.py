@@ -18,7 +18,7 @@ from finetune_trainer.cli.local import local_notes
 from finetune_trainer.cli.messages import place
 from finetune_trainer.cli.silence_libraries import quiet_libraries
 from finetune_trainer.manifest import load_job
-from finetune_trainer.signals import checkpoint_signal, checkpoints_asked, stop_signals
+from finetune_trainer.signals import checkpoint_signal, stop_signals
 
 if TYPE_CHECKING:
     from finetune_trainer.observer import RunObserver
@@ -58,7 +58,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
     for note in local_notes(loaded.job):
         observer.warned(note)
     quiet_libraries()
-    with stop_signals(), checkpoint_signal():
+    with stop_signals() as stop, checkpoint_signal() as requested:
         from torch import cuda
 
         from finetune_trainer.run import ResumeMode, run_job
@@ -70,7 +70,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
         uid = _uid(wanted, loaded.job, site)
         go_on = f"go on with: {wanted.to_go_on(uid)}"
         prior = ResumeMode.RESUMED if wanted.resume and not _is_finished(loaded.job, site, uid) else ResumeMode.KEPT
-        result = run_job(loaded.job, site, uid, observer, requested=checkpoints_asked, go_on=go_on, prior=prior)
+        result = run_job(loaded.job, site, uid, observer, requested=requested, go_on=go_on, prior=prior, stop=stop)
     if result.failure is not None:
         print_failure(result.failure, as_json=as_json, debug=debug)
         if result.artifacts.report and not as_json:

@@ -59,20 +59,21 @@ def _check(loaded: LoadedJob) -> Found:
     quiet_libraries()
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
-    from finetune_trainer.notes import Notes
-    from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec
+    from finetune_trainer.run_record import Timings
+    from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec, read_rows, rows_in_template
     from finetune_trainer.storage import Site
 
     observer = PlainObserver(sys.stderr if sys.stderr.isatty() else StringIO())
-    site, notes = Site(loaded.base), Notes(loaded.job, "")
-    merged = merged_spec(notes, site, weights=False)
+    site = Site(loaded.base)
+    merged = merged_spec(loaded.job.spec, site, weights=False)
     base, unseen = open_within(merged, site)
-    task = check_rows_of(merged.spec, notes, site, observer).task
-    if base is not None:
-        check_tokens(task, base, notes, observer)
-    report = notes.data or task.data.report
-    resolved = notes.resolved or resolve(merged.spec, report.training_rows)
-    return Found(resolved, report, base.limit if base else None, unseen)
+    task = check_rows_of(merged.spec, read_rows(merged.spec, site, observer), site).task
+    if base is None:
+        report = task.data.report
+        return Found(resolve(merged.spec, report.training_rows), report, None, unseen)
+    task, resolved = rows_in_template(task, base)
+    report = check_tokens(task, base, resolved, Timings(), observer)
+    return Found(resolved, report, base.limit, unseen)
 
 
 def _warnings(loaded: LoadedJob, found: Found) -> list[str]:

@@ -12,10 +12,8 @@ from finetune_api.details import Details
 from finetune_api.drift import DRIFT_NAME, Answers, Distribution, DriftReference, Mass
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples
-from finetune_trainer.data.splits import TRAIN
 from finetune_trainer.drift.divergence import Floats, divergence
 from finetune_trainer.drift.sketch import sketch
-from finetune_trainer.notes import Notes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,12 +23,14 @@ ENOUGH = 10_000
 _BINS, _DIGITS = 10, 6
 
 
-def save_reference(folder: Path, rows: Examples, tokenizer: "PreTrainedTokenizerBase", notes: Notes) -> None:
-    """Write the statistics of the training rows beside the weights."""
-    _write(folder, refer_to(rows, tokenizer, _held_out(notes), notes.job.spec.data.split.seed))
+def save_reference(
+    folder: Path, rows: Examples, tokenizer: "PreTrainedTokenizerBase", held_out: Details | None, seed: int
+) -> None:
+    """Write the statistics of the training rows beside the weights; see `refer_to`."""
+    _write(folder, refer_to(rows, tokenizer, held_out, seed))
 
 
-def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...], notes: Notes) -> bool:
+def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...], held_out: Details | None) -> bool:
     """Write the statistics of the inputs that all `sources`, folders of models, were trained on beside merged weights.
 
     Returns whether there are any: statistics of different inputs have different bins, and can't be made one. What the
@@ -45,15 +45,9 @@ def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...
     ]
     if any(other != found[0] for other in found):
         return False
-    held_out = _held_out(notes)
     answers = _answers(held_out, names) if held_out is not None else None
     _write(folder, found[0].model_copy(update={"answers": answers}))
     return True
-
-
-def _held_out(notes: Notes) -> Details | None:
-    """What was found on rows that the model was not trained on."""
-    return notes.details if notes.evaluated_on != TRAIN else None
 
 
 def _write(folder: Path, reference: DriftReference) -> None:

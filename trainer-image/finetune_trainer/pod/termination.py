@@ -9,8 +9,8 @@ from finetune_api.live import Live
 from finetune_api.outcome import Artifacts, EvaluationResult, Outcome
 from finetune_api.report import Report
 from finetune_api.termination import Termination
-from finetune_trainer.notes import failure_info
 from finetune_trainer.pod.progress import data_sentence
+from finetune_trainer.run_record import failure_info
 from finetune_trainer.run_result import RunResult
 
 

@@ -8,13 +8,13 @@ from finetune_trainer.data.rows_to_predict import input_of
 from finetune_trainer.models.adapters import is_adapter
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.tuned import load_tuned
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Monitor
 from finetune_trainer.prediction.rows import predict_file, predictor_of
 from finetune_trainer.storage import Site
 
 
 def write_predictions(
-    folder: Path, trained_from: ModelFiles, spec: Spec, site: Site, *, target: Path, advance: Advance
+    folder: Path, trained_from: ModelFiles, spec: Spec, site: Site, *, target: Path, monitor: Monitor
 ) -> None:
     """Predict with the model in `folder` and write a line of JSON a row to `target`.
 
@@ -25,4 +25,5 @@ def write_predictions(
     with target.open("w", encoding="utf-8") as stream:
         for prediction in predict_file(predictor, input_of(spec), site):
             stream.write(json.dumps(prediction.as_dict(), ensure_ascii=False) + "\n")
-            advance(1)
+            monitor.advance(1)
+            monitor.stop.check()

@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass, replace
 
+from finetune_api.data_report import DataReport
+from finetune_api.resolved import Resolved
 from finetune_api.spec import Spec
 from finetune_trainer.agreement import check_agreement
+from finetune_trainer.data import Prepared
 from finetune_trainer.data.retention_data import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.models.reward_model import check_policy_reward_model
 from finetune_trainer.models.sources import Source
-from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.plan import resolve_values
+from finetune_trainer.run_record import Timings
 from finetune_trainer.stages.base_model import BaseModel, open_base
 from finetune_trainer.stages.tokens import evenly_drawn, highest_id, report_on, tokenise_splits
 from finetune_trainer.storage import Site
@@ -49,36 +52,41 @@ class CheckedRows:
     """Rows that the job asks about."""
 
 
-def merged_spec(notes: Notes, site: Site, *, weights: bool) -> MergedSpec:
+def merged_spec(spec: Spec, site: Site, *, weights: bool) -> MergedSpec:
     """Fetch the results that a job merges, with or without their weights. Raises as `fetch_sources` does."""
-    with notes.timed("sources"):
-        sources = sources_of(notes.job.spec, site, weights=weights)
-        return MergedSpec(as_its_sources(notes.job.spec, sources), sources)
+    sources = sources_of(spec, site, weights=weights)
+    return MergedSpec(as_its_sources(spec, sources), sources)
 
 
-def check_rows_of(spec: Spec, notes: Notes, site: Site, observer: RunObserver) -> CheckedRows:
-    """Read the rows, and see whether the job fits them; `notes` gets the data report.
-
-    Raises what `prepare` raises, and `SpecInvalid` for what the rows can't give.
-    """
-    with notes.timed("data"):
-        data = prepare_job(spec, site, observer.said)
-        notes.data = data.report
-        check_agreement(spec, data.report)
-        task = TASKS[spec.task](spec, data)
-        check_measurable(task)
-        return CheckedRows(task, check_rows(spec, data.report.columns, site))
+def read_rows(spec: Spec, site: Site, observer: RunObserver) -> Prepared:
+    """Read the rows, with the data report. Raises what `prepare` raises."""
+    return prepare_job(spec, site, observer.said)
 
 
-def check_tokens(task: Task, base: BaseModel, notes: Notes, observer: RunObserver) -> None:
-    """Tokenise the rows, or of very many every n-th, as a run would; `notes` gets what only tokens tell.
+def check_rows_of(spec: Spec, data: Prepared, site: Site) -> CheckedRows:
+    """See whether the job fits its rows. Raises `SpecInvalid` for what they can't give."""
+    check_agreement(spec, data.report)
+    task = TASKS[spec.task](spec, data)
+    check_measurable(task)
+    return CheckedRows(task, check_rows(spec, data.report.columns, site))
+
+
+def rows_in_template(task: Task, base: BaseModel) -> tuple[Task, Resolved]:
+    """The task on the rows that its chat template can write, and the values that training would use for them."""
+    task = replace(task, data=check_chats(task.data, task.spec, base.tokenizer))
+    return task, resolve_values(task.spec, base.limit, task.data.report.training_rows)
+
+
+def check_tokens(
+    task: Task, base: BaseModel, resolved: Resolved, timings: Timings, observer: RunObserver
+) -> DataReport:
+    """Tokenise the rows, or of very many every n-th, as a run would; returns the data report with what tokens tell.
 
     Raises what says that rows, tokenizer and limits don't go together.
     """
-    task = replace(task, data=check_chats(task.data, task.spec, base.tokenizer))
-    resolved = notes.resolved = resolve_values(task.spec, base.limit, task.data.report.training_rows)
     part, every = evenly_drawn(task)
-    with notes.timed("tokens"):
+    with timings.timed("tokens"):
         tokens = tokenise_splits(part, base.tokenizer, resolved.max_length, observer)
     base.check_ids(highest_id(tokens))
-    notes.data = report_on(part, tokens, base.tokenizer, resolved.max_length, every)
+    part = part.with_tokens(tokens, base.tokenizer, resolved.max_length)
+    return report_on(part, tokens, base.tokenizer, resolved.max_length, every)

@@ -1,13 +1,16 @@
 """What a run leaves: model, settings, card, report and predictions, staged in a folder."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 
 from finetune_api import tasks
+from finetune_api.details import Details
 from finetune_api.output import WeightsDtype
+from finetune_api.report import Report
 from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
 from finetune_trainer.drift.reference import carry_reference, save_reference
 from finetune_trainer.models.generation_config import save_eos_ids
@@ -15,11 +18,11 @@ from finetune_trainer.models.hidden_layer import has_hidden_layer
 from finetune_trainer.models.sources import Source
 from finetune_trainer.models.tuned import read_settings
 from finetune_trainer.models.weights_dtype import convert_weights, main_dtype, round_weights, stored_dtypes
-from finetune_trainer.notes import Notes
-from finetune_trainer.observer import RunObserver
+from finetune_trainer.observer import Monitor, RunObserver
 from finetune_trainer.output.finished import PREDICTIONS
 from finetune_trainer.prediction.batch import write_predictions
 from finetune_trainer.prediction.example_input import example_input
+from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.preparing import PreparedModel
 from finetune_trainer.stages.publishing import report_files
 from finetune_trainer.storage import Site
@@ -33,17 +36,18 @@ _CAUSAL = frozenset({tasks.Task.CAUSAL_LM, tasks.Task.PREFERENCE, tasks.Task.POL
 _DTYPES = {WeightsDtype.FP32: torch.float32, WeightsDtype.BF16: torch.bfloat16, WeightsDtype.FP16: torch.float16}
 
 
-def round_to_export(task: Task, ready: PreparedModel, notes: Notes) -> None:
+def round_to_export(task: Task, ready: PreparedModel) -> str:
     """Give the weights the values that they are exported with, so that what is measured is what is exported.
 
     An adapter that is merged is rounded only once it is; frozen weights have such values already.
+    Returns the name of their format: FP32, BF16 or FP16.
     """
     dtype = _export_dtype(task, ready)
-    notes.weights_dtype = next(name.value for name, value in _DTYPES.items() if value is dtype)
     if dtype is not torch.float32 and _merge(task, ready) is None:
         every = not any(weight.requires_grad for weight in ready.adapted.model.parameters())
         weights = [w for w in ready.adapted.model.parameters() if w.is_floating_point() and (every or w.requires_grad)]
         round_weights(weights, dtype)
+    return next(name.value for name, value in _DTYPES.items() if value is dtype)
 
 
 def _merge(task: Task, ready: PreparedModel) -> Callable[[Path], None] | None:
@@ -59,33 +63,50 @@ def _export_dtype(task: Task, ready: PreparedModel) -> torch.dtype:
     return torch.float32 if is_adapter else main_dtype(ready.files)
 
 
-def export(task: Task, ready: PreparedModel, staged: Path, notes: Notes, merged: Sequence[Source] = ()) -> None:
-    """Write model, tokenizer, settings, model card and report into the staging folder.
+@dataclass(frozen=True)
+class Exported:
+    """What is known once the model is exported."""
+
+    example_input: str
+    """An input that the model can be tried with."""
+    drift_reference: bool
+    """Whether statistics of the training inputs are beside the model."""
+
+
+def export_model(
+    task: Task, ready: PreparedModel, staged: Path, held_out: Details | None, merged: Sequence[Source] = ()
+) -> Exported:
+    """Write model, tokenizer, settings and statistics of the inputs into `model/` of the staging folder.
 
     Settings and statistics of inputs are those of the results that were `merged`, where some were.
     """
+    folder = staged / "model"
+    folder.mkdir(parents=True)
+    ends = _ends(task, ready)  # before merging, which takes the model apart
+    (_merge(task, ready) or ready.adapted.save)(folder)
+    _convert(task, ready, folder)
+    if ends:
+        save_eos_ids(folder, ready.adapted.model, ends)
+    ready.tokenizer.save_pretrained(folder)
+    has_reference = True
+    if merged:
+        save_merged_settings(task.spec, merged[0], folder)
+        sources = [source.files.folder for source in merged]
+        has_reference = carry_reference(folder, sources, task.data.labels.names, held_out)
+    else:
+        save_settings(task, folder, ready.resolved.max_length)
+        save_reference(folder, task.data.splits["train"], ready.tokenizer, held_out, task.spec.data.split.seed)
+    return Exported(example_input(read_settings(folder, str(folder)), ready.tokenizer.mask_token), has_reference)
+
+
+def write_report(report: Report, staged: Path) -> None:
+    """Write the report and the model card beside the exported model."""
     from finetune_trainer.reporting.card import render_card
 
-    model_folder = staged / "model"
-    model_folder.mkdir(parents=True)
-    with notes.timed("export"):
-        ends = _ends(task, ready)  # before merging, which takes the model apart
-        (_merge(task, ready) or ready.adapted.save)(model_folder)
-        _convert(task, ready, model_folder)
-        if ends:
-            save_eos_ids(model_folder, ready.adapted.model, ends)
-        ready.tokenizer.save_pretrained(model_folder)
-        if merged:
-            _describe_merged(task, merged, model_folder, notes)
-        else:
-            save_settings(task, model_folder, ready.resolved.max_length)
-            save_reference(model_folder, task.data.splits["train"], ready.tokenizer, notes)
-    notes.example_input = example_input(read_settings(model_folder, str(model_folder)), ready.tokenizer.mask_token)
-    report = notes.report()
     for path, text in report_files(report).items():
         (staged / path).parent.mkdir(exist_ok=True)
         (staged / path).write_text(text, encoding="utf-8")
-    card = render_card(report, hidden_layer=has_hidden_layer(model_folder))
+    card = render_card(report, hidden_layer=has_hidden_layer(staged / "model"))
     (staged / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -107,15 +128,9 @@ def _convert(task: Task, ready: PreparedModel, folder: Path) -> None:
         convert_weights(folder, dtype, stored_dtypes(ready.files))
 
 
-def _describe_merged(task: Task, merged: Sequence[Source], folder: Path, notes: Notes) -> None:
-    """Write what goes beside merged weights."""
-    save_merged_settings(task.spec, merged[0], folder)
-    carried = carry_reference(folder, [source.files.folder for source in merged], task.data.labels.names, notes)
-    if notes.merge is not None:
-        notes.merge = notes.merge.model_copy(update={"drift_reference": carried})
-
-
-def predict(task: Task, ready: PreparedModel, staged: Path, site: Site, *, rows: int, observer: RunObserver) -> None:
+def predict(
+    task: Task, ready: PreparedModel, staged: Path, site: Site, *, rows: int, observer: RunObserver, stop: StopToken
+) -> None:
     """Write what the exported model says of the rows that the job asks about; nothing trains after this.
 
     Raises the failures of reading them.
@@ -124,4 +139,5 @@ def predict(task: Task, ready: PreparedModel, staged: Path, site: Site, *, rows:
         return
     ready.adapted.model.to("cpu")  # the exported one takes its place
     with observer.working("predicting", rows) as advance:
-        write_predictions(staged / "model", ready.files, task.spec, site, target=staged / PREDICTIONS, advance=advance)
+        monitor, target = Monitor(advance, stop), staged / PREDICTIONS
+        write_predictions(staged / "model", ready.files, task.spec, site, target=target, monitor=monitor)

@@ -15,9 +15,9 @@ from finetune_trainer.methods.merge import adapt_sum, as_it_is
 from finetune_trainer.models.combining import combine_into, needs_base, save_weights
 from finetune_trainer.models.low_rank_sum import can_be_summed, sum_adapters
 from finetune_trainer.models.sources import Source
-from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
-from finetune_trainer.stages.measuring import look
+from finetune_trainer.signals import StopToken
+from finetune_trainer.stages.measuring import infer_all
 from finetune_trainer.stages.preparing import PreparedModel, evaluation_split
 from finetune_trainer.tasks.final_evaluation import measure_all
 from finetune_trainer.tasks.retention import retention_task_with
@@ -43,10 +43,11 @@ class Merging:
     scratch: Path
     """A folder for the weights of the sources."""
     observer: RunObserver
+    stop: StopToken
     measured: list[MergedSource] = field(default_factory=list)
     """What each source can do alone, as far as they were looked at."""
 
-    def run(self, notes: Notes) -> PreparedModel:
+    def run(self) -> tuple[PreparedModel, MergeReport]:
         """Measure the sources on the rows of the final evaluation, and make the merged model of them.
 
         Takes the model in `ready` apart. Raises `ModelUnsuitable` for sources whose weights are not of the same names
@@ -54,14 +55,14 @@ class Merging:
         """
         is_sum = can_be_summed(self.sources, self.merge)
         adapted = self._sum() if is_sum else self._combined()
-        notes.merge = MergeReport(
+        report = MergeReport(
             combination=self.merge.combination,
             density=self.merge.kept_share,
             scale=self.merge.scale,
             adapter=is_sum and not self.task.spec.output.merge_adapter,
             sources=self.measured,
         )
-        return _with(self.task, self.ready, adapted)
+        return _with(self.task, self.ready, adapted), report
 
     def _sum(self) -> Adapted:
         """The sum of adapters, over the base."""
@@ -98,7 +99,8 @@ class Merging:
             _check_like(like, model, self.sources[0], source)
         split = evaluation_split(task)
         one = _with(task, ready, as_it_is(model))
-        outputs = look(task, one, f"source {len(self.measured) + 1} of {len(self.sources)}", self.observer)
+        what = f"source {len(self.measured) + 1} of {len(self.sources)}"
+        outputs = infer_all(task, one, what, self.observer, self.stop)
         found = measure_all(task, ready.tokens[split], one.skill, split, after=outputs, before=None)
         manifest = source.result.manifest
         self.measured.append(

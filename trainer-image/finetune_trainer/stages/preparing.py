@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from accelerate import Accelerator
 
+from finetune_api.data_report import DataReport
 from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved, settle_method
+from finetune_api.spec import Spec
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.data.tokenising.learned import sample_line
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.methods import METHODS, Adapted
@@ -18,16 +19,17 @@ from finetune_trainer.methods.adapted import whole_rows
 from finetune_trainer.models.classifier import head_note
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.notes import Notes
-from finetune_trainer.observer import RunObserver
+from finetune_trainer.observer import Monitor, RunObserver
 from finetune_trainer.output.lineage import describe_hardware
-from finetune_trainer.plan import resolve_values
+from finetune_trainer.run_record import Timings
+from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.base_model import BaseModel
+from finetune_trainer.stages.checking import rows_in_template
 from finetune_trainer.stages.tokens import highest_id, report_on, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
 from finetune_trainer.tasks.retention import RetentionTask, retention_task_of
-from finetune_trainer.tasks.task import NeedsReference, NeedsRewardModel, OnPolicyTask, Task
+from finetune_trainer.tasks.task import NeedsReference, NeedsRewardModel, OnPolicyTask, ReferenceInputs, Task
 from finetune_trainer.training.precision import build_accelerator, choose_precision, use_allotted_cpus
 from finetune_trainer.training.state.rng import seed_everything
 
@@ -36,11 +38,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class TokenisedRows:
+    """The rows of a job as tokens."""
+
+    task: Task
+    """The task on the rows that its chat template can write."""
+    tokens: dict[str, Tokens]
+    """By split."""
+    resolved: Resolved
+    report: DataReport
+    """The data report with what only tokens tell."""
+
+
+@dataclass(frozen=True)
 class PreparedModel:
     """A model that can be trained, and the rows in the shape that it takes."""
 
     task: Task
-    """The task on the rows that its chat template can write."""
     files: ModelFiles
     tokenizer: "PreTrainedTokenizerBase"
     adapted: Adapted
@@ -48,30 +62,73 @@ class PreparedModel:
     rows: dict[str, RowSource]
     resolved: Resolved
     accelerator: Accelerator
+    parameters: Parameters
     skill: RetentionTask | None = None
     few_shot: FewShot | None = None
 
 
-def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observer: RunObserver) -> PreparedModel:
-    """Tokenise the rows, fetch and load the model, apply the method.
+def take_hardware(spec: Spec) -> dict[str, str]:
+    """Use the CPUs that this process may; describes them, the GPU and the precision."""
+    return describe_hardware(use_allotted_cpus(), choose_precision(spec.training.precision))
+
+
+def tokenise_rows(task: Task, base: BaseModel, observer: RunObserver) -> TokenisedRows:
+    """Tokenise all splits. Raises what says that rows, tokenizer and limits don't go together."""
+    task, resolved = rows_in_template(task, base)
+    tokens = tokenise_splits(task, base.tokenizer, resolved.max_length, observer)
+    base.check_ids(highest_id(tokens))
+    task = task.with_tokens(tokens, base.tokenizer, resolved.max_length)
+    report = report_on(task, tokens, base.tokenizer, resolved.max_length)
+    observer.data_ready(report)
+    if report.sample:
+        observer.said(sample_line(report.sample))
+    return TokenisedRows(task, tokens, resolved, report)
+
+
+def prepare_model(
+    tokenised: TokenisedRows,
+    base: BaseModel,
+    site: Site,
+    *,
+    hardware: dict[str, str],
+    timings: Timings,
+    observer: RunObserver,
+) -> PreparedModel:
+    """Fetch and load the model, apply the method, and bring the rows into the shape that it takes.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
     """
+    task, tokens, resolved = tokenised.task, tokenised.tokens, tokenised.resolved
     spec, tokenizer = task.spec, base.tokenizer
-    precision = choose_precision(spec.training.precision)
-    notes.hardware = describe_hardware(use_allotted_cpus(), precision)
-    task = replace(task, data=check_chats(task.data, spec, tokenizer))
-    resolved = resolve_values(spec, base.limit, task.data.report.training_rows)
-    tokens = tokenise_splits(task, tokenizer, resolved.max_length, observer)
-    base.check_ids(highest_id(tokens))
-    notes.data = report_on(task, tokens, tokenizer, resolved.max_length)
-    observer.data_ready(notes.data)
-    if notes.data.sample:
-        observer.said(sample_line(notes.data.sample))
     files = fetch_model(spec.model, site)
-    accelerator = build_accelerator(precision)
+    accelerator = build_accelerator(choose_precision(spec.training.precision))
     if isinstance(task, NeedsRewardModel):
-        task.equip(site)
+        task = task.with_reward_model(site)
+    adapted = _adapted(task, files, tokenizer, accelerator, observer)
+    rows = _rows(adapted, tokens, timings, observer)
+    if isinstance(task, OnPolicyTask) and "train" in rows:
+        rows["train"] = task.training_rows(rows["train"])
+    parameters = _count(adapted)
+    observer.model_ready(parameters, resolved, hardware)
+    skill = retention_task_of(task, files, tokenizer, adapted, resolved.max_length)
+    split = evaluation_split(task)
+    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=base.limit)
+    if few_shot is not None and few_shot.note:
+        observer.said(few_shot.note)
+    return PreparedModel(
+        task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, parameters, skill, few_shot
+    )
+
+
+def _adapted(
+    task: Task,
+    files: ModelFiles,
+    tokenizer: "PreTrainedTokenizerBase",
+    accelerator: Accelerator,
+    observer: RunObserver,
+) -> Adapted:
+    """The base model on its device, with the method applied."""
+    spec = task.spec
     seed_everything(spec.training.seed)  # new heads and adapters start at random
     model = task.load(files, tokenizer).to(accelerator.device)
     note = head_note(files, model)
@@ -80,20 +137,7 @@ def prepare_model(task: Task, base: BaseModel, site: Site, notes: Notes, observe
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
     method = settle_method(spec)
-    adapted = METHODS[method.type](model, files, method, cache_folder("features"))
-    rows = _rows(adapted, tokens, notes, observer)
-    if isinstance(task, OnPolicyTask) and "train" in rows:
-        rows["train"] = task.training_rows(rows["train"])
-    notes.resolved, notes.parameters = resolved, _count(adapted)
-    observer.model_ready(notes.parameters, resolved, notes.hardware)
-    skill = retention_task_of(task, files, tokenizer, adapted, resolved.max_length)
-    split = evaluation_split(task)
-    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=base.limit)
-    if few_shot is not None and few_shot.note:
-        observer.said(few_shot.note)
-    ready = PreparedModel(task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, skill, few_shot)
-    _look_at_base(task, ready, notes, observer)
-    return ready
+    return METHODS[method.type](model, files, method, cache_folder("features"))
 
 
 def evaluation_split(task: Task) -> str:
@@ -101,29 +145,35 @@ def evaluation_split(task: Task) -> str:
     return next(split for split in ("test", "validation", "train") if split in task.data.splits)
 
 
-def _look_at_base(task: Task, ready: PreparedModel, notes: Notes, observer: RunObserver) -> None:
-    """Let a task that compares with it see the model as it came, in the precision that it will be trained in."""
+def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver, stop: StopToken) -> PreparedModel:
+    """Let a task that compares with it see the base model, in the precision that it will be trained in."""
+    task = ready.task
     if not (isinstance(task, NeedsReference) and task.needs_reference):
-        return
+        return ready
     weights = f"{ready.files.digest()} {ready.accelerator.device.type} {ready.accelerator.mixed_precision}"
-    rows = dict(ready.rows)
-    if ready.skill is not None and ready.skill.task.spec.task is task.spec.task:
-        rows[RETENTION_SPLIT] = ready.skill.rows
+    tokens, rows, skill = dict(ready.tokens), dict(ready.rows), ready.skill
+    is_shared = skill is not None and skill.task.spec.task is task.spec.task
+    if skill is not None and is_shared:
+        tokens[RETENTION_SPLIT], rows[RETENTION_SPLIT] = skill.tokens, skill.rows
+    inputs = ReferenceInputs(tokens, rows, weights, cache_folder("references"))
     total = sum(len(part.lengths) for part in rows.values())
     with (
-        notes.timed("reference"),
+        timings.timed("reference"),
         ready.adapted.untouched(),
         ready.accelerator.autocast(),
         observer.working("reference", total) as advance,
     ):
-        task.remember_base(ready.adapted.model, rows, weights, cache_folder("references"), advance)
+        task = task.with_reference(ready.adapted.model, inputs, Monitor(advance, stop))
+    if skill is not None and is_shared:
+        skill = replace(skill, task=replace(task, spec=skill.task.spec, data=skill.task.data))
+    return replace(ready, task=task, skill=skill)
 
 
-def _rows(adapted: Adapted, tokens: dict[str, Tokens], notes: Notes, observer: RunObserver) -> dict[str, RowSource]:
+def _rows(adapted: Adapted, tokens: dict[str, Tokens], timings: Timings, observer: RunObserver) -> dict[str, RowSource]:
     rows = {}
     with observer.working("preparing rows", sum(len(part) for part in tokens.values())) as advance:
         for split, part in tokens.items():
-            with notes.timed(f"rows.{split}"):
+            with timings.timed(f"rows.{split}"):
                 rows[split] = whole_rows(adapted.rows, part, advance)
     return rows
 

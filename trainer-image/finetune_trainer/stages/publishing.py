@@ -7,29 +7,29 @@ from finetune_api.failures import JobFailure
 from finetune_api.manifest import Lineage, Manifest
 from finetune_api.outcome import Artifacts
 from finetune_api.report import Report
-from finetune_trainer.notes import Notes
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.publish import OutputFolder, list_files
-from finetune_trainer.signals import seconds_to_save
+from finetune_trainer.run_record import RunRecord
+from finetune_trainer.signals import StopToken
 from finetune_trainer.stopping import within
 
 
-def publish(staged: Path, lineage: Lineage, output: OutputFolder, notes: Notes, observer: RunObserver) -> None:
+def publish(staged: Path, record: RunRecord, lineage: Lineage, output: OutputFolder, observer: RunObserver) -> None:
     """Upload what is staged and commit it by a manifest. Raises what `OutputFolder.publish` raises."""
     manifest = Manifest(
-        job=notes.job.metadata.name,
-        uid=notes.uid,
-        outcome=notes.outcome,
+        job=record.job.metadata.name,
+        uid=record.uid,
+        outcome=record.outcome,
         created_at=datetime.now(UTC),
         files=list_files(staged),
         lineage=lineage,
-        metrics=notes.evaluation.metrics,
+        metrics=record.result.metrics,
     )
     with observer.working("publishing", sum(entry.size for entry in manifest.files)) as advance:
-        notes.artifacts = output.publish(staged, manifest, advance)
+        output.publish(staged, manifest, advance)
 
 
-def publish_failure(report: Report, output: OutputFolder, observer: RunObserver) -> Artifacts:
+def publish_failure(report: Report, output: OutputFolder, observer: RunObserver, stop: StopToken) -> Artifacts:
     """Leave the report of a failed run, where the output is this run's and can be written."""
     if not output.attempt:
         return Artifacts()
@@ -41,7 +41,7 @@ def publish_failure(report: Report, output: OutputFolder, observer: RunObserver)
             output.put(path, text.encode())
 
     try:
-        if not within(seconds_to_save(), leave_report):
+        if not within(stop.seconds_to_save, leave_report):
             observer.warned("the report was not written: the store did not answer in the time that a stop leaves")
             return Artifacts()
     except KeyboardInterrupt:  # asked to stop once more: the report is not worth the time

@@ -59,7 +59,7 @@ def report_on(
         name: report.model_copy(update={"lengths": describe_lengths(tokens[name], max_length, every)})
         for name, report in task.data.report.splits.items()
     }
-    report = task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer)
+    report = task.describe_tokens(task.data.report.model_copy(update={"splits": splits}), tokens, tokenizer, max_length)
     return describe_vocabulary(report, task.data.splits.get(TRAIN), tokens, tokenizer)
 
 

@@ -7,16 +7,18 @@ from dataclasses import replace
 from finetune_api.curves import CurvePoint
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
 from finetune_api.metrics import Metric, metric_named
+from finetune_api.outcome import EvaluationResult
 from finetune_api.resolved import PENALTIES
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.evaluation.fit_diagnosis import diagnose_fit
 from finetune_trainer.methods.head_only import HeadOnly
-from finetune_trainer.notes import Notes
-from finetune_trainer.observer import RunObserver
+from finetune_trainer.observer import Monitor, RunObserver
 from finetune_trainer.plan import plan_steps
+from finetune_trainer.run_record import TrainingSummary
+from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.preparing import PreparedModel
 from finetune_trainer.tasks.mixed import Validation, sampler_of
-from finetune_trainer.tasks.task import OnPolicyTask, Task
+from finetune_trainer.tasks.task import InferenceContext, OnPolicyTask, Task
 from finetune_trainer.training.checkpointing import CheckpointCallback
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
@@ -32,65 +34,67 @@ _TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
 _PASS_COST = {"cpu": 128, "cuda": 8_192}
 
 
-def train(task: Task, ready: PreparedModel, keeping: CheckpointCallback, notes: Notes, observer: RunObserver) -> None:
-    """Train, and leave the best state in the model. Goes on from what `keeping` has found, and keeps what comes."""
+def train(
+    task: Task, ready: PreparedModel, checkpoints: CheckpointCallback, observer: RunObserver, stop: StopToken
+) -> TrainingSummary:
+    """Train, and leave the best state in the model. Resumes from what `checkpoints` has found, and saves through it."""
     seed_everything(task.spec.training.seed)
     with _swapped_for_training(task, ready):
-        loss = task.loss(ready.tokens["train"])
-        validation = _validation(task, ready)
+        loss = task.loss(ready.tokens["train"], ready.rows["train"], ready.adapted.model, ready.tokenizer)
+        validation = _validation(task, ready, stop)
         measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
-        if measure is not None and keeping.known.start is None:
+        if measure is not None and checkpoints.known.start is None:
             start = measure()
             _check_measured(metric_named(task.spec.task, task.spec.evaluation.metric), start)
             point = CurvePoint(step=0, epoch=0, validation=start, sources=losses())
-            keeping.known = replace(keeping.known, start=point)
+            checkpoints.known = replace(checkpoints.known, start=point)
         if ready.resolved.penalties:
-            result = _solver(task, ready, loss).solve(measure, observer, losses)
-            notes.step = result.steps
+            result = _solver(task, ready, loss, stop).solve(measure, observer, losses)
+            checkpoints.step = result.steps
         else:
-            result = _in_steps(task, ready, loss, keeping, notes=notes, observer=observer, validation=validation)
-    keeping.training_is_over()
+            result = _in_steps(task, ready, loss, checkpoints, observer=observer, validation=validation, stop=stop)
+    checkpoints.training_is_over()
     ready.accelerator.free_memory()
-    notes.curves = [*filter(None, [keeping.known.start]), *result.curves]
-    notes.throughput = result.throughput
-    notes.evaluation = notes.evaluation.model_copy(update={"best": result.best})
+    curves = [*filter(None, [checkpoints.known.start]), *result.curves]
     prior = task.prior_loss("validation") if "validation" in ready.rows else None
-    own = task.verdict(notes.curves, result.best) if isinstance(task, OnPolicyTask) else None
-    notes.verdict = own or diagnose_fit(notes.curves, prior, result.best)
+    own = task.verdict(curves, result.best) if isinstance(task, OnPolicyTask) else None
+    verdict = own or diagnose_fit(curves, prior, result.best)
+    return TrainingSummary(EvaluationResult(best=result.best), curves, result.throughput, verdict)
 
 
 def _in_steps(
     task: Task,
     ready: PreparedModel,
     loss: Loss,
-    keeping: CheckpointCallback,
+    checkpoints: CheckpointCallback,
     *,
-    notes: Notes,
     observer: RunObserver,
     validation: Validation | None,
+    stop: StopToken,
 ) -> TrainingResult:
     """Train step by step, from where an earlier attempt got to."""
     plan, measure = _plan(task, ready), validation.measure if validation else None
     losses = validation.losses if validation else dict
-    loop = Loop(
-        ready.adapted.model, ready.rows["train"], loss, plan, ready.accelerator, best=keeping.best, losses=losses
-    )
-    _go_on(loop, keeping, notes, observer)
-    keeping.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
+    model, rows = ready.adapted.model, ready.rows["train"]
+    loop = Loop(model, rows, loss, plan, ready.accelerator, best=checkpoints.best, stop=stop, losses=losses)
+    resumed = checkpoints.resume(loop)
+    if resumed is not None:
+        observer.resumed(loop.step, resumed.manifest.attempt)
+    checkpoints.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
     try:
-        return loop.run(measure, observer, keeping)
+        return loop.run(measure, observer, checkpoints)
     finally:
-        notes.step = loop.step
+        checkpoints.step = loop.step
 
 
-def _solver(task: Task, ready: PreparedModel, loss: Loss) -> HeadSolver:
+def _solver(task: Task, ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
     """What solves the head over stored features; it takes seconds, so an attempt that was ended begins anew."""
     head = ready.adapted.model
     if not isinstance(head, HeadOnly):
         raise TypeError(head)
     metric = metric_named(task.spec.task, task.spec.evaluation.metric)
     penalties = Penalties(PENALTIES, metric, task.spec.training.early_stopping)
-    return HeadSolver(head, ready.rows["train"], loss, penalties)
+    return HeadSolver(head, ready.rows["train"], loss, penalties, stop)
 
 
 @contextmanager
@@ -110,24 +114,19 @@ def _swapped_for_training(task: Task, ready: PreparedModel) -> Iterator[None]:
         yield
 
 
-def _validation(task: Task, ready: PreparedModel) -> Validation | None:
+def _validation(task: Task, ready: PreparedModel, stop: StopToken) -> Validation | None:
     """What measures the validation rows; None where there are none."""
     if "validation" not in ready.rows:
         return None
     model, rows = ready.adapted.model, ready.rows["validation"]
 
+    context = InferenceContext(ready.tokenizer, generate=False, monitor=Monitor(stop=stop))
+
     def look() -> Outputs:
         with ready.accelerator.autocast():
-            return task.infer(model, rows, ready.tokenizer, _untold, thorough=False)
+            return task.infer(model, "validation", rows, context)
 
     return Validation(task, ready.tokens["validation"], look)
-
-
-def _go_on(loop: Loop, keeping: CheckpointCallback, notes: Notes, observer: RunObserver) -> None:
-    resumed = keeping.resume(loop)
-    if resumed is not None:
-        notes.resumed_from = notes.step = loop.step
-        observer.resumed(loop.step, resumed.manifest.attempt)
 
 
 def _plan(task: Task, ready: PreparedModel) -> TrainingPlan:
@@ -156,7 +155,3 @@ def _check_measured(metric: Metric, measured: dict[str, float]) -> None:
         message = f"{metric.name} can't be computed on the validation rows: they lack a class, or the label is unknown"
         hint = "use a larger data.split.validation, or another metric"
         raise SpecInvalid(message, where="spec.evaluation.metric", hint=hint)
-
-
-def _untold(_rows: int) -> None:
-    """Validation is quick, and training's own bar goes on."""

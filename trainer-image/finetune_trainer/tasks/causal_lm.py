@@ -13,9 +13,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.failures import DataEmpty, SpecInvalid
 from finetune_api.metrics import WRITTEN
-from finetune_api.spec import Spec
 from finetune_api.training import LossOn
-from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.few_shot_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
 from finetune_trainer.data.mixing import common_prefix
 from finetune_trainer.data.shapes.white_space import keeping_white_space
@@ -32,6 +30,7 @@ from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings
 from finetune_trainer.tasks.few_shot import Shown
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
@@ -47,16 +46,8 @@ _LOSS_ON = "spec.training.lossOn"
 
 
 @dataclass(frozen=True)
-class CausalLM:
+class CausalLM(Task):
     """The task on one data set."""
-
-    spec: Spec
-    data: Prepared
-
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return False
 
     @property
     def answers(self) -> bool:
@@ -123,39 +114,36 @@ class CausalLM:
         return Shown(joined_rows(made, [len(row.ids) for row in made]), counts, mark)
 
     def describe_tokens(
-        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and the first row with what is learned of it."""
         return describe_learned(report, tokens, tokenizer, answers=self.answers)
 
-    def loss(self, tokens: Tokens) -> TokenLoss:
+    def loss(
+        self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
+    ) -> TokenLoss:
         """Cross entropy over the tokens with labels, each foretold from those before it."""
         return TokenLoss(tokens.counted, shift=True, label_smoothing=self.spec.training.label_smoothing)
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,
-    ) -> Outputs:
+    def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
         """See `Task.infer`: `loss`, `tokens` and `hits` of each row or block [n].
 
         Where rows have answers, also what the model answers, as `text` [n, bytes]; of raw text, `generate_samples`.
         """
-        if not thorough and not (self.answers and self.spec.evaluation.metric in WRITTEN):
-            return evaluate_tokens(model, rows, advance, shift=True)
+        tokenizer, monitor = context.tokenizer, context.monitor
+        if not context.generate and not (self.answers and self.spec.evaluation.metric in WRITTEN):
+            return evaluate_tokens(model, rows, monitor, shift=True)
         settings = self.spec.evaluation.generation
         if not self.answers:
             manner = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, None))
-            return evaluate_tokens(model, rows, advance, shift=True) | generate_samples(model, rows, manner)
-        outputs = evaluate_tokens(model, rows, lambda _rows: None, shift=True)
+            return evaluate_tokens(model, rows, monitor, shift=True) | generate_samples(
+                model, rows, manner, monitor.without_progress()
+            )
+        outputs = evaluate_tokens(model, rows, monitor.without_progress(), shift=True)
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [last_prompt(batch["input_ids"][0].numpy(), batch["labels"][0].numpy()) for batch in one]
         manner = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
-        return {**outputs, TEXT: as_bytes(generate_texts(model, prompts, manner, advance))}
+        return {**outputs, TEXT: as_bytes(generate_texts(model, prompts, manner, monitor))}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and its kin; for raw text bits a byte, for answers their likeness to what was expected."""
@@ -174,16 +162,8 @@ class CausalLM:
             return Details(samples=read_samples(outputs, baseline))
         return details_of_texts(self._rows(split), outputs, baseline, self.spec.training.seed)
 
-    def prior_loss(self, _split: str) -> float | None:
-        """See `Task.prior_loss`: what ignores the text before says nothing here."""
-        return None
-
-    def trivial_metrics(self, _split: str, _outputs: Outputs) -> dict[str, float]:
-        """See `HasTrivialAnswer`: no single text is one."""
-        return {}
-
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `HasTrivialAnswer`: one text behind every input."""
+        """See `Task.constant_answer`: one text behind every input."""
         return constant_text(self.data.splits[split], outputs)
 
     @property
@@ -197,9 +177,6 @@ class CausalLM:
             "prefix": common_prefix(self.spec.data.train),
             "generation": self.spec.evaluation.generation,
         }
-
-    def _rows(self, split: str) -> Examples:
-        return self.data.splits[split]
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
         return form_of(self.spec, self.data.report, tokenizer)

@@ -16,8 +16,8 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.evaluation.details import shorten
 from finetune_trainer.methods.adapted import Adapted
-from finetune_trainer.observer import Advance
-from finetune_trainer.tasks.task import Task
+from finetune_trainer.observer import no_progress
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.inference import Outputs
 
@@ -64,9 +64,9 @@ class FewShot:
     wanted: int
     prompt: str
 
-    def infer(self, model: nn.Module, tokenizer: "PreTrainedTokenizerBase", advance: Advance) -> Outputs:
+    def infer(self, model: nn.Module, context: InferenceContext) -> Outputs:
         """What the model says now, under names that go beside those of the rows without examples."""
-        outputs = self.task.infer(model, self.rows, tokenizer, advance, thorough=True)
+        outputs = self.task.infer(model, self.split, self.rows, context)
         if self.shown.mark and TEXT in outputs:
             outputs[TEXT] = as_bytes([text.partition(self.shown.mark)[0] for text in as_texts(outputs[TEXT])])
         outputs[_COUNT] = np.asarray(self.shown.counts, np.int64)
@@ -115,7 +115,7 @@ def few_shot_of(
     train, asked = data.splits["train"], data.splits[split]
     chosen = choose_examples(train, asked, wanted, task.spec.training.seed, of_its_source=of_its_source)
     shown = task.tokenise_behind(split, chosen, tokenizer, max_length, limit)
-    rows = adapted.rows(shown.tokens, lambda _rows: None)
+    rows = adapted.rows(shown.tokens, no_progress)
     return FewShot(task, split, shown, rows, wanted, _prompt(shown, tokenizer))
 
 

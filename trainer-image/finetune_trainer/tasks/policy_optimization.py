@@ -1,7 +1,8 @@
-"""`PolicyOptimization`: a causal model writes answers, which are rewarded; those better than others get likelier."""
+"""`PolicyOptimization`: a causal model is trained on rewards of the answers that it samples (GRPO, RLOO)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,7 @@ from finetune_api.details import Details
 from finetune_api.failures import ColumnMissing
 from finetune_api.outcome import Best
 from finetune_api.policy import Policy, PolicyAlgorithm, Reward, RewardType
-from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
-from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.splits import RETENTION_SPLIT
@@ -35,10 +34,10 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.reward_model import load_policy_reward_model
 from finetune_trainer.models.without_dropout import without_dropout
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
-from finetune_trainer.tasks.task import split_of
+from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, Sampling, generate_ids, stop_ids
 from finetune_trainer.training.generation.rollouts import (
@@ -64,34 +63,14 @@ if TYPE_CHECKING:
 _REWARD = "reward"
 
 
-@dataclass
-class _Found:
-    """What a task finds out on its way to training."""
-
-    judge: "TunedModel | None" = None
-    """The reward model."""
-    reference: ReferencePolicy | None = None
-    rows: Mapping[str, RowSource] = field(default_factory=dict)
-    tokenizer: Any = None
-    stops: Sequence[int] = ()
-    limit: int = 0
-    """Longest prompt in tokens."""
-    expected: dict[str, list[list[str]]] = field(default_factory=dict)
-    """Everything that is expected for the prompt of each row, by split."""
-
-
 @dataclass(frozen=True)
-class PolicyOptimization:
+class PolicyOptimization(Task):
     """The task on one data set."""
 
-    spec: Spec
-    data: Prepared
-    _found: _Found = field(default_factory=_Found)
-
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return False
+    reward_model: "TunedModel | None" = None
+    """Gives the rewards, where no rule does; see `with_reward_model`."""
+    reference: ReferencePolicy | None = None
+    """The base model, for KL divergences; see `with_reference`."""
 
     @property
     def needs_reference(self) -> bool:
@@ -108,10 +87,10 @@ class PolicyOptimization:
         """How answers are sampled and rewarded; `policy_problems` makes sure that the job says it."""
         return self.spec.training.policy or Policy(reward=Reward(type=RewardType.EXACT_MATCH))
 
-    def equip(self, site: Site) -> None:
-        """See `NeedsRewardModel.equip`: load the reward model, where a model gives the rewards."""
-        if not self.settings.reward.is_checked:
-            self._found.judge = load_policy_reward_model(self.settings.reward, site)
+    def with_reward_model(self, site: Site) -> "PolicyOptimization":
+        """See `NeedsRewardModel.with_reward_model`: the reward model, where a model gives the rewards."""
+        reward = self.settings.reward
+        return self if reward.is_checked else replace(self, reward_model=load_policy_reward_model(reward, site))
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
         """Load the base model without its dropout: probabilities are compared with those of other passes."""
@@ -121,65 +100,57 @@ class PolicyOptimization:
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise the prompts of one split, with room for answers. Raises what `prompt_format` raises."""
-        self._found.tokenizer = tokenizer
-        self._found.limit = max_length - min(self._longest_answer, max_length // 2)
         self._check_answers(split)
-        return tokenise_prompts_only(
-            self._rows(split).turns, self._form(tokenizer), tokenizer, self._found.limit, cache=cache, advance=advance
-        )
+        rows, limit = self._rows(split).turns, self._prompt_limit(max_length)
+        return tokenise_prompts_only(rows, self._form(tokenizer), tokenizer, limit, cache=cache, advance=advance)
 
     def describe_tokens(
-        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and the first prompt."""
-        return describe_prompts_only(report, learned_from(tokens), tokenizer, self._found.limit)
+        return describe_prompts_only(report, learned_from(tokens), tokenizer, self._prompt_limit(max_length))
 
     def training_rows(self, rows: RowSource) -> RowSource:
         """See `OnPolicyTask.training_rows`."""
         return PromptDataset(rows, self.settings.samples_per_prompt, self._longest_answer)
 
-    def remember_base(
-        self,
-        model: nn.Module,
-        rows: Mapping[str, RowSource],
-        weights: str,  # noqa: ARG002 -- nothing of it can be kept: texts are not written yet
-        cache: Path,  # noqa: ARG002 -- as above
-        advance: Advance,
-    ) -> None:
-        """See `NeedsReference.remember_base`: how to ask it later."""
-        if self.settings.kl_price or self.spec.method.type is not MethodType.FULL:
-            self._found.reference = reference_policy_of(model)
-        self._found.rows = rows
-        self._found.stops = stop_ids(model, self._found.tokenizer, self._form(self._found.tokenizer))
-        advance(sum(len(source.lengths) for source in rows.values()))
+    def with_reference(self, model: nn.Module, inputs: ReferenceInputs, monitor: Monitor) -> "PolicyOptimization":
+        """See `NeedsReference.with_reference`: a frozen reference policy, which is called during training."""
+        monitor.advance(sum(len(rows.lengths) for rows in inputs.rows.values()))
+        needed = self.settings.kl_price or self.spec.method.type is not MethodType.FULL
+        return replace(self, reference=reference_policy_of(model)) if needed else self
 
-    def loss(self, _tokens: Tokens) -> PolicyLoss:
-        """The loss over sampled answers."""
-        found = self._found
-        world = RolloutEnv(lambda rows: prompt_ids(found.rows["train"].collate(rows)), self._sample, self._judge)
-        return PolicyLoss(self.settings, world, found.reference, int(found.tokenizer.pad_token_id))
+    def loss(
+        self, _tokens: Tokens, rows: RowSource, model: nn.Module, tokenizer: "PreTrainedTokenizerBase"
+    ) -> PolicyLoss:
+        """The loss over sampled answers to the prompts of the training rows."""
+        sampling = self._sampling(model, tokenizer)
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,  # noqa: ARG002 -- nothing is known before a text is written
-    ) -> Outputs:
-        """See `Task.infer`: `text` [n, bytes], its `reward` [n], and with a reference what `kl_divergence` gives."""
+        def rewards(numbers: Rows, answers: Sequence[Ids]) -> Sequence[float]:
+            return self._rewards("train", numbers.tolist(), [sampling.text(ids).strip() for ids in answers])
+
+        env = RolloutEnv(
+            lambda numbers: prompt_ids(rows.collate(numbers)),
+            lambda policy, prompts: generate_ids(policy, prompts, sampling),
+            rewards,
+        )
+        return PolicyLoss(self.settings, env, self.reference, int(tokenizer.pad_token_id))
+
+    def infer(self, model: nn.Module, split: str, rows: RowSource, context: InferenceContext) -> Outputs:
+        """See `Task.infer`: `text` [n, bytes], its `reward` [n], and with a reference what `kl_divergence` gives.
+
+        Texts are always generated: nothing is known before.
+        """
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [prompt_ids(batch)[0] for batch in one]
-        manner = GenerationSettings(tokenizer, self.spec.evaluation.generation, self._found.stops)
-        answers = generate_ids(model, prompts, manner, advance)
-        split = split_of(rows, self._found.rows)
+        manner = self._greedy(model, context.tokenizer)
+        answers = generate_ids(model, prompts, manner, context.monitor)
         texts = [manner.text(ids).strip() for ids in answers]
         outputs = {TEXT: as_bytes(texts), _REWARD: np.asarray(self._rewards(split, range(len(texts)), texts))}
-        if self._found.reference is None:
+        if self.reference is None:
             return outputs
-        both = TokenRows(prompts_with_answers(prompts, answers), int(tokenizer.pad_token_id))
-        return outputs | kl_divergence(model, self._found.reference, both, lambda _rows: None)
+        both = TokenRows(prompts_with_answers(prompts, answers), int(context.tokenizer.pad_token_id))
+        return outputs | kl_divergence(model, self.reference, both, context.monitor.without_progress())
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Mean reward, the price that is paid for it, and how often answers are the expected ones."""
@@ -203,10 +174,6 @@ class PolicyOptimization:
         before = as_texts(baseline[TEXT]) if baseline else []
         rewarded = RewardedAnswers(self._rows(split), as_texts(outputs[TEXT]), outputs[_REWARD], before)
         return rewarded.details(self.spec.training.seed)
-
-    def prior_loss(self, _split: str) -> float | None:
-        """See `Task.prior_loss`: there is none to compare rewards with."""
-        return None
 
     def verdict(self, curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
         """See `OnPolicyTask.verdict`: losses say nothing here, rewards do."""
@@ -234,28 +201,32 @@ class PolicyOptimization:
     def _longest_answer(self) -> int:
         return self.settings.max_new_tokens or self.spec.evaluation.generation.max_new_tokens
 
-    @property
-    def _sampling(self) -> GenerationSettings:
-        """How answers are drawn in training."""
+    def _prompt_limit(self, max_length: int) -> int:
+        """Longest prompt in tokens, with room for an answer."""
+        return max_length - min(self._longest_answer, max_length // 2)
+
+    def _greedy(self, model: nn.Module, tokenizer: "PreTrainedTokenizerBase") -> GenerationSettings:
+        """How answers are generated in evaluations."""
+        stops = stop_ids(model, tokenizer, self._form(tokenizer))
+        return GenerationSettings(tokenizer, self.spec.evaluation.generation, stops)
+
+    def _sampling(self, model: nn.Module, tokenizer: "PreTrainedTokenizerBase") -> GenerationSettings:
+        """How answers are sampled in training."""
         generation = self.spec.evaluation.generation.model_copy(update={"max_new_tokens": self._longest_answer})
         sampling = Sampling(self.settings.temperature, self.settings.top_p)
-        return GenerationSettings(self._found.tokenizer, generation, self._found.stops, sampling)
+        return replace(self._greedy(model, tokenizer), settings=generation, sampling=sampling)
 
-    def _sample(self, model: nn.Module, prompts: Sequence[Ids]) -> list[Ids]:
-        """See `policy.Write`."""
-        return generate_ids(model, prompts, self._sampling)
-
-    def _judge(self, rows: Rows, answers: Sequence[Ids]) -> Sequence[float]:
-        """See `policy.Judge`."""
-        return self._rewards("train", rows.tolist(), [self._sampling.text(ids).strip() for ids in answers])
+    @cached_property
+    def _expected(self) -> dict[str, list[list[str]]]:
+        """Everything that is expected for the prompt of each row, by split."""
+        return {split: all_references(rows) for split, rows in self.data.splits.items()}
 
     def _rewards(self, split: str, rows: Sequence[int], texts: Sequence[str]) -> Sequence[float]:
         examples, reward = self._rows(split), self.settings.reward
-        if self._found.judge is not None:
+        if self.reward_model is not None:
             chats = [examples.turns[row].answered(text) for row, text in zip(rows, texts, strict=True)]
-            return [float(score) for score in score_chats(self._found.judge, chats)]
-        known = self._found.expected.get(split) or self._found.expected.setdefault(split, all_references(examples))
-        after = self.spec.evaluation.generation.answer_after
+            return [float(score) for score in score_chats(self.reward_model, chats)]
+        known, after = self._expected[split], self.spec.evaluation.generation.answer_after
         return [checked_reward(reward.type, text, known[row], after) for row, text in zip(rows, texts, strict=True)]
 
     def _check_answers(self, split: str) -> None:
@@ -266,9 +237,6 @@ class PolicyOptimization:
             hint = "name the column of expected answers, end chats with the answer, or use a reward model"
             where = "spec.evaluation.retention" if split == RETENTION_SPLIT else "spec.data"
             raise ColumnMissing(message, where=f"{where}.columns.completion", hint=hint)
-
-    def _rows(self, split: str) -> Examples:
-        return self.data.splits[split]
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
         return form_of(self.spec, self.data.report, tokenizer)

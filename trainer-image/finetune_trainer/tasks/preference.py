@@ -1,7 +1,7 @@
-"""`Preference`: of two answers to a prompt, a causal model learns to write rather the one (DPO and its kin)."""
+"""`Preference`: preference optimisation of a causal model on pairs of answers (DPO, IPO, SimPO, ORPO, hinge)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite, log
 from pathlib import Path
@@ -17,8 +17,6 @@ from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.preference import Preference as Settings
 from finetune_api.preference import PreferenceLoss
-from finetune_api.spec import Spec
-from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
@@ -31,9 +29,9 @@ from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn, w
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
-from finetune_trainer.tasks.task import split_of
+from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
 from finetune_trainer.training.inference import Outputs
@@ -56,21 +54,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Preference:
+class Preference(Task):
     """The task on one data set."""
 
-    spec: Spec
-    data: Prepared
-    _tokens: dict[str, Tokens] = field(default_factory=dict)
-    _rows_of: dict[str, RowSource] = field(default_factory=dict)
-    """The rows that the model was asked about as it came, by split."""
-    _reference: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    """The log-probabilities that it gave, [n, 2]."""
-
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return False
+    reference: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Log-probabilities of both answers of each pair under the base model, [n, 2], by split; see `with_reference`."""
 
     @property
     def settings(self) -> Settings:
@@ -90,59 +78,51 @@ class Preference:
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise one split, with labels on the answers. Raises what `prompt_format` and its templates raise."""
-        form = self._form(tokenizer)
-        rows = self._rows(split)
-        tokens = tokenise_pairs(rows, form, tokenizer, max_length, cache=cache, advance=advance)
-        self._tokens[split] = tokens
-        return tokens
+        rows, form = self._rows(split), self._form(tokenizer)
+        return tokenise_pairs(rows, form, tokenizer, max_length, cache=cache, advance=advance)
 
     def describe_tokens(
-        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, what length tells, and the first chosen answer."""
         return describe_pairs(report, learned_from(tokens), tokenizer)
 
-    def remember_base(
-        self, model: nn.Module, rows: Mapping[str, RowSource], weights: str, cache: Path, advance: Advance
-    ) -> None:
-        """See `NeedsReference.remember_base`: its log-probabilities of all answers."""
-        for split, source in rows.items():
-            self._rows_of[split] = source
-            key = reference_key(weights, self._tokens[split])
-            make = partial(_log_probabilities, model, source, advance)
-            self._reference[split] = kept(key, cache, len(source.lengths), make, advance)
+    def with_reference(self, model: nn.Module, inputs: ReferenceInputs, monitor: Monitor) -> "Preference":
+        """See `NeedsReference.with_reference`: its log-probabilities of all answers."""
+        reference = {}
+        for split, rows in inputs.rows.items():
+            key = reference_key(inputs.weights, inputs.tokens[split])
+            make = partial(_log_probabilities, model, rows, monitor)
+            reference[split] = kept(key, inputs.cache, len(rows.lengths), make, monitor.advance)
+        return replace(self, reference=reference)
 
-    def loss(self, _tokens: Tokens) -> PairLoss:
+    def loss(
+        self, _tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
+    ) -> PairLoss:
         """The loss over the training pairs."""
-        reference = self._reference.get("train")
+        reference = self.reference.get("train")
         tensor = None if reference is None else torch.from_numpy(reference).float()
         return PairLoss(self.settings, self.spec.training.label_smoothing, tensor)
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,
-    ) -> Outputs:
+    def infer(self, model: nn.Module, split: str, rows: RowSource, context: InferenceContext) -> Outputs:
         """See `Task.infer` and `sequence_logprobs`; `reference` [n, 2] are those of the base model.
 
-        In a thorough look also what the model answers to some prompts, `text`.
+        Where texts are generated, also answers to some prompts, `text`.
         """
-        outputs = sequence_logprobs(model, rows, advance)
+        outputs = sequence_logprobs(model, rows, context.monitor)
         if self.needs_reference:
-            outputs[REFERENCE] = self._reference[split_of(rows, self._rows_of)]
-        if not thorough:
+            outputs[REFERENCE] = self.reference[split]
+        if not context.generate:
             return outputs
         texts, places = [""] * len(rows.lengths), drawn(len(rows.lengths), self.spec.training.seed)
         one = (rows.collate(np.asarray([row])) for row in places)
         prompts = [last_prompt(pair["input_ids"][0].numpy(), pair["labels"][0].numpy()) for pair in one]
-        manner = GenerationSettings(
-            tokenizer, self.spec.evaluation.generation, stop_ids(model, tokenizer, self._form(tokenizer))
-        )
-        for row, text in zip(places, generate_texts(model, prompts, manner), strict=True):
+        tokenizer = context.tokenizer
+        stops = stop_ids(model, tokenizer, self._form(tokenizer))
+        manner = GenerationSettings(tokenizer, self.spec.evaluation.generation, stops)
+        for row, text in zip(
+            places, generate_texts(model, prompts, manner, context.monitor.without_progress()), strict=True
+        ):
             texts[row] = text
         return {**outputs, TEXT: as_bytes(texts)}
 
@@ -200,13 +180,10 @@ class Preference:
     def _is_chat(self) -> bool:
         return "prompt" not in self.data.report.columns
 
-    def _rows(self, split: str) -> Examples:
-        return self.data.splits[split]
-
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
         return form_of(self.spec, self.data.report, tokenizer)
 
 
-def _log_probabilities(model: nn.Module, rows: RowSource, advance: Advance) -> NDArray[np.float64]:
-    found = sequence_logprobs(model, rows, advance)[LOG_PROBABILITIES]
+def _log_probabilities(model: nn.Module, rows: RowSource, monitor: Monitor) -> NDArray[np.float64]:
+    found = sequence_logprobs(model, rows, monitor)[LOG_PROBABILITIES]
     return np.ascontiguousarray(found, np.float64)

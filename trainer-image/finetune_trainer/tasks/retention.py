@@ -16,13 +16,14 @@ from finetune_trainer.data import Prepared
 from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import check_chats
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.methods.adapted import Adapted, MakeRows, token_rows, whole_rows
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.observer import Advance
+from finetune_trainer.observer import Monitor, no_progress
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.masked_lm import MaskedLM
 from finetune_trainer.tasks.rebind_task import gate_metrics, rebind_task, with_metrics
-from finetune_trainer.tasks.task import Task
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs
 
 if TYPE_CHECKING:
@@ -43,12 +44,15 @@ class RetentionTask:
 
     task: Task
     model: nn.Module
+    tokens: Tokens
     rows: RowSource
     tokenizer: "PreTrainedTokenizerBase"
 
-    def infer(self, advance: Advance) -> Outputs:
+    def infer(self, monitor: Monitor) -> Outputs:
         """What the model says now, under names that go beside those of the job's own task; see `outputs_of_skill`."""
-        outputs = self.task.infer(self.model, self.rows, self.tokenizer, advance, thorough=True)
+        outputs = self.task.infer(
+            self.model, RETENTION_SPLIT, self.rows, InferenceContext(self.tokenizer, monitor=monitor)
+        )
         return {f"{RETENTION}{name}": values for name, values in outputs.items()}
 
     def measure(self, outputs: Outputs) -> dict[str, float]:
@@ -84,8 +88,9 @@ def retention_task_of(
     skill = _task_of(task, data)
     skill = replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
     model, make_rows = _shown_by(task, skill, files, tokenizer, adapted)
-    tokens = skill.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), _untold)
-    return RetentionTask(skill, model, whole_rows(make_rows, tokens, _untold), tokenizer)
+    tokens = skill.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), no_progress)
+    skill = skill.with_tokens({RETENTION_SPLIT: tokens}, tokenizer, max_length)
+    return RetentionTask(skill, model, tokens, whole_rows(make_rows, tokens, no_progress), tokenizer)
 
 
 def retention_task_with(task: Task, skill: RetentionTask, files: ModelFiles, adapted: Adapted) -> RetentionTask:
@@ -137,7 +142,3 @@ def _with_own_head(skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokeniz
 def _inner(model: Any) -> Any:
     """The transformers model inside an adapter's."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _untold(_rows: int) -> None:
-    """The old skill is few rows."""

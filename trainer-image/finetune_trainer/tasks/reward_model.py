@@ -12,9 +12,7 @@ from torch import nn
 from finetune_api.data import Columns
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.spec import Spec
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
@@ -28,6 +26,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.reward import load_reward_model
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.preference import ranking_losses, share_ahead
 from finetune_trainer.training.losses.reward import SCORES, RankingLoss, score_pairs
@@ -37,16 +36,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RewardModel:
+class RewardModel(Task):
     """The task on one data set."""
 
-    spec: Spec
-    data: Prepared
-
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return True
+    uses_only_dataset_tokens = True
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
         """Load the base model with one output."""
@@ -67,26 +60,20 @@ class RewardModel:
         )
 
     def describe_tokens(
-        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and what length tells."""
         return describe_pairs(report, learned_from(tokens), tokenizer)
 
-    def loss(self, _tokens: Tokens) -> RankingLoss:
+    def loss(
+        self, _tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
+    ) -> RankingLoss:
         """The loss over the training pairs."""
         return RankingLoss(self.spec.training.label_smoothing)
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        _tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,  # noqa: ARG002 -- one pass says it all
-    ) -> Outputs:
+    def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
         """See `Task.infer` and `score_pairs`."""
-        return score_pairs(model, rows, advance)
+        return score_pairs(model, rows, context.monitor)
 
     def measure(self, _split: str, outputs: Outputs) -> dict[str, float]:
         """Loss, and how often and by how much the chosen answers are ahead."""
@@ -127,6 +114,3 @@ class RewardModel:
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
         return form_of(self.spec, self.data.report, tokenizer)
-
-    def _rows(self, split: str) -> Examples:
-        return self.data.splits[split]

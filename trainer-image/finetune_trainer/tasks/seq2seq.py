@@ -11,8 +11,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.metrics import WRITTEN
 from finetune_api.resolved import resolve
-from finetune_api.spec import Spec
-from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data import Examples
 from finetune_trainer.data.few_shot_examples import as_many_as_fit, break_between, shown_source
 from finetune_trainer.data.mixing import common_prefix
 from finetune_trainer.data.tokenising.collate import RowSource
@@ -23,6 +22,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, GenerationProgress, as_texts, generate_seq2seq
 from finetune_trainer.training.inference import Outputs, run_rows
@@ -40,16 +40,8 @@ _CUT = (
 
 
 @dataclass(frozen=True)
-class Seq2Seq:
+class Seq2Seq(Task):
     """The task on one data set."""
-
-    spec: Spec
-    data: Prepared
-
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return False
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
         """Load the base model, to write as the job says."""
@@ -85,7 +77,7 @@ class Seq2Seq:
         return Shown(replace(tokens, outputs=outputs), counts, mark)
 
     def describe_tokens(
-        self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: lengths of the texts to be written, and a warning where they are cut."""
         limit = resolve(self.spec).max_target_length or 0
@@ -98,23 +90,18 @@ class Seq2Seq:
         warnings = [*report.warnings, *([_CUT.format(cut, limit)] if cut else [])]
         return report.model_copy(update={"splits": {**report.splits, **splits}, "warnings": warnings})
 
-    def loss(self, tokens: Tokens) -> TokenLoss:
+    def loss(
+        self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
+    ) -> TokenLoss:
         """Cross entropy over the tokens of the texts to be written, their end included."""
         if tokens.outputs is None:
             raise ValueError(tokens)
         return TokenLoss(tokens.outputs.lengths, shift=False, label_smoothing=self.spec.training.label_smoothing)
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,
-    ) -> Outputs:
+    def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
         """See `Task.infer`: `loss` and `tokens` of each row [n]; what the model writes, as `text` [n, bytes]."""
-        writes = thorough or self.spec.evaluation.metric in WRITTEN
+        monitor = context.monitor
+        writes = context.generate or self.spec.evaluation.metric in WRITTEN
 
         def look(batch: dict[str, Tensor]) -> Outputs:
             seen = labelled_logits(model, batch, shift=False)
@@ -122,12 +109,12 @@ class Seq2Seq:
                 LOSS: seen.row_sums(seen.losses()).cpu().numpy(),
                 TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
             }
-            progress = GenerationProgress(advance, len(seen.mask), self.spec.evaluation.generation.max_new_tokens)
-            written = {TEXT: generate_seq2seq(model, batch, tokenizer, progress)} if writes else {}
+            progress = GenerationProgress(monitor, len(seen.mask), self.spec.evaluation.generation.max_new_tokens)
+            written = {TEXT: generate_seq2seq(model, batch, context.tokenizer, progress)} if writes else {}
             progress.finish()
             return outputs | written
 
-        return run_rows(model, rows, look)
+        return run_rows(model, rows, look, monitor.without_progress())
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and perplexity; the likeness of what was written to what was expected, where it was written."""
@@ -141,16 +128,8 @@ class Seq2Seq:
         """The least fitting texts, and some drawn at random."""
         return details_of_texts(self.data.splits[split], outputs, baseline, self.spec.training.seed)
 
-    def prior_loss(self, _split: str) -> float | None:
-        """See `Task.prior_loss`: no single text is an answer that ignores the input."""
-        return None
-
-    def trivial_metrics(self, _split: str, _outputs: Outputs) -> dict[str, float]:
-        """See `HasTrivialAnswer`: no single text is one."""
-        return {}
-
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `HasTrivialAnswer`: one text behind every input."""
+        """See `Task.constant_answer`: one text behind every input."""
         return constant_text(self.data.splits[split], outputs)
 
     @property

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +12,8 @@ from torch import nn
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.metrics import CATALOGUE
-from finetune_api.spec import Spec
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data import Examples
 from finetune_trainer.data.splits import TRAIN
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
@@ -25,6 +24,7 @@ from finetune_trainer.evaluation.trivial_answers import one_answer, prior_logits
 from finetune_trainer.models.classifier import load_classifier
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs, predict_logits
 from finetune_trainer.training.losses.base import RowLoss
 from finetune_trainer.training.losses.classification import build_objective
@@ -37,11 +37,8 @@ LOGITS = "logits"
 
 
 @dataclass(frozen=True)
-class SequenceClassification:
+class SequenceClassification(Task):
     """The task on one data set."""
-
-    spec: Spec
-    data: Prepared
 
     @property
     def problem(self) -> ProblemType:
@@ -60,17 +57,16 @@ class SequenceClassification:
         return tokenise(examples.texts, examples.pairs, tokenizer, max_length, cache=cache, advance=advance)
 
     def describe_tokens(
-        self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: lengths say it all."""
         return report
 
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return True
+    uses_only_dataset_tokens = True
 
-    def loss(self, _tokens: Tokens) -> RowLoss:
+    def loss(
+        self, _tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
+    ) -> RowLoss:
         """The loss over the training rows, with class weights from them where asked for."""
         labels, targets = max(1, len(self.data.labels.names)), self.targets("train")
         objective = build_objective(self.problem, targets, labels, self.spec.training)
@@ -80,17 +76,9 @@ class SequenceClassification:
         """Targets of one split, [n] or [n, labels]."""
         return self._examples(split).targets
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        _tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,  # noqa: ARG002 -- one pass says it all
-    ) -> Outputs:
+    def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
         """See `Task.infer`: `logits` [n, labels]."""
-        return {LOGITS: predict_logits(model, rows, advance)}
+        return {LOGITS: predict_logits(model, rows, context.monitor)}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """All metrics that apply, and those of single classes that gates or the choice of the best state name."""
@@ -115,14 +103,14 @@ class SequenceClassification:
         return prior_loss(self.targets(split), self.problem)
 
     def trivial_metrics(self, split: str, _outputs: Outputs) -> dict[str, float]:
-        """See `HasTrivialAnswer`: those of the shares of the classes, or of the mean."""
+        """See `Task.constant_answer`: those of the shares of the classes, or of the mean."""
         if TRAIN not in self.data.splits:
             return {}
         names, rows = self.data.labels.names, len(self._examples(split))
         return self.measure(split, {LOGITS: prior_logits(self.targets(TRAIN), self.problem, len(names), rows)})
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `HasTrivialAnswer`: one class, set of labels, or number."""
+        """See `Task.constant_answer`: one class, set of labels, or number."""
         scored = Scored(outputs[LOGITS], self.targets(split), self.problem, self.data.labels.names)
         if self.problem is ProblemType.REGRESSION:
             return one_answer([f"{value:.3g}" for value in scored.predictions], [str(one) for one in scored.truth])
@@ -133,11 +121,6 @@ class SequenceClassification:
         if self.problem is ProblemType.MULTI_LABEL:
             return [", ".join(name for name, is_on in zip(names, row, strict=True) if is_on) for row in numbers]
         return [names[int(number)] for number in numbers]
-
-    @property
-    def own_settings(self) -> dict[str, Any]:
-        """See `Task.own_settings`."""
-        return {}
 
     def _examples(self, split: str) -> Examples:
         return self.data.splits[split]

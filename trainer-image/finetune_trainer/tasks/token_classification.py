@@ -1,10 +1,10 @@
 """`TokenClassification`: a tag for each word, as for named entities and parts of speech."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,8 @@ from torch import nn
 
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.spec import Spec
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data import Examples, Prepared
+from finetune_trainer.data import Examples
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.data.tokenising.word_tokens import seen_words, tokenise_words, word_tokenizer
@@ -24,6 +23,7 @@ from finetune_trainer.evaluation.trivial_answers import most_frequent, one_answe
 from finetune_trainer.models.classifier import load_tagger
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.observer import Advance
+from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.base import TokenLoss
 from finetune_trainer.training.losses.tags import COUNTED, LOSS, TAGS, predict_tags
@@ -33,18 +33,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TokenClassification:
+class TokenClassification(Task):
     """The task on one data set."""
 
-    spec: Spec
-    data: Prepared
-    _seen: dict[tuple[str, ...], NDArray[np.int64]] = field(default_factory=dict)
-    """For rows of which the model does not see all words: which it sees."""
+    seen: Mapping[tuple[str, ...], NDArray[np.int64]] = field(default_factory=dict)
+    """For rows of which the model does not see all words: which it sees, by the words of the row; see `with_tokens`."""
 
-    @property
-    def uses_only_dataset_tokens(self) -> bool:
-        """See `Task.uses_only_dataset_tokens`."""
-        return True
+    uses_only_dataset_tokens = True
 
     def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
         """Load the base model with a head for these tags."""
@@ -57,12 +52,20 @@ class TokenClassification:
         rows, number = self.data.splits[split], {name: at for at, name in enumerate(self.data.labels.names)}
         tags = [[number[tag] for tag in label] for label in rows.labels if isinstance(label, tuple)]
         words = word_tokenizer(tokenizer, max_length)
-        tokens = tokenise_words(rows.words, tags, words, cache=cache, advance=advance)
-        self._seen.update({rows.words[row]: seen for row, seen in seen_words(tokens, rows.words, words).items()})
-        return tokens
+        return tokenise_words(rows.words, tags, words, cache=cache, advance=advance)
+
+    def with_tokens(
+        self, tokens: Mapping[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
+    ) -> "TokenClassification":
+        """See `Task.with_tokens`: which words of cut rows the model sees."""
+        words, seen = word_tokenizer(tokenizer, max_length), dict(self.seen)
+        for split, part in tokens.items():
+            rows = self._rows(split).words
+            seen |= {rows[row]: places for row, places in seen_words(part, rows, words).items()}
+        return replace(self, seen=seen)
 
     def describe_tokens(
-        self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase"
+        self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: how many words the model never sees."""
         splits = {
@@ -78,21 +81,15 @@ class TokenClassification:
             )
         return report.model_copy(update={"splits": splits, "warnings": warnings})
 
-    def loss(self, tokens: Tokens) -> TokenLoss:
+    def loss(
+        self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
+    ) -> TokenLoss:
         """Cross entropy over the first tokens of words."""
         return TokenLoss(tokens.counted, shift=False, label_smoothing=self.spec.training.label_smoothing)
 
-    def infer(
-        self,
-        model: nn.Module,
-        rows: RowSource,
-        _tokenizer: "PreTrainedTokenizerBase",
-        advance: Advance,
-        *,
-        thorough: bool,  # noqa: ARG002 -- one pass says it all
-    ) -> Outputs:
+    def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
         """See `Task.infer` and `predict_tags`."""
-        return predict_tags(model, rows, advance)
+        return predict_tags(model, rows, context.monitor)
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss, figures of words and entities, and those of single types that gates or the choice of the best name."""
@@ -114,7 +111,7 @@ class TokenClassification:
         return prior_loss(np.asarray(targets), ProblemType.SINGLE_LABEL)
 
     def trivial_metrics(self, split: str, _outputs: Outputs) -> dict[str, float]:
-        """See `HasTrivialAnswer`: those of the most frequent tag on every word, mostly `O`."""
+        """See `Task.constant_answer`: those of the most frequent tag on every word, mostly `O`."""
         if "train" not in self.data.splits:
             return {}
         tag = most_frequent(_tags_of(self.data.splits["train"]))
@@ -122,26 +119,21 @@ class TokenClassification:
         return Tagged(rows, [(tag,) * len(tags) for tags in _tags_of(rows)]).metrics(self._named_metrics())
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `HasTrivialAnswer`: one tag on every word."""
+        """See `Task.constant_answer`: one tag on every word."""
         tagged = self._tagged(split, outputs)
         return one_answer(*([tag for row in rows for tag in row] for rows in (tagged.predicted, tagged.expected)))
 
     def _named_metrics(self) -> list[str]:
         return [self.spec.evaluation.metric, *(gate.metric for gate in self.spec.evaluation.gates)]
 
-    @property
-    def own_settings(self) -> dict[str, Any]:
-        """See `Task.own_settings`."""
-        return {}
-
     def _tagged(self, split: str, outputs: Outputs) -> Tagged:
         rows = self.data.splits[split]
-        seen = {row: self._seen[words] for row, words in enumerate(rows.words) if words in self._seen}
+        seen = {row: self.seen[words] for row, words in enumerate(rows.words) if words in self.seen}
         return Tagged(rows, predicted_tags(outputs[TAGS], rows, seen, self.data.labels.names))
 
     def _unseen(self, split: str) -> int:
         rows = self.data.splits[split].words
-        return sum(len(words) - len(self._seen[words]) for words in rows if words in self._seen)
+        return sum(len(words) - len(self.seen[words]) for words in rows if words in self.seen)
 
 
 def _tags_of(rows: Examples) -> list[Tags]:

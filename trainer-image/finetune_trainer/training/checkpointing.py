@@ -17,7 +17,7 @@ from finetune_trainer.checkpoints.committed import Resumed
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.observer import CheckpointStatus, RunObserver
-from finetune_trainer.signals import no_time_left, seconds_to_save, stop_forced
+from finetune_trainer.signals import StopToken
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loop import Loop
 from finetune_trainer.training.state.best_weights import BestWeights
@@ -74,12 +74,14 @@ class CheckpointCallback:
         best: BestWeights,
         requested: Callable[[], str],
         observer: RunObserver,
+        stop: StopToken | None = None,
     ) -> None:
         """Take the store, where the best weights go, what tells of requests, and who is told what is safe.
 
         `requested` gives a text that changes whenever someone asks for a checkpoint, empty before.
         """
         self._store, self._requested, self._observer = store, requested, observer
+        self._stop = stop or StopToken()
         self.best = best
         """The best weights, on local disk."""
         self._every = 1
@@ -87,6 +89,10 @@ class CheckpointCallback:
         self._last, self._asked, self._over = -1, "", False
         self.found: Resumed | None = None
         """What training goes on from, until it does."""
+        self.step = 0
+        """Optimizer steps that are done."""
+        self.resumed_from: int | None = None
+        """The step of the checkpoint that training was resumed from."""
         self.known = CachedBaseline()
         """What is known beside the state of training."""
 
@@ -113,7 +119,7 @@ class CheckpointCallback:
                 self._store.set_aside(found, f"it does not fit this version of the trainer: {why}")
                 self.found = self._store.newest(self._lineage)
                 continue
-            self._last = found.snapshot.step
+            self._last = self.step = self.resumed_from = found.snapshot.step
             return found
         return None
 
@@ -140,7 +146,7 @@ class CheckpointCallback:
 
         Raises `KeyboardInterrupt` where a stop leaves no time for that.
         """
-        if not self._store.wait(no_time_left):
+        if not self._store.wait(self._stop.out_of_time):
             raise KeyboardInterrupt
         self._asked = self._requested()
         snapshot = take()
@@ -165,8 +171,8 @@ class CheckpointCallback:
         try:
             yield
         except KeyboardInterrupt:
-            if not stop_forced():
-                self.finish(seconds_to_save())
+            if not self._stop.forced:
+                self.finish(self._stop.seconds_to_save)
             raise
         except Exception as error:
             if not isinstance(error, Fenced):

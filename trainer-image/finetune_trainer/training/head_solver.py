@@ -17,7 +17,7 @@ from finetune_trainer.data.tokenising.batches import Volume, cut_by_tokens
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.methods.head_only import HeadOnly
-from finetune_trainer.signals import check_stop
+from finetune_trainer.signals import StopToken
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.loop import Evaluate, TrainingObserver, TrainingResult
 from finetune_trainer.training.losses.base import Loss
@@ -60,9 +60,11 @@ def _bias(layer: nn.Linear) -> Tensor | None:
 class HeadSolver:
     """Solves the output layer of `head` over `rows` for `loss`; the layers before it stay as they are."""
 
-    def __init__(self, head: HeadOnly, rows: RowSource, loss: Loss, penalties: Penalties) -> None:
+    def __init__(
+        self, head: HeadOnly, rows: RowSource, loss: Loss, penalties: Penalties, stop: StopToken | None = None
+    ) -> None:
         """Compute the inputs of the output layer, once, and what standardises them."""
-        self._layer, self._penalties = head.output_layer, penalties
+        self._layer, self._penalties, self._stop = head.output_layer, penalties, stop or StopToken()
         self._loss, self._weight = loss.to(head.model.device), loss.weight(np.arange(len(rows.lengths)))
         self._linear = _Linear(self._layer)
         self._parts = list(_inputs(head, rows))
@@ -84,7 +86,7 @@ class HeadSolver:
         best: tuple[Tensor, Tensor | None] | None = None
         step = 0
         for step, strength in enumerate(strengths, start=1):
-            check_stop()
+            self._stop.check()
             before = self._passes
             loss = self._minimise(strength)
             self._write()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.collate import RowSource
-from finetune_trainer.signals import check_stop
+from finetune_trainer.observer import Monitor
 
 Outputs = dict[str, NDArray[Any]]
 """What a model said of n rows, by name; each array is [n, ...]. Can be stored as it is."""
@@ -24,39 +24,38 @@ def tokens_a_pass(device: torch.device) -> int:
     return _TOKENS.get(device.type, _TOKENS["cuda"])
 
 
-def predict_logits(
-    model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None
-) -> NDArray[np.float32]:
+def predict_logits(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> NDArray[np.float32]:
     """Run all rows through the model in evaluation mode; returns [n, labels] in FP32."""
 
     def logits(batch: dict[str, Tensor]) -> Outputs:
         return {"logits": model(**batch).logits.float().cpu().numpy()}
 
-    return run_rows(model, rows, logits, advance)["logits"]
+    return run_rows(model, rows, logits, monitor)["logits"]
 
 
 def run_rows(
     model: nn.Module,
     rows: RowSource,
     look: Callable[[dict[str, Tensor]], Outputs],
-    advance: Callable[[int], None] = lambda _rows: None,
+    monitor: Monitor | None = None,
 ) -> Outputs:
     """Hand all rows to `look`, batch by batch, with the model in evaluation mode; returns what it returned, in order.
 
     Rows of like length go together. `look` gets a collated batch on the model's device and returns arrays of one
-    entry a row; arrays of different width are filled up with -1. `advance` is told the number of rows done.
+    entry a row; arrays of different width are filled up with -1. `monitor` hears of the rows of each batch.
+    Raises `KeyboardInterrupt` between two batches where a stop is requested.
     """
-    device = next(model.parameters()).device
+    device, monitor = next(model.parameters()).device, monitor or Monitor()
     lengths, collected, order = rows.lengths, list[Outputs](), list[Rows]()
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             for part in cut_by_tokens(np.arange(len(lengths)), lengths, tokens_a_pass(device)):
-                check_stop()
+                monitor.stop.check()
                 collected.append(look({name: tensor.to(device) for name, tensor in rows.collate(part).items()}))
                 order.append(part)
-                advance(len(part))
+                monitor.advance(len(part))
     finally:
         model.train(was_training)
     places = np.concatenate(order)

@@ -21,7 +21,7 @@ from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import uniform_lr
 from finetune_trainer.observer import TrainingTotals
-from finetune_trainer.signals import finishing_steps, stop_asked, stop_forced
+from finetune_trainer.signals import StopToken
 from finetune_trainer.training.curve import Curve
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetrics
@@ -122,10 +122,11 @@ class Loop:
         accelerator: Accelerator,
         *,
         best: BestWeights,
+        stop: StopToken | None = None,
         losses: Callable[[], dict[str, float]] = dict,
     ) -> None:
         """Take what is trained and how; `losses` gives the validation loss by source after an evaluation."""
-        self._losses = losses
+        self._losses, self._stop = losses, stop or StopToken()
         self._plan, self._rows, self._accelerator, self._best = plan, rows, accelerator, best
         self._loss = loss.to(accelerator.device)
         optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay, plan.lr_factor)
@@ -157,7 +158,7 @@ class Loop:
         keeper = keeper or NoCheckpoints()
         self._model.train()
         self._rate.start()
-        with finishing_steps():
+        with self._stop.finishing_steps():
             self._settle(evaluate, observer, keeper)
             for batch in self._batches():
                 self._make_step(batch, observer)
@@ -236,7 +237,7 @@ class Loop:
         if self._finished:
             return
         keeper.check()
-        if stop_asked():
+        if self._stop.requested:
             self._keep_and_end(keeper)
         if evaluate is not None and self._evaluation_is_due():
             try:
@@ -251,12 +252,12 @@ class Loop:
             self._best.restore(self._model)
         if self._finished or (keeper.is_due(self._step) and self._kept != self._step):
             self._keep(keeper)
-        if stop_asked():  # since, for example while waiting for an upload
+        if self._stop.requested:  # since, for example while waiting for an upload
             self._keep_and_end(keeper)
 
     def _keep_and_end(self, keeper: StepCallback) -> None:
         """Keep what is not kept yet, unless there is no time for it, and raise `KeyboardInterrupt`."""
-        if self._kept != self._step and not stop_forced():
+        if self._kept != self._step and not self._stop.forced:
             self._keep(keeper)
         raise KeyboardInterrupt
 

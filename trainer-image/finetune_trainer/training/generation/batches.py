@@ -1,6 +1,5 @@
 """Text that a model writes for many rows, as outputs that can be stored: UTF-8 bytes, filled up with -1."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from finetune_trainer.signals import check_stop
+from finetune_trainer.observer import Monitor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -19,20 +18,19 @@ _DECODER_ONLY = ("labels", "decoder_input_ids", "decoder_attention_mask")
 
 
 class GenerationProgress:
-    """A stopping criterion that ends no text: it reports how far a batch is after each token, and sees stops.
+    """A `StoppingCriteria` that ends no text: it reports how far a batch is after each token, and sees stop requests.
 
-    `rows` texts of at most `most` tokens count as done in proportion; `advance` takes the number of rows that are.
-    Raises `KeyboardInterrupt` where a stop is asked for, unless `sees_stops` is off.
+    `rows` texts of at most `most` tokens count as done in proportion.
+    Raises `KeyboardInterrupt` where a stop is requested.
     """
 
-    def __init__(self, advance: Callable[[int], None], rows: int, most: int, *, sees_stops: bool = True) -> None:
-        self._advance, self._rows, self._most, self._sees_stops = advance, rows, max(1, most), sees_stops
+    def __init__(self, monitor: Monitor, rows: int, most: int) -> None:
+        self._monitor, self._rows, self._most = monitor, rows, max(1, most)
         self._tokens = self._reported = 0
 
     def __call__(self, ids: Tensor, _scores: Any, **_: Any) -> Tensor:
         """One more token of each text is there; no text ends by this, [rows]."""
-        if self._sees_stops:
-            check_stop()
+        self._monitor.stop.check()
         self._tokens += 1
         self._report(min(self._rows, self._rows * self._tokens // self._most))
         return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
@@ -43,7 +41,7 @@ class GenerationProgress:
 
     def _report(self, done: int) -> None:
         if done > self._reported:
-            self._advance(done - self._reported)
+            self._monitor.advance(done - self._reported)
             self._reported = done
 
 
@@ -55,12 +53,12 @@ def generate_seq2seq(
 ) -> NDArray[np.int16]:
     """What an encoder-decoder writes for a collated batch, by its own generation config, [rows, bytes].
 
-    A stop that is asked for is seen after each token.
+    A stop request is seen after each token.
     """
     from transformers import StoppingCriteriaList
 
     inputs = {name: tensor for name, tensor in batch.items() if name not in _DECODER_ONLY}
-    criterion = progress or GenerationProgress(lambda _rows: None, 1, 1)
+    criterion = progress or GenerationProgress(Monitor(), 1, 1)
     generate: Any = model.generate
     ids = generate(**inputs, stopping_criteria=StoppingCriteriaList([criterion]))
     return as_bytes(tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

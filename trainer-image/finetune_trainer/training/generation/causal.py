@@ -1,6 +1,6 @@
 """Text that a causal model writes behind prompts."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.special_tokens import end_of_text
 from finetune_trainer.data.tokenising.stop_tokens import answer_ends
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.generation.batches import GenerationProgress
 from finetune_trainer.training.inference import tokens_a_pass
 
@@ -40,7 +41,7 @@ class GenerationSettings:
     stops: Sequence[int]
     """Ids that end a text."""
     sampling: Sampling | None = None
-    """How texts are drawn, instead of being searched for: as a part of a training step, which a stop lets end."""
+    """Sampling parameters for rollouts; None means greedy or beam search."""
 
     def config(self, room: int) -> "GenerationConfig":
         """The generation config of the job alone (see `override_generation_config`), within `room` new tokens."""
@@ -90,17 +91,17 @@ def generate_texts(
     model: nn.Module,
     prompts: Sequence[NDArray[np.int64]],
     manner: GenerationSettings,
-    advance: Callable[[int], None] = lambda _rows: None,
+    monitor: Monitor | None = None,
 ) -> list[str]:
     """What the model writes behind each prompt, decoded without special tokens; see `generate_ids`."""
-    return [manner.text(ids) for ids in generate_ids(model, prompts, manner, advance)]
+    return [manner.text(ids) for ids in generate_ids(model, prompts, manner, monitor)]
 
 
 def generate_ids(
     model: nn.Module,
     prompts: Sequence[NDArray[np.int64]],
     manner: GenerationSettings,
-    advance: Callable[[int], None] = lambda _rows: None,
+    monitor: Monitor | None = None,
 ) -> list[NDArray[np.int64]]:
     """The ids that the model writes behind each prompt, the one that ends the text included.
 
@@ -114,7 +115,7 @@ def generate_ids(
     try:
         with torch.inference_mode():
             for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_a_pass(device)):
-                written = _write(model, [prompts[row] for row in part], manner, advance)
+                written = _write(model, [prompts[row] for row in part], manner, monitor or Monitor())
                 found |= zip(part.tolist(), written, strict=True)
     finally:
         model.train(was_training)
@@ -122,13 +123,13 @@ def generate_ids(
 
 
 def _write(
-    model: Any, prompts: Sequence[NDArray[np.int64]], manner: GenerationSettings, advance: Callable[[int], None]
+    model: Any, prompts: Sequence[NDArray[np.int64]], manner: GenerationSettings, monitor: Monitor
 ) -> list[NDArray[np.int64]]:
     from transformers import StoppingCriteriaList
 
     device = next(model.parameters()).device
     most = manner.settings.max_new_tokens
-    progress = GenerationProgress(advance, len(prompts), most, sees_stops=manner.sampling is None)
+    progress = GenerationProgress(monitor, len(prompts), most)
     width = max(map(len, prompts))
     ids, mask = _padded_left(prompts, width, int(manner.tokenizer.pad_token_id))
     with override_generation_config(model, manner.config(positions(model.config) - width)) as config:

@@ -16,6 +16,7 @@ from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.models.without_dropout import without_dropout
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.speedups.labelled_logits import LabelledLogits, labelled_logits
 
@@ -89,7 +90,7 @@ def _entropy(logits: Tensor) -> Tensor:
 
 
 def kl_divergence(
-    model: nn.Module, reference: ReferencePolicy, rows: RowSource, advance: Callable[[int], None]
+    model: nn.Module, reference: ReferencePolicy, rows: RowSource, monitor: Monitor | None = None
 ) -> Outputs:
     """The model's KL divergence from the reference, exact at every position, over the whole vocabulary.
 
@@ -104,7 +105,7 @@ def kl_divergence(
             LENGTH: now.mask.sum(dim=1).cpu().numpy(),
         }
 
-    return run_rows(model, rows, look, advance)
+    return run_rows(model, rows, look, monitor)
 
 
 def _divergence(now: Tensor, before: Tensor) -> Tensor:

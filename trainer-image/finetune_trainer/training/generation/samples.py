@@ -6,6 +6,7 @@ from torch import nn
 
 from finetune_api.details import Sample
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.generation.batches import as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts
 from finetune_trainer.training.inference import Outputs
@@ -17,7 +18,9 @@ _LEAST = 8
 GIVEN, EXPECTED, TEXT = "given", "expected", "text"
 
 
-def generate_samples(model: nn.Module, rows: RowSource, manner: GenerationSettings) -> Outputs:
+def generate_samples(
+    model: nn.Module, rows: RowSource, manner: GenerationSettings, monitor: Monitor | None = None
+) -> Outputs:
     """What is given, how it goes on, and how the model goes on, as texts [n, bytes]; empty for most rows."""
     count = len(rows.lengths)
     chosen = np.unique(np.linspace(0, count - 1, _COUNT).astype(np.int64))
@@ -26,9 +29,8 @@ def generate_samples(model: nn.Module, rows: RowSource, manner: GenerationSettin
     halves = [min(_GIVEN, len(block) // 2) for block in blocks]
     settings = manner.settings.model_copy(update={"max_new_tokens": _WRITTEN})
     prompts = [block[:half] for block, half in zip(blocks, halves, strict=True)]
-    written = (
-        generate_texts(model, prompts, GenerationSettings(manner.tokenizer, settings, manner.stops)) if prompts else []
-    )
+    short = GenerationSettings(manner.tokenizer, settings, manner.stops)
+    written = generate_texts(model, prompts, short, monitor) if prompts else []
     ahead = [block[half : half + _WRITTEN] for block, half in zip(blocks, halves, strict=True)]
     texts = {GIVEN: _decoded(prompts, manner), EXPECTED: _decoded(ahead, manner), TEXT: written}
     return {name: as_bytes(_spread(found, chosen, count)) for name, found in texts.items()}

@@ -16,6 +16,7 @@ from torch.nn import functional
 from finetune_api.preference import Preference, PreferenceLoss
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.losses.token_scores import LOSS, TOKENS, token_scores
 from finetune_trainer.training.speedups.labelled_logits import labelled_logits
@@ -128,16 +129,14 @@ def side_by_side(values: Tensor) -> Tensor:
     return values.view(2, -1).T
 
 
-def sequence_logprobs(
-    model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None
-) -> Outputs:
+def sequence_logprobs(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> Outputs:
     """`logProbabilities` and `tokens` of the answers of each pair, [n, 2], the chosen one first."""
 
     def look(batch: dict[str, Tensor]) -> Outputs:
         seen = token_scores(model, batch, shift=True)
         return {LOG_PROBABILITIES: _pairs_of(-seen[LOSS]), TOKENS: _pairs_of(seen[TOKENS])}
 
-    return run_rows(model, rows, look, advance)
+    return run_rows(model, rows, look, monitor)
 
 
 def _pairs_of(values: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_answers
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.prompt_formats import prompt_format
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.inference import Outputs, predict_logits, run_rows
 from finetune_trainer.training.losses.preference import ranking_losses, side_by_side
 
@@ -44,13 +45,13 @@ class RankingLoss:
         return ranking_losses(scores[:, 0] - scores[:, 1], self._smoothing).sum()
 
 
-def score_pairs(model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None) -> Outputs:
+def score_pairs(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> Outputs:
     """`scores` of both answers of each pair, [n, 2], the chosen one first."""
 
     def look(batch: dict[str, Tensor]) -> Outputs:
         return {SCORES: side_by_side(model(**batch).logits.float().squeeze(-1)).cpu().numpy()}
 
-    return run_rows(model, rows, look, advance)
+    return run_rows(model, rows, look, monitor)
 
 
 def score_chats(tuned: "TunedModel", chats: Sequence[Chat]) -> NDArray[np.float64]:

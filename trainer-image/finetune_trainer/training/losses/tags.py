@@ -1,7 +1,5 @@
 """What a model says of each word: the most likely tag, and how sure it is."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,12 +7,13 @@ from torch.nn import functional
 
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.inference import Outputs, run_rows
 
 TAGS, SCORES, LOSS, COUNTED = "tags", "scores", "loss", "counted"
 
 
-def predict_tags(model: nn.Module, rows: RowSource, advance: Callable[[int], None] = lambda _rows: None) -> Outputs:
+def predict_tags(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> Outputs:
     """Tag the words of all rows: those tokens that have a label.
 
     Returns `tags` [n, words] int32, the numbers of the likeliest tags, and `scores` [n, words] float32, their
@@ -39,4 +38,4 @@ def predict_tags(model: nn.Module, rows: RowSource, advance: Callable[[int], Non
             COUNTED: counted.sum(dim=1).cpu().numpy(),
         }
 
-    return run_rows(model, rows, look, advance)
+    return run_rows(model, rows, look, monitor)

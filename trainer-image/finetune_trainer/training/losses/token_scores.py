@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.observer import Monitor
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
@@ -18,7 +19,7 @@ _HIGHEST_EXPONENT = 80  # e to the power of more is no figure that anybody reads
 def evaluate_tokens(
     model: nn.Module,
     rows: RowSource,
-    advance: Callable[[int], None],
+    monitor: Monitor | None = None,
     *,
     shift: bool,
     change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda batch: batch,
@@ -31,7 +32,7 @@ def evaluate_tokens(
     def look(batch: dict[str, Tensor]) -> Outputs:
         return token_scores(model, change(batch), shift=shift)
 
-    return run_rows(model, rows, look, advance)
+    return run_rows(model, rows, look, monitor)
 
 
 def token_scores(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
