@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from finetune_trainer.manifest.load import load_job
 from finetune_trainer.observers import Observers
 from finetune_trainer.run import run_job
-from finetune_trainer.run_result import RunResult
+from finetune_trainer.run_record import RunResult
 from finetune_trainer.storage import Site
 
 

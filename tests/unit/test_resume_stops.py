@@ -17,7 +17,7 @@ from finetune_trainer.cli.json_progress import JsonObserver
 from finetune_trainer.manifest import load_job
 from finetune_trainer.observer import Advance, TrainingTotals
 from finetune_trainer.run import run_job
-from finetune_trainer.run_result import RunResult
+from finetune_trainer.run_record import RunResult
 from finetune_trainer.signals import stop_signals
 from finetune_trainer.storage import Folder, Site
 

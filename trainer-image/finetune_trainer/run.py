@@ -25,8 +25,7 @@ from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.finished import FinishedRun
 from finetune_trainer.output.lineage import build_lineage, spec_digest
 from finetune_trainer.output.publish import OutputFolder
-from finetune_trainer.run_record import RunRecord, Timings
-from finetune_trainer.run_result import RunResult
+from finetune_trainer.run_record import RunRecord, RunResult, Timings
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.base_model import BaseModel
 from finetune_trainer.stages.checking import MergedSpec, check_rows_of, merged_spec, read_rows

@@ -1,4 +1,4 @@
-"""What is known of a run: the values that its stages returned. Becomes the report, however the run ends."""
+"""What is known of a run: the values that its stages returned. Becomes the report, and the result, however it ends."""
 
 import time
 from collections.abc import Iterator
@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from finetune_api.curves import CurvePoint, Verdict
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
+from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import FailureClass, JobFailure
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
-from finetune_api.outcome import EvaluationResult, FailureInfo, Outcome
+from finetune_api.outcome import Artifacts, EvaluationResult, FailureInfo, Outcome
 from finetune_api.report import MergeReport, Parameters, Report
 from finetune_api.resolved import Resolved
+from finetune_api.status import CheckpointInfo
 from finetune_trainer.output.lineage import library_versions
 
 _LONGEST_MESSAGE = 1024
@@ -145,3 +147,23 @@ def failure_info(failure: JobFailure) -> FailureInfo:
         message=message[: _LONGEST_MESSAGE - len(more)] + more,
         hint=first.hint[:_LONGEST_MESSAGE],
     )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended and where its output is."""
+
+    report: Report
+    artifacts: Artifacts
+    failure: JobFailure | None = None
+    attempt: int = 0
+    """Number of the claim that the run wrote under; 0 where it got none."""
+    checkpoint: CheckpointInfo | None = None
+    """The newest checkpoint that is committed."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        if self.failure is not None:
+            return self.failure.exit_code
+        return ExitCode.GATE_FAILED if self.report.outcome is Outcome.GATE_FAILED else ExitCode.DONE

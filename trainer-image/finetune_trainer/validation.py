@@ -10,8 +10,7 @@ from finetune_api.outcome import Artifacts
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import spec_digest
 from finetune_trainer.output.publish import OutputFolder
-from finetune_trainer.run_record import RunRecord, Timings
-from finetune_trainer.run_result import RunResult
+from finetune_trainer.run_record import RunRecord, RunResult, Timings
 from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec, read_rows, rows_in_template
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.unexpected import as_failure

@@ -20,7 +20,7 @@ from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
 from finetune_trainer.pod.progress import RunProgress
 from finetune_trainer.pod.server import Page, serving
 from finetune_trainer.pod.termination import ending_of, ending_without_run, write_ending
-from finetune_trainer.run_result import RunResult
+from finetune_trainer.run_record import RunResult
 from finetune_trainer.signals import StopToken, ignore_stop_signals, stop_signals
 from finetune_trainer.storage import Site, ignored_keys, redacted
 from finetune_trainer.unexpected import as_failure

@@ -128,3 +128,14 @@ def chat_columns(chats: Iterable[Chat]) -> tuple[list[str], list[str], list[str]
     roles = [turn.role for chat in known for turn in chat]
     contents = [turn.content for chat in known for turn in chat]
     return roles, contents, [chat.beyond_text for chat in known]
+
+
+def as_messages(chat: Chat) -> dict[str, Any]:
+    """`messages` with all their keys, and the variables of the chat (`tools`) beside them where there are some."""
+    messages = []
+    for turn in chat:
+        keys = turn.keys
+        parts = keys.get("content")
+        content = [{"type": "text", "text": part} for part in parts] if parts else turn.content
+        messages.append({"role": turn.role, **keys, "content": content})
+    return {"messages": messages, **chat.parsed_variables}

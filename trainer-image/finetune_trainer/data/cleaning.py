@@ -56,3 +56,8 @@ class _Words(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._hidden:
             self.words.append(data)
+
+
+def keeping_white_space(clean: Clean) -> Clean:
+    """The cleaning with its open choice made: line breaks and indentation are part of the text."""
+    return clean.model_copy(update={"collapse_whitespace": bool(clean.collapse_whitespace)})

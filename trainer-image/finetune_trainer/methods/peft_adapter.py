@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from finetune_api.failures import ModelUnsuitable
 from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
-from finetune_trainer.models.merging import merge_adapter
+from finetune_trainer.models.adapters import merge_adapter
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel

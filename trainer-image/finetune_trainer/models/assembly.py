@@ -8,13 +8,12 @@ import torch
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.tasks import Task
-from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights
+from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights, merge_adapter
 from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.hidden_layer import forget_hidden_layer, from_pretrained
 from finetune_trainer.models.last_token import show_last_token
 from finetune_trainer.models.loading import BROKEN_HINT
-from finetune_trainer.models.merging import merge_adapter
 from finetune_trainer.models.module_names import is_in_body, output_size, renew_output_layer
 
 if TYPE_CHECKING:

@@ -1,18 +1,27 @@
-"""The reward model that judges answers while another model learns to write them: the result of another job."""
+"""Reward models: built for training, and loaded as the result of another job for `PolicyOptimization`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from finetune_api.failures import JobFailure, ModelUnsuitable
 from finetune_api.inference import InferenceSettings
 from finetune_api.model import ModelSource
 from finetune_api.policy import Reward
 from finetune_api.tasks import Task
+from finetune_trainer.models.assembly import assemble_merged, load_with_gaps
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.loading import loading
+from finetune_trainer.models.module_names import output_size, renew_output_layer, silence_output_layer
 from finetune_trainer.models.tuned import TunedModel, load_tuned, read_settings
+from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.storage import Site
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 _WHERE = "spec.training.policy.reward.uri"
 
@@ -54,3 +63,32 @@ def _told_of_the_judge() -> Iterator[None]:
         yield
     except JobFailure as failure:
         raise type(failure)(*(replace(problem, where=_WHERE) for problem in failure.problems)) from failure
+
+
+def load_reward_model(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "PreTrainedModel":
+    """Load the model in FP32 without its dropout, adapters merged.
+
+    An output layer for one score is kept. A new one gives 0 for everything: whatever it then tells was learned, and
+    the untouched model has no opinion.
+
+    Raises:
+        ModelUnsuitable: transformers has no sequence classification for this architecture, or the weights are broken,
+            incomplete or of another shape than the config says; or an adapter can't be merged.
+        UnsafeModel: the model brings its own code.
+    """
+    import torch
+
+    torch.manual_seed(seed)
+    with loading(files.uri, "model"):
+        if files.base is None:
+            model, new = load_with_gaps(files, Task.REWARD_MODEL, num_labels=1, problem_type="regression")
+        else:
+            model, new = assemble_merged(files, Task.REWARD_MODEL), []
+    if output_size(model) != 1:
+        renew_output_layer(model, 1)
+        new = ["the output layer"]
+    if new:
+        silence_output_layer(model)
+    model.config.update({"num_labels": 1, "problem_type": "regression"})
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return without_dropout(model)

@@ -10,8 +10,7 @@ from finetune_api.outcome import Artifacts, EvaluationResult, Outcome
 from finetune_api.report import Report
 from finetune_api.termination import Termination
 from finetune_trainer.pod.progress import data_sentence
-from finetune_trainer.run_record import failure_info
-from finetune_trainer.run_result import RunResult
+from finetune_trainer.run_record import RunResult, failure_info
 
 
 def ending_of(result: RunResult, live: Live) -> Termination:

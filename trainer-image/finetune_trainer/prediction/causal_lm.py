@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.chat import ASSISTANT, Chat
+from finetune_trainer.data.chat import ASSISTANT, Chat, as_messages
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.shapes.chat_rows import ChatReader
@@ -17,7 +17,6 @@ from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
 from finetune_trainer.data.tokenising.special_tokens import encode, special_tokens_of
-from finetune_trainer.prediction.chat_output import as_messages
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, stop_ids
 
 if TYPE_CHECKING:

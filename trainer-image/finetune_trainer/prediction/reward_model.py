@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from finetune_trainer.data.chat import Chat
+from finetune_trainer.data.chat import Chat, as_messages
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.shapes.chat_rows import ChatReader
 from finetune_trainer.data.shapes.chats import answer_turns
 from finetune_trainer.data.shapes.layouts import MESSAGES
-from finetune_trainer.prediction.chat_output import as_messages
 from finetune_trainer.training.losses.reward import score_chats
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from peft import PeftModel
 
 from finetune_api import tasks
 from finetune_api.details import Details
+from finetune_api.inference import INFERENCE_NAME, FileSettings, InferenceSettings
 from finetune_api.output import WeightsDtype
 from finetune_api.report import Report
 from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
@@ -27,7 +28,6 @@ from finetune_trainer.stages.preparing import PreparedModel
 from finetune_trainer.stages.publishing import report_files
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.merged import save_merged_settings
-from finetune_trainer.tasks.settings import save_settings
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.generation.causal import stop_ids
 
@@ -141,3 +141,20 @@ def predict(
     with observer.working("predicting", rows) as advance:
         monitor, target = Monitor(advance, stop), staged / PREDICTIONS
         write_predictions(staged / "model", ready.files, task.spec, site, target=target, monitor=monitor)
+
+
+def save_settings(task: Task, folder: Path, max_length: int) -> None:
+    """Write `finetune.json` of the model into `folder`: what the job says, and what the task has of its own."""
+    spec, labels = task.spec, task.data.labels
+    of_the_job = {
+        "task": spec.task,
+        "method": spec.method.type,
+        "problem_type": labels.problem_type,
+        "labels": list(labels.names),
+        "max_length": max_length,
+        "columns": spec.data.columns,
+        "clean": spec.data.clean,
+        "files": FileSettings.of(spec.data.train),
+    }
+    settings = InferenceSettings.model_validate(of_the_job | task.own_settings)
+    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")

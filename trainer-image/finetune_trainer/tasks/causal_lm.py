@@ -14,9 +14,9 @@ from finetune_api.details import Details
 from finetune_api.failures import DataEmpty, SpecInvalid
 from finetune_api.metrics import WRITTEN
 from finetune_api.training import LossOn
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.few_shot_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
 from finetune_trainer.data.mixing import common_prefix
-from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import form_of
 from finetune_trainer.data.tokenising.learned import describe_learned
@@ -28,10 +28,9 @@ from finetune_trainer.evaluation.generated_text import all_references, text_metr
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.observer import Advance
-from finetune_trainer.tasks.chat_settings import chat_settings
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.task import InferenceContext, Task
-from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
+from finetune_trainer.tasks.text_tasks import chat_settings, constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
 from finetune_trainer.training.generation.samples import generate_samples, read_samples

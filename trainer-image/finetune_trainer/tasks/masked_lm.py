@@ -10,7 +10,7 @@ from torch import nn
 
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
 from finetune_trainer.data.tokenising.tokens import Tokens

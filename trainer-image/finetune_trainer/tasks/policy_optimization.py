@@ -18,8 +18,8 @@ from finetune_api.failures import ColumnMissing
 from finetune_api.outcome import Best
 from finetune_api.policy import Policy, PolicyAlgorithm, Reward, RewardType
 from finetune_api.tasks import MethodType
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.sampler import Rows
-from finetune_trainer.data.shapes.white_space import keeping_white_space
 from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.job_prompts import form_of
@@ -36,8 +36,8 @@ from finetune_trainer.models.reward_model import load_policy_reward_model
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.storage import Site
-from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
+from finetune_trainer.tasks.text_tasks import chat_settings, kept_columns
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, Sampling, generate_ids, stop_ids
 from finetune_trainer.training.generation.rollouts import (

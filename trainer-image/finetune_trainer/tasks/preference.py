@@ -17,7 +17,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.preference import Preference as Settings
 from finetune_api.preference import PreferenceLoss
-from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.collate import RowSource
@@ -30,8 +30,8 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance, Monitor
-from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
+from finetune_trainer.tasks.text_tasks import chat_settings, kept_columns
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
 from finetune_trainer.training.inference import Outputs

@@ -13,7 +13,7 @@ from finetune_api.data import Columns
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.shapes.white_space import keeping_white_space
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.collate import RowSource
@@ -23,10 +23,10 @@ from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.models.reward import load_reward_model
+from finetune_trainer.models.reward_model import load_reward_model
 from finetune_trainer.observer import Advance
-from finetune_trainer.tasks.chat_settings import chat_settings, kept_columns
 from finetune_trainer.tasks.task import InferenceContext, Task
+from finetune_trainer.tasks.text_tasks import chat_settings, kept_columns
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.preference import ranking_losses, share_ahead
 from finetune_trainer.training.losses.reward import SCORES, RankingLoss, score_pairs

@@ -23,7 +23,7 @@ from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.task import InferenceContext, Task
-from finetune_trainer.tasks.texts_and_losses import constant_text, details_of_texts
+from finetune_trainer.tasks.text_tasks import constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, GenerationProgress, as_texts, generate_seq2seq
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.losses.base import TokenLoss

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from finetune_api.data import Data
 from finetune_api.failures import SpecInvalid
 from finetune_trainer.data.chat import ASSISTANT, Chat, Turn
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.preference_pairs import Answers
@@ -25,7 +26,6 @@ from finetune_trainer.data.shapes.messages import is_chat
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.transcripts import is_transcript, read_transcript
-from finetune_trainer.data.shapes.white_space import keeping_white_space
 
 
 class _AsRead:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from finetune_api.data import Data
 from finetune_trainer.data.chat import ASSISTANT, Chat
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.reading.rows import Bad, Row
@@ -13,7 +14,6 @@ from finetune_trainer.data.shapes.layouts import answered_columns, asked_column,
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.text_to_text import Written
-from finetune_trainer.data.shapes.white_space import keeping_white_space
 
 
 class Asked:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from finetune_api.data import Data
+from finetune_trainer.data.cleaning import keeping_white_space
 from finetune_trainer.data.label_cells import Label
 from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record, cell_text, group_of
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.text_to_text import Written
-from finetune_trainer.data.shapes.white_space import keeping_white_space
 
 
 class RawText:

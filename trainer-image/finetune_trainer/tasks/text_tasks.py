@@ -1,14 +1,30 @@
-"""Details of tasks whose model writes a text for each row, and is scored token by token on the expected one."""
+"""What tasks on texts, prompts and chats share: settings for prediction, and details of generated texts."""
+
+from typing import Any
 
 import numpy as np
 
+from finetune_api.data_report import DataReport
 from finetune_api.details import Details
+from finetune_api.spec import Spec
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.generated_text import GeneratedTexts, all_references, describe_generated
 from finetune_trainer.evaluation.trivial_answers import one_answer
 from finetune_trainer.training.generation.batches import TEXT, as_texts
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.token_scores import LOSS, TOKENS
+
+_AROUND = ("input", "system", "history", "tools")
+
+
+def chat_settings(spec: Spec) -> dict[str, Any]:
+    """Fields of `InferenceSettings` that say how text is encoded."""
+    return {"split_special_tokens": spec.data.split_special_tokens is not False}
+
+
+def kept_columns(report: DataReport) -> dict[str, str]:
+    """Column by role for what stands around a prompt, where the rows have it."""
+    return {role: report.columns[role] for role in _AROUND if role in report.columns}
 
 
 def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None, seed: int) -> Details:
