@@ -111,7 +111,7 @@ def test_what_is_rewarded_gets_likelier_and_the_reference_stays(
         _step(loss, model, inputs, rows).backward()
         optimizer.step()
         optimizer.zero_grad()
-        rewards.append(loss.told().figures["meanReward"])
+        rewards.append(loss.step_metrics().figures["meanReward"])
     assert max(rewards[5:]) > rewards[0] + 0.2
     assert torch.equal(reference(model, asked).logits, before)
 
@@ -151,7 +151,7 @@ def test_a_model_that_falls_apart_is_not_trained_on(tiny_model: Callable[..., Pa
     loss = PolicyLoss(settings(), ALWAYS_SEVEN, far_away, pad_id=0)
     _step(loss, model, inputs, np.asarray([0]))
     with pytest.raises(LossDiverged, match="away from the model as it came") as failure:
-        loss.told()
+        loss.step_metrics()
     assert "klCoefficient" in failure.value.problems[0].hint
 
 
@@ -164,7 +164,7 @@ def test_rewards_that_never_differ_are_told_once(tiny_model: Callable[..., Path]
     warnings = []
     for _ in range(12):
         _step(loss, model, inputs, np.asarray([0]))
-        warnings.append(loss.told().warning)
+        warnings.append(loss.step_metrics().warning)
     assert [bool(warning) for warning in warnings] == [False] * 9 + [True] + [False] * 2
     assert "temperature" in warnings[9]
 
@@ -182,4 +182,4 @@ def test_tokens_that_were_written_are_counted_and_no_room_for_others(tiny_model:
     )
     loss = PolicyLoss(settings(samplesPerPrompt=2), world, None, pad_id=0)
     _step(loss, model, inputs, np.asarray([0]))
-    assert loss.told().volume == Volume(tokens=3 + 6, padded=2 * 6)
+    assert loss.step_metrics().volume == Volume(tokens=3 + 6, padded=2 * 6)

@@ -1,4 +1,4 @@
-"""What goes beyond single figures: who is taken for whom, the worst errors, and rows to read."""
+"""What goes beyond single figures: confusion matrix, worst errors, samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

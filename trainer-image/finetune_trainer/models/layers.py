@@ -1,4 +1,4 @@
-"""The layers of a pretrained body, and what is what in them, for all architectures that follow one of a few habits."""
+"""Finds the layers of a pretrained body, with their attention and MLP modules, by known naming patterns."""
 
 import re
 from typing import TYPE_CHECKING

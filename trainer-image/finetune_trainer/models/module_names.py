@@ -1,4 +1,4 @@
-"""What is what in a classification model of transformers: the body, its linear modules, the head."""
+"""Module names of a transformers classification model: body, linear modules of the body, head."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +90,7 @@ def silence_output_layer(model: "PreTrainedModel") -> None:
 
 @contextmanager
 def nonzero_linears(model: nn.Module) -> Iterator[None]:
-    """Inside the block, linear modules that are all zeros have weights: what goes in shows in what comes out."""
+    """Randomise zero-initialised linear modules inside the block, so that probes reach the output."""
     silent = [module.weight for module in model.modules() if isinstance(module, nn.Linear) and not module.weight.any()]
     with torch.no_grad():
         for weight in silent:

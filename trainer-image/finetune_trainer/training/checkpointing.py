@@ -1,4 +1,4 @@
-"""When training is saved, and what travels along: between the loop, which makes states, and the store."""
+"""Checkpoint schedule and extra state: saves training states every N steps and on request, and resumes from them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,10 +29,10 @@ _SECONDS_AFTER_A_FAILURE = 60.0
 
 @dataclass(frozen=True)
 class CachedBaseline:
-    """What was computed before training and need not be computed again."""
+    """Outputs of the base model, saved with checkpoints so that no attempt computes them again."""
 
     baseline: Outputs | None = None
-    """Outputs of the untouched model on the rows of the final evaluation."""
+    """Outputs of the base model on the rows of the final evaluation."""
     start: CurvePoint | None = None
     """Its metrics on the validation rows: the first point of the curves."""
 
@@ -66,7 +66,7 @@ def _tensors(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 class CheckpointCallback:
-    """Keeps states of one run: every so many steps, and whenever someone asks. A `training.loop.StepCallback`."""
+    """A `training.loop.StepCallback` that saves the states of one run: every N steps, and on request."""
 
     def __init__(
         self,

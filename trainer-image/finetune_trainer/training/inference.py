@@ -1,4 +1,4 @@
-"""Logits of many rows, in the order of the rows whatever order they are computed in."""
+"""Batched inference: outputs of many rows in their order, batched by length."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.observer import Monitor
 
 Outputs = dict[str, NDArray[Any]]
-"""What a model said of n rows, by name; each array is [n, ...]. Can be stored as it is."""
+"""Outputs of a model on n rows by name, each [n, ...]; stored in checkpoints as they are."""
 
 _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 

@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom: batches, gradients, steps, evaluations, the best state."""
+"""`Loop`, the training loop: batches, gradient accumulation, optimizer steps, evaluations, the best state."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look 
 
 
 class TrainingObserver(Protocol):
-    """Who wants to know how training goes."""
+    """Callbacks of the training loop, for progress and metrics."""
 
     def trained(self, progress: Progress, tally: TrainingTotals) -> None:
         """Called after each optimiser step."""
@@ -49,7 +49,7 @@ class TrainingObserver(Protocol):
 
 
 class StepCallback(Protocol):
-    """Who keeps states of training."""
+    """Called between steps to save training states."""
 
     def check(self) -> None:
         """Called after each step. Raises what has gone wrong with keeping."""
@@ -62,7 +62,7 @@ class StepCallback(Protocol):
 
 
 class NoCheckpoints:
-    """A keeper for training that nobody goes on from."""
+    """A `StepCallback` that saves nothing."""
 
     def check(self) -> None:
         """Nothing can go wrong."""
@@ -77,7 +77,7 @@ class NoCheckpoints:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """All that the loop needs to know, with every choice made."""
+    """Hyperparameters of one run, with every default resolved."""
 
     training: Training
     learning_rate: float
@@ -95,7 +95,7 @@ class TrainingPlan:
 
 @dataclass
 class TrainingResult:
-    """What the loop leaves beside the weights."""
+    """Result of a training run beside the weights."""
 
     steps: int = 0
     best: Best | None = None
@@ -224,13 +224,13 @@ class Loop:
         loss, norm = self._optimise(batch, parts)
         step = self._step = self._step + 1
         self._check_numbers(loss, norm, step)
-        told = self._loss.told() if isinstance(self._loss, HasStepMetrics) else StepMetrics({})
-        self._rate.add(len(batch), told.volume or volume_of(parts, self._plan.batches.lengths))
-        self._curve.add(step, loss, learning_rate, norm, told.figures)
+        metrics = self._loss.step_metrics() if isinstance(self._loss, HasStepMetrics) else StepMetrics({})
+        self._rate.add(len(batch), metrics.volume or volume_of(parts, self._plan.batches.lengths))
+        self._curve.add(step, loss, learning_rate, norm, metrics.figures)
         epoch = step / self._plan.batches.steps_per_epoch
-        observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm, told.figures))
-        if told.warning:
-            observer.warned(told.warning)
+        observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm, metrics.figures))
+        if metrics.warning:
+            observer.warned(metrics.warning)
 
     def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: StepCallback) -> None:
         """Do what is due between two steps: keep the state and end if asked to, evaluate, keep the state."""

@@ -1,4 +1,4 @@
-"""Rows and tokens a second, and the time left."""
+"""Throughput: rows and tokens per second without evaluations, and the time left."""
 
 import time
 from collections.abc import Iterator, Mapping

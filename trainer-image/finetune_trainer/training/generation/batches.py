@@ -1,4 +1,4 @@
-"""Text that a model writes for many rows, as outputs that can be stored: UTF-8 bytes, filled up with -1."""
+"""Batched generation with encoder-decoders, and texts as arrays: UTF-8 bytes, padded with -1."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ def generate_seq2seq(
     tokenizer: "PreTrainedTokenizerBase",
     progress: GenerationProgress | None = None,
 ) -> NDArray[np.int16]:
-    """What an encoder-decoder writes for a collated batch, by its own generation config, [rows, bytes].
+    """Texts that an encoder-decoder generates for a collated batch, by its own generation config, [rows, bytes].
 
     A stop request is seen after each token.
     """

@@ -1,4 +1,4 @@
-"""Text that a causal model writes behind prompts."""
+"""Text generation with causal models: greedy, beam search or sampling, by the settings of the job alone."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn, from torch's default generator."""
+    """Temperature and nucleus (top-p) sampling, by torch's default generator."""
 
     temperature: float
     top_p: float
@@ -34,7 +34,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How a model is to continue prompts."""
+    """Generation settings of a job for one tokenizer."""
 
     tokenizer: "PreTrainedTokenizerBase"
     settings: Generation
@@ -93,7 +93,7 @@ def generate_texts(
     manner: GenerationSettings,
     monitor: Monitor | None = None,
 ) -> list[str]:
-    """What the model writes behind each prompt, decoded without special tokens; see `generate_ids`."""
+    """Generated text for each prompt, decoded without special tokens; see `generate_ids`."""
     return [manner.text(ids) for ids in generate_ids(model, prompts, manner, monitor)]
 
 
@@ -103,9 +103,10 @@ def generate_ids(
     manner: GenerationSettings,
     monitor: Monitor | None = None,
 ) -> list[NDArray[np.int64]]:
-    """The ids that the model writes behind each prompt, the one that ends the text included.
+    """Generated ids for each prompt (ids, [length]), the one that ends the text included.
 
-    Prompts of like length go together, padded on the left; the model is left in the mode that it was in.
+    Batched by length and padded on the left; the model is left in the mode that it was in. Raises `KeyboardInterrupt`
+    after a token where `monitor` is asked to stop.
     """
     device = next(model.parameters()).device
     lengths = np.asarray([len(prompt) for prompt in prompts], np.int64)

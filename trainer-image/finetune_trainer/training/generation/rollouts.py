@@ -1,4 +1,4 @@
-"""Answers that a language model writes in order to learn from them, and their probabilities."""
+"""Rollouts: prompts with sampled answers, token log-probabilities, entropies and KL divergence from a reference."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -22,12 +22,12 @@ from finetune_trainer.training.speedups.labelled_logits import LabelledLogits, l
 
 Ids = NDArray[np.int64]
 ReferencePolicy = Callable[[nn.Module, dict[str, Tensor]], LabelledLogits]
-"""What the model as it came says of answers, given the model as it is now and a batch; computes no gradient."""
+"""Labelled logits under the base model, given the model in training and a batch; computes no gradient."""
 DIVERGENCE, LENGTH = "divergence", "length"
 
 
 class PromptDataset:
-    """Prompts of which each stands for `samples` texts of up to `room` more tokens, so that batches have space."""
+    """Prompts whose lengths count `samples` answers of up to `room` tokens each, so that token budgets hold."""
 
     def __init__(self, prompts: RowSource, samples: int, room: int) -> None:
         self._prompts, self._samples, self._room = prompts, samples, room
@@ -66,7 +66,7 @@ def answer_batch(prompts: Sequence[Ids], answers: Sequence[Ids], pad_id: int) ->
 
 @dataclass(frozen=True)
 class TokenLogProbs:
-    """What a model thinks of answers, token by token; each tensor is [texts, length], 0 outside of answers."""
+    """Token log-probabilities of answers; each tensor is [texts, length], 0 outside of answers."""
 
     log_probabilities: Tensor
     counted: Tensor
@@ -114,7 +114,7 @@ def _divergence(now: Tensor, before: Tensor) -> Tensor:
 
 
 def reference_policy_of(model: nn.Module) -> ReferencePolicy:
-    """What `model` says before it is trained, to be asked while it is.
+    """A frozen reference policy, callable during training.
 
     An adapter is switched off for that; a model that is trained itself is copied, which takes its memory once more.
     Called in the precision that the model will be trained in, which a copy keeps to.

@@ -1,4 +1,4 @@
-"""How a model goes on with a few stretches of raw text, beside how they really go on."""
+"""Generated continuations of a few pieces of raw text, beside the real ones."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What a step minimises: sums over rows and what they are divided by, whatever the task."""
+"""`Loss`, the interface of training losses: a sum over rows and its weight; row-wise and token-wise losses."""
 
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
@@ -15,44 +15,44 @@ from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 
 class Loss(Protocol):
-    """The loss of one task over its training rows.
+    """Training loss of one task: a sum over rows, and the weight that it is divided by.
 
     The loss of a step is `sum(total of its parts) / weight(all its rows)`. So it is the same however a step is cut
     up; a mean of each part would not be (transformers#47688).
     """
 
     def to(self, device: torch.device) -> Self:
-        """The same with its tensors on `device`."""
+        """A copy with its tensors on `device`."""
 
     def weight(self, rows: Rows) -> float:
-        """What the sum over a whole step is divided by: rows, or tokens that count. Asked once, as a step begins."""
+        """Denominator of the step's loss: number of rows, or of their labelled tokens. Called once per step."""
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
-        """Run the model on the collated `inputs` of `rows` and return the sum of the losses, a scalar."""
+        """Sum of the losses of `rows` after a forward pass on their collated `inputs`, a scalar that backpropagates."""
 
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What a loss has to say of the last step beside its value."""
+    """Metrics of one optimizer step beside its loss."""
 
     figures: dict[str, float]
-    """Means over the step, by name; the same names after every step."""
+    """Means over the step by name (API names of `CurvePoint.figures`); the same names after every step."""
     warning: str = ""
-    """Something a careful person would look at, told once."""
+    """A warning to be reported once; empty for none."""
     volume: Volume | None = None
-    """Tokens that went through the model, where they are not those of the rows."""
+    """Tokens of the forward passes, where they are not those of the rows, as with rollouts."""
 
 
 @runtime_checkable
 class HasStepMetrics(Protocol):
-    """A loss that has more to say than its value."""
+    """A loss with metrics of its own."""
 
-    def told(self) -> StepMetrics:
-        """What there is to say of the step that is done. Raises `LossDiverged` where it makes no sense to go on."""
+    def step_metrics(self) -> StepMetrics:
+        """Metrics of the last step. Raises `LossDiverged` where training has run away."""
 
 
 class RowLoss:
-    """A loss with one target a row, apart from the inputs; `targets` is [n] or [n, labels]."""
+    """Loss with one target per row, kept apart from the inputs; `targets` is [n] or [n, labels]."""
 
     def __init__(self, objective: Objective, targets: Tensor) -> None:
         self._objective, self._targets = objective, targets
@@ -74,10 +74,10 @@ class RowLoss:
 
 
 class TokenLoss:
-    """Cross entropy over the tokens that have a label; labels ride with the inputs as `labels`, [rows, length].
+    """Cross-entropy over labelled tokens; the inputs hold `labels`, [rows, length], `IGNORE_INDEX` elsewhere.
 
-    `counted` [n] says how many tokens of each row have one. With `shift` the logits of a position are of the next
-    token, so that the first label of a row never counts.
+    `counted` [n] is the number of labelled tokens of each row. With `shift` (causal) the logits at a position are
+    those of the next token, so that the first label of a row is ignored.
     """
 
     def __init__(self, counted: NDArray[np.int64], *, shift: bool, label_smoothing: float = 0.0) -> None:

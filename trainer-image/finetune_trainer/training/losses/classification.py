@@ -1,4 +1,4 @@
-"""The loss of sequence classification as a sum and a weight, so that it is right however a batch is cut up."""
+"""Classification and regression losses as sums and weights, exact under gradient accumulation."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from finetune_api.training import ClassWeights, Training
 
 @dataclass(frozen=True)
 class Objective:
-    """Cross entropy, binary cross entropy or squared error over rows.
+    """Cross-entropy, binary cross-entropy or squared error over rows.
 
     The mean over a step's rows is `sum(loss_sum of its parts) / weight(all its rows)`. Heads in transformers
     return the mean of each part instead, which makes accumulated gradients too large (transformers#47688).

@@ -1,4 +1,4 @@
-"""Masked language modelling: which tokens are hidden, and the loss on them (arXiv:1810.04805)."""
+"""Masked-language-modelling loss: dynamic masking and cross-entropy on masked tokens (BERT, arXiv:1810.04805)."""
 
 import numpy as np
 import torch
@@ -10,13 +10,13 @@ from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
 MASKING_RATE = 0.15
-"""Share of the tokens that are to be foretold."""
+"""Share of the labelled tokens that are predicted."""
 _HIDDEN, _CHANGED = 0.8, 0.9
-"""Of these, eight in ten are hidden by the mask token, one is changed to any other, one is left as it is."""
+"""Cumulative shares of these: 80 % become the mask token, 10 % a random token, 10 % stay."""
 
 
 def masked_token_counts(counted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many tokens of each row are to be foretold, of those that have a label; at least one where any has, [n]."""
+    """Number of predicted tokens of each row [n], from that of its labelled tokens; at least one where any is."""
     wanted: NDArray[np.int64] = np.maximum(1, np.rint(MASKING_RATE * counted)).astype(np.int64)
     return np.minimum(counted, wanted)
 
@@ -24,9 +24,10 @@ def masked_token_counts(counted: NDArray[np.int64]) -> NDArray[np.int64]:
 def mask_tokens(
     batch: dict[str, Tensor], mask_id: int, vocabulary: int, generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """The batch with tokens hidden, and with labels on these alone; `labels` are the ids that may be chosen.
+    """The batch with masked `input_ids`, and `labels` on masked tokens alone, chosen of labelled ones, [rows, length].
 
-    Random numbers come from `generator`, by default torch's own.
+    `mask_id` is the mask token, `vocabulary` the number of ids for random replacement. Random numbers come from
+    `generator`, by default torch's own.
     """
     labels, ids = batch["labels"], batch["input_ids"]
     free = (labels != IGNORE_INDEX).cpu()
@@ -42,7 +43,7 @@ def mask_tokens(
 
 
 class MaskedLMLoss:
-    """Cross entropy over tokens that are hidden anew in every step, by torch's default random numbers."""
+    """Cross-entropy over tokens that are masked anew in every step (dynamic masking), by torch's default generator."""
 
     def __init__(self, tokens: Tokens, mask_id: int, vocabulary: int, label_smoothing: float = 0.0) -> None:
         self._chosen, self._mask_id, self._vocabulary = masked_token_counts(tokens.counted), mask_id, vocabulary

@@ -1,4 +1,4 @@
-"""The losses of policy optimisation: answers that did better than others to the same prompt are to get likelier.
+"""Policy-gradient losses on sampled answers (RLOO, GRPO), with advantages within the samples of a prompt.
 
 RLOO: Ahmadian et al. 2024, arXiv:2402.14740. GRPO: Shao et al. 2024, arXiv:2402.03300. Both with the clipped objective
 of PPO (Schulman et al. 2017, arXiv:1707.06347) and without a value model. The KL divergence of GRPO is estimated by
@@ -39,7 +39,7 @@ _SMALLEST_DEVIATION = 1e-4
 _RUNAWAY = 10.0
 """KL divergence, in nats a token, of texts that the model as it came would hardly ever write."""
 _PATIENCE = 10
-"""Steps in a row without any difference to learn from, after which that is told."""
+"""Steps in a row without any difference to learn from, after which a warning is reported."""
 _NOTHING_TO_LEARN = (
     f"for {_PATIENCE} steps all answers to each prompt got the same reward, so there is nothing to learn from: raise "
     "training.policy.temperature or samplesPerPrompt, tune on right answers first (CausalLM), or take easier prompts"
@@ -48,7 +48,7 @@ _NOTHING_TO_LEARN = (
 
 @dataclass(frozen=True)
 class RolloutEnv:
-    """What a policy is trained in."""
+    """Rollout environment of a policy: prompts, sampling and rewards."""
 
     prompts: Prompts
     write: Write
@@ -121,8 +121,8 @@ class PolicyLoss:
             self._sums[ENTROPY] += float(entropies(seen, temperature))
         return policy_losses(now, rollouts, self._settings).sum()
 
-    def told(self) -> StepMetrics:
-        """See `HasStepMetrics.told`: means over the sampled answers.
+    def step_metrics(self) -> StepMetrics:
+        """See `HasStepMetrics.step_metrics`: means over the sampled answers.
 
         Their reward and length, entropy of a token and its KL divergence from the model as it came, and the share of
         prompts whose answers all got the same reward.

@@ -1,4 +1,4 @@
-"""Losses over pairs of answers, of which one is preferred, from the log-probabilities that a model gives them.
+"""Preference losses over pairs of answers (DPO, hinge, IPO, SimPO, ORPO) from sequence log-probabilities.
 
 The formulas are those of the papers named in `finetune_api.preference`, as trl has them.
 """
@@ -26,14 +26,14 @@ LOG_PROBABILITIES, REFERENCE = "logProbabilities", "reference"
 
 @dataclass(frozen=True)
 class Pairs:
-    """What a model says of pairs of answers; each tensor is [pairs, 2], the chosen answer first."""
+    """Sequence log-probabilities of pairs of answers; each tensor is [pairs, 2], the chosen answer first."""
 
     log_probabilities: Tensor
-    """Of whole answers: the sum over their tokens."""
+    """Sums over the tokens of the answers, in nats."""
     tokens: Tensor
     """Number of tokens of each answer."""
     reference: Tensor | None = None
-    """The log-probabilities that the model gave as it came, where the loss looks at them."""
+    """Log-probabilities under the base model, for losses with a reference."""
 
     @property
     def by_token(self) -> Tensor:
@@ -42,7 +42,7 @@ class Pairs:
 
 
 def rewards(pairs: Pairs, settings: Preference) -> Tensor:
-    """The reward of each answer that the loss is about, [pairs, 2].
+    """Implicit reward of each answer, [pairs, 2].
 
     Against a reference it is `beta` times how much likelier the answer has become (by the mean token for IPO, so that
     long answers don't rule), else `beta` times the mean log-probability of its tokens.
@@ -65,7 +65,7 @@ def _sigmoid(_pairs: Pairs, _settings: Preference, margin: Tensor, smoothing: fl
 
 
 def ranking_losses(margin: Tensor, smoothing: float = 0.0) -> Tensor:
-    """-log sigmoid of by how much the chosen answer is ahead (Bradley and Terry 1952), [pairs]."""
+    """-log sigmoid of `margin` [pairs], with label smoothing (Bradley and Terry 1952), [pairs]."""
     losses = -functional.logsigmoid(margin)
     return losses if not smoothing else (1 - smoothing) * losses - smoothing * functional.logsigmoid(-margin)
 
@@ -98,7 +98,7 @@ _LOSSES: dict[PreferenceLoss, Callable[[Pairs, Preference, Tensor, float], Tenso
 
 
 class PairLoss:
-    """The loss over pairs of texts that are collated side by side; `reference` is [n, 2]."""
+    """Preference loss over pairs collated side by side; `reference` [n, 2] are the base model's log-probabilities."""
 
     def __init__(self, settings: Preference, smoothing: float, reference: Tensor | None) -> None:
         self._settings, self._smoothing, self._reference = settings, smoothing, reference
@@ -130,7 +130,7 @@ def side_by_side(values: Tensor) -> Tensor:
 
 
 def sequence_logprobs(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> Outputs:
-    """`logProbabilities` and `tokens` of the answers of each pair, [n, 2], the chosen one first."""
+    """Summed log-probabilities (`logProbabilities`, nats) and lengths (`tokens`) of answers, [n, 2], chosen first."""
 
     def look(batch: dict[str, Tensor]) -> Outputs:
         seen = token_scores(model, batch, shift=True)
@@ -144,7 +144,7 @@ def _pairs_of(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def pairs_from(outputs: Outputs) -> Pairs:
-    """What `sequence_logprobs` said, with the log-probabilities of the `reference` [n, 2] where they are beside it."""
+    """Outputs of `sequence_logprobs` as `Pairs`, with `reference` [n, 2] where that is among them."""
     return Pairs(
         torch.from_numpy(np.ascontiguousarray(outputs[LOG_PROBABILITIES], np.float64)),
         torch.from_numpy(np.ascontiguousarray(outputs[TOKENS])),

@@ -1,4 +1,4 @@
-"""What a model said of pairs as it came, kept by content so that no restart computes it twice."""
+"""Cache of reference log-probabilities on disk, by content, so that no restart computes them twice."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _LAYOUT = "reference/v1"
 
 
 def reference_key(weights: str, tokens: Tokens) -> str:
-    """Digest of what it depends on: `weights`, which says what computes how, and the tokens with their labels."""
+    """SHA-256 of what reference log-probabilities depend on: `weights` (model, device, precision) and the tokens."""
     digest = hashlib.sha256(f"{_LAYOUT} {weights}".encode())
     for part in (tokens.ids, tokens.offsets, tokens.labels):
         digest.update(b"" if part is None else part.tobytes())
@@ -25,7 +25,7 @@ def reference_key(weights: str, tokens: Tokens) -> str:
 def kept(
     key: str, cache: Path, rows: int, make: Callable[[], NDArray[np.float64]], found: Callable[[int], None]
 ) -> NDArray[np.float64]:
-    """The log-probabilities [n, 2] below `cache`, else those that `make` computes; `found` is told where they were."""
+    """Log-probabilities [n, 2] from `<cache>/<key>.npy`, else those of `make`; a hit is reported to `found`."""
     file = cache / f"{key}.npy"
     stored = _read(file, rows)
     if stored is not None:

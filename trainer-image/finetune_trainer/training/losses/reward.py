@@ -1,4 +1,4 @@
-"""Reward models at work: the loss over pairs of answers, and scores of single ones."""
+"""Bradley-Terry ranking loss of reward models, and scores of pairs and of single answers."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ RewardOf = Callable[[Sequence[str], Sequence[str]], list[float]]
 
 
 class RankingLoss:
-    """-log sigmoid of by how much a reward model puts the chosen answer ahead (Bradley and Terry 1952)."""
+    """-log sigmoid of chosen minus rejected score, with label smoothing (Bradley and Terry 1952)."""
 
     def __init__(self, smoothing: float = 0.0) -> None:
         self._smoothing = smoothing
@@ -46,7 +46,7 @@ class RankingLoss:
 
 
 def score_pairs(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> Outputs:
-    """`scores` of both answers of each pair, [n, 2], the chosen one first."""
+    """Scores of both answers of each pair as `scores` [n, 2] in FP32, the chosen one first."""
 
     def look(batch: dict[str, Tensor]) -> Outputs:
         return {SCORES: side_by_side(model(**batch).logits.float().squeeze(-1)).cpu().numpy()}

@@ -1,4 +1,4 @@
-"""What a model says of each word: the most likely tag, and how sure it is."""
+"""Token classification: the most likely tag of each word with its probability, and the cross-entropy of each row."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ TAGS, SCORES, LOSS, COUNTED = "tags", "scores", "loss", "counted"
 
 
 def predict_tags(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> Outputs:
-    """Tag the words of all rows: those tokens that have a label.
+    """Predict the tags of all words, the labelled tokens of the rows.
 
     Returns `tags` [n, words] int32, the numbers of the likeliest tags, and `scores` [n, words] float32, their
     probabilities, both in the order of the words and filled up with -1; `loss` [n] float32, the sum over a row's words;

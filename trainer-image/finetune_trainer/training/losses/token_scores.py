@@ -1,4 +1,4 @@
-"""How well a model foretells the tokens that have a label: loss and hits of each row."""
+"""Per-row cross-entropy and top-1 accuracy on labelled tokens."""
 
 from collections.abc import Callable
 from math import exp, isfinite
@@ -24,9 +24,10 @@ def evaluate_tokens(
     shift: bool,
     change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda batch: batch,
 ) -> Outputs:
-    """Sum of the losses, number of labels, and how many of them had the highest logit, each [n].
+    """Per-row sums over labelled tokens, each [n]: `loss` in nats, `tokens`, and `hits`, those with the highest logit.
 
-    With `shift` the logits of a position are of the next token. `change` is given each batch before the model sees it.
+    With `shift` the logits at a position are those of the next token. `change` is applied to each collated batch before
+    the forward pass. Raises `KeyboardInterrupt` where `monitor` is asked to stop.
     """
 
     def look(batch: dict[str, Tensor]) -> Outputs:
@@ -36,7 +37,7 @@ def evaluate_tokens(
 
 
 def token_scores(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
-    """The same for one collated batch."""
+    """As `evaluate_tokens`, for one collated batch on the model's device."""
     seen = labelled_logits(model, batch, shift=shift)
     rows = [_row(logits.float(), labels) for logits, labels in seen.by_row()]
     return {

@@ -1,4 +1,4 @@
-"""Keeps the trained weights of the best evaluation on local disk until the end of the run."""
+"""`BestWeights`: the trainable state of the best evaluation, on local disk until the end of the run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from finetune_trainer.training.state.tensors import Tensors, load_weights, train
 
 
 class BestWeights:
-    """What training changes in a model, as it was at one moment. A later save replaces an earlier one as a whole."""
+    """A `trainable_state_dict` in `best.safetensors`. A later save replaces an earlier one atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "best.safetensors"

@@ -1,4 +1,4 @@
-"""All that changes while a model is trained, beside the counts: copied into a snapshot, and put back."""
+"""`StateCapture`: weights, optimizer, schedule, scaler and RNG state copied into a snapshot, and restored."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""An optimiser's state as named tensors and JSON, and back."""
+"""Optimizer state as tensors named by parameter and JSON, and its restoration."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where the random generators are: PyTorch's on each device, and those of Python and NumPy that libraries draw from."""
+"""State of the random generators: PyTorch's on each device, and those of Python and NumPy that libraries draw from."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""What training changes in a model, as named tensors on the CPU, and back."""
+"""Trainable parameters and buffers as named tensors on the CPU, and their restoration."""
 
 from collections.abc import Mapping
 
@@ -18,9 +18,9 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """All that training may change, by name: trainable parameters, and the buffers that belong to a model's state.
+    """Trainable parameters and persistent buffers by name.
 
-    Such buffers move by themselves, as the running statistics of a batch normalisation do.
+    Buffers change without a gradient, as the running statistics of a batch normalisation do.
     """
     buffers = dict(model.named_buffers())
     saved = model.state_dict().keys() if buffers else ()
@@ -42,7 +42,7 @@ def copy_to_cpu(tensor: Tensor) -> Tensor:
 
 
 def wait_for_copies() -> None:
-    """Wait until all that was `copy_to_cpu` from a GPU is whole."""
+    """Wait until all copies of `copy_to_cpu` from a GPU are complete."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -1,4 +1,4 @@
-"""The state of training as one value: all that the steps to come depend on, to be saved and to go on from."""
+"""`TrainingState`: counters, curves, schedule and RNG values of a checkpoint, everything but tensors, as JSON."""
 
 import hashlib
 from typing import Any, Literal
@@ -18,7 +18,7 @@ TRAINING = "training"
 
 
 class Plan(BaseModel):
-    """What steps are made of: a state goes on under the same plan only."""
+    """Number of steps and digest of the rows; training resumes under the same plan only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +37,7 @@ def plan_of(total_steps: int, batches: BatchPlan) -> Plan:
 
 
 class TrainingState(BaseModel):
-    """Everything but tensors."""
+    """A training state without its tensors; layout of `training` in `state.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
