@@ -77,7 +77,7 @@ def test_it_learns_is_saved_loaded_and_merged(
     rows = tiny_rows(texts, tokenizer)
     base, before = predict_logits(model, rows), {name: weight.clone() for name, weight in model.named_parameters()}
     adapted = adapt(name, files, model)
-    with adapted.untouched():
+    with adapted.as_base_model():
         assert np.allclose(predict_logits(adapted.model, rows), base, atol=1e-6)
     if not adapted.model.active_peft_config.is_prompt_learning:
         assert np.allclose(predict_logits(adapted.model, rows), base, atol=1e-6), "nothing changes before a step"

@@ -44,7 +44,7 @@ class Adapted:
     merge: Callable[[Path], None] | None = None
     """Writes base and adapter as one model; None where there is no adapter, or none that can be merged."""
 
-    untouched: Callable[[], AbstractContextManager[object]] = nullcontext
+    as_base_model: Callable[[], AbstractContextManager[object]] = nullcontext
     """A block in which `model` is the base as it came, before training."""
 
     lr_factor: Callable[[str], float] = uniform_lr

@@ -54,7 +54,7 @@ def adapted_by(
         total_parameters=count_parameters(adapted),
         save=partial(save_adapter, adapted),
         merge=partial(merge_and_save, adapted) if merges else None,
-        untouched=partial(_untouched, adapted),
+        as_base_model=partial(_untouched, adapted),
         lr_factor=partial(_rate_factor, head_rate),
     )
 

@@ -19,7 +19,7 @@ def score_baseline(task: Task, ready: PreparedModel, observer: RunObserver, stop
 
     They go with checkpoints: an attempt that resumes from one has them.
     """
-    with ready.adapted.untouched(), ready.accelerator.autocast():
+    with ready.adapted.as_base_model(), ready.accelerator.autocast():
         outputs = infer_all(task, ready, "baseline", observer, stop)
         if ready.few_shot is None:
             return outputs

@@ -159,7 +159,7 @@ def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver
     total = sum(len(part.lengths) for part in rows.values())
     with (
         timings.timed("reference"),
-        ready.adapted.untouched(),
+        ready.adapted.as_base_model(),
         ready.accelerator.autocast(),
         observer.working("reference", total) as advance,
     ):
