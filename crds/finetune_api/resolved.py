@@ -33,103 +33,107 @@ class Resolved(ApiModel):
         return 0 if self.learning_rate else int(self.epochs)
 
 
+_AS_LORA = (MethodType.QLORA, MethodType.DORA)
+"""Methods that train what LoRA trains."""
+
+
+def _defaults(full: Resolved, changes: dict[MethodType, dict[str, float]]) -> dict[MethodType, Resolved]:
+    """Defaults of a task by method: those of `Full`, and for each other method what differs from them."""
+    changes = changes | dict.fromkeys(_AS_LORA, changes[MethodType.LORA])
+    untrained = {"epochs": 0, "learning_rate": 0}
+    each = {MethodType.FULL: {}, **changes, MethodType.MERGE: untrained}
+    return {method: Resolved(**full.model_dump() | each[method]) for method in MethodType if method in each}
+
+
 DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {
-    Task.SEQUENCE_CLASSIFICATION: {
-        MethodType.FULL: Resolved(epochs=4, learning_rate=5e-5, batch_size=16, max_length=256),
-        MethodType.LORA: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=256),
-        MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=1e-3, batch_size=32, max_length=256),
-        MethodType.QLORA: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=256),
-        MethodType.DORA: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=256),
-        MethodType.IA3: Resolved(epochs=8, learning_rate=1e-2, batch_size=16, max_length=256),
-        MethodType.PREFIX_TUNING: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=256),
-        MethodType.PROMPT_TUNING: Resolved(epochs=12, learning_rate=1e-2, batch_size=16, max_length=256),
-        MethodType.P_TUNING: Resolved(epochs=10, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=6, learning_rate=1e-3, batch_size=16, max_length=256),
-    },
-    Task.CAUSAL_LM: {
-        MethodType.FULL: Resolved(epochs=3, learning_rate=5e-5, batch_size=8, max_length=1024),
-        MethodType.LORA: Resolved(epochs=3, learning_rate=2e-4, batch_size=8, max_length=1024),
-        MethodType.QLORA: Resolved(epochs=3, learning_rate=2e-4, batch_size=8, max_length=1024),
-        MethodType.DORA: Resolved(epochs=3, learning_rate=2e-4, batch_size=8, max_length=1024),
-        MethodType.IA3: Resolved(epochs=4, learning_rate=1e-2, batch_size=8, max_length=1024),
-        MethodType.PREFIX_TUNING: Resolved(epochs=4, learning_rate=3e-2, batch_size=8, max_length=1024),
-        MethodType.PROMPT_TUNING: Resolved(epochs=4, learning_rate=3e-2, batch_size=8, max_length=1024),
-        MethodType.P_TUNING: Resolved(epochs=4, learning_rate=1e-3, batch_size=8, max_length=1024),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=3, learning_rate=1e-3, batch_size=8, max_length=1024),
-    },
-    Task.PREFERENCE: {
-        MethodType.FULL: Resolved(epochs=1, learning_rate=1e-6, batch_size=16, max_length=1024),
-        MethodType.LORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
-        MethodType.QLORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
-        MethodType.DORA: Resolved(epochs=2, learning_rate=2e-5, batch_size=16, max_length=1024),
-        MethodType.IA3: Resolved(epochs=2, learning_rate=1e-3, batch_size=16, max_length=1024),
-        MethodType.PREFIX_TUNING: Resolved(epochs=3, learning_rate=3e-2, batch_size=16, max_length=1024),
-        MethodType.PROMPT_TUNING: Resolved(epochs=3, learning_rate=3e-2, batch_size=16, max_length=1024),
-        MethodType.P_TUNING: Resolved(epochs=3, learning_rate=2e-4, batch_size=16, max_length=1024),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=2, learning_rate=5e-5, batch_size=16, max_length=1024),
-    },
-    Task.REWARD_MODEL: {
-        MethodType.FULL: Resolved(epochs=3, learning_rate=5e-5, batch_size=16, max_length=1024),
-        MethodType.LORA: Resolved(epochs=3, learning_rate=3e-4, batch_size=16, max_length=1024),
-        MethodType.QLORA: Resolved(epochs=3, learning_rate=3e-4, batch_size=16, max_length=1024),
-        MethodType.DORA: Resolved(epochs=3, learning_rate=3e-4, batch_size=16, max_length=1024),
-        MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=1e-3, batch_size=32, max_length=1024),
-        MethodType.IA3: Resolved(epochs=4, learning_rate=5e-3, batch_size=16, max_length=1024),
-        MethodType.PREFIX_TUNING: Resolved(epochs=6, learning_rate=5e-3, batch_size=16, max_length=1024),
-        MethodType.PROMPT_TUNING: Resolved(epochs=6, learning_rate=5e-3, batch_size=16, max_length=1024),
-        MethodType.P_TUNING: Resolved(epochs=6, learning_rate=5e-4, batch_size=16, max_length=1024),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=2, learning_rate=2e-4, batch_size=16, max_length=1024),
-    },
-    Task.POLICY_OPTIMIZATION: {
-        MethodType.FULL: Resolved(epochs=1, learning_rate=1e-6, batch_size=8, max_length=1024),
-        MethodType.LORA: Resolved(epochs=1, learning_rate=2e-5, batch_size=8, max_length=1024),
-        MethodType.QLORA: Resolved(epochs=1, learning_rate=2e-5, batch_size=8, max_length=1024),
-        MethodType.DORA: Resolved(epochs=1, learning_rate=2e-5, batch_size=8, max_length=1024),
-        MethodType.IA3: Resolved(epochs=1, learning_rate=1e-3, batch_size=8, max_length=1024),
-        MethodType.PREFIX_TUNING: Resolved(epochs=1, learning_rate=1e-3, batch_size=8, max_length=1024),
-        MethodType.PROMPT_TUNING: Resolved(epochs=1, learning_rate=1e-3, batch_size=8, max_length=1024),
-        MethodType.P_TUNING: Resolved(epochs=1, learning_rate=2e-4, batch_size=8, max_length=1024),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=1, learning_rate=5e-5, batch_size=8, max_length=1024),
-    },
-    Task.MASKED_LM: {
-        MethodType.FULL: Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=256),
-        MethodType.LORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.QLORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.DORA: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.IA3: Resolved(epochs=6, learning_rate=1e-2, batch_size=16, max_length=256),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=5, learning_rate=1e-3, batch_size=16, max_length=256),
-    },
-    Task.TOKEN_CLASSIFICATION: {
-        MethodType.FULL: Resolved(epochs=6, learning_rate=5e-5, batch_size=16, max_length=256),
-        MethodType.LORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.FEATURE_EXTRACTION: Resolved(epochs=40, learning_rate=3e-3, batch_size=32, max_length=256),
-        MethodType.QLORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.DORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.IA3: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=256),
-        MethodType.PREFIX_TUNING: Resolved(epochs=12, learning_rate=3e-2, batch_size=16, max_length=256),
-        MethodType.PROMPT_TUNING: Resolved(epochs=12, learning_rate=3e-2, batch_size=16, max_length=256),
-        MethodType.P_TUNING: Resolved(epochs=12, learning_rate=1e-3, batch_size=16, max_length=256),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=256),
-    },
-    Task.SEQ2SEQ: {
-        MethodType.FULL: Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=512, max_target_length=128),
-        MethodType.LORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
-        MethodType.QLORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
-        MethodType.DORA: Resolved(epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128),
-        MethodType.IA3: Resolved(epochs=10, learning_rate=1e-2, batch_size=16, max_length=512, max_target_length=128),
-        MethodType.PREFIX_TUNING: Resolved(
-            epochs=10, learning_rate=3e-2, batch_size=16, max_length=512, max_target_length=128
-        ),
-        MethodType.PROMPT_TUNING: Resolved(
-            epochs=10, learning_rate=1e-1, batch_size=16, max_length=512, max_target_length=128
-        ),
-        MethodType.P_TUNING: Resolved(
-            epochs=10, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128
-        ),
-        MethodType.BOTTLENECK_ADAPTER: Resolved(
-            epochs=8, learning_rate=1e-3, batch_size=16, max_length=512, max_target_length=128
-        ),
-    },
+    Task.SEQUENCE_CLASSIFICATION: _defaults(
+        Resolved(epochs=4, learning_rate=5e-5, batch_size=16, max_length=256),
+        {
+            MethodType.LORA: {"epochs": 6, "learning_rate": 5e-4},
+            MethodType.FEATURE_EXTRACTION: {"epochs": 40, "learning_rate": 1e-3, "batch_size": 32},
+            MethodType.IA3: {"epochs": 8, "learning_rate": 1e-2},
+            MethodType.PREFIX_TUNING: {"epochs": 10, "learning_rate": 1e-2},
+            MethodType.PROMPT_TUNING: {"epochs": 12, "learning_rate": 1e-2},
+            MethodType.P_TUNING: {"epochs": 10, "learning_rate": 1e-3},
+            MethodType.BOTTLENECK_ADAPTER: {"epochs": 6, "learning_rate": 1e-3},
+        },
+    ),
+    Task.CAUSAL_LM: _defaults(
+        Resolved(epochs=3, learning_rate=5e-5, batch_size=8, max_length=1024),
+        {
+            MethodType.LORA: {"learning_rate": 2e-4},
+            MethodType.IA3: {"epochs": 4, "learning_rate": 1e-2},
+            MethodType.PREFIX_TUNING: {"epochs": 4, "learning_rate": 3e-2},
+            MethodType.PROMPT_TUNING: {"epochs": 4, "learning_rate": 3e-2},
+            MethodType.P_TUNING: {"epochs": 4, "learning_rate": 1e-3},
+            MethodType.BOTTLENECK_ADAPTER: {"learning_rate": 1e-3},
+        },
+    ),
+    Task.PREFERENCE: _defaults(
+        Resolved(epochs=1, learning_rate=1e-6, batch_size=16, max_length=1024),
+        {
+            MethodType.LORA: {"epochs": 2, "learning_rate": 2e-5},
+            MethodType.IA3: {"epochs": 2, "learning_rate": 1e-3},
+            MethodType.PREFIX_TUNING: {"epochs": 3, "learning_rate": 3e-2},
+            MethodType.PROMPT_TUNING: {"epochs": 3, "learning_rate": 3e-2},
+            MethodType.P_TUNING: {"epochs": 3, "learning_rate": 2e-4},
+            MethodType.BOTTLENECK_ADAPTER: {"epochs": 2, "learning_rate": 5e-5},
+        },
+    ),
+    Task.REWARD_MODEL: _defaults(
+        Resolved(epochs=3, learning_rate=5e-5, batch_size=16, max_length=1024),
+        {
+            MethodType.LORA: {"learning_rate": 3e-4},
+            MethodType.FEATURE_EXTRACTION: {"epochs": 40, "learning_rate": 1e-3, "batch_size": 32},
+            MethodType.IA3: {"epochs": 4, "learning_rate": 5e-3},
+            MethodType.PREFIX_TUNING: {"epochs": 6, "learning_rate": 5e-3},
+            MethodType.PROMPT_TUNING: {"epochs": 6, "learning_rate": 5e-3},
+            MethodType.P_TUNING: {"epochs": 6, "learning_rate": 5e-4},
+            MethodType.BOTTLENECK_ADAPTER: {"epochs": 2, "learning_rate": 2e-4},
+        },
+    ),
+    Task.POLICY_OPTIMIZATION: _defaults(
+        Resolved(epochs=1, learning_rate=1e-6, batch_size=8, max_length=1024),
+        {
+            MethodType.LORA: {"learning_rate": 2e-5},
+            MethodType.IA3: {"learning_rate": 1e-3},
+            MethodType.PREFIX_TUNING: {"learning_rate": 1e-3},
+            MethodType.PROMPT_TUNING: {"learning_rate": 1e-3},
+            MethodType.P_TUNING: {"learning_rate": 2e-4},
+            MethodType.BOTTLENECK_ADAPTER: {"learning_rate": 5e-5},
+        },
+    ),
+    Task.MASKED_LM: _defaults(
+        Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=256),
+        {
+            MethodType.LORA: {"learning_rate": 1e-3},
+            MethodType.IA3: {"epochs": 6, "learning_rate": 1e-2},
+            MethodType.BOTTLENECK_ADAPTER: {"learning_rate": 1e-3},
+        },
+    ),
+    Task.TOKEN_CLASSIFICATION: _defaults(
+        Resolved(epochs=6, learning_rate=5e-5, batch_size=16, max_length=256),
+        {
+            MethodType.LORA: {"epochs": 8, "learning_rate": 1e-3},
+            MethodType.FEATURE_EXTRACTION: {"epochs": 40, "learning_rate": 3e-3, "batch_size": 32},
+            MethodType.IA3: {"epochs": 10, "learning_rate": 1e-2},
+            MethodType.PREFIX_TUNING: {"epochs": 12, "learning_rate": 3e-2},
+            MethodType.PROMPT_TUNING: {"epochs": 12, "learning_rate": 3e-2},
+            MethodType.P_TUNING: {"epochs": 12, "learning_rate": 1e-3},
+            MethodType.BOTTLENECK_ADAPTER: {"epochs": 8, "learning_rate": 1e-3},
+        },
+    ),
+    Task.SEQ2SEQ: _defaults(
+        Resolved(epochs=5, learning_rate=1e-4, batch_size=16, max_length=512, max_target_length=128),
+        {
+            MethodType.LORA: {"epochs": 8, "learning_rate": 1e-3},
+            MethodType.IA3: {"epochs": 10, "learning_rate": 1e-2},
+            MethodType.PREFIX_TUNING: {"epochs": 10, "learning_rate": 3e-2},
+            MethodType.PROMPT_TUNING: {"epochs": 10, "learning_rate": 1e-1},
+            MethodType.P_TUNING: {"epochs": 10, "learning_rate": 1e-3},
+            MethodType.BOTTLENECK_ADAPTER: {"epochs": 8, "learning_rate": 1e-3},
+        },
+    ),
 }
 """Good results without tuning, on small and middling data. Some are measured (`benchmarks/quality`), the others follow
 what was published or like methods and tasks: `docs/decisions/0029` tells which is which."""
@@ -139,10 +143,6 @@ STEPS_MATTER = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATIO
 """Tasks whose training has as many epochs as make `LEAST_STEPS` steps, `MOST_EPOCHS` at most, where rows are few: new
 heads and new kinds of output need steps, however many rows there are (arXiv:2006.04884; measured in 0029). Language
 models begin to repeat their rows instead."""
-
-for _methods in DEFAULTS.values():
-    _methods[MethodType.MERGE] = _methods[MethodType.FULL].model_copy(update={"epochs": 0, "learning_rate": 0})
-
 
 PENALTIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 """Strengths of the L2 penalty on the weights of a head over standardised features; the mean loss is 1 at the most."""

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from finetune_api.failures import catalogue
 from finetune_api.status import Phase
+from finetune_operator.lifecycle.context import TERMINAL
 from finetune_operator.lifecycle.observe.reachability import UNREACHABLE
 from finetune_operator.records import FineTuneJobRecord, Json
 from finetune_operator.store import Kind, Store
@@ -20,7 +21,6 @@ JOBS = 1000
 KEPT_SECONDS = 900
 """How long a job's series stay after its end."""
 _METRICS_OF_A_JOB = 16
-_ENDED = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.GATE_FAILED})
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DURATIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200)
 _REASONS = frozenset({"Succeeded", "GateFailed", "Preempted", "Stopped", "Fenced", "Suspended", "Lost", *catalogue()})
@@ -223,7 +223,7 @@ def _shown(finetune_jobs: list[FineTuneJobRecord]) -> list[FineTuneJobRecord]:
     recent = [
         finetune_job
         for finetune_job in finetune_jobs
-        if _phase(finetune_job) not in _ENDED or _ended_within(finetune_job, now, KEPT_SECONDS)
+        if _phase(finetune_job) not in TERMINAL or _ended_within(finetune_job, now, KEPT_SECONDS)
     ]
     return sorted(recent, key=lambda finetune_job: finetune_job.created, reverse=True)[:JOBS]
 

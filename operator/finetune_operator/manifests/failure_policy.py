@@ -1,24 +1,15 @@
 """What the Job controller does with a pod that failed: the part of the retry policy that works without the operator."""
 
 from finetune_api.exit_codes import ExitCode
+from finetune_api.failures import EXIT_CODE, RETRIED
 from finetune_operator.labels import CONTAINER
 from finetune_operator.records import Json
 
 NOT_COUNTED = frozenset({ExitCode.FENCED, ExitCode.STOPPED, ExitCode.INTERRUPTED})
 """Replaced without being counted against `backoffLimit`."""
 
-ENDS_THE_JOB = frozenset(
-    {
-        ExitCode.BAD_SPEC,
-        ExitCode.BAD_DATA,
-        ExitCode.NOT_FOUND,
-        ExitCode.OUT_OF_MEMORY,
-        ExitCode.DIVERGED,
-        ExitCode.CANNOT_WRITE,
-        ExitCode.PERMISSION,
-        ExitCode.GATE_FAILED,
-    }
-)
+_OF_FINAL_FAILURES = {code for failure_class, code in EXIT_CODE.items() if failure_class not in RETRIED}
+ENDS_THE_JOB = frozenset((_OF_FINAL_FAILURES | {ExitCode.GATE_FAILED}) - NOT_COUNTED - {ExitCode.UNAVAILABLE})
 """Never retried: another attempt would end the same way."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import (
+    EXIT_CODE,
     RETRIED,
     ContainerCrashed,
     DataNotFound,
@@ -35,17 +36,20 @@ INTERRUPTIONS = frozenset({PREEMPTED, STOPPED, FENCED, NODE_REFUSED})
 UNCOUNTED = frozenset({SUCCEEDED, GATE_FAILED, SUSPENDED, ""})
 """Reasons that count against nothing."""
 
-_BY_EXIT_CODE: dict[int, type[JobFailure]] = {
-    ExitCode.BAD_SPEC: SpecInvalid,
-    ExitCode.BAD_DATA: DataUnreadable,
-    ExitCode.NOT_FOUND: DataNotFound,
-    ExitCode.INTERNAL: InternalError,
-    ExitCode.OUT_OF_MEMORY: OutOfMemory,
-    ExitCode.DIVERGED: LossDiverged,
-    ExitCode.CANNOT_WRITE: OutputNotWritable,
-    ExitCode.TRANSIENT: StorageUnavailable,
-    ExitCode.PERMISSION: PermissionDenied,
-}
+_GENERAL: tuple[type[JobFailure], ...] = (
+    SpecInvalid,
+    DataUnreadable,
+    DataNotFound,
+    InternalError,
+    OutOfMemory,
+    LossDiverged,
+    OutputNotWritable,
+    StorageUnavailable,
+    PermissionDenied,
+)
+"""The most general failure of each class that a trainer can end with."""
+_BY_EXIT_CODE: dict[int, type[JobFailure]] = {EXIT_CODE[failure.failure_class]: failure for failure in _GENERAL}
+"""What an exit code stands for where the container left no termination message."""
 _NODE_REFUSES = frozenset(
     {"UnexpectedAdmissionError", "NodeAffinity", "TopologyAffinityError", "NodePorts", "InvalidNodeInfo",
      "PodOSNotSupported", "PodOSSelectorNodeLabelDoesNotMatch", "AppArmor", "Sysctl"}
