@@ -36,7 +36,7 @@ class Gate(ApiModel):
 
     metric: MetricName
     """Name of a metric of the task, for example `accuracy`, or of one class: `recall.billing`. Also
-    `retention.<metric>` on rows of an old skill, and `gap.<metric>` between groups of rows."""
+    `retention.<metric>` on the retention set, and `gap.<metric>`, the disparity between groups."""
 
     min: Bound | None = None
     """Lowest value that passes."""
@@ -45,23 +45,23 @@ class Gate(ApiModel):
     """Highest value that passes."""
 
     max_regression: Annotated[float, Field(ge=0, le=1e12)] | None = None
-    """Furthest the value may be worse than the baseline's."""
+    """Largest regression against the base model."""
 
     min_improvement: Annotated[float, Field(ge=0, le=1e12)] | None = None
-    """Least the value must be better than the base model's; where the best answer that ignores the input is better than
-    that (the most frequent class or tag, the mean), it takes its place."""
+    """Smallest improvement over the base model; or over the best constant prediction (the most frequent class or tag,
+    the mean) where that is better."""
 
 
 class Retention(ApiModel):
-    """Old skills that must not be forgotten, measured before and after; their metrics are named `retention.<name>`."""
+    """Retention set: skills that must not be forgotten, on base and fine-tuned model: metrics `retention.<name>`."""
 
     data: Annotated[list[DataSource], Field(max_length=16)] = Field(default_factory=list)
-    """Rows of the old skill. Nothing is trained on them."""
+    """Examples of the retention set. They are not trained on."""
 
     task: Task | None = None
-    """Task of those rows; left out it is the job's own. Classifiers can be asked for MaskedLM or CausalLM, whichever
-    the base was made for: the base's language head is put on the tuned body. Preference and PolicyOptimization can be
-    asked for CausalLM."""
+    """Task of those examples; left out it is the job's own. Classifiers can be asked for MaskedLM or CausalLM,
+    whichever the base model was made for: its language model head is put on the fine-tuned body. Preference and
+    PolicyOptimization can be asked for CausalLM."""
 
     columns: Columns | None = None
     """Which column plays which role in those rows; left out it is as in `data.columns`, or for another task the column
@@ -72,24 +72,24 @@ class Generation(ApiModel):
     """How text is generated for evaluation and prediction."""
 
     max_new_tokens: Annotated[int, Field(ge=1, le=131_072)] = 128
-    """Longest answer in tokens."""
+    """Longest answer in tokens (`max_new_tokens`)."""
 
     num_beams: Annotated[int, Field(ge=1, le=64)] = 1
-    """Beams of the beam search; 1 is greedy."""
+    """Beams of the beam search (`num_beams`); 1 is greedy decoding."""
 
     no_repeat_ngram_size: Annotated[int, Field(ge=0, le=64)] = 0
-    """No sequence of this many tokens occurs twice; 0 means no such limit."""
+    """No n-gram of this many tokens occurs twice (`no_repeat_ngram_size`); 0 means no such limit."""
 
     answer_after: ShortText = ""
-    """Compare only what follows the last place of this text, for example `####` where a worked answer ends in
-    `#### 42`. Empty compares the whole text."""
+    """Answer delimiter: only what follows its last occurrence is compared, for example `####` where a worked answer
+    ends in `#### 42`. Empty compares the whole text."""
 
     early_stopping: bool = True
     """Stop the beam search when enough beams are finished; false needs `numBeams` above 1."""
 
 
 class FewShot(ApiModel):
-    """Examples in the prompt instead of tuning: what the untouched model does with them on the same test rows."""
+    """Few-shot baseline: the base model with examples in the prompt, on the same test examples."""
 
     examples: Annotated[int, Field(ge=0, le=32)] = 0
     """Training rows in front of each test row, with their answers; 0 means that none are tried. They are drawn by
@@ -105,31 +105,32 @@ class Evaluation(ApiModel):
             cel="!has(self.fewShot) || self.fewShot.examples == 0 || self.baseline",
             holds=lambda e: e.few_shot.examples == 0 or e.baseline,
             field="fewShot.examples",
-            message="examples are compared with the untouched model; set baseline: true, or remove them",
+            message="examples are compared with the base model; set baseline: true, or remove them",
         ),
     )
 
     metric: MetricName = "evalLoss"
-    """What "best" means for early stopping and for the state that is kept. The direction is known by the metric."""
+    """Metric of early stopping and of the best checkpoint (`metric_for_best_model`). Its direction is known."""
 
     baseline: bool = True
-    """Score the untouched model too."""
+    """Evaluate the base model too."""
 
     few_shot: FewShot = Field(default_factory=FewShot)
-    """Whether tuning was worth it: the untouched model with examples in the prompt."""
+    """The base model with examples in the prompt, for comparison."""
 
     gates: Annotated[list[Gate], Field(max_length=32)] = Field(default_factory=list)
-    """Figures to reach; one that is missed makes the job GateFailed."""
+    """Thresholds on metrics; one that is missed makes the job GateFailed."""
 
     retention: Retention = Field(default_factory=Retention)
-    """Old skills that must not be forgotten."""
+    """Skills that must not be forgotten."""
 
     group_column: ShortText = ""
-    """Column whose values split the test rows into groups, each with its own metrics; `data.columns.group` says the
-    same. Gates on `gap.<metric>` bound the largest difference between groups."""
+    """Column whose values split the test examples into groups, each with its own metrics; the same as
+    `data.columns.group`. Gates on `gap.<metric>` bound the largest difference between groups."""
 
     generation: Generation = Field(default_factory=Generation)
     """How text is generated."""
 
     every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-    """Evaluate on the validation rows every this many steps; 0 means after each epoch. Needs validation rows."""
+    """Steps between two evaluations on the validation examples (`eval_steps`); 0 means after each epoch. Needs
+    validation examples."""

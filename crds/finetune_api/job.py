@@ -94,6 +94,6 @@ class FineTuneJob(ApiModel):
     metadata: Metadata
     """Name and, in a cluster, namespace."""
     spec: Spec
-    """What to fine-tune, on what, how, and what the result must reach. All but `runPolicy` is fixed at creation."""
+    """What to fine-tune, on what, how, and what the result must reach. Immutable except `runPolicy`."""
     status: Status | None = None
     """What is known of the job. Written by the operator only."""

@@ -92,20 +92,21 @@ class LoRA(ApiModel):
     """Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685)."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Rank r of the update."""
+    """Rank of the update matrices (`r`, `lora_r`)."""
 
     alpha: Annotated[float, Field(gt=0, le=4096)] = 16
-    """Scale: the update is multiplied by alpha / rank (alpha / sqrt(rank) with `rankStabilized`)."""
+    """Scale (`lora_alpha`): the update is multiplied by alpha / rank (alpha / sqrt(rank) with `rankStabilized`)."""
 
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout on the adapter's input (`lora_dropout`). Left out, it is 0.05; 0 for Preference, RewardModel and
     PolicyOptimization, which compare outputs of one model with each other."""
 
     target_modules: ModuleNames = Field(default_factory=list)
-    """Ends of names of the linear modules that get an adapter; empty means all linear modules of the base."""
+    """Linear modules that get an adapter (`target_modules`), by the ends of their names; empty means all of the base
+    model (`all-linear`)."""
 
     rank_stabilized: bool = False
-    """Scale by alpha / sqrt(rank) (rsLoRA, arXiv:2312.03732)."""
+    """Scale by alpha / sqrt(rank) (`use_rslora`; rsLoRA, arXiv:2312.03732)."""
 
 
 class QuantType(StrEnum):
@@ -119,54 +120,55 @@ class QLoRA(LoRA):
     """LoRA over a base that is stored in 4 bits (Dettmers et al. 2023, arXiv:2305.14314). Needs a GPU."""
 
     quant_type: QuantType = QuantType.NF4
-    """4-bit data type."""
+    """4-bit data type (`bnb_4bit_quant_type`)."""
 
     double_quant: bool = True
-    """Quantise the quantisation constants too."""
+    """Quantize the quantization constants too (`bnb_4bit_use_double_quant`)."""
 
 
 class DoRA(LoRA):
-    """LoRA with magnitude and direction apart (Liu et al. 2024, arXiv:2402.09353)."""
+    """LoRA on weights decomposed into magnitude and direction (`use_dora`; Liu et al. 2024, arXiv:2402.09353)."""
 
 
 class IA3(ApiModel):
     """Learned scales on keys, values and feed-forward activations (Liu et al. 2022, arXiv:2205.05638)."""
 
     target_modules: ModuleNames = Field(default_factory=list)
-    """Modules that are scaled; empty means inferred from the architecture."""
+    """Modules that are scaled (`target_modules`); empty means inferred from the architecture."""
 
     feedforward_modules: ModuleNames = Field(default_factory=list)
-    """Those of the target modules that are feed-forward layers; empty means inferred."""
+    """Target modules that are feed-forward layers (`feedforward_modules`); empty means inferred."""
 
 
 class PrefixTuning(ApiModel):
     """Learned keys and values before every layer's own (Li and Liang 2021, arXiv:2101.00190)."""
 
     virtual_tokens: VirtualTokens = 20
-    """Length of the prefix in tokens."""
+    """Length of the prefix in tokens (`num_virtual_tokens`)."""
 
     projection: bool = False
-    """Make the prefix by a small network instead of storing it."""
+    """Compute the prefix by a small MLP instead of storing it (`prefix_projection`)."""
 
 
 class PromptTuning(ApiModel):
     """Learned embeddings before the input (Lester et al. 2021, arXiv:2104.08691)."""
 
     virtual_tokens: VirtualTokens = 20
-    """Length of the prompt in tokens."""
+    """Length of the prompt in tokens (`num_virtual_tokens`)."""
 
     init_text: Annotated[str, StringConstraints(max_length=4096)] = ""
-    """Text whose embeddings the prompt starts from; empty means random vocabulary entries."""
+    """Text whose embeddings initialize the prompt (`prompt_tuning_init_text`); empty means random vocabulary
+    entries."""
 
 
 class PTuning(ApiModel):
     """Learned prompt made by a small encoder (Liu et al. 2021, arXiv:2103.10385)."""
 
     virtual_tokens: VirtualTokens = 20
-    """Length of the prompt in tokens."""
+    """Length of the prompt in tokens (`num_virtual_tokens`)."""
 
     encoder_hidden_size: Annotated[int, Field(ge=1, le=65536)] = 128
-    """Width of the encoder."""
+    """Hidden size of the prompt encoder (`encoder_hidden_size`)."""
 
 
 class AdapterStyle(StrEnum):

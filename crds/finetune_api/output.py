@@ -13,16 +13,16 @@ OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|
 
 
 class Checkpoints(ApiModel):
-    """States to resume from. They are deleted once the run is finished: the model is the result."""
+    """Checkpoints to resume from. They are deleted once the run is finished: the model is the result."""
 
     every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
-    """Save every this many steps; 0 means after each epoch."""
+    """Steps between two checkpoints (`save_steps`); 0 means after each epoch."""
 
     keep_best: Annotated[int, Field(ge=0, le=100)] = 2
-    """Checkpoints kept for their value of `evaluation.metric`, while the run goes on."""
+    """Checkpoints with the best values of `evaluation.metric` that are kept during the run."""
 
     keep_last: Annotated[int, Field(ge=1, le=100)] = 1
-    """Newest checkpoints kept, while the run goes on."""
+    """Newest checkpoints that are kept during the run (`save_total_limit`)."""
 
 
 class WeightsDtype(StrEnum):
@@ -43,7 +43,7 @@ class Output(ApiModel):
     """`s3://`, `gs://` or `az://` bucket and prefix, `pvc://claim/path`, or `file://path` (local runs)."""
 
     merge_adapter: bool = False
-    """Write the base with the adapter merged into it instead of the adapter alone."""
+    """Write the base model with the adapter merged into it (`merge_and_unload`) instead of the adapter alone."""
 
     dtype: WeightsDtype = WeightsDtype.AUTO
     """Number format of the exported weights (`torch_dtype`). `Auto`: a whole model has that of its base model, an
@@ -54,13 +54,13 @@ class Output(ApiModel):
 
 
 class Predict(ApiModel):
-    """A batch prediction with the tuned model at the end of the job."""
+    """A batch prediction with the fine-tuned model at the end of the job."""
 
     rules = INPUT_RULES
 
     input: DataUri
-    """Rows to predict, with the columns that the training rows have; what is to be predicted may be missing. The result
-    is `predictions.jsonl` in the output: one line a row, in their order."""
+    """Examples to predict, with the columns of the training examples; labels and answers may be missing. The result is
+    `predictions.jsonl` in the output: one line per example, in the same order."""
 
     format: DataFormat = DataFormat.AUTO
     """File format; `Auto` goes by the file's ending, then by the format of the training rows."""
@@ -110,10 +110,10 @@ class RunPolicy(ApiModel):
     """
 
     suspend: bool = False
-    """Save a checkpoint, free the pods and wait; set it back to go on."""
+    """Save a checkpoint, free the pods and wait; set it to false to resume."""
 
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
-    """Retries after failures that a retry may cure. Bad specs and bad data are never retried."""
+    """Retries after failures that another attempt may cure. An invalid spec or invalid data is never retried."""
 
     max_preemptions: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Restarts after preemption, drain or eviction, counted apart from `backoffLimit`."""

@@ -1,4 +1,4 @@
-"""`spec.training.policy`: how a language model learns from rewards for answers that it writes itself."""
+"""`spec.training.policy`: reinforcement learning of a language model from rewards for sampled answers."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -14,14 +14,14 @@ RewardUri = Annotated[
 
 
 class PolicyAlgorithm(StrEnum):
-    """What an answer is compared with: others to the same prompt, so that no value model is needed."""
+    """Policy gradient estimators with a baseline from the other samples of the prompt, without a value model."""
 
     RLOO = "RLOO"
     GRPO = "GRPO"
 
 
 class RewardType(StrEnum):
-    """Who judges an answer."""
+    """Reward functions."""
 
     MODEL = "Model"
     EXACT_MATCH = "ExactMatch"
@@ -40,7 +40,7 @@ def _where_given(rule: Rule, message: str) -> Rule:
 
 
 class Reward(ApiModel):
-    """What an answer is worth: 0 or 1 by the expected one in `data.columns.completion`, or the score of a model."""
+    """Reward of an answer: 0 or 1 by the expected one in `data.columns.completion`, or the score of a reward model."""
 
     rules = (
         Rule(
@@ -82,38 +82,40 @@ _KL_COEFFICIENT_OF_ANSWERS = 0.05
 
 
 class Policy(ApiModel):
-    """Policy optimisation: answers are sampled and rewarded, and those better than their group get likelier."""
+    """Policy optimization (TRL's `GRPOConfig`): sampled answers that are better than their group become likelier."""
 
     algorithm: PolicyAlgorithm = PolicyAlgorithm.GRPO
-    """`GRPO` (arXiv:2402.03300): rewards are measured in standard deviations of the prompt's group, and each token is
-    weighed alike within its answer. `RLOO` (arXiv:2402.14740): each reward less the mean of the others, whole answers
-    are weighed."""
+    """`GRPO` (arXiv:2402.03300): advantages are rewards normalized by the standard deviation of the prompt's group,
+    per token. `RLOO` (arXiv:2402.14740): each reward minus the mean of the others, per
+    answer."""
 
     reward: Reward
-    """What an answer is worth."""
+    """Reward function."""
 
     samples_per_prompt: Annotated[int, Field(ge=2, le=64)] = 8
-    """Answers sampled for each prompt; their rewards are compared with each other."""
+    """Answers sampled per prompt, the group (`num_generations`); their rewards are compared with each other."""
 
     temperature: Annotated[float, Field(gt=0, le=5)] = 1
-    """Temperature of the sampling; the probabilities that are trained are taken at it too."""
+    """Sampling temperature (`temperature`); the trained probabilities are computed at it too."""
 
     top_p: Annotated[float, Field(gt=0, le=1)] = 1
-    """Sample from the likeliest tokens that together have this probability; 1 takes all."""
+    """Nucleus sampling (`top_p`): sample from the likeliest tokens with this total probability; 1 means all."""
 
     max_new_tokens: Annotated[int, Field(ge=1, le=131_072)] | None = None
-    """Longest sampled answer in tokens. Left out, it is `evaluation.generation.maxNewTokens`."""
+    """Longest sampled answer in tokens (`max_completion_length`). Left out, it is
+    `evaluation.generation.maxNewTokens`."""
 
     kl_coefficient: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Price of moving away from the model as it came, a nat of KL divergence: of the mean token (GRPO, default 0.04) or
-    of the whole answer (RLOO, default 0.05). 0 sets no price; method Full then keeps no frozen copy of the model."""
+    """KL penalty against the reference model (`beta`), per nat of KL divergence: of the mean token (GRPO, default 0.04)
+    or of the whole answer (RLOO, default 0.05). 0 means no penalty; method Full then keeps no frozen copy of the
+    model."""
 
     clip_range: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """A rollout teaches no more once a probability has changed by this share in the rewarded direction (PPO's clipped
-    objective, arXiv:1707.06347). Needs `passesPerRollout` above 1: the first update has nothing to clip."""
+    """Clip range of the probability ratio in PPO's objective (`epsilon`, arXiv:1707.06347). Needs `passesPerRollout`
+    above 1: the first update has nothing to clip."""
 
     passes_per_rollout: Annotated[int, Field(ge=1, le=64)] = 1
-    """Updates with the same sampled answers, all within one step. Clipping matters from the second on."""
+    """Updates per rollout (`num_iterations`), all within one step. Clipping matters from the second on."""
 
     @property
     def kl_price(self) -> float:

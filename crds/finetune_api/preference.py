@@ -1,4 +1,4 @@
-"""`spec.training.preference`: what is minimised over pairs of answers, of which one is preferred."""
+"""`spec.training.preference`: the loss over pairs of a chosen and a rejected answer."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -31,7 +31,7 @@ _SMOOTHED = frozenset({PreferenceLoss.SIGMOID, PreferenceLoss.SIMPO})
 
 
 class Preference(ApiModel):
-    """How the preferred answer is to win over the other."""
+    """Preference optimization: loss over pairs of a chosen and a rejected answer (as TRL's `DPOConfig`)."""
 
     rules = (
         Rule(
@@ -49,19 +49,20 @@ class Preference(ApiModel):
     )
 
     loss: PreferenceLoss = PreferenceLoss.SIGMOID
-    """`Sigmoid` (DPO, arXiv:2305.18290), `Hinge` (SLiC, arXiv:2305.10425), `IPO` (arXiv:2310.12036): against the model
-    as it came. `SimPO` (arXiv:2405.14734), `ORPO` (arXiv:2403.07691): without a reference."""
+    """Loss (`loss_type`). `Sigmoid` (DPO, arXiv:2305.18290), `Hinge` (SLiC, arXiv:2305.10425) and `IPO`
+    (arXiv:2310.12036) compare with the base model as reference model. `SimPO` (arXiv:2405.14734) and `ORPO`
+    (arXiv:2403.07691) need no reference model."""
 
     beta: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """Scale of the rewards; the higher, the less the model may move away from the reference (ORPO: weight of the odds
-    ratio). Default 0.1, with SimPO 2."""
+    """Scale of the implicit rewards (`beta`); the higher, the closer the model stays to the reference model (ORPO:
+    weight of the odds ratio). Default 0.1, with SimPO 2."""
 
     margin: Annotated[float, Field(ge=0, le=1000)] | None = None
-    """By how much the reward of the preferred answer should be higher (SimPO's gamma). Default 1."""
+    """Target margin between the rewards of chosen and rejected answer (`simpo_gamma`). Default 1."""
 
     answer_weight: Annotated[float, Field(ge=0, le=1000)] = 0
-    """Weight of a further term, the mean loss of a token of the preferred answer: keeps it from getting unlikely
-    together with the other (RPO, arXiv:2404.19733). 0 means none."""
+    """Weight of an SFT loss on the chosen answer (`rpo_alpha`; RPO, arXiv:2404.19733): keeps the chosen answer from
+    becoming unlikely together with the rejected one. 0 means none."""
 
     @property
     def scale(self) -> float:

@@ -18,7 +18,7 @@ _MERGES = "(has(self.method) && self.method.type == 'Merge')"
 
 
 class Spec(ApiModel):
-    """What to fine-tune, on what, how, and what the result must reach. All but `runPolicy` is fixed at creation."""
+    """What to fine-tune, on what, how, and what the result must reach. Immutable except `runPolicy`."""
 
     rules = (
         Rule(
@@ -40,31 +40,31 @@ class Spec(ApiModel):
     )
 
     task: Task
-    """What the model learns to do."""
+    """Task of the model."""
 
     model: ModelSource
     """The base model."""
 
     data: Data
-    """Rows to train, validate and test on."""
+    """Examples for training, validation and test."""
 
     method: Method = Field(default_factory=Method)
-    """How the weights change."""
+    """Fine-tuning method: full, LoRA, QLoRA and others."""
 
     training: Training = Field(default_factory=Training)
-    """The optimisation."""
+    """Hyperparameters of the optimization."""
 
     evaluation: Evaluation = Field(default_factory=Evaluation)
-    """What is measured and what must be reached."""
+    """Metrics, gates and baselines."""
 
     checkpoints: Checkpoints = Field(default_factory=Checkpoints)
-    """States to resume from."""
+    """Checkpoints to resume from."""
 
     output: Output
     """Where the model and the report go."""
 
     predict: Predict | None = None
-    """Batch prediction with the tuned model."""
+    """Batch prediction with the fine-tuned model."""
 
     compute: Compute = Field(default_factory=Compute)
     """What the job runs on in a cluster."""

@@ -41,6 +41,20 @@ def test_ways_to_name_a_field(short: str, full: str) -> None:
     assert explain_field(short).splitlines()[0].split(" <")[0] == full
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("lora_r", "spec.method.lora.rank"),
+        ("per_device_train_batch_size", "spec.training.deviceBatchSize"),
+        ("neftune_noise_alpha", "spec.training.neftuneAlpha"),
+        ("rpo_alpha", "spec.training.preference.answerWeight"),
+    ],
+)
+def test_a_name_of_transformers_peft_or_trl_is_explained_and_found_in_the_description(name: str, field: str) -> None:
+    assert explain_field(name) == f"{name} of other trainers is {field} here.\n\n{explain_field(field)}"
+    assert f"`{name}`" in fields()[field].description
+
+
 @pytest.mark.parametrize("path", ["", "ftj", "finetunejob"])
 def test_the_kind_itself(path: str) -> None:
     text = explain_field(path)
@@ -51,7 +65,7 @@ def test_the_kind_itself(path: str) -> None:
 def test_type_default_bounds_and_choices() -> None:
     assert explain_field("method.lora.rank") == (
         "spec.method.lora.rank <whole number>\n\n"
-        "  Rank r of the update.\n\n"
+        "  Rank of the update matrices (`r`, `lora_r`).\n\n"
         "  default: 8\n"
         "  bounds:  at least 1, at most 1024"
     )
@@ -97,7 +111,6 @@ def test_defaults_by_method(path: str, value: float) -> None:
     [
         ("training.learning_rate", "did you mean learningRate?"),
         ("lerningRate", "did you mean spec.training.learningRate?"),
-        ("lr", "did you mean spec.training.learningRate?"),
         ("labels", "did you mean spec.data.labels or spec.data.columns.labels"),
         ("trainng.epochs", "did you mean spec.training.epochs?"),
         ("method.lora.zebra", "fields of spec.method.lora: rank, alpha"),
@@ -119,5 +132,5 @@ def test_the_schema_is_complete_json_for_editors() -> None:
     assert schema["required"] == ["apiVersion", "kind", "metadata", "spec"]
     training = schema["$defs"]["Training"]
     assert training["additionalProperties"] is False
-    assert training["properties"]["learningRate"]["description"].startswith("Peak learning rate.")
+    assert training["properties"]["learningRate"]["description"].startswith("Peak learning rate (`learning_rate`).")
     assert schema["properties"]["kind"]["const"] == "FineTuneJob"

@@ -9,7 +9,7 @@ from finetune_api.fields import Field, children, fields, parse_path
 from finetune_api.job import FineTuneJob
 from finetune_api.naming import near_names
 from finetune_api.resolved import DEFAULTS, Resolved
-from finetune_trainer.manifest.unknown_fields import meant_field
+from finetune_trainer.manifest.unknown_fields import FAMILIAR, meant_field
 
 _WIDTH = 100
 _SURELY = 0.8
@@ -36,12 +36,16 @@ def explain_field(path: str) -> str:
     """Describe the field at `path`: type, meaning, default, bounds and what is below it.
 
     `path` may leave out `spec` and list indices, and may begin with the kind as for `kubectl explain`:
-    `training.epochs`, `spec.data.train[0].uri`, `ftj.spec.method`. Raises `SpecInvalid` with what was probably meant.
+    `training.epochs`, `spec.data.train[0].uri`, `ftj.spec.method`. A name of transformers, PEFT or TRL stands for the
+    field that does the same: `lora_r`. Raises `SpecInvalid` with what was probably meant.
     """
     name = _full_path(path)
     if not name:
         return "\n\n".join(["FineTuneJob <mapping>", _wrapped(_text(FineTuneJob.__doc__)), _below("")])
     field = _known_fields().get(name)
+    familiar = FAMILIAR.get(name.removeprefix("spec."), "")
+    if field is None and familiar:
+        return f"{path} of other trainers is {familiar} here.\n\n{explain_field(familiar)}"
     if field is None:
         raise SpecInvalid(f"there is no field {path}", where="explain", hint=_meant(name))
     parts = [f"{field.path} <{_kind(field)}>", _wrapped(_text(field.description)), _facts(field)]
