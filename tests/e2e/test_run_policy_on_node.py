@@ -57,7 +57,9 @@ def test_suspension_frees_the_pod_and_resumption_trains_again(
     tuning.patch_run_policy(suspend=True)
     status = tuning.wait_for_phase("Suspended", seconds=30)
     wait_until("its pod is gone", lambda: not tuning.pods(), 30)
-    assert tuning.condition("Suspended")["status"] == "True"
+    # The phase says that the Job is suspended, the condition that its pod was seen to end: the operator hears of that
+    # when we do. A resumption before it would find the end of the attempt unseen.
+    wait_until("its end was seen", lambda: tuning.condition("Suspended").get("status") == "True", 30, tell=tuning.told)
     assert "activeSince" not in status
     used = status["activeSeconds"]
     assert used > 0
