@@ -102,6 +102,10 @@ cluster-down: $(READY) ## End that cluster; what was built for it stays
 images: $(READY) ## Build both images and load them into that cluster, if it is up (one: make images ARGS=trainer)
 	@$(BIN)/python tests/cluster/images.py $(ARGS)
 
+.PHONY: kind-smoke
+kind-smoke: $(READY) ## Try the README's way on kind, and remove all: its cluster, operator image and chart (ARGS=up: leave it)
+	@$(BIN)/python tests/cluster/kind_smoke.py $(ARGS)
+
 .PHONY: chaos
 KILLS ?= 200
 SEED ?= 1

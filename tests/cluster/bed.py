@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import docker_engine
 import images
 import kind
 import mounts
@@ -175,6 +176,8 @@ def _check_machine() -> None:
     """Raise `BedError` where the machine can't be a node, with the remedy."""
     if sys.platform != "linux" or os.geteuid() != 0:
         raise BedError("a cluster without Docker needs Linux and root: start Docker, so that kind is used")
+    if docker_engine.DockerEngine().runs():
+        raise BedError("the smoke test on kind runs, or was left by `up`: end it by `make kind-smoke ARGS=down`")
     if missing := [tool for tool in _TOOLS if shutil.which(tool) is None]:
         packages = " ".join(PACKAGES.read_text().split())
         raise BedError(f"{', '.join(missing)} not found: apt-get install {packages}")

@@ -9,7 +9,6 @@ gets programs. Needs the standard library only, and Go for the last.
 
 import hashlib
 import os
-import platform
 import shutil
 import sys
 import tarfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import turns
 from builds import BuildError, build
 from caches import caches, scratch
+from platforms import this_system
 
 MODULE = Path(__file__).parent
 
@@ -40,7 +40,10 @@ PACKAGES = {
 OTHER_PACKAGES = {
     "coredns": "github.com/coredns/coredns",
     "helm": "helm.sh/helm/v3/cmd/helm",
+    "kind": "sigs.k8s.io/kind",
+    "kubeadm": "k8s.io/kubernetes/cmd/kubeadm",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "local-path-provisioner": "github.com/rancher/local-path-provisioner",
     "pause": "finetune.dev/cluster/pause",
     "versitygw": "github.com/versity/versitygw/cmd/versitygw",
 }
@@ -53,6 +56,7 @@ WITHOUT_NODE = (
 _SECONDS = {
     "coredns": 130, "etcd": 50, "helm": 70, "kube-apiserver": 200, "kube-controller-manager": 120, "kubectl": 60,
     "kubelet": 90, "kube-proxy": 40, "pause": 5, "kube-scheduler": 10, "kwok": 140, "versitygw": 90,
+    "kind": 10, "kubeadm": 20, "local-path-provisioner": 75,
 }  # fmt: skip
 """How long a build takes on two cores with an empty cache of Go; what they share is counted for the first of them."""
 
@@ -88,12 +92,6 @@ def cache_folder(name: str = "etcd") -> Path:
 def _module(name: str) -> Path:
     """Folder of the go.mod that has the program."""
     return MODULE / "programs" / name if name in OTHER_PACKAGES else MODULE
-
-
-def this_system() -> str:
-    """System and processor as Go names them, for example `linux-amd64`."""
-    processor = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return f"{platform.system().lower()}-{processor}"
 
 
 def there(name: str) -> Path | None:

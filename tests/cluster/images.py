@@ -2,8 +2,9 @@
 
     python tests/cluster/images.py [operator] [trainer]
 
-With buildah the base is a Debian made on the spot: no registry of images is needed. What a cluster's containerd has
-already is not copied again, so that a change of code arrives in seconds though the trainer's image has gigabytes.
+With Docker, `$FINETUNE_BASE_IMAGE` names another base than `python:3.11-slim`, for example one of a mirror. With
+buildah the base is a Debian made on the spot: no registry of images is needed. What a cluster's containerd has already
+is not copied again, so that a change of code arrives in seconds though the trainer's image has gigabytes.
 """
 
 import configparser
@@ -34,7 +35,8 @@ _WITHOUT_BUILDKIT = (
     "only supported on a Docker daemon with BuildKit",
 )
 """What Docker says when its builder is the one of before BuildKit, by version."""
-_AUTHORITIES = Path("/etc/ssl/certs")
+AUTHORITIES = Path("/etc/ssl/certs")
+"""Where Debian has the certificate authorities that it trusts."""
 
 
 def build_all(components: list[str]) -> None:
@@ -75,9 +77,17 @@ def _build_with_docker(component: str) -> None:
     with TemporaryDirectory() as scratch:
         secret = _pip_settings(Path(scratch))
         try:
-            _run(["docker", "build", *secret, "-f", _DOCKERFILES[component], "-t", IMAGES[component], "."])
+            _run([
+                "docker", "build", *base_argument(os.environ.get("FINETUNE_BASE_IMAGE", "")), *secret,
+                "-f", _DOCKERFILES[component], "-t", IMAGES[component], ".",
+            ])  # fmt: skip
         except BedError as error:
             raise BedError(f"{error}{builder_remedy(str(error))}") from error
+
+
+def base_argument(image: str) -> list[str]:
+    """Argument that puts another image under ours; none where it is empty, so that the Dockerfile's own stands."""
+    return [f"--build-arg=BASE_IMAGE={image}"] if image else []
 
 
 def builder_remedy(complaint: str) -> str:
@@ -93,18 +103,23 @@ def builder_remedy(complaint: str) -> str:
 def _build_with_buildah(component: str) -> None:
     if shutil.which("buildah") is None:
         raise BedError("there is neither a Docker engine nor buildah: start Docker, or apt-get install buildah")
-    if not _has(_BASE):
-        _make_base()
+    base = debian_with_python()
     with TemporaryDirectory() as scratch:
         _run([
             "buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host",
-            "--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro", "--build-arg", f"BASE_IMAGE={_BASE}",
+            "--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro", "--build-arg", f"BASE_IMAGE={base}",
             *_pip_settings(Path(scratch)), "-f", _DOCKERFILES[component], "-t", IMAGES[component], ".",
         ])  # fmt: skip
 
 
+def debian_with_python() -> str:
+    """Name of an image in buildah's store that can stand for `python:3.11-slim`; it is made where it is not there."""
+    if not _has(_BASE):
+        _make_base()
+    return _BASE
+
+
 def _make_base() -> None:
-    """A Debian with Python, as the dependencies of both images expect it of `python:3.11-slim`."""
     folder = caches() / "bed"
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as scratch:
@@ -124,8 +139,8 @@ def _pip_settings(folder: Path) -> list[str]:
         name: value for name in ("index-url", "extra-index-url", "trusted-host", "proxy")
         if (value := _pip_setting(name))
     }  # fmt: skip
-    if (_AUTHORITIES / "ca-certificates.crt").is_file() and not docker_runs():
-        settings["global"]["cert"] = str(_AUTHORITIES / "ca-certificates.crt")
+    if (AUTHORITIES / "ca-certificates.crt").is_file() and not docker_runs():
+        settings["global"]["cert"] = str(AUTHORITIES / "ca-certificates.crt")
     path = folder / "pip.conf"
     with path.open("w") as file:
         settings.write(file)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
 
-import kind_node
+import kind_configuration
 import progress
 from services import SCRAPE_INTERVAL
 from state import OPERATOR_IMAGE, TRAINER_IMAGE, Bed, BedError
@@ -35,8 +35,8 @@ def up(folder: Path) -> Bed:
         raise BedError("Docker runs but kind is missing: install it from https://kind.sigs.k8s.io, then try again")
     folder.mkdir(parents=True, exist_ok=True)
     kubeconfig = folder / "kubeconfig"
-    audit_log = kind_node.make_audit_log(folder)
-    nodes = kind_node.configuration(
+    audit_log = kind_configuration.make_audit_log(folder)
+    nodes = kind_configuration.configuration(
         (_S3_PORT, _PROMETHEUS_PORT), audit_log.parent, os.environ.get("FINETUNE_KIND_NODE_IMAGE", "")
     )
     with progress.step("kind cluster"):

@@ -1,6 +1,5 @@
 """Images as archives of the OCI layout, made without any tool."""
 
-import gzip
 import hashlib
 import io
 import json
@@ -8,7 +7,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from binaries import this_system
+from platforms import this_system
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -21,21 +20,32 @@ LAYER = PACKED_LAYER.removesuffix("+gzip")
 
 def single_program_image(program: Path, name: str) -> bytes:
     """Return the archive of an image that has this (static) program as its only file and runs it."""
-    layer = _tar({f"{program.name}": program.read_bytes()}, mode=0o755)
-    packed = gzip.compress(layer, mtime=0)
+    settings = {"Entrypoint": [f"/{program.name}"], "User": "65535:65535"}
+    return image_archive(name, {program.name: program.read_bytes()}, settings)
+
+
+def image_archive(name: str, programs: dict[str, bytes], settings: dict[str, Any]) -> bytes:
+    """Return the archive of an image of one layer, for this processor.
+
+    Args:
+        name: Name with tag under which a container runtime finds it once it is imported.
+        programs: Content of its files by their paths, without a leading slash; each may be executed by all.
+        settings: `config` of the image, as in the image specification of OCI: `Entrypoint`, `Env`, `User`.
+    """
+    layer = _tar(programs, mode=0o755)
     system, processor = this_system().split("-")
     configuration = {
         "architecture": processor,
         "os": system,
-        "config": {"Entrypoint": [f"/{program.name}"], "User": "65535:65535"},
+        "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
     }
-    blobs = [packed, json.dumps(configuration).encode()]
+    blobs = [layer, json.dumps(configuration).encode()]
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor(_CONFIGURATION, blobs[1]),
-        "layers": [descriptor(PACKED_LAYER, packed)],
+        "layers": [descriptor(LAYER, layer)],
     }
     blobs.append(json.dumps(manifest).encode())
     files = {f"blobs/{_digest(blob).replace(':', '/')}": blob for blob in blobs}

@@ -78,6 +78,10 @@ class Processes:
         running = self._running.get(name)
         return running is not None and minder.start_of(running.pid) == running.started != ""
 
+    def pids(self) -> list[int]:
+        """Process ids of the programs that run."""
+        return [running.pid for name, running in self._running.items() if self.alive(name)]
+
     def stop(self, *names: str) -> None:
         """End the programs of these names, or all; the newest first. One that does not end in time is killed."""
         for name in [n for n in reversed(self._running) if not names or n in names]:

@@ -24,7 +24,7 @@ from state import Bed, BedError, given
 from tuning_jobs import SECRET
 
 ORDER = (
-    "test_bed", "test_examples_on_node", "test_prediction_on_node", "test_failures_on_node",
+    "test_bed", "test_readme_on_kind", "test_examples_on_node", "test_prediction_on_node", "test_failures_on_node",
     "test_interruptions_on_node", "test_run_policy_on_node", "test_nothing_is_lost_on_node",
     "test_jobs_that_build_on_jobs", "test_first_contact_on_node",
     "test_upgrade_and_uninstall", "test_granted_rights",
@@ -60,16 +60,25 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _required() -> bool:
-    return os.environ.get("FINETUNE_REQUIRE_NODE", "0") not in ("", "0")
+    return _asked_for("FINETUNE_REQUIRE_NODE")
+
+
+def _asked_for(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
 
 
 @pytest.fixture(scope="session")
 def bed() -> Bed:
-    """The cluster that is up; with FINETUNE_REQUIRE_NODE=1 it is started, and that must work; else a skip."""
+    """The cluster that is up; with FINETUNE_REQUIRE_NODE=1 it is started, and that must work; else a skip.
+
+    With FINETUNE_REQUIRE_KIND=1 it must be up, and be one of kind.
+    """
     try:
         found = given() or running() or (up() if _required() else None)
     except BedError as error:
         pytest.fail(f"no cluster, and FINETUNE_REQUIRE_NODE is set: {error}", pytrace=False)
+    if _asked_for("FINETUNE_REQUIRE_KIND") and (found is None or found.kind != "kind"):
+        pytest.fail(f"FINETUNE_REQUIRE_KIND is set and no kind cluster is up: {found and found.kind}", pytrace=False)
     if found is None:
         pytest.skip("no cluster: `make cluster-up images` makes one, or name yours (see tests/cluster/state.py)")
     return found

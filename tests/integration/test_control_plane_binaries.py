@@ -11,6 +11,7 @@ from pathlib import Path
 
 import binaries
 import pytest
+from platforms import this_system
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def release(folder: Path, programs: dict[str, str]) -> str:
             member.size = len(text)
             archive.addfile(member, BytesIO(text.encode()))
     folder.mkdir()
-    (folder / f"envtest-v0-{binaries.this_system()}.tar.gz").write_bytes(content.getvalue())
+    (folder / f"envtest-v0-{this_system()}.tar.gz").write_bytes(content.getvalue())
     return hashlib.sha512(content.getvalue()).hexdigest()
 
 
@@ -63,7 +64,7 @@ def test_assets_win_over_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_release_is_unpacked_once_and_whole(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     digest = release(tmp_path / "envtest-v0", {"etcd": "one", "kubectl": "two", "README": "three"})
-    monkeypatch.setattr(binaries, "ENVTEST_SHA512", {binaries.this_system(): digest})
+    monkeypatch.setattr(binaries, "ENVTEST_SHA512", {this_system(): digest})
     assert binaries.find("etcd").read_text() == "one"
     assert os.access(cache / "kubectl", os.X_OK)
     assert sorted(path.name for path in cache.iterdir()) == ["etcd", "kubectl"]

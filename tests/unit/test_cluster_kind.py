@@ -12,7 +12,7 @@ from typing import Any
 
 import images
 import kind
-import kind_node
+import kind_configuration
 import pytest
 import yaml
 from state import BedError
@@ -70,7 +70,7 @@ def test_a_port_that_stays_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_ports_of_the_node_are_those_of_the_services(tmp_path: Path) -> None:
-    [node] = kind_node.configuration((kind._S3_PORT, kind._PROMETHEUS_PORT), tmp_path)["nodes"]
+    [node] = kind_configuration.configuration((kind._S3_PORT, kind._PROMETHEUS_PORT), tmp_path)["nodes"]
     services = [one for one in yaml.safe_load_all(KIND_YAML.read_text()) if one["kind"] == "Service"]
     opened = {mapping["containerPort"]: mapping for mapping in node["extraPortMappings"]}
     assert {port["nodePort"] for one in services for port in one["spec"]["ports"]} == set(opened)
@@ -79,14 +79,16 @@ def test_the_ports_of_the_node_are_those_of_the_services(tmp_path: Path) -> None
 
 
 def test_a_node_has_the_image_that_is_named(tmp_path: Path) -> None:
-    assert "image" not in kind_node.configuration((1,), tmp_path)["nodes"][0]
-    assert kind_node.configuration((1,), tmp_path, "localhost/node:1")["nodes"][0]["image"] == "localhost/node:1"
+    assert "image" not in kind_configuration.configuration((1,), tmp_path)["nodes"][0]
+    assert (
+        kind_configuration.configuration((1,), tmp_path, "localhost/node:1")["nodes"][0]["image"] == "localhost/node:1"
+    )
 
 
 def test_the_audit_log_of_the_api_server_is_a_file_of_this_machine(tmp_path: Path) -> None:
-    log = kind_node.make_audit_log(tmp_path)
+    log = kind_configuration.make_audit_log(tmp_path)
     assert log.read_text() == ""
-    [node] = kind_node.configuration((1,), log.parent)["nodes"]
+    [node] = kind_configuration.configuration((1,), log.parent)["nodes"]
     mounts = {mount["containerPath"]: Path(mount["hostPath"]) for mount in node["extraMounts"]}
     patches = {patch["apiVersion"].rpartition("/")[2]: patch for patch in map(json.loads, node["kubeadmConfigPatches"])}
     assert patches.keys() == {"v1beta3", "v1beta4"}
