@@ -39,10 +39,14 @@ _AS_LORA = (MethodType.QLORA, MethodType.DORA)
 
 def _defaults(full: Resolved, changes: dict[MethodType, dict[str, float]]) -> dict[MethodType, Resolved]:
     """Defaults of a task by method: those of `Full`, and for each other method what differs from them."""
-    changes = changes | dict.fromkeys(_AS_LORA, changes[MethodType.LORA])
-    untrained = {"epochs": 0, "learning_rate": 0}
-    each = {MethodType.FULL: {}, **changes, MethodType.MERGE: untrained}
-    return {method: Resolved(**full.model_dump() | each[method]) for method in MethodType if method in each}
+    differing: dict[MethodType, dict[str, float]] = {
+        MethodType.FULL: {},
+        **changes,
+        **dict.fromkeys(_AS_LORA, changes[MethodType.LORA]),
+        MethodType.MERGE: {"epochs": 0, "learning_rate": 0},
+    }
+    values = full.model_dump()
+    return {method: Resolved(**{**values, **differing[method]}) for method in MethodType if method in differing}
 
 
 DEFAULTS: dict[Task, dict[MethodType, Resolved]] = {

@@ -182,7 +182,7 @@ def test_defaults_can_be_taken_away_at_any_depth() -> None:
 
 def test_the_descriptions_are_those_of_the_fields() -> None:
     spec = job_schema()["properties"]["spec"]["properties"]
-    assert spec["method"]["description"] == "How the weights change."
+    assert spec["method"]["description"] == "Fine-tuning method: full, LoRA, QLoRA and others."
     assert spec["data"]["properties"]["maxLength"]["description"] == " ".join(
         fields()["spec.data.maxLength"].description.split()
     )
