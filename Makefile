@@ -113,7 +113,7 @@ chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: noth
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates
+.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 
@@ -131,6 +131,9 @@ bench-vocabulary: $(READY) ## Compare projecting all tokens onto the vocabulary 
 
 bench-near-duplicates: $(READY) ## Measure CPU time and memory of the search for near-duplicates, per GB of text (ARGS="--megabytes 200")
 	$(BIN)/python benchmarks/near_duplicates.py $(ARGS)
+
+bench-base-memory: $(READY) ## Measure the peak memory of adapters over a base in FP32, in its own format and in 4 bits
+	$(BIN)/python benchmarks/base_memory.py $(ARGS)
 
 bench-scale: $(READY) ## Give the operator 1,000 jobs at once on a real control plane, with played pods
 	PYTHONPATH=tests/cluster $(BIN)/python benchmarks/operator_scale.py $(ARGS)

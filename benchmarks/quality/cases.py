@@ -12,7 +12,7 @@ ENCODER, STORIES = "encoder", "stories"
 """Models that are given: a BERT-like encoder, and the tiny language model of the tests."""
 SENTENCES, FILLER, SOLVER, JUDGE = "sentences", "filler", "solver", "judge"
 """Models that are made first (see `BASES`)."""
-_NOT_COMPARED = {MethodType.MERGE, MethodType.QLORA}  # trains nothing; needs a GPU
+_NOT_COMPARED = {MethodType.MERGE, MethodType.QLORA}  # trains nothing; is there for memory
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pydantic import Field
 from finetune_api.base import ApiModel, ShortText
 from finetune_api.data import Clean, Columns, DataFormat, DataSource
 from finetune_api.evaluation import Generation
+from finetune_api.method import Method, QLoRA, QuantType
 from finetune_api.tasks import MethodType, ProblemType, Task
 
 INFERENCE_NAME = "finetune.json"
@@ -33,6 +34,23 @@ class FileSettings(ApiModel):
             encoding=encodings.pop() if len(encodings) == 1 and encodings != {"utf-8"} else "",
             delimiter=delimiters.pop() if len(delimiters) == 1 else "",
         )
+
+
+class Quantization(ApiModel):
+    """How the linear modules of an adapter's base are quantized, by bitsandbytes."""
+
+    quant_type: QuantType = QuantType.NF4
+    """4-bit data type."""
+    double_quant: bool = True
+    """Whether the quantization constants are quantized too."""
+
+    @classmethod
+    def of(cls, method: Method) -> "Quantization | None":
+        """What a method asks for; None where the base stays as it is."""
+        if method.type is not MethodType.QLORA:
+            return None
+        settings = method.qlora or QLoRA()
+        return cls(quant_type=settings.quant_type, double_quant=settings.double_quant)
 
 
 class InferenceSettings(ApiModel):
@@ -63,3 +81,5 @@ class InferenceSettings(ApiModel):
     """Whether special tokens that a prompt spells are encoded as text."""
     generation: Generation | None = None
     """How text is written, by models that write."""
+    quantization: Quantization | None = None
+    """How the base was quantized in training, so that the adapter meets what it was trained on; None if it was not."""

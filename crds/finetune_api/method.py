@@ -117,7 +117,7 @@ class QuantType(StrEnum):
 
 
 class QLoRA(LoRA):
-    """LoRA over a base that is stored in 4 bits (Dettmers et al. 2023, arXiv:2305.14314). Needs a GPU."""
+    """LoRA over a base that is stored in 4 bits (Dettmers et al. 2023, arXiv:2305.14314)."""
 
     quant_type: QuantType = QuantType.NF4
     """4-bit data type (`bnb_4bit_quant_type`)."""

@@ -13,7 +13,7 @@ from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.method import MERGEABLE, Method
 from finetune_api.model import ModelSource
-from finetune_api.tasks import MethodType, ProblemType, Task
+from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.tuned import load_tuned
@@ -95,7 +95,7 @@ def test_it_learns_is_saved_loaded_and_merged(
     if adapted.merge is not None:
         from transformers import AutoModelForSequenceClassification
 
-        adapted.merge(tmp_path / "merged")
+        adapted.merge(tmp_path / "merged", torch.float32)
         plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
         assert np.allclose(predict_logits(plain, rows), tuned, atol=1e-4)
 
@@ -169,48 +169,12 @@ def test_scales_of_ia3(tiny_classifier: Make) -> None:
 
 
 @pytest.mark.causes("ModelUnsuitable")
-def test_qlora_without_a_gpu(tiny_classifier: Make) -> None:
-    files, _, model = tiny_classifier("bert")
-    with pytest.raises(ModelUnsuitable, match="needs a GPU") as caught:
-        METHODS[MethodType.QLORA](model, files, Method(type=MethodType.QLORA), Path("/nowhere"))
-    assert "LoRA" in caught.value.problems[0].hint
-
-
-@pytest.mark.causes("ModelUnsuitable")
 def test_unknown_parts(tiny_classifier: Make) -> None:
     files, _, model = tiny_classifier("bert")
     for layer in model.bert.encoder.layer:
         layer.output.last, layer.output.dense = layer.output.dense, torch.nn.Identity()
     with pytest.raises(ModelUnsuitable, match="outputs of feed-forward networks of a bert model are not known"):
         adapt("Pfeiffer", files, model)
-
-
-def test_qlora_is_merged_into_a_fresh_base(
-    tiny_classifier: Make, tiny_rows: Make, sentences: list[str], tmp_path: Path
-) -> None:
-    """All but the 4-bit base itself: the adapter goes into weights read anew, not into those that were trained on."""
-    from transformers import AutoModelForSequenceClassification
-
-    from finetune_trainer.methods import qlora
-
-    files, tokenizer, model = tiny_classifier("bert")
-    adapted = METHODS[MethodType.LORA](model, files, Method(), Path("/nowhere"))
-    trained = adapted.model
-    with torch.no_grad():
-        for name, weight in trained.named_parameters():
-            if "lora_B" in name:
-                weight.normal_(std=0.1)
-    rows = tiny_rows(sentences, tokenizer)
-    tuned = predict_logits(trained, rows)
-    with torch.no_grad():  # as rounding to 4 bits does
-        for name, weight in trained.named_parameters():
-            if "base_layer.weight" in name:
-                weight.mul_(1.5)
-    assert not np.allclose(predict_logits(trained, rows), tuned, atol=1e-2)
-    qlora.merge_into_fresh_base(trained, files, tmp_path)
-    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    assert merged.dtype == torch.float32
-    assert np.allclose(predict_logits(merged, rows), tuned, atol=1e-4)
 
 
 @pytest.mark.causes("ModelUnsuitable")

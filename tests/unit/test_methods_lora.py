@@ -92,7 +92,7 @@ def test_adapters_and_head_are_trained_saved_loaded_and_merged(
     assert loaded.model.config.id2label == dict(enumerate(NAMES))
 
     assert adapted.merge is not None
-    adapted.merge(tmp_path / "merged")
+    adapted.merge(tmp_path / "merged", torch.float32)
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged")
     assert np.allclose(predict_logits(plain, rows), tuned, atol=1e-4)
     assert plain.config.pad_token_id == tokenizer.pad_token_id

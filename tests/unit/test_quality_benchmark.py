@@ -54,7 +54,7 @@ def test_every_case_is_a_job_that_can_run(tmp_path: Path) -> None:
             assert [*semantic_problems(job.spec), *unsupported(job.spec)] == [], (name, method)
 
 
-def test_all_methods_are_compared_but_those_that_train_nothing_or_need_a_gpu() -> None:
+def test_all_methods_are_compared_but_merging_and_qlora() -> None:
     from quality.cases import CASES
 
     for case in CASES.values():

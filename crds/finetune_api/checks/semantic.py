@@ -174,9 +174,6 @@ def _training(spec: Spec) -> Iterator[Problem]:
 
 
 def _method(spec: Spec) -> Iterator[Problem]:
-    if spec.method.type is MethodType.QLORA and not spec.compute.gpus_per_node:
-        message, hint = "QLoRA needs a GPU: its 4-bit modules run on nothing else", "use 1 or more, or method LoRA"
-        yield Problem(message, "spec.compute.gpusPerNode", hint)
     if spec.method.type is MethodType.PREFIX_TUNING and spec.training.activation_checkpointing:
         message = "PrefixTuning keeps its prefix in a cache, which can't be recomputed"
         yield Problem(message, "spec.training.activationCheckpointing", "remove it, or use another method")

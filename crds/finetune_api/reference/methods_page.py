@@ -27,8 +27,8 @@ _ASKED = [
     (
         "`QLoRA`",
         "the same over a base in 4 bits",
-        "all, on a GPU, with bitsandbytes installed",
-        "yes, into a base in FP32",
+        "all with linear modules",
+        "yes, into the base in its own format",
     ),
     ("`IA3`", "scales of keys, values and feed-forward inputs, and the head", _NAMED, "yes"),
     ("`PrefixTuning`", "keys and values before those of each layer, and the head", "those that take a cache", "no"),
@@ -49,8 +49,11 @@ What can't be done with a model is refused in words before training.
 - BERT, RoBERTa, ELECTRA, GPT-2, Llama and their kin take a cache; DistilBERT and ModernBERT don't.
 - Virtual tokens count towards the longest input of the model.
 - An adapter that can't be merged can't be the base model of another job either.
-- `QLoRA` needs bitsandbytes, which is not in the trainer image: build one of your own with it. The base model is loaded
-  in FP32 and then quantised, so it has to fit the GPU whole; no test here has run this on a GPU yet.
+- `QLoRA` quantizes the linear modules of the body by bitsandbytes, weight by weight while they are loaded: the whole
+  model is never in memory. Embeddings and heads stay as they are. It runs on CPUs too, where it is slower than `LoRA`.
+  Experts that an architecture keeps as one tensor (Mixtral's) are no linear modules and stay as they are.
+- Bases that are frozen stay in the number format of their files (BF16, FP16), and compute in `training.precision`;
+  what is trained is FP32. `Full` and `Merge` hold all weights in FP32.
 """
 _DEFAULTS = """
 ## Defaults

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from finetune_trainer.data.tokenising.collate import RowSource, SeveralTexts, TokenRows
@@ -41,8 +42,11 @@ class Adapted:
     save: Callable[[Path], None]
     """Writes the trained weights into a folder, in the layout of transformers or PEFT."""
 
-    merge: Callable[[Path], None] | None = None
-    """Writes base and adapter as one model; None where there is no adapter, or none that can be merged."""
+    merge: Callable[[Path, torch.dtype], None] | None = None
+    """Writes base and adapter as one model, merged weights in a format.
+
+    None where there is no adapter, or none that can be merged.
+    """
 
     as_base_model: Callable[[], AbstractContextManager[object]] = nullcontext
     """A block in which `model` is the base as it came, before training."""

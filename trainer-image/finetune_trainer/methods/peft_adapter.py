@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from finetune_api.failures import ModelUnsuitable
 from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
-from finetune_trainer.models.adapters import merge_adapter
+from finetune_trainer.models.adapter_merge import merge_adapter, save_whole
+from finetune_trainer.models.upcast_modules import keep_prefix_in_fp32
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -46,6 +50,7 @@ def adapted_by(
 
     _check_no_statistics(model, files.uri)
     adapted = get_peft_model(model, config)
+    keep_prefix_in_fp32(adapted)
     settings = adapted.peft_config["default"]
     settings.base_model_name_or_path, settings.revision = files.name, files.revision or None
     return Adapted(
@@ -77,12 +82,14 @@ def save_adapter(model: "PeftModel", folder: Path) -> None:
     """Write adapter and config; the model is left as it is."""
     model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT asks the hub whether they changed
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; ours is one level up
-    model.get_base_model().config.save_pretrained(folder)  # the label names, which an adapter alone lacks
+    config = deepcopy(model.get_base_model().config)  # the label names, which an adapter alone lacks
+    vars(config).pop("quantization_config", None)  # the base as it is stored is not quantized
+    config.save_pretrained(folder)
 
 
-def merge_and_save(model: "PeftModel", folder: Path) -> None:
-    """Write base and adapter as one model. Takes `model` apart."""
-    merge_adapter(model).save_pretrained(folder)
+def merge_and_save(model: "PeftModel", folder: Path, dtype: torch.dtype) -> None:
+    """Write base and adapter as one model, merged weights in `dtype`. Takes `model` apart."""
+    save_whole(merge_adapter(model, dtype), folder)
 
 
 @contextmanager

@@ -2,18 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from finetune_api.base import SecretReference
 from finetune_api.failures import ModelUnsuitable, PermissionDenied, UnsafeModel
 from finetune_api.model import ModelSource
 from finetune_trainer.storage import Site
 from finetune_trainer.storage.credentials import store_settings
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
-
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -91,16 +86,3 @@ def _if_fitting(secret: SecretReference | None, scheme: str, site: Site) -> Secr
     except PermissionDenied:
         return None
     return secret
-
-
-def merge_adapter(model: "PeftModel") -> "PreTrainedModel":
-    """The base with the adapter merged into its weights, and the trained head. Takes `model` apart."""
-    from peft.utils import ModulesToSaveWrapper
-
-    base = model.get_base_model()
-    for name, module in list(base.named_modules()):
-        if isinstance(module, ModulesToSaveWrapper):  # PEFT itself trips over a head of several modules, save for LoRA
-            trained: Any = module.modules_to_save[module.active_adapter]
-            base.set_submodule(name, trained)
-    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    return merged

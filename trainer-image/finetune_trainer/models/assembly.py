@@ -1,5 +1,6 @@
 """Puts a model together: a whole one as it is, an adapter over its base, over that one's base, and so on."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,13 +9,16 @@ import torch
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.tasks import Task
-from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights, merge_adapter
+from finetune_trainer.models.adapter_merge import merge_adapter
+from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights
 from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.hidden_layer import forget_hidden_layer, from_pretrained
 from finetune_trainer.models.last_token import show_last_token
 from finetune_trainer.models.loading import BROKEN_HINT
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.module_names import is_in_body, output_size, renew_output_layer
+from finetune_trainer.models.upcast_modules import keep_half_precision, keep_prefix_in_fp32
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,43 +29,55 @@ _CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATIO
 _CONTINUE_HINT = "give that job method LoRA, DoRA, IA3 or Full, whose results can be gone on from"
 
 
-def assemble(files: ModelFiles, task: Task) -> Any:
-    """The model in FP32 in the class of its task, its own adapter beside its base's weights; others are merged."""
+def assemble(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> Any:
+    """The model in the class of its task, its own adapter in FP32 beside its base's weights; others are merged."""
     from peft import PeftModel
 
     if files.base is None:
-        return load_whole(files, task)
+        return load_whole(files, task, how)
     check_weights(files.folder, files.uri)
     kind = adapter_kind(files.folder, files.uri)
     if kind == "BOTTLENECK":
         from finetune_trainer.models.bottleneck import register_bottleneck
 
         register_bottleneck()
-    base = _base_of(files, task)
+    base = _base_of(files, task, how)
     if kind in VIRTUAL_TOKENS:
         show_last_token(base)
-    return PeftModel.from_pretrained(base, files.folder)
+    model = PeftModel.from_pretrained(base, files.folder)
+    keep_prefix_in_fp32(model)
+    return model
 
 
-def merged_with(base: ModelFiles, adapter: Path, task: Task) -> "PreTrainedModel":
-    """A fresh base in FP32 with the adapter in the folder `adapter` merged into it."""
+def merged_with(base: ModelFiles, adapter: Path, task: Task, dtype: torch.dtype) -> "PreTrainedModel":
+    """A fresh base with the adapter in the folder `adapter` merged into it, merged weights in `dtype`."""
     files = ModelFiles(str(adapter), adapter, "", str(adapter), base)
-    return merge_adapter(assemble(files, task))
+    return merge_adapter(assemble(files, task, ModelLoading(own_dtype=True)), dtype)
 
 
-def assemble_merged(files: ModelFiles, task: Task) -> "PreTrainedModel":
-    """The model in FP32 with all its adapters merged: what another method, or another task, can start from.
+def assemble_merged(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> "PreTrainedModel":
+    """The model with all its adapters merged, in FP32: what another method, or another task, can start from.
 
+    What was merged is quantized where `how` says so, and keeps no other format: FP32 is what the merge computed.
     Raises `ModelUnsuitable` for adapters that are no change of weights and so can't be merged.
     """
     if files.base is None:
-        return load_whole(files, task)
+        return load_whole(files, task, how)
     check_mergeable(files)
     own = _tuned_for(files) or task
     merged = merge_adapter(assemble(files, own))
     if auto_class(own) is not auto_class(task):
         merged = _with_new_head(task, merged, files.uri)
+    if how.quantization is not None:
+        return _quantized(merged, files, task, how)
     return merged.requires_grad_(requires_grad=True)
+
+
+def _quantized(model: "PreTrainedModel", files: ModelFiles, task: Task, how: ModelLoading) -> "PreTrainedModel":
+    """A model of which only the weights in memory are known, loaded again from disk as `how` says."""
+    with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
+        model.save_pretrained(scratch)
+        return load_whole(ModelFiles(files.uri, Path(scratch), ""), task, how)
 
 
 def check_mergeable(files: ModelFiles) -> None:
@@ -72,27 +88,30 @@ def check_mergeable(files: ModelFiles) -> None:
         raise ModelUnsuitable(message, where="spec.model.uri", hint=_CONTINUE_HINT)
 
 
-def load_whole(files: ModelFiles, task: Task, **settings: Any) -> "PreTrainedModel":
-    """A whole model in FP32; `settings` go into its config, and a head of another size than they say is new.
+def load_whole(files: ModelFiles, task: Task, how: ModelLoading = FP32, **settings: Any) -> "PreTrainedModel":
+    """A whole model, loaded as `how` says; `settings` go into its config.
 
-    Raises `ModelUnsuitable` where weights of the body are missing or of another shape, or those of a head that is no
-    use unless it is pretrained.
+    A head of another size than they say is new. Raises `ModelUnsuitable` where weights of the body are missing or of
+    another shape, or those of a head that is no use unless it is pretrained.
     """
-    return load_with_gaps(files, task, **settings)[0]
+    return load_with_gaps(files, task, how, **settings)[0]
 
 
-def load_with_gaps(files: ModelFiles, task: Task, **settings: Any) -> tuple["PreTrainedModel", list[str]]:
+def load_with_gaps(
+    files: ModelFiles, task: Task, how: ModelLoading = FP32, **settings: Any
+) -> tuple["PreTrainedModel", list[str]]:
     """As `load_whole`, with the names of the weights that were not there and are new."""
     model, loaded = from_pretrained(
         auto_class(task),
         files.folder,
-        dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
         use_safetensors=True,
         trust_remote_code=False,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
+        **how.settings(files, auto_class(task), settings.get("config")),
         **settings,
     )
+    keep_half_precision(model)
     new = sorted({*loaded["missing_keys"], *(name for name, *_shapes in loaded["mismatched_keys"])})
     _check_weights([name for name in new if task in _WRITERS or is_in_body(model, name)], files.uri)
     return model, new
@@ -126,7 +145,7 @@ def _with_new_head(task: Task, tuned: "PreTrainedModel", uri: str) -> "PreTraine
     return model
 
 
-def _base_of(files: ModelFiles, task: Task) -> Any:
+def _base_of(files: ModelFiles, task: Task, how: ModelLoading) -> Any:
     """The base with a head of the adapter's shape; the adapter brings the weights of the head."""
     from transformers import AutoConfig
 
@@ -134,8 +153,8 @@ def _base_of(files: ModelFiles, task: Task) -> Any:
     if base is None:
         raise ValueError(files)
     if base.base is None:
-        return load_whole(base, task, config=config)
-    model = assemble_merged(base, task)
+        return load_whole(base, task, how, config=config)
+    model = assemble_merged(base, task, how)
     if task in _CLASSIFIERS and output_size(model) != config.num_labels:
         renew_output_layer(model, config.num_labels)
     model.config = config

@@ -7,6 +7,7 @@ from finetune_api.tasks import ProblemType, Task
 from finetune_trainer.models.assembly import assemble_merged, load_whole
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import TOKENIZER_HINT, loading
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.module_names import output_size, renew_output_layer
 
 if TYPE_CHECKING:
@@ -80,9 +81,15 @@ _POSITIONS_AFTER_PADDING = {
 
 
 def load_classifier(
-    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", problem: ProblemType, names: tuple[str, ...], seed: int
+    files: ModelFiles,
+    tokenizer: "PreTrainedTokenizerBase",
+    problem: ProblemType,
+    names: tuple[str, ...],
+    seed: int,
+    *,
+    how: ModelLoading = FP32,
 ) -> "PreTrainedModel":
-    """Load the model with a head for these labels of texts, in FP32; adapters are merged.
+    """Load the model with a head for these labels of texts; adapters are merged.
 
     A head that was trained for the same labels in the same order is kept; a new one starts from `seed`.
 
@@ -91,25 +98,36 @@ def load_classifier(
             incomplete or of another shape than the config says; or an adapter can't be merged.
         UnsafeModel: the model brings its own code.
     """
-    return _load(files, tokenizer, Task.SEQUENCE_CLASSIFICATION, _labels(problem, names), seed)
+    return _load(files, tokenizer, Task.SEQUENCE_CLASSIFICATION, _labels(problem, names), seed=seed, how=how)
 
 
 def load_tagger(
-    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", tags: tuple[str, ...], seed: int
+    files: ModelFiles,
+    tokenizer: "PreTrainedTokenizerBase",
+    tags: tuple[str, ...],
+    seed: int,
+    how: ModelLoading = FP32,
 ) -> "PreTrainedModel":
     """The same with a head for these tags of words."""
-    return _load(files, tokenizer, Task.TOKEN_CLASSIFICATION, _named(tags), seed)
+    return _load(files, tokenizer, Task.TOKEN_CLASSIFICATION, _named(tags), seed=seed, how=how)
 
 
 def _load(
-    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", task: Task, labels: dict[str, Any], seed: int
+    files: ModelFiles,
+    tokenizer: "PreTrainedTokenizerBase",
+    task: Task,
+    labels: dict[str, Any],
+    *,
+    seed: int,
+    how: ModelLoading,
 ) -> "PreTrainedModel":
     import torch
 
     torch.manual_seed(seed)
     with loading(files.uri, "model"):
         had = read_config(files)
-        model = load_whole(files, task, **labels) if files.base is None else assemble_merged(files, task)
+        is_whole = files.base is None
+        model = load_whole(files, task, how, **labels) if is_whole else assemble_merged(files, task, how)
     if output_size(model) != labels["num_labels"] or _means_other_labels(had, labels):
         renew_output_layer(model, labels["num_labels"])
     model.config.update(labels)

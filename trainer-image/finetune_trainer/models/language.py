@@ -7,6 +7,7 @@ from finetune_api.tasks import MethodType, Task
 from finetune_trainer.models.assembly import assemble_merged, load_with_gaps
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import loading
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.suitability import check_mask_token
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 _NO_HEAD = "has no head for masked language modelling; a new one has to be trained with the whole model"
 
 
-def load_causal(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-    """Load a model that continues text, in FP32, adapters merged.
+def load_causal(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32) -> "PreTrainedModel":
+    """Load a model that continues text, adapters merged.
 
     Raises:
         ModelUnsuitable: transformers has no such class for this architecture, or weights are missing or broken, the
@@ -24,15 +25,15 @@ def load_causal(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "Pre
         UnsafeModel: the model brings its own code.
     """
     with loading(files.uri, "model"):
-        model = assemble_merged(files, Task.CAUSAL_LM)
+        model = assemble_merged(files, Task.CAUSAL_LM, how)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model
 
 
 def load_masked(
-    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", method: MethodType, seed: int
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", method: MethodType, seed: int, how: ModelLoading = FP32
 ) -> "PreTrainedModel":
-    """Load a model that fills in hidden tokens, in FP32, adapters merged; a head that is not there starts from `seed`.
+    """Load a model that fills in hidden tokens, adapters merged; a head that is not there starts from `seed`.
 
     Raises:
         ModelUnsuitable: as `load_causal`, also where the tokenizer has no mask token, and where the head is new and
@@ -44,8 +45,10 @@ def load_masked(
     check_mask_token(tokenizer, files.uri)
     torch.manual_seed(seed)
     with loading(files.uri, "model"):
-        merged = files.base is not None
-        model, new = (assemble_merged(files, Task.MASKED_LM), []) if merged else load_with_gaps(files, Task.MASKED_LM)
+        if files.base is None:
+            model, new = load_with_gaps(files, Task.MASKED_LM, how)
+        else:
+            model, new = assemble_merged(files, Task.MASKED_LM, how), []
     if new and method not in (MethodType.FULL, MethodType.MERGE):
         hint = "use method Full, or a model that has this head"
         raise ModelUnsuitable(f"{files.uri} {_NO_HEAD}", where="spec.method.type", hint=hint)

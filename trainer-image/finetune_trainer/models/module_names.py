@@ -18,13 +18,14 @@ _LANGUAGE_HEAD = "lm_head"
 
 def body_linears(model: "PreTrainedModel") -> list[str]:
     """Full names of the linear modules of the pretrained body, without its pooler."""
+    return [name for name in linear_modules(model) if is_in_body(model, name)]
+
+
+def linear_modules(model: nn.Module) -> list[str]:
+    """Full names of all linear modules."""
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear module
 
-    return [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and is_in_body(model, name)
-    ]
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
 
 
 def stores_weights_transposed(model: "PreTrainedModel") -> bool:

@@ -14,6 +14,7 @@ from finetune_trainer.models.assembly import assemble_merged, load_with_gaps
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import loading
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.module_names import output_size, renew_output_layer, silence_output_layer
 from finetune_trainer.models.tuned import TunedModel, load_tuned, read_settings
 from finetune_trainer.models.without_dropout import without_dropout
@@ -65,8 +66,10 @@ def _told_of_the_judge() -> Iterator[None]:
         raise type(failure)(*(replace(problem, where=_WHERE) for problem in failure.problems)) from failure
 
 
-def load_reward_model(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "PreTrainedModel":
-    """Load the model in FP32 without its dropout, adapters merged.
+def load_reward_model(
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", seed: int, how: ModelLoading = FP32
+) -> "PreTrainedModel":
+    """Load the model without its dropout, adapters merged.
 
     An output layer for one score is kept. A new one gives 0 for everything: whatever it then tells was learned, and
     the untouched model has no opinion.
@@ -81,9 +84,9 @@ def load_reward_model(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", s
     torch.manual_seed(seed)
     with loading(files.uri, "model"):
         if files.base is None:
-            model, new = load_with_gaps(files, Task.REWARD_MODEL, num_labels=1, problem_type="regression")
+            model, new = load_with_gaps(files, Task.REWARD_MODEL, how, num_labels=1, problem_type="regression")
         else:
-            model, new = assemble_merged(files, Task.REWARD_MODEL), []
+            model, new = assemble_merged(files, Task.REWARD_MODEL, how), []
     if output_size(model) != 1:
         renew_output_layer(model, 1)
         new = ["the output layer"]

@@ -35,8 +35,12 @@ _FURTHER = (Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
 def check_architecture(config: Any, task: Task, uri: str) -> None:
     """Make sure that transformers has a class for the task with this architecture, and that it is made for it.
 
-    Raises `ModelUnsuitable` with the tasks that the model can do, and the kind of model that the task needs.
+    Raises `ModelUnsuitable` for weights that are quantized already; else it names the tasks that the model can do, and
+    the kind of model that the task needs.
     """
+    if getattr(config, "quantization_config", None):
+        message = f"{uri} is quantized already, and what was rounded so can't be merged or exported as it was"
+        raise ModelUnsuitable(message, where=_WHERE, hint="name the model that it was made from; QLoRA quantizes it")
     if not has_class(config, task):
         raise ModelUnsuitable(_cannot(config, task, uri), where=_WHERE, hint=_instead(config, task))
     if has_class(config, Task.CAUSAL_LM) and task in _DECODERS and _is_bidirectional(config):

@@ -2,28 +2,24 @@
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from finetune_api.evaluation import Generation
-from finetune_api.failures import ModelUnsuitable
 from finetune_api.tasks import Task
 from finetune_trainer.models.assembly import assemble_merged
-from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.models.loading import BROKEN_HINT, loading
+from finetune_trainer.models.loading import loading
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.suitability import decoder_start, no_decoder_start
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _TOKENS = ("decoder_start_token_id", "eos_token_id", "bos_token_id", "forced_bos_token_id", "forced_eos_token_id")
-_WHERE = "spec.model.uri"
 
 
 def load_text_to_text(
-    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", generation: Generation
+    files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", generation: Generation, how: ModelLoading = FP32
 ) -> "PreTrainedModel":
-    """Load the model in FP32, adapters merged; by default it then writes as `generation` says.
+    """Load the model, adapters merged; by default it then writes as `generation` says.
 
     Raises:
         ModelUnsuitable: transformers has no such class for this architecture, weights are missing or broken, or the
@@ -31,7 +27,7 @@ def load_text_to_text(
         UnsafeModel: the model brings its own code.
     """
     with loading(files.uri, "model"):
-        model = _load_whole(files) if files.base is None else assemble_merged(files, Task.SEQ2SEQ)
+        model = assemble_merged(files, Task.SEQ2SEQ, how)
     start = decoder_start(model.config, vars(model.generation_config))
     if start is None:
         raise no_decoder_start(files.uri)
@@ -77,19 +73,3 @@ def _positions(config: "PretrainedConfig") -> int:
     """Most tokens that the decoder can have; positions that are relative set no limit."""
     text = config.get_text_config(decoder=True)
     return int(getattr(text, "max_position_embeddings", None) or 1 << 30)
-
-
-def _load_whole(files: ModelFiles) -> "PreTrainedModel":
-    model, loaded = auto_class(Task.SEQ2SEQ).from_pretrained(
-        files.folder,
-        dtype=torch.float32,  # half-precision weights would lose AdamW's small updates
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    missing = sorted(loaded["missing_keys"])
-    if missing:
-        message = f"{files.uri}: {len(missing)} weights are missing: {', '.join(missing[:3])}"
-        raise ModelUnsuitable(message, where=_WHERE, hint=BROKEN_HINT)
-    whole: PreTrainedModel = model
-    return whole

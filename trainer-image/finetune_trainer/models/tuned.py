@@ -12,6 +12,7 @@ from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_trainer.models.assembly import assemble
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.loading import loading
+from finetune_trainer.models.model_loading import ModelLoading
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,15 +37,21 @@ def load_tuned(files: ModelFiles) -> TunedModel:
     """
     from transformers import AutoTokenizer
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = read_settings(files.folder, files.uri)
     with loading(files.uri, "model"):
-        model = assemble(files, settings.task)
+        model = assemble(files, settings.task, _how(files, settings, torch.device(device)))
     with loading(files.uri, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     return TunedModel(model.to(device).eval(), tokenizer, settings)
+
+
+def _how(files: ModelFiles, settings: InferenceSettings, device: torch.device) -> ModelLoading:
+    """Weights in the format that they are stored in; below an adapter quantized as in training."""
+    quantization = settings.quantization if files.base is not None else None
+    return ModelLoading(own_dtype=True, quantization=quantization, device=device)
 
 
 def read_settings(folder: Path, uri: str) -> InferenceSettings:

@@ -9,7 +9,7 @@ from peft import PeftModel
 
 from finetune_api import tasks
 from finetune_api.details import Details
-from finetune_api.inference import INFERENCE_NAME, FileSettings, InferenceSettings
+from finetune_api.inference import INFERENCE_NAME, FileSettings, InferenceSettings, Quantization
 from finetune_api.output import WeightsDtype
 from finetune_api.report import Report
 from finetune_trainer.data.tokenising.job_prompts import form_of, has_prompts
@@ -50,8 +50,8 @@ def round_to_export(task: Task, ready: PreparedModel) -> str:
     return next(name.value for name, value in _DTYPES.items() if value is dtype)
 
 
-def _merge(task: Task, ready: PreparedModel) -> Callable[[Path], None] | None:
-    """What writes base and adapter as one model, where the job asks for that."""
+def _merge(task: Task, ready: PreparedModel) -> Callable[[Path, torch.dtype], None] | None:
+    """What writes base and adapter as one model in a format, where the job asks for that."""
     return ready.adapted.merge if task.spec.output.merge_adapter else None
 
 
@@ -83,7 +83,11 @@ def export_model(
     folder = staged / "model"
     folder.mkdir(parents=True)
     ends = _ends(task, ready)  # before merging, which takes the model apart
-    (_merge(task, ready) or ready.adapted.save)(folder)
+    merge = _merge(task, ready)
+    if merge is None:
+        ready.adapted.save(folder)
+    else:
+        merge(folder, _export_dtype(task, ready))
     _convert(task, ready, folder)
     if ends:
         save_eos_ids(folder, ready.adapted.model, ends)
@@ -120,7 +124,7 @@ def _ends(task: Task, ready: PreparedModel) -> list[int]:
 
 
 def _convert(task: Task, ready: PreparedModel, folder: Path) -> None:
-    """Bring the weights, which were computed with in FP32, into the format of the export."""
+    """Bring the weights that are not yet in the format of the export into it."""
     dtype = _export_dtype(task, ready)
     if task.spec.output.dtype is not WeightsDtype.AUTO:
         convert_weights(folder, dtype)
@@ -155,6 +159,9 @@ def save_settings(task: Task, folder: Path, max_length: int) -> None:
         "columns": spec.data.columns,
         "clean": spec.data.clean,
         "files": FileSettings.of(spec.data.train),
+        "quantization": None if spec.output.merge_adapter else Quantization.of(spec.method),
     }
     settings = InferenceSettings.model_validate(of_the_job | task.own_settings)
-    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+    (folder / INFERENCE_NAME).write_text(
+        settings.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n", encoding="utf-8"
+    )

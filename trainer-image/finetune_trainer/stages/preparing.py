@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from accelerate import Accelerator
 
 from finetune_api.data_report import DataReport
+from finetune_api.inference import Quantization
 from finetune_api.report import Parameters
 from finetune_api.resolved import Resolved, settle_method
 from finetune_api.spec import Spec
+from finetune_api.tasks import MethodType
 from finetune_trainer.cache import cache_folder
 from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource
@@ -19,6 +21,7 @@ from finetune_trainer.methods.adapted import whole_rows
 from finetune_trainer.models.classifier import head_note
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import ModelLoading, compute_dtype_of
 from finetune_trainer.observer import Monitor, RunObserver
 from finetune_trainer.output.lineage import describe_hardware
 from finetune_trainer.run_record import Timings
@@ -130,7 +133,9 @@ def _adapted(
     """The base model on its device, with the method applied."""
     spec = task.spec
     seed_everything(spec.training.seed)  # new heads and adapters start at random
-    model = task.load(files, tokenizer).to(accelerator.device)
+    model = task.load(files, tokenizer, _how(spec, accelerator)).to(accelerator.device)
+    if spec.method.type is MethodType.QLORA and accelerator.device.type == "cpu":
+        observer.warned("there is no GPU here: QLoRA saves memory, and takes longer than LoRA")
     note = head_note(files, model)
     if note:
         observer.said(note)
@@ -138,6 +143,16 @@ def _adapted(
         model.activation_checkpointing_enable()
     method = settle_method(spec)
     return METHODS[method.type](model, files, method, cache_folder("features"))
+
+
+def _how(spec: Spec, accelerator: Accelerator) -> ModelLoading:
+    """A base that stays as it is keeps the format that it is stored in; what is trained or merged is FP32."""
+    return ModelLoading(
+        own_dtype=spec.method.type not in (MethodType.FULL, MethodType.MERGE),
+        quantization=Quantization.of(spec.method),
+        device=accelerator.device,
+        compute_dtype=compute_dtype_of(accelerator.mixed_precision),
+    )
 
 
 def evaluation_split(task: Task) -> str:
@@ -150,7 +165,8 @@ def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver
     task = ready.task
     if not (isinstance(task, NeedsReference) and task.needs_reference):
         return ready
-    weights = f"{ready.files.digest()} {ready.accelerator.device.type} {ready.accelerator.mixed_precision}"
+    accelerator, quantization = ready.accelerator, Quantization.of(task.spec.method)
+    weights = f"{ready.files.digest()} {accelerator.device.type} {accelerator.mixed_precision} {quantization}"
     tokens, rows, skill = dict(ready.tokens), dict(ready.rows), ready.skill
     is_shared = skill is not None and skill.task.spec.task is task.spec.task
     if skill is not None and is_shared:

@@ -27,6 +27,7 @@ from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.generated_text import all_references, text_metrics
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
 from finetune_trainer.tasks.task import InferenceContext, Task
@@ -53,9 +54,11 @@ class CausalLM(Task):
         """Whether rows are prompts or chats, which end with an answer, not raw text."""
         return "text" not in self.data.report.columns
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model."""
-        return load_causal(files, tokenizer)
+        return load_causal(files, tokenizer, how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

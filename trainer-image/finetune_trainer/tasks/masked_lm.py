@@ -16,6 +16,7 @@ from finetune_trainer.data.tokenising.raw_tokens import tokenise_windows
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_masked
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 class MaskedLM(Task):
     """The task on one data set."""
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model."""
-        return load_masked(files, tokenizer, self.spec.method.type, self.spec.training.seed)
+        return load_masked(files, tokenizer, self.spec.method.type, self.spec.training.seed, how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

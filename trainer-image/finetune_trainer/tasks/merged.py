@@ -43,11 +43,13 @@ def as_its_sources(spec: Spec, sources: list[Source]) -> Spec:
 
 def save_merged_settings(spec: Spec, source: Source, folder: Path) -> None:
     """Write `finetune.json` of the merged model into `folder`: that of a source, with what the job says itself."""
-    own = {"method": spec.method.type, "columns": spec.data.columns, "clean": spec.data.clean}
+    own = {"method": spec.method.type, "columns": spec.data.columns, "clean": spec.data.clean, "quantization": None}
     if spec.evaluation.generation != Generation():
         own["generation"] = spec.evaluation.generation
     settings: InferenceSettings = source.settings.model_copy(update=own)
-    (folder / INFERENCE_NAME).write_text(settings.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+    (folder / INFERENCE_NAME).write_text(
+        settings.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _filled(data: Data, settings: InferenceSettings) -> Data:

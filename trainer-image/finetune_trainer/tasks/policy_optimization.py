@@ -32,6 +32,7 @@ from finetune_trainer.evaluation.reward_details import RewardedAnswers, diagnose
 from finetune_trainer.evaluation.rewards import checked_reward
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.reward_model import load_policy_reward_model
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance, Monitor
@@ -92,9 +93,11 @@ class PolicyOptimization(Task):
         reward = self.settings.reward
         return self if reward.is_checked else replace(self, reward_model=load_policy_reward_model(reward, site))
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model without its dropout: probabilities are compared with those of other passes."""
-        return without_dropout(load_causal(files, tokenizer))
+        return without_dropout(load_causal(files, tokenizer, how))
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

@@ -28,6 +28,7 @@ from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn, written_samples
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
@@ -70,9 +71,11 @@ class Preference(Task):
         """See `NeedsReference.needs_reference`."""
         return self.settings.has_reference
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model, without its dropout: against a reference it would be noise and nothing else."""
-        return without_dropout(load_causal(files, tokenizer))
+        return without_dropout(load_causal(files, tokenizer, how))
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

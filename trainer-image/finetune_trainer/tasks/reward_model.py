@@ -23,6 +23,7 @@ from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.reward_model import load_reward_model
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import InferenceContext, Task
@@ -41,9 +42,11 @@ class RewardModel(Task):
 
     uses_only_dataset_tokens = True
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model with one output."""
-        return load_reward_model(files, tokenizer, self.spec.training.seed)
+        return load_reward_model(files, tokenizer, self.spec.training.seed, how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

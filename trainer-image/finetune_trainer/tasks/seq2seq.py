@@ -19,6 +19,7 @@ from finetune_trainer.data.tokenising.seq2seq_tokens import Limits, source_text,
 from finetune_trainer.data.tokenising.tokens import Tokens, describe_lengths, tokenise
 from finetune_trainer.evaluation.generated_text import all_references, text_metrics
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import Shown
@@ -43,9 +44,11 @@ _CUT = (
 class Seq2Seq(Task):
     """The task on one data set."""
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model, to write as the job says."""
-        return load_text_to_text(files, tokenizer, self.spec.evaluation.generation)
+        return load_text_to_text(files, tokenizer, self.spec.evaluation.generation, how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

@@ -23,6 +23,7 @@ from finetune_trainer.evaluation.scores import Scored, prior_loss
 from finetune_trainer.evaluation.trivial_answers import one_answer, prior_logits
 from finetune_trainer.models.classifier import load_classifier
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs, predict_logits
@@ -45,9 +46,11 @@ class SequenceClassification(Task):
         """SingleLabel, MultiLabel or Regression."""
         return self.data.labels.problem_type
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model with a head for these labels."""
-        return load_classifier(files, tokenizer, self.problem, self.data.labels.names, self.spec.training.seed)
+        return load_classifier(files, tokenizer, self.problem, self.data.labels.names, self.spec.training.seed, how=how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

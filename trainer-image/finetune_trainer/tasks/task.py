@@ -17,6 +17,7 @@ from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.storage import Site
 from finetune_trainer.training.inference import Outputs
@@ -63,8 +64,10 @@ class Task(ABC):
     """Whether the model never meets tokens that are not in the rows, as it does when it generates text."""
 
     @abstractmethod
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-        """Load the base model in the class that fits the task, in FP32.
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
+        """Load the base model in the class that fits the task, as `how` says.
 
         Raises `ModelUnsuitable` where that can't be, `UnsafeModel` for code of its own.
         """

@@ -22,6 +22,7 @@ from finetune_trainer.evaluation.tagged import Tagged, Tags, describe_tagged, pr
 from finetune_trainer.evaluation.trivial_answers import most_frequent, one_answer
 from finetune_trainer.models.classifier import load_tagger
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.training.inference import Outputs
@@ -41,9 +42,11 @@ class TokenClassification(Task):
 
     uses_only_dataset_tokens = True
 
-    def load(self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    def load(
+        self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
+    ) -> "PreTrainedModel":
         """Load the base model with a head for these tags."""
-        return load_tagger(files, tokenizer, self.data.labels.names, self.spec.training.seed)
+        return load_tagger(files, tokenizer, self.data.labels.names, self.spec.training.seed, how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from finetune_trainer.models.upcast_modules import UpcastLinear
 from finetune_trainer.training.speedups.dropout import ByteDropout, keep_mask
 
 
@@ -25,7 +26,7 @@ class _LoraLinear(torch.autograd.Function):
     ) -> Tensor:
         kept = x if keep is None else torch.where(keep, x, 0.0)
         low = kept @ a.T
-        y = nn.functional.linear(x, base.weight, base.bias)
+        y = base(x)
         y.addmm_(low, b.T, alpha=scale)
         ctx.save_for_backward(base.weight, a, b, kept, low, *(() if keep is None else (keep,)))
         ctx.scale = scale
@@ -38,7 +39,7 @@ class _LoraLinear(torch.autograd.Function):
         grad_low = (gradient @ b).mul_(ctx.scale)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = gradient @ weight
+            grad_x = gradient @ weight.to(gradient.dtype)
             if keep:
                 grad_x.add_(torch.where(keep[0], grad_low @ a, 0.0))
             else:
@@ -66,7 +67,9 @@ def fast_lora(model: nn.Module) -> Iterator[None]:
 def _is_plain(module: Any) -> bool:
     from peft.tuners.lora.layer import Linear
 
-    if not isinstance(module, Linear) or type(module.base_layer) is not nn.Linear or len(module.active_adapters) != 1:
+    if not isinstance(module, Linear) or len(module.active_adapters) != 1:
+        return False
+    if type(module.base_layer) not in (nn.Linear, UpcastLinear):
         return False
     name = module.active_adapters[0]
     return name not in module.lora_variant and not module.lora_bias[name] and not module.merged

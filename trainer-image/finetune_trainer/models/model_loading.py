@@ -1,0 +1,78 @@
+"""How the weights of a base model are loaded: number format, 4-bit quantization, device."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from finetune_api.inference import Quantization
+from finetune_trainer.models.weights_dtype import main_dtype
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from finetune_trainer.models.files import ModelFiles
+
+_COMPUTE = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class ModelLoading:
+    """How `from_pretrained` loads weights. By default all are FP32, as optimizers need those that are trained."""
+
+    own_dtype: bool = False
+    """Whether weights stay in the format that they are stored in; for bases that are frozen."""
+    quantization: Quantization | None = None
+    """4-bit format of the body's linear modules; None where they are not quantized."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    """Where quantized weights are loaded to: bitsandbytes quantizes on the device that computes."""
+    compute_dtype: torch.dtype = torch.float32
+    """What quantized modules compute in."""
+
+    def settings(self, files: "ModelFiles", auto: Any, config: Any = None) -> dict[str, Any]:
+        """Keyword arguments of `from_pretrained` of the class `auto` for the whole model in `files`.
+
+        `config` goes before the model's own.
+        """
+        dtype = main_dtype(files) if self.own_dtype else torch.float32
+        if self.quantization is None:
+            return {"dtype": dtype}
+        from transformers import AutoConfig
+
+        skipped = _not_of_the_body(auto, config or AutoConfig.from_pretrained(files.folder, trust_remote_code=False))
+        return {
+            "dtype": dtype,
+            "quantization_config": self._bitsandbytes(skipped),
+            "device_map": {"": self.device},
+        }
+
+    def _bitsandbytes(self, skipped: list[str]) -> Any:
+        from transformers import BitsAndBytesConfig
+
+        if self.quantization is None:
+            raise ValueError(self)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=self.quantization.quant_type.lower(),
+            bnb_4bit_use_double_quant=self.quantization.double_quant,
+            bnb_4bit_compute_dtype=self.compute_dtype,
+            llm_int8_skip_modules=skipped,
+        )
+
+
+FP32 = ModelLoading()
+
+
+def compute_dtype_of(mixed_precision: str) -> torch.dtype:
+    """What modules compute in under a mode of accelerate (`no`, `bf16`, `fp16`)."""
+    return _COMPUTE.get(mixed_precision, torch.float32)
+
+
+def _not_of_the_body(auto: Any, config: Any) -> list[str]:
+    """Patterns for the linear modules that are not of the body: heads, poolers, projections onto the vocabulary."""
+    from finetune_trainer.models.module_names import body_linears, linear_modules
+
+    with torch.device("meta"):
+        model: PreTrainedModel = auto.from_config(config)
+    body = set(body_linears(model))
+    return [f"{name}$" for name in linear_modules(model) if name not in body]
