@@ -132,7 +132,7 @@ def _conv1d() -> Any:
     """GPT-2's linear module, weights [in, out] in half precision; made on first use, since transformers is slow."""
     from transformers.pytorch_utils import Conv1D
 
-    class UpcastConv1D(Conv1D):
+    class UpcastConv1D(Conv1D):  # type: ignore[misc]  # transformers is untyped here
         """A frozen one."""
 
         def forward(self, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class _LoraLinear(torch.autograd.Function):
     ) -> Tensor:
         kept = x if keep is None else torch.where(keep, x, 0.0)
         low = kept @ a.T
-        y = base(x)
+        y: Tensor = base(x)
         y.addmm_(low, b.T, alpha=scale)
         ctx.save_for_backward(base.weight, a, b, kept, low, *(() if keep is None else (keep,)))
         ctx.scale = scale
