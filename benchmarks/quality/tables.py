@@ -19,7 +19,7 @@ def _methods_of(name: str, figures: Figures) -> str:
     head = ("Method", *(f"`{figure}`" for figure in case.figures), "Trained weights", "Seconds", "MiB")
     found = {run: measured for run, measured in figures.items() if run.case == name}
     baseline = next((measured["baseline"] for measured in found.values() if measured["baseline"]), {})
-    rows = [("untouched", *(_number(baseline.get(figure)) for figure in case.figures), "", "", "")]
+    rows = [("base model", *(_number(baseline.get(figure)) for figure in case.figures), "", "", "")]
     for run, measured in found.items():
         metrics = [_number(measured["metrics"].get(figure)) for figure in case.figures]
         cost = [f"{measured['seconds']:.0f}", f"{measured['mebibytes']}"]
@@ -34,7 +34,7 @@ def overview_table(figures: Figures) -> str:
     reached = {(run.case, run.method): measured["metrics"] for run, measured in figures.items()}
     untouched = {run.case: measured["baseline"] for run, measured in figures.items()}
     telling = {case: CASES[case].figures[0] for case in cases}
-    rows = [("untouched", *(_number(untouched[case].get(telling[case])) for case in cases))]
+    rows = [("base model", *(_number(untouched[case].get(telling[case])) for case in cases))]
     for method in dict.fromkeys(run.method for run in figures):
         cells = (_number(reached.get((case, method), {}).get(telling[case])) for case in cases)
         rows.append((f"`{method}`", *cells))
@@ -60,7 +60,7 @@ def rates_table(figures: Figures) -> str:
         rows.append(
             (CASES[case].task.value, case, f"`{method}`", _pair(case, at_rates[0][1]["baseline"]), "; ".join(cells))
         )
-    return _markdown(("Task", "Data", "Method", "Untouched", "Learning rate: figures"), rows)
+    return _markdown(("Task", "Data", "Method", "Base model", "Learning rate: figures"), rows)
 
 
 def _at_rate(case: str, rate: float, found: Mapping[str, Any], *, bold: bool) -> str:
