@@ -66,6 +66,7 @@ typecheck: $(READY) ## Check types only
 verify: lint ## Check all that lint does, and that generated files and the lock are up to date
 	$(BIN)/python -m finetune_api.crd --check
 	$(BIN)/python -m finetune_api.reference --check
+	$(BIN)/python docs/draw_architecture.py --check
 	$(BIN)/python charts/sync.py --check
 	$(BIN)/python requirements/check_lock.py
 
@@ -79,8 +80,9 @@ crds: $(READY) ## Generate crds/*.yaml from the pydantic models
 	$(BIN)/python -m finetune_api.crd
 	$(BIN)/python charts/sync.py
 
-docs: $(READY) ## Generate docs/reference from the code
+docs: $(READY) ## Generate docs/reference and the picture of the architecture from the code
 	$(BIN)/python -m finetune_api.reference
+	$(BIN)/python docs/draw_architecture.py
 
 chart: $(READY) ## Bring the Helm chart in step with the code: CRD, schema and page of its values, dashboard
 	$(BIN)/python charts/sync.py

@@ -1,6 +1,6 @@
 """Picture of the packages and their import layers, drawn from the import-linter contracts and the packages' docstrings.
 
-`python docs/draw_architecture.py` writes `docs/images/architecture.svg`; with `--check` it fails if that file is out of date.
+`python docs/draw_architecture.py` writes `docs/images/architecture.svg`, or with `--check` fails if it is out of date.
 `make lint` enforces the contracts, so the picture is always true.
 """
 
@@ -17,10 +17,11 @@ ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 SOURCES = {"finetune_api": "crds", "finetune_trainer": "trainer-image", "finetune_operator": "operator"}
 
-COLUMN, GAP, BOX, TEXT = 470, 24, 66, 13  # pixels: width of a package, between things, height of a box, between lines
+COLUMN, GAP, BOX, TEXT = 470, 24, 76, 13  # pixels: width of a package, between things, height of a box, between lines
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2933 } .title { font-size: 18px; font-weight: 700 }
-.name { font: 600 13px ui-monospace, monospace } .note { fill: #52606d } .parts { font: 11px ui-monospace, monospace; fill: #0b69a3 }
+.name { font: 600 13px ui-monospace, monospace } .note { fill: #52606d }
+.parts { font: 11px ui-monospace, monospace; fill: #0b69a3 }
 .box { fill: #f0f4f8; stroke: #bcccdc; rx: 6 } .page { fill: #ffffff }
 """.strip()
 
@@ -39,14 +40,14 @@ class Box:
 
 def source_of(module: str) -> Path:
     """Return the file or folder of a dotted module name."""
-    path = ROOT / SOURCES[module.split(".")[0]] / Path(*module.split("."))
+    path = ROOT / SOURCES[module.split(".", maxsplit=1)[0]] / Path(*module.split("."))
     return path if path.is_dir() else path.with_suffix(".py")
 
 
 def first_sentence(path: Path) -> str:
     """Return the first sentence of the docstring of a module or package."""
     docstring = ast.get_docstring(ast.parse((path / "__init__.py" if path.is_dir() else path).read_text())) or ""
-    return " ".join(docstring.split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+    return " ".join(docstring.split("\n\n")[0].split()).split(". ")[0].rstrip(".").replace("`", "")
 
 
 def box_of(module: str) -> Box:
@@ -70,11 +71,11 @@ def draw_box(box: Box, x: int, y: int, width: int) -> list[str]:
     lines = [f'<rect class="box" x="{x}" y="{y}" width="{width}" height="{BOX - 8}"/>']
     lines.append(f'<text class="name" x="{x + 8}" y="{y + 17}">{escape(box.name)}</text>')
     room = 3 if not box.parts else 2
-    wrapped = textwrap.wrap(box.purpose, max(width // 7, 10))
-    for number, line in enumerate(textwrap.wrap(box.purpose, max(width // 7, 10), max_lines=room, placeholder=" …")):
+    wrapped = textwrap.wrap(box.purpose, max(width // 7, 10), max_lines=room, placeholder=" …")
+    for number, line in enumerate(wrapped):
         lines.append(f'<text class="note" x="{x + 8}" y="{y + 32 + number * TEXT}">{escape(line)}</text>')
     if box.parts:
-        below = y + 32 + min(len(wrapped), room) * TEXT
+        below = y + 32 + len(wrapped) * TEXT
         lines.append(f'<text class="parts" x="{x + 8}" y="{below}">{escape(" · ".join(box.parts))}</text>')
     return lines
 
@@ -82,7 +83,8 @@ def draw_box(box: Box, x: int, y: int, width: int) -> list[str]:
 def draw_package(package: str, rows: list[list[Box]], x: int) -> list[str]:
     """Return the SVG elements of one package: its layers from top to bottom."""
     lines = [f'<text class="title" x="{x}" y="{GAP + 10}">{package}</text>']
-    lines.append(f'<text class="note" x="{x}" y="{GAP + 30}">{escape(first_sentence(source_of(package)))}</text>')
+    purpose = textwrap.shorten(first_sentence(source_of(package)), COLUMN // 7, placeholder=" …")
+    lines.append(f'<text class="note" x="{x}" y="{GAP + 30}">{escape(purpose)}</text>')
     for floor, row in enumerate(rows):
         width = (COLUMN - 8 * (len(row) - 1)) // len(row)
         for place, box in enumerate(row):
@@ -97,7 +99,10 @@ def draw() -> str:
     width = GAP + len(packages) * (COLUMN + GAP)
     height = GAP * 2 + 50 + max(map(len, packages.values())) * BOX
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">']
-    lines += ["<title>Packages and import layers: a module imports only from layers below it</title>", f"<style>{STYLE}</style>"]
+    lines += [
+        "<title>Packages and import layers: a module imports only from layers below it</title>",
+        f"<style>{STYLE}</style>",
+    ]
     lines.append(f'<rect class="page" width="{width}" height="{height}"/>')
     for column, (package, rows) in enumerate(packages.items()):
         lines += draw_package(package, rows, GAP + column * (COLUMN + GAP))
