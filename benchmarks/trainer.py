@@ -40,7 +40,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often every side runs")
     parser.add_argument("--epochs", type=float, default=0, help="passes over the rows; by method by default")
     parser.add_argument("--max-length", type=int, default=128, help="limit in tokens")
-    parser.add_argument("--batch-size", type=int, default=16, help="rows a step")
+    parser.add_argument("--batch-size", type=int, default=16, help="examples per step")
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--method", help=argparse.SUPPRESS)
     return parser.parse_args()

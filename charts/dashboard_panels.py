@@ -83,12 +83,12 @@ _ONE_JOB = (
         description="What would be lost if the pod were gone now.",
     ),
     Panel(
-        "Rows a second",
+        "Rows per second",
         {"rows": f"sum(rate(finetune_samples_total{_JOB}{_RATE}))"},
         description="Measured over the scrape interval, pauses for evaluation included.",
     ),
     Panel(
-        "Tokens a second",
+        "Tokens per second",
         {"tokens": f"sum(rate(finetune_tokens_total{_JOB}{_RATE}))"},
         description="Padding not counted.",
     ),
@@ -156,7 +156,7 @@ _OPERATOR = (
         {"{{kind}}": "max by (kind) (finetune_watch_last_event_seconds)"},
         "s",
         width=6,
-        description="Since a watch last told anything or began anew. It does so every few minutes at the latest.",
+        description="Since a watch last received an event or was restarted, as it is every few minutes.",
     ),
     Panel(
         "Progress polls",

@@ -241,7 +241,7 @@ class Labels(ApiModel):
 
     names: Annotated[list[LabelName], Field(max_length=512)] = Field(default_factory=list)
     """Label names in the order of their numbers. Empty means found in the training rows. A label that is not
-    listed makes its row a bad row."""
+    listed makes its row an invalid example."""
 
     separator: Annotated[str, StringConstraints(max_length=4)] = ""
     """For MultiLabel: splits a text cell into labels, for example `|`. Empty means the cell is a JSON list."""
@@ -317,7 +317,7 @@ class Data(ApiModel):
     of them, as far as it has enough."""
 
     max_bad_row_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Bad rows (unreadable, empty, without a usable label) are left out and listed by file and line. More than
+    """Invalid examples (unreadable, empty, without a usable label) are left out and listed by file and line. More than
     this share of them fails the job before training; 0 fails it at the first."""
 
     order: RowOrder = RowOrder.SHUFFLED

@@ -45,7 +45,7 @@ class Sample(ApiModel):
     predicted: str
     """The prediction."""
     baseline: str = ""
-    """The untouched model's prediction."""
+    """The base model's prediction."""
     confidence: float | None = None
     """Probability of the prediction."""
     loss: float | None = None
@@ -79,7 +79,7 @@ class GroupRow(ApiModel):
     metrics: dict[str, float] = Field(default_factory=dict)
     """Metrics of the tuned model on these rows."""
     baseline: dict[str, float] = Field(default_factory=dict)
-    """Metrics of the untouched model on these rows."""
+    """Metrics of the base model on these rows."""
 
 
 class OldSkill(ApiModel):
@@ -103,7 +103,7 @@ class ShownExamples(ApiModel):
     fewer: int = 0
     """Test rows with fewer of them, since the model's context holds no more."""
     prompt: str = ""
-    """What the untouched model got for a test row, the first of those with the most examples; shortened."""
+    """What the base model got for a test row, the first of those with the most examples; shortened."""
 
 
 class Details(ApiModel):
@@ -130,7 +130,7 @@ class Details(ApiModel):
     retention: OldSkill | None = None
     """What the old skill was measured on."""
     few_shot: ShownExamples | None = None
-    """The examples that the untouched model was shown."""
+    """The examples that the base model was shown."""
     suspects: list[Sample] = Field(default_factory=list)
     """Rows whose label the model doubts, the most doubtful first (SingleLabel)."""
     suspect_rows: int = 0

@@ -12,7 +12,7 @@ from finetune_api.exit_codes import ExitCode
 
 
 class FailureClass(StrEnum):
-    """Who can mend it; decides whether a retry makes sense."""
+    """Who can fix it; decides whether a retry makes sense."""
 
     SPEC = "Spec"
     DATA = "Data"
@@ -176,7 +176,7 @@ class DataNotFound(JobFailure):
 
 
 class CheckpointNotFound(JobFailure):
-    """`--resume` names a run, or means the newest, and there is none of the job that could go on."""
+    """`--resume` names a run, or means the newest, and there is none of the job to resume."""
 
     code, failure_class = "CheckpointNotFound", FailureClass.NOT_FOUND
 

@@ -96,7 +96,7 @@ _TEXT_TO_TEXT = (
 _TOKENS = (
     Metric("evalLoss", _LOWER, "mean loss of a token, without smoothing", _ANY, high=_INFINITE),
     _PERPLEXITY,
-    Metric("tokenAccuracy", _HIGHER, "share of tokens that are foretold right; by tokenizer, as perplexity", _ANY),
+    Metric("tokenAccuracy", _HIGHER, "share of tokens that are predicted correctly; by tokenizer, as perplexity", _ANY),
 )
 _BITS = Metric(
     "bitsPerByte", _LOWER, "bits for a byte of raw text; comparable between tokenizers", _ANY, high=_INFINITE
@@ -135,13 +135,13 @@ _POLICY = (
     Metric(
         "evalLoss",
         _LOWER,
-        "price of the KL divergence less the mean reward, on greedy answers",
+        "KL penalty minus the mean reward, on greedy answers",
         _ANY,
         -_INFINITE,
         _INFINITE,
     ),
     Metric("meanReward", _HIGHER, "mean reward of greedy answers", _ANY, -_INFINITE, _INFINITE),
-    Metric("kl", _LOWER, "KL divergence from the model as it came, nats a token of greedy answers", _ANY, 0, _INFINITE),
+    Metric("kl", _LOWER, "KL divergence from the base model, nats per token of greedy answers", _ANY, 0, _INFINITE),
     Metric("exactMatch", _HIGHER, "share of greedy answers that are the expected one, as in CausalLM", _ANY),
 )
 
@@ -198,10 +198,10 @@ def find_metric(task: Task, name: str) -> Metric | None:
 
 
 def _retained(task: Task, name: str) -> Metric | None:
-    """A metric on rows of an old skill, which may be one of language while the job's is not."""
+    """A metric on a retention set, which may be one of language while the job's is not."""
     tasks = (task, Task.MASKED_LM, Task.CAUSAL_LM)
     plain = next(filter(None, (find_metric(one, name.removeprefix(RETENTION)) for one in tasks)), None)
-    return plain and replace(plain, name=name, meaning=f"{plain.meaning}, on rows of the old skill")
+    return plain and replace(plain, name=name, meaning=f"{plain.meaning}, on the retention set")
 
 
 def _gap(task: Task, name: str) -> Metric | None:

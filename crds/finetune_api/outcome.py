@@ -32,7 +32,7 @@ class FailureInfo(ApiModel):
     """Why a job failed."""
 
     failure_class: Annotated[ShortText, Field(alias="class")]
-    """Who can mend it: Spec, Data, NotFound, Permission, Output, Resources, Training, Transient, Internal, Stopped,
+    """Who can fix it: Spec, Data, NotFound, Permission, Output, Resources, Training, Transient, Internal, Stopped,
     Fenced, Cluster or Limit."""
     code: ShortText
     """Stable name of the failure, see the reference of failures."""
@@ -50,7 +50,7 @@ class GateResult(ApiModel):
     value: float | None = None
     """Value of the tuned model; missing where it could not be computed."""
     baseline: float | None = None
-    """Value of the untouched model."""
+    """Value of the base model."""
     limit: ShortText
     """The limit in words, for example `min 0.8`."""
     passed: bool
@@ -74,11 +74,11 @@ class EvaluationResult(ApiModel):
     metrics: Metrics = Field(default_factory=dict)
     """Metrics of the tuned model."""
     baseline: Metrics = Field(default_factory=dict)
-    """Metrics of the untouched model."""
+    """Metrics of the base model."""
     few_shot: Metrics = Field(default_factory=dict)
-    """Metrics of the untouched model with examples in the prompt (`evaluation.fewShot`)."""
+    """Metrics of the base model with examples in the prompt (`evaluation.fewShot`)."""
     remark: Annotated[str, StringConstraints(max_length=512)] = ""
-    """What they mean, where it is bad news or was asked for: whether tuning was worth it."""
+    """What they mean, where it is bad news or was requested: whether tuning improved on the base model."""
     gates: Annotated[list[GateResult], Field(max_length=32)] = Field(default_factory=list)
     """Gates and how they went."""
     best: Best | None = None
@@ -124,8 +124,8 @@ class Progress(ApiModel):
     learning_rate: float | None = None
     """Learning rate of the last step."""
     tokens_per_second: Annotated[float, Field(ge=0)] | None = None
-    """Tokens a second, padding not counted."""
+    """Tokens per second, padding not counted."""
     samples_per_second: Annotated[float, Field(ge=0)] | None = None
-    """Rows a second."""
+    """Rows per second."""
     updated_at: AwareDatetime | None = None
     """When these figures were taken."""

@@ -63,7 +63,7 @@ class Attempt(ApiModel):
     steps: Annotated[int, Field(ge=0)] = 0
     """Last step it reached."""
     resumed_from: Annotated[int, Field(ge=0)] | None = None
-    """Step that it went on from."""
+    """Step that it resumed from."""
 
 
 class CheckpointInfo(ApiModel):

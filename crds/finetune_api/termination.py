@@ -32,7 +32,7 @@ class Termination(ApiModel):
     steps: Annotated[int, Field(ge=0)] = 0
     """Last optimiser step that it reached."""
     resumed_from: Annotated[int, Field(ge=0)] | None = None
-    """Step that it went on from."""
+    """Step that it resumed from."""
     checkpoint: CheckpointInfo | None = None
     """The newest checkpoint that is committed."""
     evaluation: EvaluationResult | None = None

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     set_up_logging(settings.log_format)
     for field in unknown_settings(options.settings):
-        log.warning("%s: %s is passed over: this version does not know it", options.settings, field)
+        log.warning("%s: %s is ignored: this version does not know it", options.settings, field)
     from finetune_operator.main import operate  # noqa: PLC0415 -- kopf and the client take a second to import
     from finetune_operator.reconcile import reconcile  # noqa: PLC0415 -- as above
 

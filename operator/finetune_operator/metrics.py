@@ -31,8 +31,8 @@ _FIGURES = {
     "eta_seconds": ("etaSeconds", 1, "Seconds left at the present rate"),
     "loss": ("loss", 1, "Mean training loss since the last report"),
     "learning_rate": ("learningRate", 1, "Learning rate of the last step"),
-    "tokens_per_second": ("tokensPerSecond", 1, "Tokens a second, padding not counted"),
-    "samples_per_second": ("samplesPerSecond", 1, "Rows a second"),
+    "tokens_per_second": ("tokensPerSecond", 1, "Tokens per second, padding not counted"),
+    "samples_per_second": ("samplesPerSecond", 1, "Rows per second"),
 }
 """Series of a job by what follows `finetune_job_`: the field of `status.progress`, a factor, the help text."""
 
@@ -108,7 +108,7 @@ class Metrics:
         )
         self._last_event = dict.fromkeys(Kind, monotonic())
         age = Gauge(
-            "finetune_watch_last_event_seconds", "Time since a watch last told anything or began", ["kind"],
+            "finetune_watch_last_event_seconds", "Time since a watch last received an event or was restarted", ["kind"],
             registry=registry,
         )  # fmt: skip
         for kind in Kind:
@@ -173,7 +173,7 @@ class JobCollector(Collector):
             "finetune_job_checkpoint_step", "Newest step in a committed checkpoint; 0 without one", labels=labels
         )
         silent = GaugeMetricFamily(
-            "finetune_job_trainer_unreachable", "1 while its pod runs but does not tell its progress", labels=labels
+            "finetune_job_trainer_unreachable", "1 while its pod runs but does not report its progress", labels=labels
         )
         progress_fields = {
             name: GaugeMetricFamily(f"finetune_job_{name}", text, labels=labels)

@@ -271,6 +271,6 @@ class Plan:
     poll: PodRecord | None = field(default=None)
     """The pod to ask for its progress."""
     look_up: LookUpRequest | None = None
-    """What to look up now, since the Job waits and nothing tells why; then decide again."""
+    """What to look up now, since the Job waits and nothing says why; then decide again."""
     needs_run_file: str = ""
     """Name of the Job whose run file has to be read before anything can be decided; the rest of the plan is void."""

@@ -132,11 +132,11 @@ class Poller:
         try:
             live = await read_live(session, f"http://{_host(pod.ip)}:{PORT}{PROGRESS_PATH}", key)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.debug("pod %s does not tell its progress: %r", pod.name, error)
+            log.debug("pod %s does not report its progress: %r", pod.name, error)
             self._count("unreachable")
             return None, "no answer"
         except BadAnswerError as error:
-            log.debug("pod %s tells no progress: %s", pod.name, error)
+            log.debug("pod %s reports no progress: %s", pod.name, error)
             self._count("bad")
             return None, str(error)
         self._count("ok")

@@ -1,4 +1,4 @@
-"""Whatever ends a pod of a job that trains, the job goes on from its newest checkpoint, and the curve with it."""
+"""Whatever ends a pod of a job that trains, the job continues from its newest checkpoint, and the curve with it."""
 
 import json
 import time
@@ -119,7 +119,7 @@ def test_attempts_lose_one_interval_at_most(interrupted: Interrupted) -> None:
 def test_story_tells_where_each_attempt_went_on(interrupted: Interrupted) -> None:
     told = [event for event in interrupted.tuning.events() if event["reason"] == "ResumedFromCheckpoint"]
     steps = [attempt["resumedFrom"] for attempt in interrupted.status["attempts"][1:]]
-    goes_on = [f"attempt {number} goes on from step {step}" for number, step in enumerate(steps, start=2)]
+    goes_on = [f"attempt {number} resumes from step {step}" for number, step in enumerate(steps, start=2)]
     assert {event["message"].partition(" in pod ")[0] for event in told} <= set(goes_on)
     assert told, "an operator saw at least one begin"
 

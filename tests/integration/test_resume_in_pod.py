@@ -34,7 +34,7 @@ def test_a_checkpoint_on_request_and_going_on_from_it(pod_files: Pod) -> None:
     assert last > step
 
     process = pod_files.start()
-    said = until(process, f"going on from step {last} of attempt 1")
+    said = until(process, f"resuming from step {last} of attempt 1")
     said += until(process, "validation at step")
     assert Live.model_validate_json(asked(process, pod.PROGRESS_PATH)).resumed_from == last
     process.send_signal(signal.SIGTERM)

@@ -95,7 +95,7 @@ AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
         "evaluation.gates[0].metric",
         "no metric 'gap.gap.accuracy'",
     ),
-    ({"evaluation": {"retention": {"task": "MaskedLM"}}}, "evaluation.retention", "no rows of an old skill"),
+    ({"evaluation": {"retention": {"task": "MaskedLM"}}}, "evaluation.retention", "no a retention set"),
     ({"evaluation": {"retention": OLD | {"task": "Seq2Seq"}}}, "evaluation.retention.task", "has no head for it"),
     (
         {"task": "CausalLM", "evaluation": {"retention": OLD | {"task": "SequenceClassification"}}},

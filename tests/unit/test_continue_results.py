@@ -53,7 +53,7 @@ def parent_of(folder: Path, **changes: str) -> Parent:
 def test_what_became_of_the_head_is_said(cli: Cli, job: Job, data: Path) -> None:
     parent = run(cli, job, "first", "Full", **UNTRAINED)
     ended = cli("run", job("second", model=parent.as_uri(), **UNTRAINED), "--json")
-    assert "is for these labels: training goes on from it" in ended.out
+    assert "is for these labels: training continues from it" in ended.out
     data.write_text(data.read_text().replace(",praise", ",fame"))
     ended = cli("run", job("third", model=parent.as_uri(), **UNTRAINED), "--json")
     assert "is for other labels (complaint, neither, praise): a new one is trained" in ended.out

@@ -305,7 +305,7 @@ def test_leaks_in_given_files_are_reported_not_dropped(tmp_path: Path) -> None:
     ((place, source),) = result.report.leak_examples
     assert (place.file, place.line) == ("test.csv", 2)
     assert ROWS[source.line - 2][0] == text
-    assert any("figures on them may be too good" in warning for warning in result.report.warnings)
+    assert any("metrics on them may be too good" in warning for warning in result.report.warnings)
 
 
 @pytest.mark.causes("LabelsUnsuitable")

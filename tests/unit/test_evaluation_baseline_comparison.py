@@ -62,12 +62,12 @@ def test_a_difference_that_nobody_is_shown_is_none() -> None:
         (
             1.5, 1.75, 2,
             ("the tuned model is best: evalLoss 1.5 on test rows, against 1.75 for 4 examples in the prompt and 2 for "
-             "the untouched model"), True,
+             "the base model"), True,
         ),
         (
             1.75, 1.5, 2,
-            ("4 examples in the prompt are best, so tuning was not worth it: evalLoss 1.5 on test rows, against 1.75 "
-             "for the tuned model and 2 for the untouched model"), False,
+            ("4 examples in the prompt are best, so tuning did not pay off: evalLoss 1.5 on test rows, against 1.75 "
+             "for the tuned model and 2 for the base model"), False,
         ),
     ],
 )  # fmt: skip
@@ -78,7 +78,7 @@ def test_the_best_of_three(tuned: float, shown: float, untouched: float, remark:
 def test_of_equal_ones_the_cheapest_is_best() -> None:
     found = judged(1.5, 1.5, 1.5)
     assert found is not None
-    assert found.remark.startswith("the untouched model is best, so tuning was not worth it")
+    assert found.remark.startswith("the base model is best, so tuning did not pay off")
 
 
 def test_other_figures_that_disagree_are_told() -> None:

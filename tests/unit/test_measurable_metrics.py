@@ -109,7 +109,7 @@ def test_groups_and_skills(job: Job, cli: Cli, lines: Lines) -> None:
     check(
         cli, path,
         ("spec.evaluation.gates[0].metric", "two groups of 30 test rows or more, and there are 'north' (160)"),
-        ("spec.evaluation.gates[1].metric", "none of the rows of the old skill has the label 'b'"),
+        ("spec.evaluation.gates[1].metric", "none of the examples of the retention set has the label 'b'"),
     )  # fmt: skip
 
 

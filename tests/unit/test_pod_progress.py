@@ -158,7 +158,7 @@ def test_the_answer_stays_inside_its_bounds(board: RunProgress) -> None:
 @pytest.mark.parametrize(
     ("rows", "counts", "sentence"),
     [
-        ({"train": 451, "test": 50}, {"bad_rows": 2}, "451 train and 50 test rows; 2 bad rows left out"),
+        ({"train": 451, "test": 50}, {"bad_rows": 2}, "451 train and 50 test rows; 2 invalid examples skipped"),
         ({"train": 1451}, {"duplicates_dropped": 3}, "1,451 train rows; 3 duplicates dropped"),
         ({"train": 3, "validation": 2, "test": 1}, {}, "3 train, 2 validation and 1 test rows"),
         ({}, {}, "no rows"),

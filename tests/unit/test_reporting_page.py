@@ -124,7 +124,7 @@ def test_the_policy_allows_the_pages_own_script_and_no_other() -> None:
 def test_a_finished_run_shows_figures_curves_errors_data_and_lineage() -> None:
     text = words(render_page(load("support_tickets")))
     for part in (
-        "gets 94.8% right on 96 test rows, the untouched model 13.5%",
+        "gets 94.8% right on 96 test rows, the base model 13.5%",
         "95% interval 88.4% to 97.8%",
         "min improvement 0.3",
         "Good fit",

@@ -194,8 +194,8 @@ INFO = CheckpointInfo(step=20, uri="file:///out/checkpoints/1/20")
     ],
 )
 def test_what_a_stop_amounts_to(step: int, safe: CheckpointInfo | None, code: int, words: str) -> None:
-    failure = stop_of(step, safe, "go on with: x --resume")
+    failure = stop_of(step, safe, "resume with: x --resume")
     assert failure.exit_code == code
     assert words in str(failure)
-    assert ("go on with: x --resume" in str(failure)) == (safe is not None)
+    assert ("resume with: x --resume" in str(failure)) == (safe is not None)
     assert replace(failure.problems[0], hint="").message

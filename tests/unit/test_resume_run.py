@@ -162,9 +162,9 @@ def test_a_run_that_is_stopped_saves_its_step_first(number: int, job: Callable[.
     assert report.data is not None
     uid = folder_of(events).name
     hint = events[-1]["problems"][0]["hint"]
-    assert hint == f"go on with: finetune-trainer run {path} --resume --uid {uid}"
+    assert hint == f"resume with: finetune-trainer run {path} --resume --uid {uid}"
 
-    again = run(*hint.removeprefix("go on with: finetune-trainer run ").split())
+    again = run(*hint.removeprefix("resume with: finetune-trainer run ").split())
     found = until(again, is_step(0))
     assert of_kind(found, "resume") == [{"event": "resume", "step": last, "attempt": 1}]
     assert found[-1]["step"] == last + 1

@@ -68,7 +68,7 @@ def test_stories_are_forgotten_over_plays_and_the_gate_says_so(
     assert {"retention.tokenAccuracy", "retention.bitsPerByte"} <= tuned.keys()
     assert ended.report.details.retention.rows == len(TALES)
     page = (ended.folder / "report" / "index.html").read_text()
-    assert "What it has kept" in page
+    assert "Retention" in page
     assert "16 rows of CausalLM" in page
 
 

@@ -13,7 +13,7 @@ from finetune_trainer.output.lineage import spec_digest
 from finetune_trainer.storage import Folder, Site, open_folder
 
 _CHECKPOINT = re.compile(rf"([^/]+)/{CHECKPOINTS}/[^/]+/\d+/{re.escape(MANIFEST_NAME)}")
-_OTHERS_HINT = "the spec must be the very same; run the job without --resume to begin anew"
+_OTHERS_HINT = "the spec must be the very same; run the job without --resume to start over"
 
 
 def find_unfinished(job: FineTuneJob, site: Site, uid: str = "") -> str:

@@ -231,7 +231,7 @@ def _check_found(run: _Run, checkpoints: CheckpointCallback) -> None:
     """Raise `CheckpointNotFound` where a run is to resume and no checkpoint can be trusted."""
     if run.prior is ResumeMode.RESUMED and checkpoints.found is None:
         message = f"none of the checkpoints in {run.output.uri()} can be used; the warnings say why"
-        hint = "run the job without --resume and --uid to begin anew"
+        hint = "run the job without --resume and --uid to start over"
         raise CheckpointNotFound(message, where="--resume", hint=hint)
 
 

@@ -6,7 +6,7 @@ from threading import Thread
 from finetune_api.failures import Interrupted, JobFailure, Stopped
 from finetune_api.status import CheckpointInfo
 
-RUN_AGAIN = "run the job again: it goes on from there"
+RUN_AGAIN = "run the job again: it resumes there"
 """How to go on, where whoever runs the job knows nothing better."""
 
 
@@ -19,7 +19,7 @@ def stop_of(step: int, safe: CheckpointInfo | None, go_on: str) -> JobFailure:
         return Interrupted(f"stopped on request; {lost}", hint=go_on)
     if step:
         return Interrupted(f"stopped on request; step {step} was not saved in time", hint="run the job again")
-    return Interrupted("stopped on request before training went on; nothing was lost", hint="run the job again")
+    return Interrupted("stopped on request before training continued; nothing was lost", hint="run the job again")
 
 
 def within(seconds: float | None, action: Callable[[], None]) -> bool:

@@ -75,8 +75,8 @@ def why_not_measured(spec: Spec, name: str, path: str) -> Problem | None:
         message = f"{name} is measured before and after training only, so it can't choose the best state"
         return Problem(message, path, "use a metric of the task, and name this one in evaluation.gates")
     if name.startswith(RETENTION) and not spec.evaluation.retention.data:
-        hint = "name rows of the old skill in evaluation.retention.data"
-        return Problem(f"{name} is measured on rows of an old skill, and there are none", path, hint)
+        hint = "name a retention set in evaluation.retention.data"
+        return Problem(f"{name} is measured on a retention set, and there is none", path, hint)
     if name.startswith(GAP) and not group_column(spec):
         return Problem(f"{name} is measured between groups of rows", path, "name their column: evaluation.groupColumn")
     return None
@@ -91,7 +91,7 @@ def _retention(spec: Spec) -> Iterator[Problem]:
     retention = spec.evaluation.retention
     if not retention.data and retention != Retention():
         hint = "name the rows in evaluation.retention.data, or remove the block"
-        yield Problem("there are no rows of an old skill", _PATH, hint)
+        yield Problem("there is no retention set", _PATH, hint)
     if not retention.data or retention.task in (None, spec.task):
         return
     others = _SKILLS.get(spec.task, ())

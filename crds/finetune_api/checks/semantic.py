@@ -84,7 +84,7 @@ def _roles(task: Task, columns: Columns, path: str, roles: frozenset[str]) -> It
         column = getattr(columns, attribute)
         if column and attribute not in roles:
             used = ", ".join(str(Columns.model_fields[role].alias) for role in Columns.model_fields if role in roles)
-            rows = "rows of an old skill" if path.endswith("retention.columns") else "this task"
+            rows = "a retention set" if path.endswith("retention.columns") else "this task"
             message = f"{task} has no use for the column {column!r}"
             yield Problem(message, f"{path}.{field.alias}", f"remove it; columns of {rows}: {used}")
 

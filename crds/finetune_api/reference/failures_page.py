@@ -13,7 +13,7 @@ _INTRODUCTION = """\
 
 Every run that fails says why with one *code* from this list. It is in the terminal, in `report/report.json`, in the
 termination message of the pod and in `status.failure.code`. The code belongs to a *class*; the class decides what the
-process ends with and whether another attempt makes sense. Who mends what:
+process ends with and whether another attempt makes sense. Who fixes what:
 
 - `Spec`, `Data`, `NotFound`, `Permission`, `Output`, `Resources`, `Training`: change the job or what it points at.
   Never retried.

@@ -46,7 +46,7 @@ What can't be done with a model is refused in words before training.
 
 - Parts are known by name in BERT, RoBERTa, XLM-R, ELECTRA, DistilBERT, ModernBERT, GPT-2, Llama, Mistral, Qwen, BART,
   T5 and all that call their modules the same. For `IA3`, `targetModules` and `feedforwardModules` name them in others.
-- BERT, RoBERTa, ELECTRA, GPT-2, Llama and their kin take a cache; DistilBERT and ModernBERT don't.
+- BERT, RoBERTa, ELECTRA, GPT-2, Llama and similar models take a cache; DistilBERT and ModernBERT don't.
 - Virtual tokens count towards the longest input of the model.
 - An adapter that can't be merged can't be the base model of another job either.
 - `QLoRA` quantizes the linear modules of the body by bitsandbytes, weight by weight while they are loaded: the whole

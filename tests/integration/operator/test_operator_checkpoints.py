@@ -57,7 +57,7 @@ def test_a_suspended_job_keeps_its_checkpoint_and_goes_on_from_it(
         status = namespace.until_phase("Training")
     assert [a.get("resumedFrom") for a in status["attempts"]] == [None, 8]
     namespace.until(lambda: "ResumedFromCheckpoint" in stories(namespace), "the story")
-    assert stories(namespace)["ResumedFromCheckpoint"].startswith("attempt 2 goes on from step 8 in pod ")
+    assert stories(namespace)["ResumedFromCheckpoint"].startswith("attempt 2 resumes from step 8 in pod ")
 
 
 def test_a_request_reaches_the_pod_and_its_answer_the_status(

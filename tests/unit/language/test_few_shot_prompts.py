@@ -1,4 +1,4 @@
-"""Prompts with examples, to the letter: what the untouched model is shown, and what of it counts."""
+"""Prompts with examples, to the letter: what the base model is shown, and what of it counts."""
 
 from dataclasses import replace
 from typing import Any

@@ -167,7 +167,7 @@ def test_instructions_are_learned_and_an_adapter_is_merged(
     assert 'tokenizer("Q: A question\\nA: "' in (folder / "README.md").read_text()
     assert code_of_card(folder, monkeypatch, capfd).strip()
     page = (folder / "report" / "index.html").read_text()
-    assert "First training row" in page
+    assert "First training example" in page
 
 
 def test_chats_are_learned_by_a_template_of_the_job(

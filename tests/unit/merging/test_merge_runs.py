@@ -147,7 +147,7 @@ def test_what_validate_foretells(pair: Pair, cli: Cli, merge_job: Job) -> None:
 def test_halves_of_the_data_become_one_classifier(
     tuned: Callable[..., Path], merged: Run, merge_job: Job, data: Path
 ) -> None:
-    """Each half is learned from the same start; the mean of both is better than the untouched model by far."""
+    """Each half is learned from the same start; the mean of both is better than the base model by far."""
     header, *lines = data.read_text().splitlines(keepends=True)
     held_out = lines[::7]
     rest = [line for line in lines if line not in held_out]

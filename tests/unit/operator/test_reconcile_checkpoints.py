@@ -87,7 +87,7 @@ def test_attempts_tell_where_they_went_on() -> None:
     words = termination(Outcome.STOPPED, steps=131, checkpoint=checkpoint(131))
     played.end(pod, 85, words, disrupt=True)
     played.settle()
-    assert "the next one goes on from step 131" in message(played.status, "Progressing")
+    assert "the next one resumes from step 131" in message(played.status, "Progressing")
     (pod,) = played.at_work()
     played.start(pod)
     played.settle()
@@ -105,7 +105,7 @@ def test_attempts_tell_where_they_went_on() -> None:
         "attempt 1 was interrupted at step 131 (Preempted); step 131 is in a checkpoint; "
     )
     assert told_events[-1][0] == "ResumedFromCheckpoint"
-    assert told_events[-1][1].startswith("attempt 2 goes on from step 131 in pod ")
+    assert told_events[-1][1].startswith("attempt 2 resumes from step 131 in pod ")
 
 
 def test_an_attempt_that_was_killed_keeps_what_it_told() -> None:
@@ -165,7 +165,7 @@ def test_a_suspended_job_says_what_it_has_kept() -> None:
     played.end(played.running()[0], 85, termination(Outcome.STOPPED, steps=131, checkpoint=checkpoint(131)))
     played.settle()
     assert message(played.status, "Suspended") == (
-        "no pod runs; step 131 is in a checkpoint; set runPolicy.suspend: false to go on"
+        "no pod runs; step 131 is in a checkpoint; set runPolicy.suspend: false to resume"
     )
     assert [attempt.reason for attempt in played.status.attempts] == ["Suspended"]
     assert (played.status.failures, played.status.preemptions) == (0, 0)

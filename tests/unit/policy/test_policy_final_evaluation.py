@@ -74,7 +74,7 @@ def test_groups_and_an_old_skill_are_measured_and_a_stop_leaves_no_trace(
     assert details.retention is not None
     assert (details.retention.task, details.retention.rows) == (Task.POLICY_OPTIMIZATION, len(TEST[::4]))
     page = (once.folder / "report" / "index.html").read_text()
-    assert "What it has kept" in page
+    assert "Retention" in page
     assert "the weakest in <code>meanReward</code> first" in page
     assert run_here(job, "two", stop_at=5).code == 85
     again = run_here(job, "two", "--resume")

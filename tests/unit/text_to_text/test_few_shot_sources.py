@@ -96,4 +96,4 @@ def test_a_run_tells_all_three(
     report = (folder / "report/index.html").read_text()
     assert "With 2 examples" in report
     assert "the tuned model is best: evalLoss" in ended.err + ended.out
-    assert "untouched with examples:" in ended.err + ended.out
+    assert "base model with examples:" in ended.err + ended.out

@@ -30,7 +30,7 @@ def _manifests(folder: Folder) -> Iterator[CheckpointManifest]:
 
 
 def check_resumable(folder: Folder, lineage: Lineage, spec: dict[str, Any], *, resume: bool) -> None:
-    """Refuse to begin anew over checkpoints that a run of this lineage can't go on from; nothing is written.
+    """Refuse to start over over checkpoints that a run of this lineage can't go on from; nothing is written.
 
     Raises `CheckpointNotFound` for a run that is to resume, else `OutputExists`; both say what differs.
     """
@@ -41,7 +41,7 @@ def check_resumable(folder: Folder, lineage: Lineage, spec: dict[str, Any], *, r
         return
     if not found:
         raise CheckpointNotFound(
-            f"no checkpoint in {folder.uri()}", where="--resume", hint="run the job without --resume to begin anew"
+            f"no checkpoint in {folder.uri()}", where="--resume", hint="run the job without --resume to start over"
         )
     newest = found[-1]
     differ = [name for digest, name in _DIGESTS.items() if getattr(newest.lineage, digest) != getattr(lineage, digest)]
@@ -50,7 +50,7 @@ def check_resumable(folder: Folder, lineage: Lineage, spec: dict[str, Any], *, r
     message = f"the checkpoints in {folder.uri()}, the newest of step {newest.step}, were made from "
     message += " and ".join(differ) + listed
     if resume:
-        hint = "resume with what they were made from, or run the job without --resume and --uid to begin anew"
+        hint = "resume with what they were made from, or run the job without --resume and --uid to start over"
         raise CheckpointNotFound(message, where="--resume", hint=hint)
     hint = "run it under another --uid, or delete that folder; it is kept as it is"
     raise OutputExists(message, where="--uid", hint=hint)

@@ -148,5 +148,5 @@ class Uploader:
             self._failure = error
             return
         reason = error.problems[0].message
-        text = f"the checkpoint at step {step} was not saved, training goes on without it: {reason}"
+        text = f"the checkpoint at step {step} was not saved, training continues without it: {reason}"
         self._notes.append(lambda: self._warned(text))

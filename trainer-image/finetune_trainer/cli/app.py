@@ -82,7 +82,7 @@ def run(  # noqa: PLR0917 -- typer calls it by name
         str, typer.Option("--output", "-o", metavar="FOLDER|URI", help="Where results go, instead of spec.output.uri.")
     ] = "",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an unfinished run of this very job: the newest, or UID.")
+        bool, typer.Option("--resume", help="Resume an unfinished run of this job: the newest, or UID.")
     ] = False,
     uid: Annotated[
         str,

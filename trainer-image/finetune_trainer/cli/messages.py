@@ -39,7 +39,10 @@ def data_line(report: DataReport) -> str:
         labels = f"; {len(report.label_names)} tags ({report.tag_scheme})"
     left_out = [
         f"{count:,} {what}"
-        for count, what in ((report.bad_rows, "bad rows left out"), (report.duplicates_dropped, "duplicates dropped"))
+        for count, what in (
+            (report.bad_rows, "invalid examples skipped"),
+            (report.duplicates_dropped, "duplicates dropped"),
+        )
         if count
     ]
     return f"data: {splits} rows{labels}" + "".join(f"; {part}" for part in left_out)
@@ -76,7 +79,7 @@ def size(count: float) -> str:
 
 def resumed_line(step: int, attempt: int) -> str:
     """Where training goes on."""
-    return f"going on from step {step} of attempt {attempt}"
+    return f"resuming from step {step} of attempt {attempt}"
 
 
 def checkpoint_line(upload: Upload) -> str:
@@ -142,7 +145,7 @@ def summary_lines(report: Report, uri: str) -> list[str]:
     for name, before, after in headline_rows(report):
         baseline = f"{number(before)} -> " if before is not None else ""
         shown = report.evaluation.few_shot.get(name)
-        examples = f" (untouched with examples: {number(shown)})" if shown is not None else ""
+        examples = f" (base model with examples: {number(shown)})" if shown is not None else ""
         lines.append(f"  {name} ({report.evaluated_on}): {baseline}{number(after)}{examples}")
     lines += [f"  {gate_line(gate)}" for gate in report.evaluation.gates]
     if report.evaluation.remark:

@@ -38,7 +38,7 @@ class Wanted:
     output: str = ""
     """Folder or URI that goes before the one in the manifest."""
     resume: bool = False
-    """Go on with an unfinished run."""
+    """Resume an unfinished run."""
     uid: str = ""
     """Which one."""
 
@@ -68,7 +68,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
             observer.warned("compute.gpusPerNode asks for a GPU, and PyTorch sees none here: this run uses the CPU.")
         site = Site(loaded.base)
         uid = _uid(wanted, loaded.job, site)
-        go_on = f"go on with: {wanted.to_go_on(uid)}"
+        go_on = f"resume with: {wanted.to_go_on(uid)}"
         prior = ResumeMode.RESUMED if wanted.resume and not _is_finished(loaded.job, site, uid) else ResumeMode.KEPT
         result = run_job(loaded.job, site, uid, observer, requested=requested, go_on=go_on, prior=prior, stop=stop)
     if result.failure is not None:

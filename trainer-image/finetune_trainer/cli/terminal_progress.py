@@ -160,7 +160,7 @@ def result_table(report: Report) -> Table:
     table = Table(title=f"{report.job}: {report.evaluated_on} rows", title_justify="left", title_style="bold")
     table.add_column("metric")
     few_shot = report.evaluation.few_shot
-    for column in ("baseline", *(["examples"] if few_shot else []), "tuned", "gate"):
+    for column in ("base model", *(["examples"] if few_shot else []), "tuned", "gate"):
         table.add_column(column, justify="right")
     rows = headline_rows(report)
     shown = {name for name, _, _ in rows}

@@ -119,7 +119,7 @@ def _about_sources(mixed: list[SourceReport]) -> Iterator[str]:
             yield f"No training row comes from {source.name}: all were dropped, or are held out."
         elif source.passes is not None and source.passes > _OFTEN:
             times = f"{source.passes:.0f} times"
-            yield f"An epoch goes through the rows of {source.name} {times}: they may be learned by heart."
+            yield f"An epoch goes through the rows of {source.name} {times}: they may be memorized."
 
 
 def _about_rows(found: Findings) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _about_labels(labels: Mapping[str, int]) -> Iterator[str]:
             min((n for n in labels if labels[n]), key=lambda n: labels[n]),
         )
         yield (
-            f"{shown(most)} has {imbalance:.0f} times the rows of {shown(least)}: look at macro figures, and consider"
+            f"{shown(most)} has {imbalance:.0f} times the rows of {shown(least)}: look at macro averages, and consider"
             " training.classWeights: Balanced."
         )
 
@@ -166,7 +166,7 @@ def _about_held_out(splits: Mapping[str, SplitReport]) -> Iterator[str]:
         if absent:
             yield f"No {name} row has the label {_listed(absent)}: nothing is measured on it."
         if splits[name].rows < _FEW_HELD_OUT:
-            yield f"Only {_rows(splits[name].rows, verb='')} for {name}: figures on so few are rough."
+            yield f"Only {_rows(splits[name].rows, verb='')} for {name}: metrics on so few are uncertain."
 
 
 def _about_names(found: Findings) -> Iterator[str]:

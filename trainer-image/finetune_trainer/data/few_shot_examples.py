@@ -1,4 +1,4 @@
-"""Training rows that are shown to the untouched model in front of a question (few-shot prompting)."""
+"""Training rows that are shown to the base model in front of a question (few-shot prompting)."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -54,7 +54,7 @@ class LabelSpace:
 
 
 NO_LABELS = LabelSpace(ProblemType.AUTO)
-"""Where text is learned from or produced: there is nothing to tell apart."""
+"""Where text is learned from or produced: there is nothing to distinguish."""
 
 
 class LabelReader:
@@ -124,7 +124,7 @@ def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
         raise LabelsUnsuitable(
             f"all training rows have the same label{'s' if len(found) > 1 else ''}{same}",
             where="spec.data.train",
-            hint=f"there is nothing to tell apart: add rows of other classes, or {_CHECK}",
+            hint=f"there is nothing to distinguish: add rows of other classes, or {_CHECK}",
         )
     if reader.is_guessed and reader.problem_type is ProblemType.SINGLE_LABEL:
         _check_classes(found)

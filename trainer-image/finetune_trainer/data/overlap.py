@@ -63,7 +63,7 @@ def _about_leaks(found: Mapping[str, Pairs], parts: Mapping[str, Grouped], alike
         if len(pairs) > 1 and len(pairs) == len(parts[name].rows):
             yield (
                 f"All {len(pairs):,} {name} rows are {alike} training rows, for example {_pair(pairs)}: is it the same"
-                " file? Figures on them say nothing about new rows."
+                " file? Metrics on them say nothing about new data."
             )
     some = [pair for name, pairs in found.items() if not 1 < len(pairs) == len(parts[name].rows) for pair in pairs]
     if some:
@@ -81,7 +81,7 @@ def _about_held_out(both: Pairs, parts: Mapping[str, Grouped], alike: str) -> It
     if len(both) == len(parts[TEST].rows):
         rows = f"All {rows}" if len(both) > 1 else rows
     yield (
-        f"{rows} {alike} a validation row, for example {_pair(both)}: validation rows choose the state that is kept, so"
+        f"{rows} {alike} a validation row, for example {_pair(both)}: validation rows select the best checkpoint, so"
         " figures on such test rows are too good. Name other rows in data.test."
     )
 

@@ -46,7 +46,7 @@ def check_not_empty(place: str, rows: int, rows_read: int, uris: Sequence[str]) 
     if rows_read == 0:
         raise DataEmpty("there are no rows", where=where, hint="the file is empty, or has a header line and no rows")
     if rows == 0:
-        raise DataEmpty(f"none of the {rows_read:,} rows can be used", where=where, hint="mend them or give others")
+        raise DataEmpty(f"none of the {rows_read:,} rows can be used", where=where, hint="fix them or give others")
     if place == TRAIN and rows == 1:
         raise DataEmpty("one usable row is too few to learn from", where=where, hint="give at least some of each class")
 

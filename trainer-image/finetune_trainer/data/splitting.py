@@ -77,7 +77,7 @@ def _indivisible(data: Data, train: Grouped, by_column: NDArray[np.int64]) -> In
 def _apart(rows: int, groups: int) -> str:
     return (
         f"{rows:,} rows in {groups:,} groups of near-duplicates are too few to split with each group on one side, so"
-        " only rows of the same letters were kept together: figures on the split may be too good. Give files of your"
+        " only rows of the same letters were kept together: metrics on the split may be too good. Give files of your"
         " own, or say with data.split.nearDuplicates: Ignore that the rows are meant to be alike."
     )
 

@@ -171,6 +171,6 @@ def _outside(tags: Mapping[str, int], unmarked: Sequence[str], markers: str) -> 
     if tag.casefold() in _USUAL_OUTSIDE:
         return tag
     if _INSIDE & set(markers) and tags[tag] * 2 > sum(tags.values()):
-        message = f"all tags but {tag!r} begin or go on with an entity, and no word has the tag {OUTSIDE}"
+        message = f"all tags but {tag!r} begin or continue an entity, and no word has the tag {OUTSIDE}"
         raise AmbiguousTags(message, f"if {tag!r} stands for words outside of entities, write {OUTSIDE} instead")
     return OUTSIDE

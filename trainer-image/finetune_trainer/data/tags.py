@@ -126,7 +126,7 @@ class TagReader:
         found = {tag for tags in labels if isinstance(tags, tuple) for tag in tags}
         if len(found) < 2:
             message = f"all words of the training rows have the tag {shown(min(found, default=''))}"
-            hint = f"there is nothing to tell apart: add sentences with other tags, or {_CHECK}"
+            hint = f"there is nothing to distinguish: add sentences with other tags, or {_CHECK}"
             raise LabelsUnsuitable(message, where="spec.data.train", hint=hint)
         names = self._names or tuple(self._in_order(found))
         if len(names) > MAX_CLASSES:

@@ -22,7 +22,7 @@ _QUALITY = {
     Task.POLICY_OPTIMIZATION: ("meanReward",),
 }
 """Metrics of what a task is for, unlike its loss; what is worse by all of them is worse."""
-_TUNED, _UNTOUCHED = "the tuned model", "the untouched model"
+_TUNED, _UNTOUCHED = "the tuned model", "the base model"
 
 
 @dataclass(frozen=True)
@@ -149,5 +149,5 @@ def _winners(spec: Spec, models: Mapping[str, Mapping[str, float]]) -> dict[str,
 def _ranking(metric: Metric, values: Mapping[str, float], best: str, split: str) -> str:
     others = " and ".join(f"{value:.4g} for {name}" for name, value in values.items() if name != best)
     verb = "are" if best[0].isdigit() and not best.startswith("1 ") else "is"
-    advice = "" if best == _TUNED else ", so tuning was not worth it"
+    advice = "" if best == _TUNED else ", so tuning did not pay off"
     return f"{best} {verb} best{advice}: {metric.name} {values[best]:.4g} on {split} rows, against {others}"

@@ -35,7 +35,7 @@ def describe(
     Args:
         scored: The tuned model's logits with targets and label names.
         inputs: The rows behind them, in the same order.
-        baseline_logits: The untouched model's logits for the same rows, or None.
+        baseline_logits: The base model's logits for the same rows, or None.
         seed: Decides which rows are drawn as samples.
         held_out: Whether the model has not learned these rows, so that its doubts about their labels say something.
     """

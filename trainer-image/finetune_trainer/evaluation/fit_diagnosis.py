@@ -118,7 +118,7 @@ def _overfitting(losses: _Losses, best: Best | None) -> Verdict | None:
         fit=Fit.OVERFITTING,
         reason=f"From step {best_step} to {last_step} the validation loss rose from its best, {best_loss:.3g}, to "
         f"{last_loss:.3g} (+{growth:.0%}), while the training loss fell from {before:.3g} to "
-        f"{after:.3g}: the model learned its training rows by heart.{kept}",
+        f"{after:.3g}: the model memorized its training examples.{kept}",
         advice="Train for fewer epochs or at a lower learning rate, add rows, or use a method with fewer trainable "
         "weights (LoRA with a lower rank, FeatureExtraction).",
     )

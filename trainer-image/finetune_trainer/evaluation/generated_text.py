@@ -14,7 +14,7 @@ from finetune_trainer.evaluation.text_overlap import chr_f, exact_match, mean_of
 
 @dataclass(frozen=True)
 class GeneratedTexts:
-    """Texts for the rows of one split; `baseline` is empty where the untouched model was not asked."""
+    """Texts for the rows of one split; `baseline` is empty where the base model was not asked."""
 
     rows: Examples
     texts: Sequence[str]

@@ -58,7 +58,7 @@ def drawn(rows: int, seed: int) -> list[int]:
 
 
 def written_samples(rows: Examples, places: Sequence[int], texts: Sequence[str], before: Sequence[str]) -> list[Sample]:
-    """Rows with what the model writes for them; `texts`, and `before` of the untouched model, are of all rows."""
+    """Rows with what the model writes for them; `texts`, and `before` of the base model, are of all rows."""
     return [
         Sample(
             text=shorten(rows.texts[row]),

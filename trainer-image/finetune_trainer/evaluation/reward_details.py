@@ -20,7 +20,7 @@ _FALL = 0.5
 
 @dataclass(frozen=True)
 class RewardedAnswers:
-    """Answers to the prompts of one split; `baseline` is empty where the untouched model was not asked."""
+    """Answers to the prompts of one split; `baseline` is empty where the base model was not asked."""
 
     rows: Examples
     texts: Sequence[str]
@@ -72,7 +72,7 @@ def _judge_measured(measured: Sequence[tuple[int, float]], best: Best | None) ->
     if top <= first:
         return Verdict(
             fit=Fit.UNDERFITTING,
-            reason=f"The mean reward on validation rows never rose above that of the untouched model, {first:.3g}.",
+            reason=f"The mean reward on validation rows never rose above that of the base model, {first:.3g}.",
             advice="Train for longer or at a higher learning rate, and read the samples: is a better answer in reach?",
         )
     if top - last > _FALL * (top - first):

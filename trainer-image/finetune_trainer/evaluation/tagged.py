@@ -77,7 +77,7 @@ def describe_tagged(
 ) -> Details:
     """Figures of each type, the rows with the worst errors, and some drawn at random.
 
-    `losses` [n] are those of the rows, `baseline` the tags by the untouched model or nothing.
+    `losses` [n] are those of the rows, `baseline` the tags by the base model or nothing.
     """
     wrong = np.asarray([spans(one) != spans(other) for one, other in tagged.pairs])
     worst = np.lexsort((-losses, ~wrong))[:WORST]

@@ -96,11 +96,11 @@ def _open(data: Any, part: str | int, path: str, where: str) -> None:
     if isinstance(part, str):
         if not isinstance(data, dict):
             raise SpecInvalid(
-                f"{path or 'the job'} is not a mapping in the file", where=where, hint=f"mend {path} first"
+                f"{path or 'the job'} is not a mapping in the file", where=where, hint=f"fix {path} first"
             )
         return
     if not isinstance(data, list):
-        raise SpecInvalid(f"{path} is not a list in the file", where=where, hint=f"mend {path} first")
+        raise SpecInvalid(f"{path} is not a list in the file", where=where, hint=f"fix {path} first")
     if part > len(data):
         hint = f"the next free index is {len(data)}: {path}[{len(data)}]"
         raise SpecInvalid(f"{path} has {len(data)} items", where=where, hint=hint)

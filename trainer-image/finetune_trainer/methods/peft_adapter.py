@@ -59,7 +59,7 @@ def adapted_by(
         total_parameters=count_parameters(adapted),
         save=partial(save_adapter, adapted),
         merge=partial(merge_and_save, adapted) if merges else None,
-        as_base_model=partial(_untouched, adapted),
+        as_base_model=partial(_base_model, adapted),
         lr_factor=partial(_rate_factor, head_rate),
     )
 
@@ -93,7 +93,7 @@ def merge_and_save(model: "PeftModel", folder: Path, dtype: torch.dtype) -> None
 
 
 @contextmanager
-def _untouched(model: "PeftModel") -> Iterator[None]:
+def _base_model(model: "PeftModel") -> Iterator[None]:
     """The base alone; most adapters change nothing before they are trained, but virtual tokens do."""
     if not model.active_peft_config.is_prompt_learning:
         yield

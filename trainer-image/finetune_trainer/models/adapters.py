@@ -58,7 +58,7 @@ def base_source(folder: Path, uri: str, secret: SecretReference | None, site: Si
         raise ModelUnsuitable(message, where=_WHERE, hint=hint) from error
 
 
-_BASE_HINT = f"mend base_model_name_or_path in {ADAPTER_CONFIG}"
+_BASE_HINT = f"fix base_model_name_or_path in {ADAPTER_CONFIG}"
 
 
 def check_weights(folder: Path, uri: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _WRITERS = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 """Tasks of models that write: their heads are as large as a body can be, and nothing without pretraining."""
 _CLASSIFIERS = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION, Task.REWARD_MODEL})
-_CONTINUE_HINT = "give that job method LoRA, DoRA, IA3 or Full, whose results can be gone on from"
+_CONTINUE_HINT = "give that job method LoRA, DoRA, IA3 or Full, whose results can be continued from"
 
 
 def assemble(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> Any:

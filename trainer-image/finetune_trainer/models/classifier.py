@@ -141,7 +141,7 @@ def head_note(files: ModelFiles, model: "PreTrainedModel") -> str:
     if not had or model.get_output_embeddings() is not None:
         return ""
     if had == have:
-        return f"the head of {files.uri} is for these labels: training goes on from it"
+        return f"the head of {files.uri} is for these labels: training continues from it"
     return f"the head of {files.uri} is for other labels ({', '.join(had[:5])}): a new one is trained"
 
 

@@ -72,7 +72,7 @@ def load_reward_model(
     """Load the model without its dropout, adapters merged.
 
     An output layer for one score is kept. A new one gives 0 for everything: whatever it then tells was learned, and
-    the untouched model has no opinion.
+    the base model has no opinion.
 
     Raises:
         ModelUnsuitable: transformers has no sequence classification for this architecture, or the weights are broken,

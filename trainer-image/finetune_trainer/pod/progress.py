@@ -112,8 +112,8 @@ class RunProgress:
 
 
 def data_sentence(report: DataReport) -> str:
-    """The checked data, as in `451 train, 56 validation and 50 test rows; 2 bad rows left out`."""
+    """The checked data, as in `451 train, 56 validation and 50 test rows; 2 invalid examples skipped`."""
     parts = [f"{split.rows:,} {name}" for name, split in report.splits.items()]
     rows = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else "no"
-    counts = ((report.bad_rows, "bad rows left out"), (report.duplicates_dropped, "duplicates dropped"))
+    counts = ((report.bad_rows, "invalid examples skipped"), (report.duplicates_dropped, "duplicates dropped"))
     return cut("; ".join([f"{rows} rows", *(f"{count:,} {what}" for count, what in counts if count)]), _LONGEST)

@@ -28,8 +28,8 @@ DRAWN_OF_TASK = {
 """Those of the tasks that have no kinds of problems."""
 FIGURE_TITLES = {
     "meanReward": "Mean reward",
-    "kl": "KL divergence, nats a token",
-    "entropy": "Entropy, nats a token",
+    "kl": "KL divergence, nats per token",
+    "entropy": "Entropy, nats per token",
     "answerTokens": "Tokens of a sampled answer",
     "constantGroups": "Prompts whose answers all got one reward",
 }

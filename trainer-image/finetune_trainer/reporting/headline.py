@@ -85,7 +85,7 @@ class Comparison:
     baseline: float | None
     note: str = ""
     few_shot: float | None = None
-    """The untouched model with examples in the prompt."""
+    """The base model with examples in the prompt."""
 
     @property
     def title(self) -> str:
@@ -196,7 +196,7 @@ def summarise(report: Report) -> str:
     if name not in metrics:
         return ""
     if name == "accuracy":
-        before = f", the untouched model {percent(baseline[name])}" if name in baseline else ""
+        before = f", the base model {percent(baseline[name])}" if name in baseline else ""
         return f"The {kind} model gets {percent(metrics[name])} right{on}{before}."
-    before = f", the untouched model {figure(baseline[name])}" if name in baseline else ""
+    before = f", the base model {figure(baseline[name])}" if name in baseline else ""
     return f"The {kind} model reaches {_IN_A_SENTENCE[name]} of {figure(metrics[name])}{on}{before}."

@@ -27,7 +27,7 @@ _LANGUAGES = (
 def _of_evaluation(report: Report) -> Iterator[str]:
     rows, accuracy = evaluated_rows(report), report.evaluation.metrics.get("accuracy")
     if report.evaluated_on != "test":
-        yield f"There were no test rows: the figures are from the {report.evaluated_on} rows and flatter the model."
+        yield f"There were no test rows: the metrics are from the {report.evaluated_on} rows and flatter the model."
     if accuracy is not None and 0 < rows < FEW_ROWS:
         low, high = wilson_interval(accuracy, rows)
         yield f"It was measured on {rows} rows only: its accuracy is between {percent(low)} and {percent(high)}."
@@ -59,7 +59,7 @@ def _of_classes(report: Report) -> Iterator[str]:
 
 def _of_data(data: DataReport) -> Iterator[str]:
     if data.leaks:
-        yield f"{count(data.leaks)} held-out rows are nearly the same as training rows: the figures flatter the model."
+        yield f"{count(data.leaks)} held-out rows are nearly the same as training rows: the metrics are too optimistic."
     if data.imbalance is not None and data.imbalance >= IMBALANCED:
         yield f"The training rows are uneven: {data.imbalance:.3g} of the most frequent label for each of the rarest."
     if data.conflicting_labels and data.problem_type:

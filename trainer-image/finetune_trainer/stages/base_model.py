@@ -82,6 +82,6 @@ def _check_template(tokenizer: "PreTrainedTokenizerBase") -> None:
         tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
     except TemplateSyntaxError as error:
         message = f"line {error.lineno} of the template: {error.message}"
-        raise SpecInvalid(message, where="spec.data.chatTemplate", hint="mend the Jinja template") from error
+        raise SpecInvalid(message, where="spec.data.chatTemplate", hint="fix the Jinja template") from error
     except (TemplateError, TypeError, ValueError, KeyError):
         return

@@ -149,7 +149,7 @@ def _plan(task: Task, ready: PreparedModel) -> TrainingPlan:
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:
     if not measured:
-        message = "the untouched model's outputs are not numbers"
+        message = "the base model's outputs are not numbers"
         raise ModelUnsuitable(message, where="spec.model.uri", hint="its weights are damaged; get the model again")
     if metric.name not in measured:
         message = f"{metric.name} can't be computed on the validation rows: they lack a class, or the label is unknown"

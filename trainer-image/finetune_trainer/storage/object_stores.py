@@ -94,9 +94,7 @@ def client_options(scheme: str, given: Given, answer_seconds: float = ANSWER_SEC
     }
     authority = setting("AWS_CA_BUNDLE", given)
     if authority and not Path(authority).is_file():
-        raise CertificateUntrusted(
-            f"AWS_CA_BUNDLE names {authority}, which is no file", hint="mend it, or take it away"
-        )
+        raise CertificateUntrusted(f"AWS_CA_BUNDLE names {authority}, which is no file", hint="fix it, or remove it")
     if authority:
         options["root_certificate"] = Path(authority).read_bytes()
     return options

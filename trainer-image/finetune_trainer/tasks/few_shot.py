@@ -1,4 +1,4 @@
-"""Examples in the prompt in place of tuning: what the untouched model makes of them (few-shot prompting).
+"""Examples in the prompt in place of tuning: what the base model makes of them (few-shot prompting).
 
 It answers the rows of the final evaluation once more, each behind some training rows with their answers
 (arXiv:2005.14165), and is measured as the tuned model is.
@@ -55,7 +55,7 @@ class Showing(Protocol):
 
 @dataclass(frozen=True)
 class FewShot:
-    """The same rows with examples, for the untouched model."""
+    """The same rows with examples, for the base model."""
 
     task: Task
     split: str

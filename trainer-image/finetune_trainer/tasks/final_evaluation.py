@@ -20,7 +20,7 @@ class Measured:
     baseline: dict[str, float]
     details: Details
     few_shot: dict[str, float] = field(default_factory=dict)
-    """Figures of the untouched model with examples in the prompt."""
+    """Figures of the base model with examples in the prompt."""
 
 
 def measure_all(

@@ -41,7 +41,7 @@ class Grouped:
     rows: list[GroupRow] = field(default_factory=list)
     gaps: dict[str, float] = field(default_factory=dict)
     gaps_before: dict[str, float] = field(default_factory=dict)
-    """The same of the untouched model."""
+    """The same of the base model."""
     more: int = 0
     """Groups that are not in `rows`."""
 

@@ -107,7 +107,7 @@ def ideal_outputs(task: Task, split: str) -> Outputs | None:
 def _why_not_retained(task: Task, name: str) -> str:
     old, wanted = task.data.old_skill, task.spec.evaluation.retention.task or task.spec.task
     if old is None:
-        return "there are no rows of an old skill"
+        return "there is no retention set"
     if wanted is tasks.Task.CAUSAL_LM:
         return _why_not_language(name, raw="text" in old.report.columns)
     if wanted is task.spec.task and isinstance(task, SequenceClassification | TokenClassification):
@@ -138,7 +138,7 @@ def _in_too_few_groups(name: str) -> str:
 
 def _missing(task: Task, split: str, name: str) -> str:
     """Which class the rows of the split lack."""
-    rows = "rows of the old skill" if split == RETENTION_SPLIT else f"{split} rows"
+    rows = "examples of the retention set" if split == RETENTION_SPLIT else f"{split} rows"
     part, _, kind = name.partition(".")
     if isinstance(task, TokenClassification):
         return f"there is no entity {f'of the type {shown(kind)} ' if kind else ''}in the {rows}"

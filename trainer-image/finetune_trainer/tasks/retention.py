@@ -99,7 +99,7 @@ def retention_task_with(task: Task, skill: RetentionTask, files: ModelFiles, ada
 
 
 def _task_of(task: Task, data: Prepared) -> Task:
-    """The task on rows of the old skill, or that of language on them."""
+    """The task on examples of the retention set, or that of language on them."""
     wanted, also = task.spec.evaluation.retention.task or task.spec.task, gate_metrics(task.spec, RETENTION)
     if wanted is task.spec.task:
         return rebind_task(task, data, also)

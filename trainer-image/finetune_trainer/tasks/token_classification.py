@@ -80,7 +80,7 @@ class TokenClassification(Task):
             counts = ", ".join(f"{count:,} in {name}" for name, count in unseen.items())
             warnings.append(
                 f"Some words are never seen by the model: {counts}. They are beyond data.maxLength, or the tokenizer"
-                " knows nothing in them; in the figures they count as words without an entity."
+                " knows nothing in them; in the metrics they count as words without an entity."
             )
         return report.model_copy(update={"splits": splits, "warnings": warnings})
 

@@ -174,7 +174,7 @@ def _by_start_deadline(context: ReconcileContext, _: AttemptHistory) -> JobOutco
     if wait is None or deadline is None or context.now < deadline:
         return None
     limit = seconds_text(start_limit(context, is_shortage=wait.is_shortage))
-    hint = "mend that and create the job again, or raise runPolicy.preRunningDeadlineSeconds"
+    hint = "fix that and create the job again, or raise runPolicy.preRunningDeadlineSeconds"
     if context.mode is Mode.VALIDATE:
         hint = (
             "the platform team sets tolerations, node selector and requests of the check in checkProfile; then " + hint

@@ -48,7 +48,7 @@ def dependency_wait(context: ReconcileContext) -> DependencyWait | None:
     missing = [name for name in names if name not in there]
     if missing:
         namespace, mend = context.finetune_job.namespace, field_that_names(context, missing[0])
-        message = f"there is no FineTuneJob {missing[0]} in namespace {namespace}; create it, or mend {mend}"
+        message = f"there is no FineTuneJob {missing[0]} in namespace {namespace}; create it, or fix {mend}"
         return DependencyWait(MISSING, message)
     running = [f"FineTuneJob {name}, which {how}" for name in names if (how := _how(there[name]))]
     if not running:

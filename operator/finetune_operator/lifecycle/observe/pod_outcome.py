@@ -113,7 +113,7 @@ def _finished(container: ContainerRecord, termination: Termination | None, mode:
         termination is not None and termination.outcome is Outcome.SUCCEEDED and termination.artifacts.digest
     ):
         return PodOutcome(SUCCEEDED, code, termination)
-    message = "the trainer ended with exit code 0 but told no result that it had read back"
+    message = "the trainer ended with exit code 0 but reported no result that it had read back"
     return _failed(
         failure_info(ContainerCrashed, message, "read the pod's log; another attempt is made"), code, termination
     )
@@ -190,7 +190,7 @@ def _init_failure(pod: PodRecord, broken: OtherContainer) -> FailureInfo:
     ended = broken.container
     why = _code_text(ended.exit_code) + (f" ({ended.reason})" if ended.reason not in ("", "Error") else "")
     message = f"init container {broken.name} of pod {pod.name} ended with {why}{_last_line(ended.message)}"
-    hint = f"kubectl logs {pod.name} -c {broken.name} tells more; it is not the trainer's: who adds it to pods here?"
+    hint = f"kubectl logs {pod.name} -c {broken.name} has more; it is not the trainer's: who adds it to pods here?"
     return failure_info(InitContainerFailed, message, hint)
 
 
@@ -201,7 +201,7 @@ def _guessed(pod: PodRecord, container: ContainerRecord) -> FailureInfo:
         return failure_info(OutOfMemory, "the container used more memory than its profile allows", _MEMORY_HINT)
     if pod.reason:
         return _ended_by_kubelet(pod)
-    logs = f"kubectl logs {pod.name} tells more"
+    logs = f"kubectl logs {pod.name} has more"
     last = _last_line(container.message)
     if code in _BY_EXIT_CODE:
         return failure_info(_BY_EXIT_CODE[code], f"the trainer ended with exit code {code}{last}", logs)

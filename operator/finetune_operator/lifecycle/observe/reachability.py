@@ -24,5 +24,5 @@ def unreachable(context: ReconcileContext) -> str:
         return ""
     return tidy(
         f"pod {pod.name} runs but can't be asked for its progress ({unanswered.why}): does a NetworkPolicy or a mesh "
-        f"keep the operator from port {PORT} of its address? The run goes on; stalls are not noticed"
+        f"keep the operator from port {PORT} of its address? The run continues; stalls are not detected"
     )

@@ -59,7 +59,7 @@ def _for_a_cluster(context: ReconcileContext, profile: Profile) -> Iterator[Prob
             n for n, p in context.snapshot.settings.profiles.items() if p.max_gpus_per_node >= compute.gpus_per_node
         ]
         hint = f"choose one of {', '.join(sorted(roomy)[:20])}" if roomy else "no profile has so many; ask for fewer"
-        yield Problem(f"{compute.gpus_per_node} GPUs a node: {allowed}", "spec.compute.gpusPerNode", hint)
+        yield Problem(f"{compute.gpus_per_node} GPUs per node: {allowed}", "spec.compute.gpusPerNode", hint)
     wanted = compute.priority_class_name
     if wanted and wanted not in {profile.priority_class_name, *profile.priority_class_names}:
         may = [*filter(None, [profile.priority_class_name]), *profile.priority_class_names]

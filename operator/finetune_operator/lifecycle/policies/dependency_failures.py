@@ -55,13 +55,13 @@ def _unusable(context: ReconcileContext, parent: FineTuneJobRecord) -> FailureIn
     name, status, where = parent.name, read_status(parent), field_that_names(context, parent.name)
     if status.phase is Phase.GATE_FAILED:
         model = status.artifacts.model if status.artifacts is not None else ""
-        hint = f"mend that job; or take its model as it is, by {where}: {model}" if model else "mend that job"
+        hint = f"fix that job; or take its model as it is, by {where}: {model}" if model else "fix that job"
         return failure_info(
             ParentUnusable, f"FineTuneJob {name} missed a gate: its model is not as good as asked", hint
         )
     if status.phase is Phase.FAILED:
         code = f" ({status.failure.code})" if status.failure is not None else ""
-        hint = f"kubectl describe finetunejob {name} tells why; create it again under another name, or mend {where}"
+        hint = f"kubectl describe finetunejob {name} says why; create it again under another name, or fix {where}"
         return failure_info(ParentUnusable, f"FineTuneJob {name} failed{code}: it has no result", hint)
     if result_of(parent, status) is None:
         return failure_info(ParentUnusable, f"FineTuneJob {name} has no verified result", "create it again")

@@ -93,7 +93,7 @@ def _for_its_pod(context: ReconcileContext, job: ChildJobRecord, since: datetime
     """What keeps the Job controller from making a pod, as far as it was looked up."""
     refused = _refused_pod(context, job)
     if not refused:
-        message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} tells why"
+        message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} says why"
         return PodWait(PodNotStarted, message, is_blocked=False, since=since)
     message = f"Job {job.name} can't make its pod: {tidy(refused, _MESSAGE)}"
     return PodWait(PodNotStarted, message, is_blocked=True, since=since, is_shortage=is_shortage(refused))
@@ -131,7 +131,7 @@ def _for_its_start(pod: PodRecord, *, check: bool) -> PodWait:
         return found
     at_work = [it.name for it in pod.others if it.is_init and it.container.state is ContainerState.RUNNING]
     waits = f"init container {at_work[0]}, which runs" if at_work else "its image and volumes"
-    message = f"pod {pod.name} waits for {waits}; kubectl describe pod {pod.name} tells more"
+    message = f"pod {pod.name} waits for {waits}; kubectl describe pod {pod.name} has more"
     return PodWait(PodNotStarted, message, is_blocked=False, since=pod.created)
 
 

@@ -28,7 +28,7 @@ def stuck_message(context: ReconcileContext, pod: PodRecord) -> str:
     if seconds and pod.deletion_deadline:
         then = f"it is replaced by force at {clock_text(pod.deletion_deadline + timedelta(seconds=seconds))}"
     else:
-        then = "set runPolicy.forceReplaceSeconds, or delete it with --force --grace-period=0, to go on without it"
+        then = "set runPolicy.forceReplaceSeconds, or delete it with --force --grace-period=0, to continue without it"
     return f"pod {pod.name} should have ended{due}, and node {pod.node} does not say that it has; {then}"
 
 

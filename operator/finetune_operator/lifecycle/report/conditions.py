@@ -120,7 +120,7 @@ def held(snapshot: Snapshot, stored: Status, failure: JobFailure) -> list[Condit
 
 def _accepted(context: ReconcileContext) -> ConditionValue:
     if context.unread:
-        text = f"this version of the operator can't read the spec ({context.unread}); the job goes on as it was ordered"
+        text = f"this version of the operator can't read the spec ({context.unread}); the job continues as specified"
         return ConditionValue("Accepted", "Unknown", UNREADABLE, tidy(f"{text}, by the run file of its Job"))
     ignored = request_problem(context) or unknown_problem(context) or idle_gpus(context)
     return _ACCEPTED._replace(message=f"{_ACCEPTED.message}; {ignored}") if ignored else _ACCEPTED
@@ -249,7 +249,7 @@ def _what_follows(context: ReconcileContext, history: AttemptHistory, last: Atte
             f"attempt {last.number} did not start: {last_failure(context, history).message}; the next one follows"
         )
     safe = committed(context)
-    follows = f"the next one goes on from step {safe[-1].step}" if safe else "the next one follows"
+    follows = f"the next one resumes from step {safe[-1].step}" if safe else "the next one follows"
     return f"attempt {last.number} {cause} ({last.reason}); {follows}"
 
 
@@ -317,7 +317,7 @@ def _suspended(context: ReconcileContext) -> ConditionValue:
     safe = kept(committed(context))
     ours = context.job is None or not context.job.suspend or context.is_own_suspension
     reason = "Suspended" if ours else HELD  # with which the Job stays suspended once the user lets it go
-    return ConditionValue("Suspended", "True", reason, f"no pod runs; {safe}; set runPolicy.suspend: false to go on")
+    return ConditionValue("Suspended", "True", reason, f"no pod runs; {safe}; set runPolicy.suspend: false to resume")
 
 
 def _result(end: JobOutcome) -> str:

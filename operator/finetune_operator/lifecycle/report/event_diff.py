@@ -112,7 +112,7 @@ def _paused(old: Status, new: Status) -> Iterator[Event]:
     if suspended is not None and suspended.status == "True" and _status(before) != "True":
         yield _normal("Suspended", suspended.message)
     if old.phase is Phase.SUSPENDED and new.phase not in TERMINAL | {Phase.SUSPENDED}:
-        yield _normal("Resumed", "the job goes on")
+        yield _normal("Resumed", "the job continues")
     if new.phase is Phase.QUEUED and old.phase is not Phase.QUEUED:
         queued = condition(new, "Progressing")
         yield _normal("Queued", queued.message if queued is not None else "")
@@ -125,7 +125,7 @@ def _trained(old: Status, new: Status) -> Iterator[Event]:
         rows = f"; {data.message}" if data is not None and data.status == "True" and data.message else ""
         last = new.attempts[-1] if new.attempts else Attempt(number=1)
         if last.resumed_from is not None:
-            yield _normal(GOES_ON, f"attempt {last.number} goes on from step {last.resumed_from}{where}{rows}")
+            yield _normal(GOES_ON, f"attempt {last.number} resumes from step {last.resumed_from}{where}{rows}")
         else:
             yield _normal("TrainingStarted", f"attempt {last.number} trains{where}{rows}")
 

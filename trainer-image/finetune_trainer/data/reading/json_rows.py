@@ -243,7 +243,7 @@ def _broken(content: str, position: int, what: str, file: DataFile) -> NoReturn:
     raise DataUnreadable(
         f"broken JSON: {what} (column {column})",
         where=f"{file.name}:{line}",
-        hint=f"mend it, or set {file.field}.format if this is no JSON",
+        hint=f"fix it, or set {file.field}.format if this is no JSON",
     )
 
 

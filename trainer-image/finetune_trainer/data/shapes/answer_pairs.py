@@ -83,7 +83,7 @@ class AnswerPairs:
         return _AsRead()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to tell apart."""
+        """See `Shape.space`: there is nothing to distinguish."""
         return NO_LABELS
 
     def _read(self, row: Row, layout: _Layout) -> Record | Bad:

@@ -44,7 +44,7 @@ class Prompts:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to tell apart."""
+        """See `Shape.space`: there is nothing to distinguish."""
         return NO_LABELS
 
 

@@ -58,7 +58,7 @@ class Asked:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to tell apart."""
+        """See `Shape.space`: there is nothing to distinguish."""
         return NO_LABELS
 
     def _chat(self, row: Row) -> Chat | Bad:

@@ -32,5 +32,5 @@ class RawText:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to tell apart."""
+        """See `Shape.space`: there is nothing to distinguish."""
         return NO_LABELS

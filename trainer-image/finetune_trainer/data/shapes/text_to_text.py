@@ -46,5 +46,5 @@ class TextToText:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to tell apart."""
+        """See `Shape.space`: there is nothing to distinguish."""
         return NO_LABELS

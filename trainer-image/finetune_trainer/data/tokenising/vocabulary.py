@@ -186,7 +186,7 @@ def _about_words(words: Vocabulary | None, tokenizer: "PreTrainedTokenizerBase")
         examples = ", ".join(map(shown, words.unknown_examples))
         yield (
             f"The tokenizer doesn't know {words.unknown:.0%} of the words of the training rows, such as {examples}:"
-            f" the model reads {tokenizer.unk_token} in their place and can't tell them apart. {_OTHER_MODEL}"
+            f" the model reads {tokenizer.unk_token} in their place and can't distinguish them. {_OTHER_MODEL}"
         )
     if words.spelled >= _SPELLED_INPUTS:
         examples = ", ".join(map(shown, words.spelled_examples))

@@ -39,7 +39,7 @@ def word_tokenizer(tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Wor
     """Find out how the tokenizer takes words one by one so that they become the tokens of a running text.
 
     Some look for the space before a word (those of GPT-2 and RoBERTa), others put a mark there themselves.
-    Raises `ModelUnsuitable` for a tokenizer that can't tell which word a token is of.
+    Raises `ModelUnsuitable` for a tokenizer that doesn't say which word a token belongs to.
     """
     check_word_ids(tokenizer)
     running = tokenizer("a b", verbose=False)["input_ids"]
@@ -48,9 +48,9 @@ def word_tokenizer(tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Wor
 
 
 def check_word_ids(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Raise `ModelUnsuitable` for a tokenizer that can't tell which word a token is of."""
+    """Raise `ModelUnsuitable` for a tokenizer that doesn't say which word a token belongs to."""
     if not tokenizer.is_fast:
-        message = f"{type(tokenizer).__name__} can't tell which word a token is of"
+        message = f"{type(tokenizer).__name__} doesn't say which word a token belongs to"
         raise ModelUnsuitable(message, where="spec.model.uri", hint="use a model with a tokenizer.json")
 
 

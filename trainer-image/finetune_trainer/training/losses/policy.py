@@ -37,7 +37,7 @@ Judge = Callable[[Rows, Sequence[Ids]], Sequence[float]]
 REWARD, KL, ENTROPY, TOKENS, CONSTANT = "meanReward", "kl", "entropy", "answerTokens", "constantGroups"
 _SMALLEST_DEVIATION = 1e-4
 _RUNAWAY = 10.0
-"""KL divergence, in nats a token, of texts that the model as it came would hardly ever write."""
+"""KL divergence, in nats per token, of texts that the model as it came would hardly ever write."""
 _PATIENCE = 10
 """Steps in a row without any difference to learn from, after which a warning is reported."""
 _NOTHING_TO_LEARN = (
@@ -187,7 +187,7 @@ class PolicyLoss:
 
     def _check_divergence(self, kl: float) -> None:
         if self._settings.kl_price and not kl < _RUNAWAY:
-            message = f"the answers are {kl:.3g} nats a token away from the model as it came: it is falling apart"
+            message = f"the answers are {kl:.3g} nats per token from the base model: it has collapsed"
             hint = "lower spec.training.learningRate, or raise spec.training.policy.klCoefficient"
             raise LossDiverged(message, where="spec.training.policy", hint=hint)
 
