@@ -134,7 +134,9 @@ def test_raw_text_has_no_examples(run: Run) -> None:
 @pytest.mark.slow
 def test_a_model_that_became_worse_is_told_of(run: Run, tmp_path: Path) -> None:
     training = {"learningRate": 1.0, "maxSteps": 6, "scheduler": "Constant", "earlyStopping": {"patience": 0}}
-    ended, observer = run("worse", examples=0, training=training, data={"split": {"validation": 0}})
+    ended, observer = run(
+        "worse", examples=0, training=training, data={"split": {"validation": 0}}, evaluation={"everySteps": 0}
+    )
     assert ended.failure is None
     found = ended.report.evaluation
     assert found.metrics["evalLoss"] > found.baseline["evalLoss"] * 1.1, "nothing chose an earlier state"
