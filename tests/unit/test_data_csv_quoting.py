@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from finetune_api.data import DataFormat, Quoting
 from finetune_api.failures import DataUnreadable
+from finetune_trainer.data.reading.csv_quoting import find_quoting
+from finetune_trainer.data.reading.csv_records import lines_as_records, records
 from finetune_trainer.data.reading.csv_rows import read_csv
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row
@@ -119,6 +122,24 @@ def test_what_a_writer_of_csv_quotes_is_read_back(
     csv.writer(written, quoting=style).writerows([("text", "topic"), *table])  # type: ignore[arg-type]
     read = list(rows_of(tmp_path_factory.mktemp("csv"), written.getvalue()))
     assert [tuple(row.values.values()) for row in read if isinstance(row, Row)] == table
+
+
+@given(st.lists(st.text(st.sampled_from('ab ",\t'), max_size=6), min_size=1, max_size=8), st.booleans())
+def test_a_file_is_clear_where_each_line_is_a_record_by_itself(lines: list[str], spaced: bool) -> None:
+    def opened() -> AbstractContextManager[list[str]]:
+        return nullcontext([f"{line}\n" for line in lines])
+
+    found = find_quoting(opened, ",", spaced=spaced)
+    try:
+        alone = [next(csv.reader([f"{line}\n"], strict=True, skipinitialspace=spaced)) for line in lines]
+        alone = [cells for cells in alone if all("\n" not in cell for cell in cells)]
+    except csv.Error:
+        alone = []
+    assert found.is_clear == (len(alone) == len(lines))
+    if found.is_clear:
+        read = [record.cells for record in lines_as_records(opened().__enter__(), ",", spaced=spaced)]
+        assert read == [cells for cells in alone if cells]
+        assert read == [record.cells for record in records(opened().__enter__(), ",", found.quoting, spaced=spaced)]
 
 
 def test_a_repeated_header_is_an_invalid_example(tmp_path: Path) -> None:

@@ -38,16 +38,18 @@ class Found:
 
     quoting: Quoting
     merged: Sequence[Span] = ()
+    is_clear: bool = False
+    """Whether every line is a row, and no quote is out of place."""
 
 
 def find_quoting(lines: Lines, delimiter: str, *, spaced: bool = False) -> Found:
-    """Find what quotes are in a file. Reads it once where each row is a line, four times at most."""
+    """Find what quotes are in a file. Looks at its lines once where each row is a line, four times at most."""
     with lines() as text:
         if _is_single_quoted(next(iter(text), ""), delimiter):
             return Found(Quoting.SINGLE_QUOTE)
     with lines() as text:
         if _is_clear(text, delimiter, spaced=spaced):
-            return Found(Quoting.DOUBLE_QUOTE)
+            return Found(Quoting.DOUBLE_QUOTE, is_clear=True)
     with lines() as text:
         look = _Look.at(text, delimiter)
     doubled = _tried(lines, delimiter, Quoting.DOUBLE_QUOTE, spaced=spaced)
@@ -68,8 +70,13 @@ def _is_single_quoted(header: str, delimiter: str) -> bool:
 
 
 def _is_clear(lines: Iterable[str], delimiter: str, *, spaced: bool) -> bool:
-    """Whether each row is one line and no quote is out of place, so that nothing can be merged."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
+    """Whether each row is one line and no quote is out of place, so that nothing can be merged.
+
+    A line without a quote is a row whatever stands around it, so the others are parsed by themselves: one whose quote
+    stays open takes the next of them along.
+    """
+    quoted = (line for line in lines if '"' in line)
+    reader = csv.reader(quoted, delimiter=delimiter, strict=True, skipinitialspace=spaced)
     try:
         return all(reader.line_num == number for number, _ in enumerate(reader, start=1))
     except csv.Error:

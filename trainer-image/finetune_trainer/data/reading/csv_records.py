@@ -5,7 +5,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from finetune_api.data import Quoting
 
@@ -18,8 +18,7 @@ _DIALECTS: dict[Quoting, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """The cells of a record, its first and last line, counted from 0, and its lines where it has several."""
 
     cells: list[str]
@@ -35,6 +34,14 @@ class BrokenRecord:
     first: int
     last: int
     is_open: bool
+
+
+def lines_as_records(lines: Iterable[str], delimiter: str, *, spaced: bool = False) -> Iterator[Record]:
+    """Read records of which each is a line, as is known before; blank lines are passed over."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
+    for cells in reader:
+        if cells:
+            yield Record(cells, reader.line_num - 1, reader.line_num - 1)
 
 
 def records(

@@ -11,7 +11,7 @@ from finetune_api.data import Quoting
 from finetune_api.data_report import Place
 from finetune_api.failures import DataUnreadable
 from finetune_trainer.data.reading.csv_quoting import Found, find_quoting
-from finetune_trainer.data.reading.csv_records import BrokenRecord, records
+from finetune_trainer.data.reading.csv_records import BrokenRecord, Record, lines_as_records, records
 from finetune_trainer.data.reading.files import DataFile
 from finetune_trainer.data.reading.rows import Bad, Row, csv_cell, shown
 from finetune_trainer.data.reading.text_files import open_text
@@ -34,14 +34,15 @@ def read_csv(file: DataFile) -> Iterator[Row | Bad]:
     layout = _layout(file)
     if layout is None:
         return
-    quoting = file.quoting if file.quoting is not Quoting.AUTO else _found_quoting(file, layout)
+    found = Found(file.quoting) if file.quoting is not Quoting.AUTO else _found_quoting(file, layout)
     columns: list[str] | None = None
     with _lines(file, layout.skipped) as text:
-        for record in records(text, layout.delimiter, quoting, spaced=layout.spaced):
-            line = layout.skipped + record.first + 1
+        for record in _records(text, layout, found):
             if isinstance(record, BrokenRecord):
                 yield _broken(record, file, layout.skipped)
-            elif columns is None:
+                continue
+            line = layout.skipped + record.first + 1
+            if columns is None:
                 columns = _header(record.cells, file, line)
             else:
                 yield _row(columns, record.cells, Place(file=file.name, line=line), file)
@@ -94,11 +95,17 @@ def _lines(file: DataFile, skipped: int) -> Iterator[Iterator[str]]:
         yield islice(text, skipped, None)
 
 
-def _found_quoting(file: DataFile, layout: _Layout) -> Quoting:
+def _records(text: Iterator[str], layout: _Layout, found: Found) -> Iterator[Record | BrokenRecord]:
+    if found.is_clear:
+        return lines_as_records(text, layout.delimiter, spaced=layout.spaced)
+    return records(text, layout.delimiter, found.quoting, spaced=layout.spaced)
+
+
+def _found_quoting(file: DataFile, layout: _Layout) -> Found:
     found = find_quoting(lambda: _lines(file, layout.skipped), layout.delimiter, spaced=layout.spaced)
     if found.merged:
         raise _merges(found, file, layout.skipped)
-    return found.quoting
+    return found
 
 
 def _merges(found: Found, file: DataFile, skipped: int) -> DataUnreadable:
@@ -147,7 +154,7 @@ def _row(columns: list[str], cells: list[str], place: Place, file: DataFile) -> 
         cells.pop()
     if len(cells) != len(columns):
         return Bad(place, "wrong number of fields", f"{len(cells)} where the header has {len(columns)}")
-    if not any(cell.strip() for cell in cells):
+    if not cells[0].strip() and not any(cell.strip() for cell in cells):
         return Bad(place, "empty row")
     if columns[-1] == cells[-1].strip() or cells[0].strip().lstrip("\ufeff") in columns:
         again = _header_again(columns, cells, place, file)
