@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from finetune_trainer.cli.run_command import quiet_libraries
+from finetune_trainer.cli.run_command import silence_libraries
 from finetune_trainer.cli.terminal_progress import TerminalObserver
 from finetune_trainer.manifest import load_job
 
@@ -21,7 +21,7 @@ WIDTH = 104
 
 def main() -> None:
     """Run the job with its output in a folder that goes away, and write the picture."""
-    quiet_libraries()
+    silence_libraries()
     from finetune_trainer.run import run_job
 
     console = Console(record=True, force_terminal=True, force_interactive=False, width=WIDTH, file=StringIO())

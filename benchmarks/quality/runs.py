@@ -67,9 +67,9 @@ def budgeted(spec: dict[str, Any], run: Run) -> dict[str, Any]:
 
 def _measured(side: str, case: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Runs in the process of the run."""
-    from finetune_trainer.cli.silence_libraries import quiet_libraries
+    from finetune_trainer.cli.silence_libraries import silence_libraries
 
-    quiet_libraries()
+    silence_libraries()
     start, libraries = time.process_time(), _peak()
     figures = _ours(spec) if side == OURS else _by_hand(case, spec)
     return {**figures, "seconds": round(time.process_time() - start, 1), "mebibytes": round(_peak() - libraries)}

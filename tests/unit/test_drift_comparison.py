@@ -17,7 +17,7 @@ from finetune_api.tasks import ProblemType
 from finetune_trainer.data import Examples, LabelSpace
 from finetune_trainer.drift.compare import NewRows, compare
 from finetune_trainer.drift.divergence import chance_of_bins, divergence
-from finetune_trainer.drift.reference import binned, distribution, refer_to
+from finetune_trainer.drift.reference import binned, distribution, drift_reference_of
 from finetune_trainer.drift.sketch import BUCKETS, SCRIPTS, bucket_of, kind_of, sketch
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def reference() -> DriftReference:
     """The statistics of training rows, through their file."""
     bins = [ReliabilityBin(confidence=level, accuracy=level, rows=30) for level in (0.6, 0.8, 0.95)]
     held_out = Details(confusion=[[40, 5], [5, 40]], reliability=bins)
-    made = refer_to(examples(sentences("train.csv")), TOKENIZER, held_out, seed=1)
+    made = drift_reference_of(examples(sentences("train.csv")), TOKENIZER, held_out, seed=1)
     return DriftReference.model_validate_json(made.model_dump_json(by_alias=True))
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from finetune_api.tasks import ProblemType
-from finetune_trainer.evaluation.trivial_answers import most_frequent, one_answer, prior_logits
+from finetune_trainer.evaluation.trivial_answers import constant_answer_of, most_frequent, prior_logits
 
 SINGLE, MULTI, REGRESSION = ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL, ProblemType.REGRESSION
 
@@ -46,7 +46,7 @@ def test_the_most_frequent_tag() -> None:
     ],
 )
 def test_one_answer_for_all(answers: list[str], expected: list[str], found: str) -> None:
-    assert one_answer(answers, expected) == found
+    assert constant_answer_of(answers, expected) == found
 
 
 def run(cli: Callable[..., Any], folder: Path, rows: list[dict[str, Any]], **spec: Any) -> tuple[Any, Any]:

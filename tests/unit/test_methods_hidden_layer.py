@@ -16,7 +16,7 @@ from finetune_api.method import Method
 from finetune_api.tasks import MethodType, ProblemType
 from finetune_trainer.data.tokenising.tokens import tokenise
 from finetune_trainer.methods import METHODS, Adapted
-from finetune_trainer.models.hidden_layer import HiddenLayer, from_pretrained, give_hidden_layer
+from finetune_trainer.models.hidden_layer import HiddenLayer, add_hidden_layer, from_pretrained
 from finetune_trainer.models.module_names import silence_output_layer
 from finetune_trainer.training.inference import predict_logits
 from finetune_trainer.training.losses.classification import Objective
@@ -94,12 +94,12 @@ def test_the_seed_decides_what_the_layer_starts_from(tiny_classifier: Make, tmp_
 
 def test_a_head_keeps_what_it_has(tiny_classifier: Make) -> None:
     _, _, model = tiny_classifier("roberta")
-    give_hidden_layer(model, 24, 0.1)
+    add_hidden_layer(model, 24, 0.1)
     first = first_weight(model).clone()
-    give_hidden_layer(model, 24, 0.3)
+    add_hidden_layer(model, 24, 0.3)
     assert torch.equal(first_weight(model), first)
     assert hidden_of(model)[2].p == 0.3
-    give_hidden_layer(model, 16, 0.3)
+    add_hidden_layer(model, 16, 0.3)
     assert first_weight(model).shape == (16, 32)
     assert hidden_of(model)[3].weight.shape == (3, 16)
     assert model.config.head_hidden_layer == {"size": 16, "dropout": 0.3}
@@ -110,14 +110,14 @@ def test_a_silent_head_stays_silent(tiny_classifier: Make) -> None:
     """A reward model's: what it then tells was learned."""
     _, _, model = tiny_classifier("gpt2", names=("score",), problem=ProblemType.REGRESSION)
     silence_output_layer(model)
-    give_hidden_layer(model, 24, 0.1)
+    add_hidden_layer(model, 24, 0.1)
     assert not model.eval()(input_ids=torch.tensor([[5, 6, 7]])).logits.any()
 
 
 @pytest.mark.causes("ModelUnsuitable")
 def test_an_entry_that_is_broken(tiny_classifier: Make, cli: Make, job: Make, tmp_path: Path) -> None:
     files, tokenizer, model = tiny_classifier("bert")
-    give_hidden_layer(model, 24, 0.1)
+    add_hidden_layer(model, 24, 0.1)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     config = json.loads((tmp_path / "model/config.json").read_text()) | {"head_hidden_layer": {"size": "wide"}}

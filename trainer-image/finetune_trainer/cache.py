@@ -15,7 +15,7 @@ def cache_folder(kind: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune" / kind
 
 
-def keep(file: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
     """Let `write` make `file` under another name, then rename it: a file that is there is whole.
 
     A cache that can't be written (full, read-only) costs time, not the run: nothing is kept then.

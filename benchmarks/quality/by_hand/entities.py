@@ -13,7 +13,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, set_see
 from finetune_api.resolved import resolve
 from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
-from finetune_trainer.evaluation.tagged import Tagged
+from finetune_trainer.evaluation.tagged import TaggedRows
 
 
 def by_hand(spec: Spec, data: Prepared, folder: Path) -> dict[str, float]:
@@ -75,4 +75,4 @@ def _measured(model: Any, rows: Examples, tokenizer: Any, names: Sequence[str], 
         for at, row in enumerate(chosen):
             tags = [names[number] for number in best[at][is_counted[at]].tolist()]
             predicted.append(tuple(tags + ["O"] * (len(rows.words[row]) - len(tags))))
-    return {"f1": Tagged(rows, predicted).metrics([])["f1"], "evalLoss": total / counted}
+    return {"f1": TaggedRows(rows, predicted).metrics([])["f1"], "evalLoss": total / counted}

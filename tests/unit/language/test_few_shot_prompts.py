@@ -14,7 +14,7 @@ from finetune_trainer.data.few_shot_examples import choose_examples
 from finetune_trainer.data.labels import NO_LABELS
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 from finetune_trainer.tasks.causal_lm import CausalLM
-from finetune_trainer.tasks.few_shot import Shown
+from finetune_trainer.tasks.few_shot import FewShotRows
 
 TRAIN = [("Who ran?", "Lily ran."), ("Who sat?", "Tom sat."), ("Who ate?", "Max ate.")]
 TEST = [("Who hid?", "Sue hid."), ("Who sat?", "Tim sat.")]
@@ -59,7 +59,7 @@ def parts(tokens: Tokens, row: int, tokenizer: PreTrainedTokenizerBase) -> tuple
     return tokenizer.decode(ids[~counted].tolist()), tokenizer.decode(ids[counted].tolist())
 
 
-def shown(one: CausalLM, chosen: list[list[int]], tokenizer: PreTrainedTokenizerBase, limit: int = 512) -> Shown:
+def shown(one: CausalLM, chosen: list[list[int]], tokenizer: PreTrainedTokenizerBase, limit: int = 512) -> FewShotRows:
     return one.tokenise_behind("test", chosen, tokenizer, 128, limit)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stopped_runs import run_here
 
-from finetune_trainer.training.losses.reference import kept
+from finetune_trainer.training.losses.reference import cached_logprobs
 
 STOP_AT = 5
 
@@ -50,9 +50,9 @@ def test_a_reference_is_made_once_and_again_where_its_file_is_broken(tmp_path: P
         return np.asarray([[-1.0, -2.0], [-3.0, -4.0]])
 
     for _ in range(2):
-        assert kept("key", tmp_path, 2, make, told.append).tolist() == [[-1.0, -2.0], [-3.0, -4.0]]
+        assert cached_logprobs("key", tmp_path, 2, make, told.append).tolist() == [[-1.0, -2.0], [-3.0, -4.0]]
     assert (len(made), told) == (1, [2])
     (tmp_path / "key.npy").write_bytes(b"broken")
-    kept("key", tmp_path, 2, make, told.append)
-    kept("key", tmp_path, 2, make, told.append)
+    cached_logprobs("key", tmp_path, 2, make, told.append)
+    cached_logprobs("key", tmp_path, 2, make, told.append)
     assert (len(made), told) == (2, [2, 2])

@@ -8,7 +8,7 @@ from finetune_api.drift import Drift
 from finetune_api.exit_codes import ExitCode
 from finetune_trainer.cli.predict_command import Input, input_file
 from finetune_trainer.cli.run_command import as_uri
-from finetune_trainer.cli.silence_libraries import quiet_libraries
+from finetune_trainer.cli.silence_libraries import silence_libraries
 
 if TYPE_CHECKING:
     from finetune_api.drift import DriftReport, Shift
@@ -21,7 +21,7 @@ def drift_command(model: str, given: Input, *, fail_above: float | None, as_json
 
     Raises what reading the model and the rows raises.
     """
-    quiet_libraries()
+    silence_libraries()
     from finetune_trainer.drift.inputs import measure_drift
     from finetune_trainer.storage import Site
 

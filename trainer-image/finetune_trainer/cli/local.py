@@ -7,7 +7,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.output import Compute, RunPolicy
 
 
-def local_notes(job: FineTuneJob) -> list[str]:
+def local_run_notes(job: FineTuneJob) -> list[str]:
     """Sentences about settings that only a cluster looks at; empty for a job that comes from one (it has a uid)."""
     if job.metadata.uid is not None:
         return []

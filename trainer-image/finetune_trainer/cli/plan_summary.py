@@ -12,9 +12,7 @@ from finetune_trainer.plan import plan_steps
 _MOST_LABELS = 20
 
 
-def foresight_lines(
-    job: FineTuneJob, report: DataReport | None, resolved: Resolved, warnings: Sequence[str]
-) -> list[str]:
+def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, warnings: Sequence[str]) -> list[str]:
     """The job, its data, how it would be trained, what it must reach, and warnings; without `report` what is known."""
     spec = job.spec
     facts = [

@@ -9,7 +9,7 @@ from finetune_api.failures import Interrupted, JobFailure
 from finetune_api.run_file import Mode, RunFile
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.plain_progress import PlainObserver
-from finetune_trainer.cli.silence_libraries import quiet_libraries
+from finetune_trainer.cli.silence_libraries import silence_libraries
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.observers import Observers
 from finetune_trainer.pod.checkpoint_request import CheckpointRequest
@@ -19,7 +19,7 @@ from finetune_trainer.pod.job_inputs import job_of, named_secrets, read_order, u
 from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
 from finetune_trainer.pod.progress import RunProgress
 from finetune_trainer.pod.server import Page, serving
-from finetune_trainer.pod.termination import ending_of, ending_without_run, write_ending
+from finetune_trainer.pod.termination import termination_of, termination_without_run, write_termination
 from finetune_trainer.run_record import RunResult
 from finetune_trainer.signals import StopToken, ignore_stop_signals, stop_signals
 from finetune_trainer.storage import Site, ignored_keys, redacted
@@ -42,21 +42,21 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
             if order.grace_seconds is not None:
                 stop.limit(order.grace_seconds)
             result, board = _carry_out(order, root, port, stop)
-            message, failure, code = ending_of(result, board.live), result.failure, result.exit_code
+            message, failure, code = termination_of(result, board.live), result.failure, result.exit_code
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last line of defence: told as a failure
         failure = _failure_of(error, order, root)
-        message, code = ending_without_run(failure, order.job.uid if order else uid_in(file)), failure.exit_code
+        message, code = termination_without_run(failure, order.job.uid if order else uid_in(file)), failure.exit_code
     ignore_stop_signals()
     if failure is not None:
         print_failure(failure, debug=failure.code == "InternalError")
-    write_ending(message, below(root, pod.TERMINATION_MESSAGE))
+    write_termination(message, below(root, pod.TERMINATION_MESSAGE))
     return int(code)
 
 
 def _carry_out(order: RunFile, root: Path, port: int, stop: StopToken) -> tuple[RunResult, RunProgress]:
     use_work_folder(root)
     use_hub_settings(order.stores)
-    quiet_libraries()
+    silence_libraries()
     site, board, log = site_of(order, root), RunProgress(order), PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES)
     observer = Observers(board, log)  # in this order: what a line of the log says can be asked for by then
     log.said(f"{order.mode} {order.job.namespace}/{order.job.name}, uid {order.job.uid}")

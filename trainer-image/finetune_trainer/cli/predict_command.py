@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from finetune_api.data import Columns, DataFormat
 from finetune_api.failures import OutputNotWritable, Problem, SpecInvalid
 from finetune_trainer.cli.run_command import as_uri
-from finetune_trainer.cli.silence_libraries import quiet_libraries
+from finetune_trainer.cli.silence_libraries import silence_libraries
 from finetune_trainer.cli.tables import WRITERS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def predict_command(model: str, given: Input, form: str, output: Path | None) ->
     check_format(given.format)
     if given.rows == _STDIN and sys.stdin.isatty():
         sys.stderr.write("reading texts from the terminal, one per line; Ctrl-D ends\n")
-    quiet_libraries()
+    silence_libraries()
     from finetune_trainer.prediction.rows import predict_rows
     from finetune_trainer.storage import Site
 

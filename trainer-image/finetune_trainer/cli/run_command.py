@@ -14,9 +14,9 @@ from finetune_api.job import FineTuneJob
 from finetune_api.manifest import MANIFEST_NAME
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.lines import Lines
-from finetune_trainer.cli.local import local_notes
+from finetune_trainer.cli.local import local_run_notes
 from finetune_trainer.cli.messages import place
-from finetune_trainer.cli.silence_libraries import quiet_libraries
+from finetune_trainer.cli.silence_libraries import silence_libraries
 from finetune_trainer.manifest import load_job
 from finetune_trainer.signals import checkpoint_signal, stop_signals
 
@@ -55,9 +55,9 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
     output = [f"spec.output.uri={as_uri(wanted.output)}"] if wanted.output else []
     loaded = load_job(wanted.job, [*wanted.overrides, *output])
     observer = _observer(as_json=as_json)
-    for note in local_notes(loaded.job):
+    for note in local_run_notes(loaded.job):
         observer.warned(note)
-    quiet_libraries()
+    silence_libraries()
     with stop_signals() as stop, checkpoint_signal() as requested:
         from torch import cuda
 

@@ -17,7 +17,7 @@ _SETTINGS = {
 }
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Silence warnings, log lines and progress bars of libraries. Call it before they are imported.
 
     What the user set in the environment, or by Python's `-W`, stays as it is.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from finetune_api.failures import JobFailure
 from finetune_api.resolved import Resolved, resolve
 from finetune_trainer.cli.errors import failure_fields
-from finetune_trainer.cli.local import local_notes
-from finetune_trainer.cli.silence_libraries import quiet_libraries
+from finetune_trainer.cli.local import local_run_notes
+from finetune_trainer.cli.silence_libraries import silence_libraries
 from finetune_trainer.manifest import LoadedJob, load_job
 
 if TYPE_CHECKING:
@@ -48,15 +48,15 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
     if as_json:
         _print_json(_facts(loaded, found, warnings))
         return 0
-    from finetune_trainer.cli.plan_summary import foresight_lines
+    from finetune_trainer.cli.plan_summary import plan_lines
 
-    for line in foresight_lines(loaded.job, found.report, found.resolved, warnings):
+    for line in plan_lines(loaded.job, found.report, found.resolved, warnings):
         print(line)  # noqa: T201 -- this is the output
     return 0
 
 
 def _check(loaded: LoadedJob) -> Found:
-    quiet_libraries()
+    silence_libraries()
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
     from finetune_trainer.run_record import Timings
@@ -80,7 +80,7 @@ def _warnings(loaded: LoadedJob, found: Found) -> list[str]:
     """What a careful person would look at."""
     model = f"The model was not looked at: {found.unseen}. Its tokenizer, chat template and limits are unchecked."
     told = found.report.warnings if found.report else []
-    return [*local_notes(loaded.job), *([model] if found.unseen else []), *told]
+    return [*local_run_notes(loaded.job), *([model] if found.unseen else []), *told]
 
 
 def _facts(loaded: LoadedJob, found: Found, warnings: list[str]) -> dict[str, Any]:

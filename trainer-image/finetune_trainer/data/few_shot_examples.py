@@ -78,7 +78,7 @@ def shown_turns(examples: Sequence[Chat], chat: Chat) -> Chat:
 
 
 @dataclass(frozen=True)
-class PromptsInARow:
+class FewShotPrompt:
     """Plain prompts with their completions one behind the other. A `PromptFormat`."""
 
     form: PlainPrompt

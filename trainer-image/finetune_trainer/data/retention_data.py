@@ -22,7 +22,7 @@ def prepare_job(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prep
     prepared = _own_rows(spec, site, progress)
     if not spec.evaluation.retention.data:
         return prepared
-    old = prepare_old_skill(spec, prepared.labels, site, progress)
+    old = prepare_retention(spec, prepared.labels, site, progress)
     both = sha256(f"{prepared.digest} {old.digest}".encode()).hexdigest()  # figures on both are kept with checkpoints
     return replace(prepared, old_skill=old, digest=both)
 
@@ -36,7 +36,7 @@ def _own_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prepar
     return only_measured(prepared) if spec.method.type is MethodType.MERGE else prepared
 
 
-def prepare_old_skill(spec: Spec, known: LabelSpace, site: Site, progress: Callable[[str], None]) -> Prepared:
+def prepare_retention(spec: Spec, known: LabelSpace, site: Site, progress: Callable[[str], None]) -> Prepared:
     """The retention rows as one split, `RETENTION_SPLIT`; `known` are the job's labels, where the task is the same."""
     retention = spec.evaluation.retention
     task = retention.task or spec.task

@@ -26,8 +26,8 @@ _BINS, _DIGITS = 10, 6
 def save_reference(
     folder: Path, rows: Examples, tokenizer: "PreTrainedTokenizerBase", held_out: Details | None, seed: int
 ) -> None:
-    """Write the statistics of the training rows beside the weights; see `refer_to`."""
-    _write(folder, refer_to(rows, tokenizer, held_out, seed))
+    """Write the statistics of the training rows beside the weights; see `drift_reference_of`."""
+    _write(folder, drift_reference_of(rows, tokenizer, held_out, seed))
 
 
 def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...], held_out: Details | None) -> bool:
@@ -56,7 +56,7 @@ def _write(folder: Path, reference: DriftReference) -> None:
     )
 
 
-def refer_to(
+def drift_reference_of(
     rows: Examples, tokenizer: "PreTrainedTokenizerBase", held_out: Details | None, seed: int
 ) -> DriftReference:
     """The statistics of training rows; `held_out` is what the tuned model said of others, or None."""

@@ -33,7 +33,7 @@ class ScoredPairs:
         return [self._sample(row) for row in rows]
 
     def _sample(self, row: int) -> Sample:
-        chosen, rejected = told_apart(Answers(self.rows.labels[row]))
+        chosen, rejected = distinguishing_parts(Answers(self.rows.labels[row]))
         return Sample(
             text=shorten(self.rows.texts[row]),
             expected=chosen,
@@ -43,7 +43,7 @@ class ScoredPairs:
         )
 
 
-def told_apart(answers: Answers) -> tuple[str, str]:
+def distinguishing_parts(answers: Answers) -> tuple[str, str]:
     """Both answers, shortened; a long beginning that they share is left out."""
     alike = (first == second for first, second in zip(answers.chosen, answers.rejected, strict=False))
     common = sum(takewhile(bool, alike))
@@ -52,12 +52,14 @@ def told_apart(answers: Answers) -> tuple[str, str]:
     return shorten(lead + answers.chosen[start:]), shorten(lead + answers.rejected[start:])
 
 
-def drawn(rows: int, seed: int) -> list[int]:
+def sampled_rows(rows: int, seed: int) -> list[int]:
     """Numbers of the rows that are shown as samples, drawn with `seed`."""
     return [int(row) for row in np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLES])]
 
 
-def written_samples(rows: Examples, places: Sequence[int], texts: Sequence[str], before: Sequence[str]) -> list[Sample]:
+def generated_samples(
+    rows: Examples, places: Sequence[int], texts: Sequence[str], before: Sequence[str]
+) -> list[Sample]:
     """Rows with what the model writes for them; `texts`, and `before` of the base model, are of all rows."""
     return [
         Sample(

@@ -21,7 +21,7 @@ _WORDS_SHOWN = 80
 
 
 @dataclass(frozen=True)
-class Tagged:
+class TaggedRows:
     """Rows of words with what was expected and what a model said, each a tag a word."""
 
     rows: Examples
@@ -73,7 +73,7 @@ def predicted_tags(
 
 
 def describe_tagged(
-    tagged: Tagged, losses: NDArray[np.float64], baseline: Sequence[Tags], names: Sequence[str], seed: int
+    tagged: TaggedRows, losses: NDArray[np.float64], baseline: Sequence[Tags], names: Sequence[str], seed: int
 ) -> Details:
     """Figures of each type, the rows with the worst errors, and some drawn at random.
 
@@ -93,7 +93,7 @@ def describe_tagged(
     )
 
 
-def _sample(tagged: Tagged, row: int, loss: float, baseline: Tags | None) -> Sample:
+def _sample(tagged: TaggedRows, row: int, loss: float, baseline: Tags | None) -> Sample:
     words, expected, predicted = tagged.rows.words[row], tagged.expected[row], tagged.predicted[row]
     return Sample(
         text=shorten(running_text(words)),

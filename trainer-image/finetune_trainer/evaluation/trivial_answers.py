@@ -34,7 +34,7 @@ def most_frequent(tags: Sequence[Sequence[str]]) -> str:
     return min(counts, key=lambda tag: (-counts[tag], tag)) if counts else ""
 
 
-def one_answer(answers: Sequence[str], expected: Sequence[str]) -> str:
+def constant_answer_of(answers: Sequence[str], expected: Sequence[str]) -> str:
     """The answer that all rows get although different ones are expected, cut for a message; else nothing."""
     if len(answers) < _LEAST_ROWS or len(set(answers)) > 1 or len(set(expected)) < 2:
         return ""

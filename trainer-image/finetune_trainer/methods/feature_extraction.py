@@ -21,7 +21,7 @@ from torch import Tensor
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME
 from finetune_api.method import FeatureExtraction, Pooling, Solver
-from finetune_trainer.cache import keep
+from finetune_trainer.cache import write_atomically
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.collate import FeatureRows, TokenRows, WordFeatureRows
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
@@ -33,7 +33,7 @@ from finetune_trainer.methods.head_only import (
     labelled_tokens,
     let_vectors_pass,
 )
-from finetune_trainer.models.hidden_layer import give_hidden_layer
+from finetune_trainer.models.hidden_layer import add_hidden_layer
 from finetune_trainer.models.mean_pooling import add_mean_pooling, can_pool_mean, declares_first_token
 from finetune_trainer.models.module_names import tags_words
 from finetune_trainer.observer import Advance
@@ -58,7 +58,7 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", cache
     settings = method.feature_extraction or FeatureExtraction()
     pooling = Pooling.HEAD if tags_words(model) else _pool(model, files, settings.pooling)
     if settings.head_hidden_size:
-        give_hidden_layer(model, settings.head_hidden_size, settings.dropout)
+        add_hidden_layer(model, settings.head_hidden_size, settings.dropout)
     model.requires_grad_(requires_grad=False)
     total = count_parameters(model)
     head = HeadOnly(model)
@@ -90,7 +90,7 @@ class _Encoder:
         features = _read(file)
         if features is None:
             features = self._encode(TokenRows(tokens, self._pad_id), counts, advance)
-            keep(file, partial(save_file, {"features": features}))
+            write_atomically(file, partial(save_file, {"features": features}))
         else:
             advance(len(tokens))
         return WordFeatureRows(features, counts, tokens) if self._of_words else FeatureRows(features)

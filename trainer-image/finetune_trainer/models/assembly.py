@@ -13,7 +13,7 @@ from finetune_trainer.models.adapter_merge import merge_adapter
 from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights
 from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.models.hidden_layer import forget_hidden_layer, from_pretrained
+from finetune_trainer.models.hidden_layer import from_pretrained, remove_hidden_layer
 from finetune_trainer.models.last_token import show_last_token
 from finetune_trainer.models.loading import BROKEN_HINT
 from finetune_trainer.models.model_loading import FP32, ModelLoading
@@ -136,7 +136,7 @@ def _tuned_for(files: ModelFiles) -> Task | None:
 def _with_new_head(task: Task, tuned: "PreTrainedModel", uri: str) -> "PreTrainedModel":
     """A model for another task with the body of a tuned one."""
     model: PreTrainedModel = auto_class(task).from_config(tuned.config)
-    forget_hidden_layer(model.config)
+    remove_hidden_layer(model.config)
     body, trained = (getattr(whole, whole.base_model_prefix, None) for whole in (model, tuned))
     if body is None or trained is None:
         message = f"{uri}: the body of {type(tuned).__name__} can't be taken over into {type(model).__name__}"

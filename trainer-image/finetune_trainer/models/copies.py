@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from finetune_trainer.cache import cache_folder, keep
+from finetune_trainer.cache import cache_folder, write_atomically
 from finetune_trainer.storage import Folder
 
 _VERSIONS = ".versions"
@@ -25,7 +25,7 @@ def copy_files(store: Folder, paths: Iterable[str], listed: Iterable[str]) -> Pa
             continue
         store.download(path, target / path)
         known[path] = version
-        keep(target / _VERSIONS, partial(_write_versions, known))
+        write_atomically(target / _VERSIONS, partial(_write_versions, known))
     for path in known.keys() - set(listed):
         (target / path).unlink(missing_ok=True)
     return target

@@ -34,7 +34,7 @@ class HiddenLayer(nn.Sequential):
             self[3] = nn.Linear(size, last.out_features).to(last.weight)
 
 
-def give_hidden_layer(model: "PreTrainedModel", size: int, dropout: float) -> None:
+def add_hidden_layer(model: "PreTrainedModel", size: int, dropout: float) -> None:
     """Put a hidden layer of `size` units before the layer that gives the logits, both new, in place.
 
     Where that layer gives 0 for everything, the new one does so too. A head that has a hidden layer of this size keeps
@@ -67,7 +67,7 @@ def from_pretrained(auto: Any, folder: str | Path, **settings: Any) -> Any:
         kind = _with_hidden_layer(auto._model_mapping[type(config)])  # noqa: SLF001 -- it has no public name
         return kind.from_pretrained(folder, **settings)
     loaded = auto.from_pretrained(folder, **settings)
-    forget_hidden_layer(loaded[0].config if isinstance(loaded, tuple) else loaded.config)
+    remove_hidden_layer(loaded[0].config if isinstance(loaded, tuple) else loaded.config)
     return loaded
 
 
@@ -77,7 +77,7 @@ def has_hidden_layer(folder: Path) -> bool:
     return file.is_file() and CONFIG_KEY in json.loads(file.read_text(encoding="utf-8"))
 
 
-def forget_hidden_layer(config: Any) -> None:
+def remove_hidden_layer(config: Any) -> None:
     """Take the entry out of the config of a model without the layer."""
     vars(config).pop(CONFIG_KEY, None)
 

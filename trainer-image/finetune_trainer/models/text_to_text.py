@@ -33,11 +33,11 @@ def load_text_to_text(
         raise no_decoder_start(files.uri)
     model.config.decoder_start_token_id = start
     model.config.pad_token_id = tokenizer.pad_token_id
-    set_writing(model, tokenizer, generation)
+    set_generation_config(model, tokenizer, generation)
     return model
 
 
-def set_writing(model: Any, tokenizer: "PreTrainedTokenizerBase", generation: Generation) -> None:
+def set_generation_config(model: Any, tokenizer: "PreTrainedTokenizerBase", generation: Generation) -> None:
     """Make a model, or one with an adapter, write as `generation` says."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     base.generation_config = _writing(base, tokenizer, generation)

@@ -13,7 +13,7 @@ from finetune_trainer.pod.progress import data_sentence
 from finetune_trainer.run_record import RunResult, failure_info
 
 
-def ending_of(result: RunResult, live: Live) -> Termination:
+def termination_of(result: RunResult, live: Live) -> Termination:
     """The message of a run that got as far as a report."""
     report = result.report
     measured = report.evaluation if report.evaluation != EvaluationResult() else None
@@ -32,13 +32,13 @@ def ending_of(result: RunResult, live: Live) -> Termination:
     )
 
 
-def ending_without_run(failure: JobFailure, uid: str) -> Termination:
+def termination_without_run(failure: JobFailure, uid: str) -> Termination:
     """The message where no run could begin."""
     outcome = Outcome.STOPPED if failure.exit_code is ExitCode.INTERRUPTED else Outcome.FAILED
     return Termination(uid=uid, outcome=outcome, failure=failure_info(failure), artifacts=Artifacts())
 
 
-def write_ending(message: Termination, file: Path) -> None:
+def write_termination(message: Termination, file: Path) -> None:
     """Leave the message for the kubelet. One that can't be written costs the words, not the exit code."""
     try:
         file.write_text(message.encode(), encoding="utf-8")

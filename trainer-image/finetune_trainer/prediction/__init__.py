@@ -5,23 +5,23 @@ from typing import Any
 
 from finetune_api.tasks import Task
 from finetune_trainer.models.tuned import TunedModel
-from finetune_trainer.prediction.causal_lm import TextContinuer
-from finetune_trainer.prediction.masked_lm import TextFiller
+from finetune_trainer.prediction.causal_lm import CausalLMPredictor
+from finetune_trainer.prediction.masked_lm import MaskedLMPredictor
 from finetune_trainer.prediction.predictor import Prediction, Predictor
-from finetune_trainer.prediction.reward_model import AnswerScorer
-from finetune_trainer.prediction.seq2seq import TextWriter
-from finetune_trainer.prediction.sequence_classification import TextClassifier
-from finetune_trainer.prediction.token_classification import WordTagger
+from finetune_trainer.prediction.reward_model import RewardModelPredictor
+from finetune_trainer.prediction.seq2seq import Seq2SeqPredictor
+from finetune_trainer.prediction.sequence_classification import SequenceClassificationPredictor
+from finetune_trainer.prediction.token_classification import TokenClassificationPredictor
 
 PREDICTORS: dict[Task, Callable[[TunedModel], Predictor[Any]]] = {
-    Task.SEQUENCE_CLASSIFICATION: TextClassifier,
-    Task.TOKEN_CLASSIFICATION: WordTagger,
-    Task.SEQ2SEQ: TextWriter,
-    Task.CAUSAL_LM: TextContinuer,
-    Task.MASKED_LM: TextFiller,
-    Task.PREFERENCE: TextContinuer,
-    Task.POLICY_OPTIMIZATION: TextContinuer,
-    Task.REWARD_MODEL: AnswerScorer,
+    Task.SEQUENCE_CLASSIFICATION: SequenceClassificationPredictor,
+    Task.TOKEN_CLASSIFICATION: TokenClassificationPredictor,
+    Task.SEQ2SEQ: Seq2SeqPredictor,
+    Task.CAUSAL_LM: CausalLMPredictor,
+    Task.MASKED_LM: MaskedLMPredictor,
+    Task.PREFERENCE: CausalLMPredictor,
+    Task.POLICY_OPTIMIZATION: CausalLMPredictor,
+    Task.REWARD_MODEL: RewardModelPredictor,
 }
 """The predictor of each task; the keys agree with `finetune_trainer.tasks.TASKS`."""
 

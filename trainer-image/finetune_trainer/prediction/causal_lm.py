@@ -35,7 +35,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class ContinuedText:
+class GeneratedText:
     """What the model wrote for one row."""
 
     given: Given
@@ -62,7 +62,7 @@ class ContinuedText:
         return {**self.as_dict(), role: turns.text if role == "messages" else turns[-1].content}
 
 
-class TextContinuer:
+class CausalLMPredictor:
     """A tuned causal language model."""
 
     def __init__(self, tuned: "TunedModel") -> None:
@@ -110,13 +110,13 @@ class TextContinuer:
         chat = self._reader.prompt(row, text)
         return chat if isinstance(chat, Bad) else self._writable(Given(role, chat), row)
 
-    def predict(self, rows: Sequence[Given]) -> Iterator[ContinuedText]:
+    def predict(self, rows: Sequence[Given]) -> Iterator[GeneratedText]:
         """See `Predictor.predict`."""
         model, tokenizer = self._tuned.model, self._tuned.tokenizer
         manner = GenerationSettings(tokenizer, self._generation, stop_ids(model, tokenizer, self._form))
         prompts = [np.asarray(ids, np.int64) for ids in self._openings([row.turns for row in rows])]
         for given, text in zip(rows, generate_texts(model, prompts, manner), strict=True):
-            yield ContinuedText(given, text if given.role == "text" else text.strip())
+            yield GeneratedText(given, text if given.role == "text" else text.strip())
 
     def _openings(self, rows: Sequence[Chat]) -> list[list[int]]:
         """The tokens that are to be continued, with room left for what is written."""

@@ -50,7 +50,7 @@ class FilledText:
         return {"text": self.text, "filled": self.filled, "candidates": shown}
 
 
-class TextFiller:
+class MaskedLMPredictor:
     """A tuned masked language model."""
 
     def __init__(self, tuned: "TunedModel") -> None:

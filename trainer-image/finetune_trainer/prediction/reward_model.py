@@ -53,7 +53,7 @@ class ScoredAnswer:
         }
 
 
-class AnswerScorer:
+class RewardModelPredictor:
     """A tuned reward model."""
 
     def __init__(self, tuned: "TunedModel") -> None:

@@ -12,7 +12,7 @@ from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.seq2seq_tokens import tokenise_sources
-from finetune_trainer.models.text_to_text import set_writing
+from finetune_trainer.models.text_to_text import set_generation_config
 from finetune_trainer.training.generation.batches import as_texts, generate_seq2seq
 from finetune_trainer.training.inference import Outputs, run_rows
 
@@ -49,7 +49,7 @@ class TextToWriteFor:
     place: Place
 
 
-class TextWriter:
+class Seq2SeqPredictor:
     """A tuned encoder-decoder."""
 
     def __init__(self, tuned: "TunedModel") -> None:
@@ -57,7 +57,7 @@ class TextWriter:
         asks = bool(columns.question or columns.context)
         sources = ("question", "context") if asks else ("input",)
         self._roles = {role: getattr(columns, role) or role for role in sources}
-        set_writing(tuned.model, tuned.tokenizer, tuned.settings.generation or Generation())
+        set_generation_config(tuned.model, tuned.tokenizer, tuned.settings.generation or Generation())
 
     @property
     def line_column(self) -> str:

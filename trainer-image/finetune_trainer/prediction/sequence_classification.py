@@ -72,7 +72,7 @@ class ClassifiedText:
         return (f"{score:.2f}" if score is not None else ""), following
 
 
-class TextClassifier:
+class SequenceClassificationPredictor:
     """A tuned classifier of texts."""
 
     def __init__(self, tuned: "TunedModel") -> None:

@@ -102,7 +102,7 @@ class TaggedText:
         return Entity(kind, self.row.text[start:end], start, end, score)
 
 
-class WordTagger:
+class TokenClassificationPredictor:
     """A tuned model that tags words."""
 
     def __init__(self, tuned: "TunedModel") -> None:

@@ -36,7 +36,7 @@ class BaseModel:
         """Raise `ModelUnsuitable` for a token that the tokenizer makes and the model has no embedding of."""
         size = getattr(self.config.get_text_config(), "vocab_size", None)
         if size is not None and highest >= size:
-            raise too_high(self.files.uri, highest, size)
+            raise token_without_embedding(self.files.uri, highest, size)
 
 
 def open_base(spec: Spec, site: Site, tokenizer: "PreTrainedTokenizerBase | None" = None) -> BaseModel:
@@ -68,7 +68,7 @@ def open_base(spec: Spec, site: Site, tokenizer: "PreTrainedTokenizerBase | None
     return BaseModel(files, config, tokenizer, limit)
 
 
-def too_high(uri: str, highest: int, size: int) -> ModelUnsuitable:
+def token_without_embedding(uri: str, highest: int, size: int) -> ModelUnsuitable:
     """The failure of a tokenizer with more tokens than the model."""
     message = f"{uri}: the tokenizer makes token {highest}, but the model knows {size} tokens only"
     return ModelUnsuitable(message, where="spec.model.uri", hint="use the tokenizer that belongs to the model")

@@ -16,7 +16,7 @@ from finetune_trainer.observer import RunObserver
 from finetune_trainer.plan import resolve_values
 from finetune_trainer.run_record import Timings
 from finetune_trainer.stages.base_model import BaseModel, open_base
-from finetune_trainer.stages.tokens import evenly_drawn, highest_id, report_on, tokenise_splits
+from finetune_trainer.stages.tokens import highest_token_id, report_with_tokens, sample_evenly, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.tasks.measurable import check_measurable
@@ -84,9 +84,9 @@ def check_tokens(
 
     Raises what says that rows, tokenizer and limits don't go together.
     """
-    part, every = evenly_drawn(task)
+    part, every = sample_evenly(task)
     with timings.timed("tokens"):
         tokens = tokenise_splits(part, base.tokenizer, resolved.max_length, observer)
-    base.check_ids(highest_id(tokens))
+    base.check_ids(highest_token_id(tokens))
     part = part.with_tokens(tokens, base.tokenizer, resolved.max_length)
-    return report_on(part, tokens, base.tokenizer, resolved.max_length, every)
+    return report_with_tokens(part, tokens, base.tokenizer, resolved.max_length, every)

@@ -28,7 +28,7 @@ from finetune_trainer.run_record import Timings
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.base_model import BaseModel
 from finetune_trainer.stages.checking import rows_in_template
-from finetune_trainer.stages.tokens import highest_id, report_on, tokenise_splits
+from finetune_trainer.stages.tokens import highest_token_id, report_with_tokens, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
 from finetune_trainer.tasks.retention import RetentionTask, retention_task_of
@@ -79,9 +79,9 @@ def tokenise_rows(task: Task, base: BaseModel, observer: RunObserver) -> Tokenis
     """Tokenise all splits. Raises what says that rows, tokenizer and limits don't go together."""
     task, resolved = rows_in_template(task, base)
     tokens = tokenise_splits(task, base.tokenizer, resolved.max_length, observer)
-    base.check_ids(highest_id(tokens))
+    base.check_ids(highest_token_id(tokens))
     task = task.with_tokens(tokens, base.tokenizer, resolved.max_length)
-    report = report_on(task, tokens, base.tokenizer, resolved.max_length)
+    report = report_with_tokens(task, tokens, base.tokenizer, resolved.max_length)
     observer.data_ready(report)
     if report.sample:
         observer.said(sample_line(report.sample))

@@ -35,7 +35,7 @@ def tokenise_splits(
     return tokens
 
 
-def evenly_drawn(task: Task) -> tuple[Task, int]:
+def sample_evenly(task: Task) -> tuple[Task, int]:
     """The task on every n-th row of each split, so that a look at all tokens takes seconds; and that n, mostly 1."""
     splits = task.data.splits
     every = max(1, -(-sum(map(_characters, splits.values())) // _MOST_CHARACTERS))
@@ -51,7 +51,7 @@ def _characters(rows: Examples) -> int:
     return answers + chats + sum(map(len, rows.texts)) + sum(map(len, rows.pairs or ()))
 
 
-def report_on(
+def report_with_tokens(
     task: Task, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int, every: int = 1
 ) -> DataReport:
     """The data report with lengths in tokens of every so many rows, and with what the task says of its tokens."""
@@ -63,7 +63,7 @@ def report_on(
     return describe_vocabulary(report, task.data.splits.get(TRAIN), tokens, tokenizer)
 
 
-def highest_id(tokens: dict[str, Tokens]) -> int:
+def highest_token_id(tokens: dict[str, Tokens]) -> int:
     """The highest token, of the texts to be written too."""
     whole = [*tokens.values(), *(part.outputs for part in tokens.values() if part.outputs is not None)]
     return max(int(part.ids.max()) for part in whole)

@@ -15,11 +15,11 @@ from finetune_api.failures import DataEmpty, SpecInvalid
 from finetune_api.metrics import WRITTEN
 from finetune_api.training import LossOn
 from finetune_trainer.data.cleaning import keeping_white_space
-from finetune_trainer.data.few_shot_examples import PromptsInARow, as_many_as_fit, break_between, shown_turns
+from finetune_trainer.data.few_shot_examples import FewShotPrompt, as_many_as_fit, break_between, shown_turns
 from finetune_trainer.data.mixing import common_prefix
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import form_of
-from finetune_trainer.data.tokenising.learned import describe_learned
+from finetune_trainer.data.tokenising.learned import describe_training_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PlainPrompt, PromptFormat
 from finetune_trainer.data.tokenising.prompt_tokens import EncodedRow, encode_rows, joined_rows, tokenise_prompts
 from finetune_trainer.data.tokenising.raw_tokens import tokenise_stream
@@ -29,7 +29,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance
-from finetune_trainer.tasks.few_shot import Shown
+from finetune_trainer.tasks.few_shot import FewShotRows
 from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.tasks.text_tasks import chat_settings, constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
@@ -90,14 +90,14 @@ class CausalLM(Task):
 
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
-    ) -> Shown:
-        """See `Showing.tokenise_behind`: as earlier messages of a chat, or as prompts with a blank line between."""
+    ) -> FewShotRows:
+        """See `SupportsFewShot.tokenise_behind`: as earlier messages of a chat, or as prompts."""
         train, own = self._rows("train"), self._rows(split).turns
         form, mark = self._form(tokenizer), ""
         plain = [row.fitted(max_length) for row in encode_rows(own, form, tokenizer)]
         if isinstance(form, PlainPrompt):
             mark = break_between([train.turns[row][-1].text for row in sorted({row for few in chosen for row in few})])
-            form = PromptsInARow(form, mark)
+            form = FewShotPrompt(form, mark)
         to_write = min(self.spec.evaluation.generation.max_new_tokens, limit // 2)
 
         def encode(rows: list[int], counts: list[int]) -> list[EncodedRow]:
@@ -113,13 +113,13 @@ class CausalLM(Task):
             return row.prompt_length + max(row.answer_length, to_write) <= limit
 
         made, counts = as_many_as_fit([len(few) for few in chosen], encode, fits)
-        return Shown(joined_rows(made, [len(row.ids) for row in made]), counts, mark)
+        return FewShotRows(joined_rows(made, [len(row.ids) for row in made]), counts, mark)
 
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and the first row with what is learned of it."""
-        return describe_learned(report, tokens, tokenizer, answers=self.answers)
+        return describe_training_tokens(report, tokens, tokenizer, answers=self.answers)
 
     def loss(
         self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"

@@ -30,7 +30,7 @@ _PROMPT_SHOWN = 2_000
 
 
 @dataclass(frozen=True)
-class Shown:
+class FewShotRows:
     """The rows of a split behind examples."""
 
     tokens: Tokens
@@ -41,12 +41,12 @@ class Shown:
 
 
 @runtime_checkable
-class Showing(Protocol):
+class SupportsFewShot(Protocol):
     """A task whose rows can be put behind others that are answered."""
 
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
-    ) -> Shown:
+    ) -> FewShotRows:
         """The rows of a split, each behind as many of its `chosen` training rows as `limit` tokens hold.
 
         One that has room for none of them is as it is without, within `max_length` tokens.
@@ -59,7 +59,7 @@ class FewShot:
 
     task: Task
     split: str
-    shown: Shown
+    shown: FewShotRows
     rows: RowSource
     wanted: int
     prompt: str
@@ -109,7 +109,7 @@ def few_shot_of(
     `limit` is what the model can take, `max_length` what a row without examples may.
     """
     wanted, data = task.spec.evaluation.few_shot.examples, task.data
-    if not (wanted and isinstance(task, Showing)):
+    if not (wanted and isinstance(task, SupportsFewShot)):
         return None
     of_its_source = len(data.report.sources) > 1 and not getattr(task.spec.data, split)
     train, asked = data.splits["train"], data.splits[split]
@@ -119,7 +119,7 @@ def few_shot_of(
     return FewShot(task, split, shown, rows, wanted, _prompt(shown, tokenizer))
 
 
-def _prompt(shown: Shown, tokenizer: "PreTrainedTokenizerBase") -> str:
+def _prompt(shown: FewShotRows, tokenizer: "PreTrainedTokenizerBase") -> str:
     """The first prompt among those with the most examples."""
     tokens, row = shown.tokens, int(np.argmax(shown.counts))
     place = slice(int(tokens.offsets[row]), int(tokens.offsets[row + 1]))

@@ -6,7 +6,7 @@ from finetune_api.details import Details
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.tasks.few_shot import FewShot, without_examples
 from finetune_trainer.tasks.groups import measure_groups
-from finetune_trainer.tasks.mixed import figures_by_source
+from finetune_trainer.tasks.mixed import metrics_by_source
 from finetune_trainer.tasks.retention import RetentionTask, without_retention
 from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.inference import Outputs
@@ -49,7 +49,7 @@ def measure_all(
     extra = {
         "groups": groups.rows,
         "more_groups": groups.more,
-        "sources": figures_by_source(task, split, tokens, outputs, baseline),
+        "sources": metrics_by_source(task, split, tokens, outputs, baseline),
         "retention": skill.described if skill else None,
         "few_shot": few_shot.described if few_shot else None,
     }

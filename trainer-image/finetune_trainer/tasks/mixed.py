@@ -79,7 +79,7 @@ class Validation:
     def measure(self) -> dict[str, float]:
         """All metrics of the model as it is now."""
         outputs = self._look()
-        found = figures_by_source(self._task, "validation", self._tokens, outputs, None)
+        found = metrics_by_source(self._task, "validation", self._tokens, outputs, None)
         self._losses = {row.group: row.metrics[_LOSS] for row in found if _LOSS in row.metrics}
         return self._task.measure("validation", outputs)
 
@@ -88,7 +88,7 @@ class Validation:
         return self._losses
 
 
-def figures_by_source(
+def metrics_by_source(
     task: Task, split: str, tokens: Tokens, outputs: Outputs, baseline: Outputs | None
 ) -> list[GroupRow]:
     """Metrics on the rows of each source of a split, before and after training; none of a single source."""

@@ -23,7 +23,7 @@ from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
 from finetune_trainer.data.tokenising.job_prompts import form_of
-from finetune_trainer.data.tokenising.learned import learned_from
+from finetune_trainer.data.tokenising.learned import training_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.prompts_only_tokens import describe_prompts_only, tokenise_prompts_only
 from finetune_trainer.data.tokenising.tokens import Tokens
@@ -111,7 +111,7 @@ class PolicyOptimization(Task):
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and the first prompt."""
-        return describe_prompts_only(report, learned_from(tokens), tokenizer, self._prompt_limit(max_length))
+        return describe_prompts_only(report, training_tokens(tokens), tokenizer, self._prompt_limit(max_length))
 
     def training_rows(self, rows: RowSource) -> RowSource:
         """See `OnPolicyTask.training_rows`."""

@@ -22,10 +22,10 @@ from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import form_of
-from finetune_trainer.data.tokenising.learned import learned_from
+from finetune_trainer.data.tokenising.learned import training_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn, written_samples
+from finetune_trainer.evaluation.preference_details import ScoredPairs, generated_samples, sampled_rows
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.language import load_causal
 from finetune_trainer.models.model_loading import FP32, ModelLoading
@@ -47,7 +47,7 @@ from finetune_trainer.training.losses.preference import (
     sequence_logprobs,
     share_ahead,
 )
-from finetune_trainer.training.losses.reference import kept, reference_key
+from finetune_trainer.training.losses.reference import cached_logprobs, reference_key
 from finetune_trainer.training.losses.token_scores import perplexity
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Preference(Task):
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, what length tells, and the first chosen answer."""
-        return describe_pairs(report, learned_from(tokens), tokenizer)
+        return describe_pairs(report, training_tokens(tokens), tokenizer)
 
     def with_reference(self, model: nn.Module, inputs: ReferenceInputs, monitor: Monitor) -> "Preference":
         """See `NeedsReference.with_reference`: its log-probabilities of all answers."""
@@ -96,7 +96,7 @@ class Preference(Task):
         for split, rows in inputs.rows.items():
             key = reference_key(inputs.weights, inputs.tokens[split])
             make = partial(_log_probabilities, model, rows, monitor)
-            reference[split] = kept(key, inputs.cache, len(rows.lengths), make, monitor.advance)
+            reference[split] = cached_logprobs(key, inputs.cache, len(rows.lengths), make, monitor.advance)
         return replace(self, reference=reference)
 
     def loss(
@@ -117,7 +117,7 @@ class Preference(Task):
             outputs[REFERENCE] = self.reference[split]
         if not context.generate:
             return outputs
-        texts, places = [""] * len(rows.lengths), drawn(len(rows.lengths), self.spec.training.seed)
+        texts, places = [""] * len(rows.lengths), sampled_rows(len(rows.lengths), self.spec.training.seed)
         one = (rows.collate(np.asarray([row])) for row in places)
         prompts = [last_prompt(pair["input_ids"][0].numpy(), pair["labels"][0].numpy()) for pair in one]
         tokenizer = context.tokenizer
@@ -152,8 +152,10 @@ class Preference(Task):
         losses = pair_losses(pairs, self.settings)
         preferred = ScoredPairs(rows, (scores[:, 0] - scores[:, 1]).numpy(), losses.numpy())
         before = as_texts(baseline[TEXT]) if baseline else []
-        places = drawn(len(rows), self.spec.training.seed)
-        return Details(worst=preferred.worst(), samples=written_samples(rows, places, as_texts(outputs[TEXT]), before))
+        places = sampled_rows(len(rows), self.spec.training.seed)
+        return Details(
+            worst=preferred.worst(), samples=generated_samples(rows, places, as_texts(outputs[TEXT]), before)
+        )
 
     def prior_loss(self, _split: str) -> float | None:
         """Loss where both answers have the same reward; None where the loss has a term for the answer alone."""

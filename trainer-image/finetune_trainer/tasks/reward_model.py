@@ -18,10 +18,10 @@ from finetune_trainer.data.tokenising.answer_findings import describe_pairs
 from finetune_trainer.data.tokenising.answer_tokens import tokenise_pairs
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.job_prompts import form_of
-from finetune_trainer.data.tokenising.learned import learned_from
+from finetune_trainer.data.tokenising.learned import training_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.preference_details import ScoredPairs, drawn
+from finetune_trainer.evaluation.preference_details import ScoredPairs, sampled_rows
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.reward_model import load_reward_model
@@ -66,7 +66,7 @@ class RewardModel(Task):
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
         """See `Task.describe_tokens`: what was cut, and what length tells."""
-        return describe_pairs(report, learned_from(tokens), tokenizer)
+        return describe_pairs(report, training_tokens(tokens), tokenizer)
 
     def loss(
         self, _tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
@@ -92,7 +92,7 @@ class RewardModel(Task):
         rows, scores = self._rows(split), outputs[SCORES].astype(np.float64)
         ahead = scores[:, 0] - scores[:, 1]
         preferred = ScoredPairs(rows, ahead, ranking_losses(torch.from_numpy(ahead)).numpy())
-        samples = preferred.samples(drawn(len(rows), self.spec.training.seed))
+        samples = preferred.samples(sampled_rows(len(rows), self.spec.training.seed))
         return Details(worst=preferred.worst(), samples=samples)
 
     def prior_loss(self, _split: str) -> float | None:

@@ -22,7 +22,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.text_to_text import load_text_to_text
 from finetune_trainer.observer import Advance
-from finetune_trainer.tasks.few_shot import Shown
+from finetune_trainer.tasks.few_shot import FewShotRows
 from finetune_trainer.tasks.task import InferenceContext, Task
 from finetune_trainer.tasks.text_tasks import constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, GenerationProgress, as_texts, generate_seq2seq
@@ -59,8 +59,8 @@ class Seq2Seq(Task):
 
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
-    ) -> Shown:
-        """See `Showing.tokenise_behind`: inputs with `answer:` and their texts, in front of the row's own input."""
+    ) -> FewShotRows:
+        """See `SupportsFewShot.tokenise_behind`: inputs with `answer:` and their texts, before the row's own input."""
         train, own = self.data.splits["train"], self.data.splits[split]
         mark = break_between([str(train.labels[row]) for row in sorted({row for few in chosen for row in few})])
         limit = max(max_length, min(limit, tokenizer.model_max_length))
@@ -77,7 +77,7 @@ class Seq2Seq(Task):
         tokens = tokenise([text for text, _ in made], None, tokenizer, limit)
         most = resolve(self.spec).max_target_length or max_length
         outputs = tokenise_targets([str(label) for label in own.labels], tokenizer, most)
-        return Shown(replace(tokens, outputs=outputs), counts, mark)
+        return FewShotRows(replace(tokens, outputs=outputs), counts, mark)
 
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int

@@ -20,7 +20,7 @@ from finetune_trainer.data.tokenising.tokens import Tokens, tokenise
 from finetune_trainer.evaluation.details import Inputs, describe
 from finetune_trainer.evaluation.metrics import compute_metrics, metric_value
 from finetune_trainer.evaluation.scores import Scored, prior_loss
-from finetune_trainer.evaluation.trivial_answers import one_answer, prior_logits
+from finetune_trainer.evaluation.trivial_answers import constant_answer_of, prior_logits
 from finetune_trainer.models.classifier import load_classifier
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.model_loading import FP32, ModelLoading
@@ -116,8 +116,10 @@ class SequenceClassification(Task):
         """See `Task.constant_answer`: one class, set of labels, or number."""
         scored = Scored(outputs[LOGITS], self.targets(split), self.problem, self.data.labels.names)
         if self.problem is ProblemType.REGRESSION:
-            return one_answer([f"{value:.3g}" for value in scored.predictions], [str(one) for one in scored.truth])
-        return one_answer(*(self._named(which) for which in (scored.predictions, scored.truth)))
+            return constant_answer_of(
+                [f"{value:.3g}" for value in scored.predictions], [str(one) for one in scored.truth]
+            )
+        return constant_answer_of(*(self._named(which) for which in (scored.predictions, scored.truth)))
 
     def _named(self, numbers: NDArray[np.generic]) -> list[str]:
         names = self.data.labels.names

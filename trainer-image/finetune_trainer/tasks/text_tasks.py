@@ -9,7 +9,7 @@ from finetune_api.details import Details
 from finetune_api.spec import Spec
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.generated_text import GeneratedTexts, all_references, describe_generated
-from finetune_trainer.evaluation.trivial_answers import one_answer
+from finetune_trainer.evaluation.trivial_answers import constant_answer_of
 from finetune_trainer.training.generation.batches import TEXT, as_texts
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.token_scores import LOSS, TOKENS
@@ -42,4 +42,4 @@ def constant_text(rows: Examples, outputs: Outputs) -> str:
     """The text that is written behind every input although different ones are expected; else nothing."""
     if TEXT not in outputs:
         return ""
-    return one_answer(as_texts(outputs[TEXT]), [" ".join(references) for references in all_references(rows)])
+    return constant_answer_of(as_texts(outputs[TEXT]), [" ".join(references) for references in all_references(rows)])

@@ -18,8 +18,8 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.data.tokenising.word_tokens import seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.scores import prior_loss
-from finetune_trainer.evaluation.tagged import Tagged, Tags, describe_tagged, predicted_tags
-from finetune_trainer.evaluation.trivial_answers import most_frequent, one_answer
+from finetune_trainer.evaluation.tagged import TaggedRows, Tags, describe_tagged, predicted_tags
+from finetune_trainer.evaluation.trivial_answers import constant_answer_of, most_frequent
 from finetune_trainer.models.classifier import load_tagger
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.model_loading import FP32, ModelLoading
@@ -119,20 +119,22 @@ class TokenClassification(Task):
             return {}
         tag = most_frequent(_tags_of(self.data.splits["train"]))
         rows = self.data.splits[split]
-        return Tagged(rows, [(tag,) * len(tags) for tags in _tags_of(rows)]).metrics(self._named_metrics())
+        return TaggedRows(rows, [(tag,) * len(tags) for tags in _tags_of(rows)]).metrics(self._named_metrics())
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
         """See `Task.constant_answer`: one tag on every word."""
         tagged = self._tagged(split, outputs)
-        return one_answer(*([tag for row in rows for tag in row] for rows in (tagged.predicted, tagged.expected)))
+        return constant_answer_of(
+            *([tag for row in rows for tag in row] for rows in (tagged.predicted, tagged.expected))
+        )
 
     def _named_metrics(self) -> list[str]:
         return [self.spec.evaluation.metric, *(gate.metric for gate in self.spec.evaluation.gates)]
 
-    def _tagged(self, split: str, outputs: Outputs) -> Tagged:
+    def _tagged(self, split: str, outputs: Outputs) -> TaggedRows:
         rows = self.data.splits[split]
         seen = {row: self.seen[words] for row, words in enumerate(rows.words) if words in self.seen}
-        return Tagged(rows, predicted_tags(outputs[TAGS], rows, seen, self.data.labels.names))
+        return TaggedRows(rows, predicted_tags(outputs[TAGS], rows, seen, self.data.labels.names))
 
     def _unseen(self, split: str) -> int:
         rows = self.data.splits[split].words

@@ -19,7 +19,7 @@ Outputs = dict[str, NDArray[Any]]
 _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 
-def tokens_a_pass(device: torch.device) -> int:
+def tokens_per_batch(device: torch.device) -> int:
     """How many tokens go through a model at once where nothing is learned."""
     return _TOKENS.get(device.type, _TOKENS["cuda"])
 
@@ -51,7 +51,7 @@ def run_rows(
     model.eval()
     try:
         with torch.inference_mode():
-            for part in cut_by_tokens(np.arange(len(lengths)), lengths, tokens_a_pass(device)):
+            for part in cut_by_tokens(np.arange(len(lengths)), lengths, tokens_per_batch(device)):
                 monitor.stop.check()
                 collected.append(look({name: tensor.to(device) for name, tensor in rows.collate(part).items()}))
                 order.append(part)

@@ -7,7 +7,7 @@ from finetune_api.tasks import Task
 from finetune_trainer.data.shapes.answer_pairs import AnswerPairs
 from finetune_trainer.data.shapes.labelled_text import LabelledText
 from finetune_trainer.data.shapes.language import LanguageRows
-from finetune_trainer.data.shapes.prompts_only import Asked
+from finetune_trainer.data.shapes.prompts_only import PromptsOnly
 from finetune_trainer.data.shapes.raw_text import RawText
 from finetune_trainer.data.shapes.shape import Shape, TargetReader
 from finetune_trainer.data.shapes.tagged_words import TaggedWords
@@ -21,7 +21,7 @@ SHAPES: dict[Task, Callable[[Data, str], Shape]] = {
     Task.MASKED_LM: RawText,
     Task.PREFERENCE: AnswerPairs,
     Task.REWARD_MODEL: AnswerPairs,
-    Task.POLICY_OPTIMIZATION: Asked,
+    Task.POLICY_OPTIMIZATION: PromptsOnly,
 }
 """The shape of each task's rows, made from `spec.data` and the group column."""
 

@@ -16,11 +16,11 @@ from finetune_trainer.data.shapes.chat_rows import ChatReader, holds_messages
 from finetune_trainer.data.shapes.chats import answer_turns
 from finetune_trainer.data.shapes.layouts import (
     KTO_ADVICE,
-    asked_column,
     chat_column,
     input_column,
     is_kto,
     pair_columns,
+    prompt_column,
 )
 from finetune_trainer.data.shapes.messages import is_chat
 from finetune_trainer.data.shapes.prompts import read_prompt
@@ -131,7 +131,7 @@ class AnswerPairs:
             return "input"
         if "prompt" in values or all(_is_whole_chat(values.get(column)) for column in answers.values()):
             return "prompt" if "prompt" in values else ""
-        return asked_column(values) or chat_column(values)
+        return prompt_column(values) or chat_column(values)
 
     def _prompt(self, row: Row, layout: _Layout) -> Chat | Bad:
         """The messages of the prompt; none where the answers bring them."""

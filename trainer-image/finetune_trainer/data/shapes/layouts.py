@@ -42,7 +42,7 @@ def input_column(found: Collection[str], others: Mapping[str, str]) -> dict[str,
     return {"input": name} if name else {}
 
 
-def asked_column(found: Collection[str]) -> str:
+def prompt_column(found: Collection[str]) -> str:
     """The column of a prompt that is to be answered; empty for none."""
     return next((name for name in _ASKED if name in found), "")
 

@@ -10,13 +10,13 @@ from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import Record, cell_text, group_of
 from finetune_trainer.data.shapes.chat_rows import ChatReader, holds_messages
-from finetune_trainer.data.shapes.layouts import answered_columns, asked_column, chat_column, input_column
+from finetune_trainer.data.shapes.layouts import answered_columns, chat_column, input_column, prompt_column
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.shapes.shape import with_group
 from finetune_trainer.data.shapes.text_to_text import Written
 
 
-class Asked:
+class PromptsOnly:
     """`prompt` (and `input`) or `messages`, and `completion` where the job names it or the first row has it.
 
     A chat that ends with a message of the assistant brings its expected answer with it.
@@ -70,7 +70,7 @@ class Asked:
     def _choose(self, values: Mapping[str, object]) -> dict[str, str]:
         columns = self._columns
         known = {} if columns.prompt else answered_columns(values)
-        prompt = columns.prompt or known.get("prompt") or asked_column(values) or "prompt"
+        prompt = columns.prompt or known.get("prompt") or prompt_column(values) or "prompt"
         if columns.messages or (not columns.prompt and chat_column(values)):
             roles = {"messages": columns.messages or chat_column(values)}
         elif holds_messages(values.get(prompt)):

@@ -17,7 +17,7 @@ _LINE = 480
 """Characters of the sample in one line at most."""
 
 
-def describe_learned(
+def describe_training_tokens(
     report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", *, answers: bool
 ) -> DataReport:
     """The data report with a sample, and with warnings about rows that are cut or teach nothing.
@@ -28,11 +28,11 @@ def describe_learned(
     if not answers:
         splits = {name: part.model_copy(update={"blocks": len(tokens[name])}) for name, part in splits.items()}
     warnings = [*report.warnings, *(_about_answers(tokens) if answers else [])]
-    sample = first_row(learned_from(tokens), tokenizer)
+    sample = first_row(training_tokens(tokens), tokenizer)
     return report.model_copy(update={"splits": splits, "warnings": warnings, "sample": sample})
 
 
-def learned_from(tokens: dict[str, Tokens]) -> Tokens:
+def training_tokens(tokens: dict[str, Tokens]) -> Tokens:
     """The tokens of the training rows; where nothing is trained, of those that there are."""
     return tokens.get("train") or next(iter(tokens.values()))
 
@@ -63,7 +63,7 @@ def sample_line(sample: Sequence[Piece]) -> str:
 
 
 def _about_answers(tokens: dict[str, Tokens]) -> list[str]:
-    train = learned_from(tokens)
+    train = training_tokens(tokens)
     cut = train.full_lengths > train.lengths
     empty = int((train.counted == 0).sum())
     limit = int(train.lengths.max())

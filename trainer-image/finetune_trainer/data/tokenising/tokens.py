@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune_api.data_report import Lengths
-from finetune_trainer.cache import keep
+from finetune_trainer.cache import write_atomically
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -92,7 +92,7 @@ def cached(
         advance(rows)
         return stored
     tokens = make()
-    keep(file, partial(_write, tokens))
+    write_atomically(file, partial(_write, tokens))
     return tokens
 
 

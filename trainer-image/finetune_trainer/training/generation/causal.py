@@ -18,7 +18,7 @@ from finetune_trainer.data.tokenising.stop_tokens import answer_ends
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.observer import Monitor
 from finetune_trainer.training.generation.batches import GenerationProgress
-from finetune_trainer.training.inference import tokens_a_pass
+from finetune_trainer.training.inference import tokens_per_batch
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
@@ -115,7 +115,7 @@ def generate_ids(
     model.eval()
     try:
         with torch.inference_mode():
-            for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_a_pass(device)):
+            for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_per_batch(device)):
                 written = _write(model, [prompts[row] for row in part], manner, monitor or Monitor())
                 found |= zip(part.tolist(), written, strict=True)
     finally:

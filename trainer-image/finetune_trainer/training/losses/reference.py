@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from finetune_trainer.cache import keep
+from finetune_trainer.cache import write_atomically
 from finetune_trainer.data.tokenising.tokens import Tokens
 
 _LAYOUT = "reference/v1"
@@ -22,7 +22,7 @@ def reference_key(weights: str, tokens: Tokens) -> str:
     return digest.hexdigest()
 
 
-def kept(
+def cached_logprobs(
     key: str, cache: Path, rows: int, make: Callable[[], NDArray[np.float64]], found: Callable[[int], None]
 ) -> NDArray[np.float64]:
     """Log-probabilities [n, 2] from `<cache>/<key>.npy`, else those of `make`; a hit is reported to `found`."""
@@ -32,7 +32,7 @@ def kept(
         found(rows)
         return stored
     made = make()
-    keep(file, lambda part: _write(part, made))
+    write_atomically(file, lambda part: _write(part, made))
     return made
 
 
