@@ -37,6 +37,7 @@ from finetune_trainer.stages.preparing import (
     prepare_model,
     take_hardware,
     tokenise_rows,
+    with_evaluation_rows,
     with_reference,
 )
 from finetune_trainer.stages.publishing import publish, publish_failure
@@ -196,6 +197,7 @@ def _prepare(run: _Run, task: Task, base: BaseModel) -> PreparedModel:
     run.add(data=tokenised.report)
     ready = prepare_model(tokenised, base, run.site, hardware=hardware, timings=run.timings, observer=run.observer)
     run.add(resolved=ready.resolved, parameters=ready.parameters)
+    ready = with_evaluation_rows(ready, base, run.observer)
     return with_reference(ready, run.timings, run.observer, run.stop)
 
 

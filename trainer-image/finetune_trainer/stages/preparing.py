@@ -113,14 +113,7 @@ def prepare_model(
         rows["train"] = task.training_rows(rows["train"])
     parameters = _count(adapted)
     observer.model_ready(parameters, resolved, hardware)
-    skill = retention_task_of(task, files, tokenizer, adapted, resolved.max_length)
-    split = evaluation_split(task)
-    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=resolved.max_length, limit=base.limit)
-    if few_shot is not None and few_shot.note:
-        observer.said(few_shot.note)
-    return PreparedModel(
-        task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, parameters, skill, few_shot
-    )
+    return PreparedModel(task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, parameters)
 
 
 def _adapted(
@@ -158,6 +151,20 @@ def _how(spec: Spec, accelerator: Accelerator) -> ModelLoading:
 def evaluation_split(task: Task) -> str:
     """The split that the final figures come from: test, else validation, else the training rows."""
     return next(split for split in ("test", "validation", "train") if split in task.data.splits)
+
+
+def with_evaluation_rows(ready: PreparedModel, base: BaseModel, observer: RunObserver) -> PreparedModel:
+    """Add what is evaluated beside the rows of the job: the retention set, and few-shot prompts.
+
+    Raises `ModelUnsuitable` where the base model has no head for the retention task.
+    """
+    task, tokenizer, adapted, max_length = ready.task, ready.tokenizer, ready.adapted, ready.resolved.max_length
+    skill = retention_task_of(task, ready.files, tokenizer, adapted, max_length)
+    split = evaluation_split(task)
+    few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=max_length, limit=base.limit)
+    if few_shot is not None and few_shot.note:
+        observer.said(few_shot.note)
+    return replace(ready, skill=skill, few_shot=few_shot)
 
 
 def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver, stop: StopToken) -> PreparedModel:
