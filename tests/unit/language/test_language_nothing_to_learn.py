@@ -63,7 +63,7 @@ def test_rows_that_are_cut_are_told(lines: Lines, stories: Any, tmp_path: Path) 
     ]
     task = task_of(lines("rows.jsonl", rows))
     tokens = task.tokenise("train", stories, 32, tmp_path, lambda _rows: None)
-    report = task.describe_tokens(task.data.report, {"train": tokens}, stories, 64)
+    report = task.describe_tokens(task.data.report, {"train": tokens}, stories, 32)
     (warning,) = report.warnings
     assert warning == (
         "2 training rows are longer than 32 tokens (data.maxLength) and lose the middle of their prompt, and 1 of them"
