@@ -83,7 +83,7 @@ REGRESSION = {"labels": {"problemType": "Regression"}}
 OLD = {"data": [{"uri": "file://old.csv"}]}
 AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
     ({"evaluation": {"metric": "retention.accuracy", "retention": OLD}}, "evaluation.metric", "can't choose the best"),
-    ({"evaluation": gates({"metric": "retention.f1Macro", "min": 0})}, "evaluation.gates[0].metric", "there are none"),
+    ({"evaluation": gates({"metric": "retention.f1Macro", "min": 0})}, "evaluation.gates[0].metric", "there is none"),
     (
         {"evaluation": gates({"metric": "retention.rouge", "min": 0}) | {"retention": OLD}},
         "evaluation.gates[0].metric",
@@ -95,7 +95,7 @@ AT_ODDS: list[tuple[dict[str, Any], str, str]] = [
         "evaluation.gates[0].metric",
         "no metric 'gap.gap.accuracy'",
     ),
-    ({"evaluation": {"retention": {"task": "MaskedLM"}}}, "evaluation.retention", "no a retention set"),
+    ({"evaluation": {"retention": {"task": "MaskedLM"}}}, "evaluation.retention", "no retention set"),
     ({"evaluation": {"retention": OLD | {"task": "Seq2Seq"}}}, "evaluation.retention.task", "has no head for it"),
     (
         {"task": "CausalLM", "evaluation": {"retention": OLD | {"task": "SequenceClassification"}}},
