@@ -169,7 +169,7 @@ def test_a_run_that_ended_before_its_first_step_has_no_empty_charts() -> None:
 def test_missed_gates_are_named_at_the_top() -> None:
     text = words(render_page(load("intents_overfitted")))
     assert text.index("2 of 3 gates missed") < text.index("Learning curves")
-    assert "accuracy is 0.769; asked for: min 0.8" in text
+    assert "accuracy is 0.769; required: min 0.8" in text
 
 
 def test_many_classes_have_mixed_up_pairs_instead_of_a_matrix() -> None:
@@ -183,7 +183,7 @@ def test_a_regression_has_a_scatter_and_no_right_or_wrong() -> None:
     page = render_page(load("similarity_regression"))
     assert "Predicted and true values" in page
     assert 'class="sample wrong"' not in page
-    assert "Untouched" not in words(page)
+    assert '>Base model</th>' not in page
 
 
 def test_labels_of_multi_label_rows_are_lists() -> None:

@@ -69,7 +69,7 @@ def _about_leaks(found: Mapping[str, Pairs], parts: Mapping[str, Grouped], alike
     if some:
         rows = "1 row is" if len(some) == 1 else f"{len(some):,} rows are"
         yield (
-            f"In the given validation or test files, {rows} {alike} a training row, for example {_pair(some)}: figures"
+            f"In the given validation or test files, {rows} {alike} a training row, for example {_pair(some)}: metrics"
             " on them may be too good."
         )
 
@@ -82,7 +82,7 @@ def _about_held_out(both: Pairs, parts: Mapping[str, Grouped], alike: str) -> It
         rows = f"All {rows}" if len(both) > 1 else rows
     yield (
         f"{rows} {alike} a validation row, for example {_pair(both)}: validation rows select the best checkpoint, so"
-        " figures on such test rows are too good. Name other rows in data.test."
+        " metrics on such test rows are too good. Name other rows in data.test."
     )
 
 
@@ -92,7 +92,7 @@ def _about_groups(column: str, groups: Mapping[str, Sequence[str]]) -> Iterator[
             more = f" and {len(values) - _NAMED:,} more" if len(values) > _NAMED else ""
             listed = ", ".join(shown(value) for value in values[:_NAMED])
             yield (
-                f"Given {name} rows share values of {shown(column)} with training rows ({listed}{more}): figures on"
+                f"Given {name} rows share values of {shown(column)} with training rows ({listed}{more}): metrics on"
                 " them may be too good."
             )
 
