@@ -183,7 +183,7 @@ def test_a_regression_has_a_scatter_and_no_right_or_wrong() -> None:
     page = render_page(load("similarity_regression"))
     assert "Predicted and true values" in page
     assert 'class="sample wrong"' not in page
-    assert '>Base model</th>' not in page
+    assert ">Base model</th>" not in page
 
 
 def test_labels_of_multi_label_rows_are_lists() -> None:
