@@ -202,7 +202,7 @@ def test_user_ids_of_trainers_can_be_left_to_the_cluster(helm: "Helm", tmp_path:
 def test_rights_are_documented_as_they_are() -> None:
     """The table of the page against what the operator asks for."""
     page = (ROOT / "docs" / "how-to" / "install.md").read_text("utf-8")
-    table = page.partition("| Rights of the operator | For |")[2].partition("\n\n")[0]
+    table = page.partition("| Rights of the operator | Used to |")[2].partition("\n\n")[0]
     documented = {
         (resource.strip("` "), frozenset(verb.strip() for verb in verbs.split(",")))
         for row in table.splitlines()[2:]
