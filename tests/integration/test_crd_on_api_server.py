@@ -110,9 +110,9 @@ def test_there_are_examples() -> None:
 def test_explain_shows_the_descriptions_of_fields(api_server: "ControlPlane") -> None:
     explained = api_server.kubectl("explain", "ftj.spec.method.lora.rank").stdout
     assert "FIELD: rank <integer>" in explained
-    assert "Rank r of the update." in explained
+    assert "Rank of the update matrices" in explained
     assert (
-        "DESCRIPTION:\n    Shape of the learning rate after the warm-up."
+        "DESCRIPTION:\n    Learning rate schedule after the warm-up"
         in api_server.kubectl("explain", "finetunejobs.spec.training.scheduler").stdout
     )
 
