@@ -9,14 +9,14 @@ from snapshots import (
     disrupted,
     ended_pod,
     failure,
+    finetune_job,
     job,
+    snapshot,
     stored,
     termination,
     then,
     told,
-    tune,
     waiting_pod,
-    world,
 )
 
 from finetune_api.outcome import Progress
@@ -37,7 +37,7 @@ SETTINGS = Settings(
 
 def objects(spec: dict[str, Any]) -> Any:
     """The Jobs that the operator creates, less the run file in them, which repeats the spec; what it waits for else."""
-    plan = reconcile(world(of=tune(spec), settings=SETTINGS))
+    plan = reconcile(snapshot(of=finetune_job(spec), settings=SETTINGS))
     assert plan.status.failure is None, "the operator refuses the job"
     made = [write.manifest for write in plan.writes if isinstance(write, CreateJob)]
     for one in made:
@@ -56,7 +56,7 @@ def _told(plan: Plan) -> Any:
 
 
 def _new(blocks: Any) -> Snapshot:
-    return world(of=tune({**tune().spec, **blocks}))
+    return snapshot(of=finetune_job({**finetune_job().spec, **blocks}))
 
 
 def _failed_once(blocks: Any) -> Snapshot:
