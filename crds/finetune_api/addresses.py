@@ -39,6 +39,13 @@ class Address(NamedTuple):
         return f"{self.block}.{self.field}"
 
 
+def data_sources(spec: Spec) -> Iterator[tuple[str, DataSource]]:
+    """Every source of rows in `spec` with its path, in the order of the fields."""
+    places = {f"spec.data.{name}": getattr(spec.data, name) for name in ("train", "validation", "test")}
+    for place, sources in {**places, "spec.evaluation.retention.data": spec.evaluation.retention.data}.items():
+        yield from ((f"{place}[{index}]", source) for index, source in enumerate(sources))
+
+
 def addresses(spec: Spec) -> Iterator[Address]:
     """Every address in `spec`, in the order of its fields."""
     yield Address(Use.MODEL, "spec.model", spec.model.uri, spec.model.secret_ref)

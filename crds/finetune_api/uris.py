@@ -1,4 +1,4 @@
-"""What `pvc://`, `configmap://` and `finetunejob://` addresses name. Pure.
+"""What `pvc://`, `configmap://`, `finetunejob://` and `hf://datasets/` addresses name. Pure.
 
 The operator mounts by it, the trainer finds files by it.
 """
@@ -11,12 +11,23 @@ from finetune_api.base import Rule
 CLAIM_SCHEME = "pvc://"
 CONFIG_MAP_SCHEME = "configmap://"
 PARENT_SCHEME = "finetunejob://"
+DATA_SET_SCHEME = "hf://datasets/"
 
 _NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 _CLAIM = rf"^pvc://{_NAME}(/.*)?$"
 _CONFIG_MAP = rf"^configmap://{_NAME}/[-._a-zA-Z0-9]{{1,253}}$"
 _PARENT = r"^finetunejob://[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _UPWARDS = r"/\.\.?(/|$)"
+
+
+@dataclass(frozen=True)
+class HubDataSet:
+    """A data set on the Hugging Face hub, or one file of it."""
+
+    repository: str
+    """`owner/name`; old data sets have no owner."""
+    file: str
+    """Path of the file in it; empty for the whole data set."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,14 @@ def mounted_config_map(uri: str) -> ConfigMapKey | None:
     """
     parts = _parts(uri, CONFIG_MAP_SCHEME, _CONFIG_MAP)
     return ConfigMapKey(*parts) if parts else None
+
+
+def hub_data_set(uri: str) -> HubDataSet | None:
+    """The data set, and the file in it, of an `hf://datasets/owner/name[/file]` address; None for other addresses."""
+    if not uri.startswith(DATA_SET_SCHEME):
+        return None
+    parts = [part for part in uri.removeprefix(DATA_SET_SCHEME).split("/") if part]
+    return HubDataSet("/".join(parts[:2]), "/".join(parts[2:]))
 
 
 def parent_job(uri: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from finetune_api.data import DataSource
+from finetune_api.addresses import data_sources
 from finetune_api.failures import Problem
 from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType, Task
@@ -12,7 +12,7 @@ _PREFIXED = (Task.SEQ2SEQ, Task.CAUSAL_LM)
 
 def mixing_problems(spec: Spec) -> Iterator[Problem]:
     """Yield a problem for each weight, prefix or noise that would have no effect, or a bad one."""
-    for path, source in _sources(spec):
+    for path, source in data_sources(spec):
         if source.weight is not None and not path.startswith("spec.data.train"):
             yield Problem("weights are for training rows only", f"{path}.weight", "remove it")
         if source.prefix and spec.task not in _PREFIXED:
@@ -21,11 +21,3 @@ def mixing_problems(spec: Spec) -> Iterator[Problem]:
     if spec.training.neftune_alpha and spec.method.type is MethodType.FEATURE_EXTRACTION:
         message = "the base is frozen and runs once a row, so noise on its input would only spoil it"
         yield Problem(message, "spec.training.neftuneAlpha", "remove it, or use method LoRA or Full")
-
-
-def _sources(spec: Spec) -> Iterator[tuple[str, DataSource]]:
-    for place in ("train", "validation", "test"):
-        for index, source in enumerate(getattr(spec.data, place)):
-            yield f"spec.data.{place}[{index}]", source
-    for index, source in enumerate(spec.evaluation.retention.data):
-        yield f"spec.evaluation.retention.data[{index}]", source

@@ -5,6 +5,7 @@ Pure: no file, no network, no model. The trainer and the operator both ask here.
 
 from collections.abc import Iterator
 
+from finetune_api.addresses import data_sources
 from finetune_api.checks.evaluation import extra_problems, plain_metric, why_not_measured
 from finetune_api.checks.merge import merge_problems
 from finetune_api.checks.mixing import mixing_problems
@@ -23,6 +24,7 @@ from finetune_api.resolved import DEFAULTS
 from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType, ProblemType, Task
 from finetune_api.training import ClassWeights
+from finetune_api.uris import hub_data_set
 
 _AROUND = frozenset({"system", "history", "tools"})
 """Columns of what stands around a prompt or chat."""
@@ -49,13 +51,10 @@ def semantic_problems(spec: Spec) -> list[Problem]:
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:
-    if spec.model.uri.startswith("hf://datasets/"):
+    if hub_data_set(spec.model.uri) is not None:
         yield Problem(f"{spec.model.uri} is a data set", "spec.model.uri", "name a model: hf://owner/name")
-    for place in ("train", "validation", "test"):
-        for index, source in enumerate(getattr(spec.data, place)):
-            yield from _source(source, f"spec.data.{place}[{index}]")
-    for index, source in enumerate(spec.evaluation.retention.data):
-        yield from _source(source, f"spec.evaluation.retention.data[{index}]")
+    for path, source in data_sources(spec):
+        yield from _source(source, path)
 
 
 def _source(source: DataSource, path: str) -> Iterator[Problem]:

@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from finetune_api.addresses import addresses
+from finetune_api.addresses import addresses, data_sources
 from finetune_api.data import DataFormat, DataSource, Quoting
 from finetune_api.failures import Problem
 from finetune_api.file_formats import known_format
 from finetune_api.output import Predict
 from finetune_api.spec import Spec
-from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME
+from finetune_api.uris import CLAIM_SCHEME, CONFIG_MAP_SCHEME, hub_data_set
 
-_DATA_SETS = "hf://datasets/"
-_OWNER_AND_NAME = 2
 _UTF_8 = ("", "utf-8")
 
 
@@ -40,13 +38,6 @@ def source_problems(spec: Spec) -> Iterator[Problem]:
             scheme = it.uri.partition("://")[0]
             message = f"{it.secret_ref.name} opens nothing: {scheme}:// is mounted by Kubernetes, without credentials"
             yield Problem(message, f"{it.block}.secretRef", "remove it")
-
-
-def data_sources(spec: Spec) -> Iterator[tuple[str, DataSource]]:
-    """Yield each source of rows with its path."""
-    places = {f"spec.data.{name}": getattr(spec.data, name) for name in ("train", "validation", "test")}
-    for place, sources in {**places, "spec.evaluation.retention.data": spec.evaluation.retention.data}.items():
-        yield from ((f"{place}[{index}]", source) for index, source in enumerate(sources))
 
 
 def _of_files(place: str, uri: str, block: DataSource | Predict) -> Iterator[Problem]:
@@ -80,18 +71,14 @@ def _settings(block: DataSource | Predict) -> Iterator[_Setting]:
 
 def _is_whole_data_set(uri: str) -> bool:
     """Whether `uri` is a data set of the hub, rather than one file of it."""
-    return uri.startswith(_DATA_SETS) and not _file_on_hub(uri)
-
-
-def _file_on_hub(uri: str) -> str:
-    parts = [part for part in uri.removeprefix(_DATA_SETS).split("/") if part]
-    return "/".join(parts[_OWNER_AND_NAME:])
+    found = hub_data_set(uri)
+    return found is not None and not found.file
 
 
 def _of_the_hub(place: str, source: DataSource) -> Iterator[Problem]:
-    file = _file_on_hub(source.uri) if source.uri.startswith(_DATA_SETS) else ""
+    found = hub_data_set(source.uri)
     for name in ("split", "subset"):
         value = getattr(source, name)
-        if file and value:
-            message = f"{file} is one file, which has no {name} {value!r}"
+        if found is not None and found.file and value:
+            message = f"{found.file} is one file, which has no {name} {value!r}"
             yield Problem(message, f"{place}.{name}", "remove it, or name the data set without the file")

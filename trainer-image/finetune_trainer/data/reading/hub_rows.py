@@ -1,7 +1,6 @@
 """Data sets and single files on the Hugging Face hub. Imported only where a job names one: `datasets` loads slowly."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset, get_dataset_split_names, load_dataset
@@ -10,33 +9,24 @@ from huggingface_hub import hf_hub_download
 from finetune_api.data import DataSource
 from finetune_api.data_report import Place
 from finetune_api.failures import DataNotFound, SpecInvalid
+from finetune_api.uris import DATA_SET_SCHEME, HubDataSet, hub_data_set
 from finetune_trainer.data.reading.class_names import named, unpackers
 from finetune_trainer.data.reading.hub_failures import hub_failures
 from finetune_trainer.data.reading.rows import Row
 from finetune_trainer.data.reading.split_names import SPLIT_NAMES
 
-_PREFIX = "hf://datasets/"
 
-
-@dataclass(frozen=True)
-class HubUri:
-    """A data set on the hub, or one file of it."""
-
-    repository: str
-    file: str
-
-
-def parse_hub_uri(uri: str) -> HubUri:
+def parse_hub_uri(uri: str) -> HubDataSet:
     """Parse `hf://datasets/owner/name[/file]` (old data sets have no owner). Raises `SpecInvalid` for other shapes."""
-    parts = [part for part in uri.removeprefix(_PREFIX).split("/") if part]
-    if not uri.startswith(_PREFIX) or not parts:
+    named_there = hub_data_set(uri)
+    if named_there is None or not named_there.repository:
         raise SpecInvalid(f"{uri!r} names no data set on the hub", hint="write hf://datasets/OWNER/NAME[/FILE]")
-    return HubUri("/".join(parts[:2]), "/".join(parts[2:]))
+    return named_there
 
 
-def fetch_file(wanted: HubUri, revision: str, field: str, token: str | None) -> Path:
+def fetch_file(wanted: HubDataSet, revision: str, field: str, token: str | None) -> Path:
     """Download one file (or find it in the hub's cache)."""
-    with hub_failures(f"{_PREFIX}{wanted.repository}/{wanted.file}", field):
+    with hub_failures(f"{DATA_SET_SCHEME}{wanted.repository}/{wanted.file}", field):
         return Path(
             hf_hub_download(wanted.repository, wanted.file, repo_type="dataset", revision=revision or None, token=token)
         )
