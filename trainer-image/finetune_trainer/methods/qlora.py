@@ -29,8 +29,7 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cach
     Raises `ModelUnsuitable` for a model none of whose linear modules can be quantized, and when `targetModules` name
     nothing.
     """
-    quantized = {name: size for name, size in quantized_sizes(model).items() if name in set(body_linears(model))}
-    if not quantized:
+    if not quantized_sizes(model).keys() & set(body_linears(model)):
         message = f"a {model.config.model_type} model has no linear modules that bitsandbytes can quantize"
         raise ModelUnsuitable(message, where=_WHERE, hint="use method LoRA, which keeps the base as it is")
     adapted = adapted_by(low_rank_config(model, method.qlora or QLoRA(), "qlora"), model, files)

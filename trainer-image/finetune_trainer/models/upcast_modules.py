@@ -5,6 +5,7 @@ a block of rows of a matrix is converted where it is used, in the forward and ag
 autocast the weights are used as autocast does it.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,12 +59,17 @@ def upcast_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
     return _UpcastProduct.apply(x, weight, bias)  # type: ignore[no-any-return]  # torch's own
 
 
+def _is_usable(weight: Tensor, x: Tensor) -> bool:
+    """Whether a product with `x` takes `weight` as it is: in one precision, or in that of autocast."""
+    return x.dtype == weight.dtype or torch.is_autocast_enabled(x.device.type)
+
+
 class UpcastLinear(nn.Linear):
     """A frozen linear module, weights in half precision."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out], in the precision of `x`, or of autocast."""
-        if x.dtype == self.weight.dtype or torch.is_autocast_enabled(x.device.type):
+        if _is_usable(self.weight, x):
             return super().forward(x)
         return upcast_product(x, self.weight, self.bias)
 
@@ -128,6 +134,7 @@ def keep_prefix_in_fp32(model: Any) -> None:
         model.__class__ = type(kind.__name__, (kind,), {"base_model_torch_dtype": torch.float32})
 
 
+@cache
 def _conv1d() -> Any:
     """GPT-2's linear module, weights [in, out] in half precision; made on first use, since transformers is slow."""
     from transformers.pytorch_utils import Conv1D
@@ -137,7 +144,7 @@ def _conv1d() -> Any:
 
         def forward(self, x: Tensor) -> Tensor:
             """[..., in] -> [..., out], in the precision of `x`, or of autocast."""
-            if x.dtype == self.weight.dtype or torch.is_autocast_enabled(x.device.type):
+            if _is_usable(self.weight, x):
                 return super().forward(x)  # type: ignore[no-any-return]  # transformers is untyped here
             return upcast_product(x, self.weight.T, self.bias)
 
