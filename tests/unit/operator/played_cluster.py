@@ -106,6 +106,15 @@ class PlayedCluster:
                 return
         raise AssertionError(f"operator and Job controller never come to rest: {self.status}")
 
+    def start_next(self) -> PodRecord:
+        """Let the pod that the operator's newest Job gets start; return it as it runs, once the operator knows."""
+        self.settle()
+        (pod,) = self.at_work()
+        self.start(pod)
+        self.settle()
+        (pod,) = self.running()
+        return pod
+
     def carry_out(self, plan: Plan, version: int, stop_after: int | None = None) -> None:
         """Do the plan, made from the job as it was at `version`; a crash leaves out all after `stop_after` writes."""
         status = plan.status

@@ -77,21 +77,14 @@ def test_what_a_trainer_says_of_its_checkpoints_is_made_tidy() -> None:
 
 def test_attempts_tell_where_they_went_on() -> None:
     played = PlayedCluster()
-    played.settle()
-    (pod,) = played.at_work()
-    played.start(pod)
-    played.settle()
-    (pod,) = played.running()
+    pod = played.start_next()
     played.live = told(pod, played.now, phase=Phase.TRAINING, progress=Progress(step=130, total_steps=300))
     played.settle()
     words = termination(Outcome.STOPPED, steps=131, checkpoint=checkpoint(131))
     played.end(pod, 85, words, disrupt=True)
     played.settle()
     assert "the next one resumes from step 131" in message(played.status, "Progressing")
-    (pod,) = played.at_work()
-    played.start(pod)
-    played.settle()
-    (pod,) = played.running()
+    pod = played.start_next()
     played.live = told(
         pod, played.now, phase=Phase.TRAINING, resumed_from=131, progress=Progress(step=140, total_steps=300)
     )
@@ -119,11 +112,7 @@ def test_a_checkpoint_that_is_gone_does_not_come_back_with_old_words() -> None:
     """An older attempt said 130; the newer one found it broken, fell back to 100, and goes on from there."""
     played = PlayedCluster()
     for number, live in enumerate([[], [checkpoint(100), checkpoint(110)]], start=1):
-        played.settle()
-        (pod,) = played.at_work()
-        played.start(pod)
-        played.settle()
-        (pod,) = played.running()
+        pod = played.start_next()
         progress = Progress(step=130, total_steps=300)
         played.live = told(pod, played.now, phase=Phase.TRAINING, progress=progress, checkpoints=live)
         played.settle()
@@ -136,10 +125,7 @@ def test_a_checkpoint_that_is_gone_does_not_come_back_with_old_words() -> None:
 
 def test_checkpoints_end_with_the_result() -> None:
     played = PlayedCluster()
-    played.settle()
-    (pod,) = played.at_work()
-    played.start(pod)
-    played.settle()
+    pod = played.start_next()
     played.live = told(pod, played.now, phase=Phase.TRAINING, checkpoints=[checkpoint(100)])
     played.settle()
     assert [info.step for info in played.status.checkpoints] == [100]
@@ -151,11 +137,7 @@ def test_checkpoints_end_with_the_result() -> None:
 
 def test_a_suspended_job_says_what_it_has_kept() -> None:
     played = PlayedCluster()
-    played.settle()
-    (pod,) = played.at_work()
-    played.start(pod)
-    played.settle()
-    (pod,) = played.running()
+    pod = played.start_next()
     played.live = told(pod, played.now, phase=Phase.TRAINING, progress=Progress(step=130, total_steps=300))
     played.settle()
     played.patch_policy(suspend=True)

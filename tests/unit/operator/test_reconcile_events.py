@@ -15,10 +15,7 @@ def cluster(**blocks: object) -> PlayedCluster:
 
 def train(played: PlayedCluster, step: int = 10) -> None:
     """The waiting pod starts and trains."""
-    (pod,) = played.at_work()
-    played.start(pod)
-    played.settle()
-    (pod,) = played.running()
+    pod = played.start_next()
     played.live = told(
         pod, played.now, phase=Phase.TRAINING, progress=Progress(step=step, total_steps=100, percent=step)
     )
