@@ -245,11 +245,11 @@ def _carry_out(
     if task.spec.evaluation.baseline and checkpoints.known.baseline is None:
         observer.phase("Evaluating")
         with run.timings.timed("baseline"):
-            checkpoints.known = CachedBaseline(score_baseline(task, ready, observer, run.stop))
+            checkpoints.known = CachedBaseline(score_baseline(ready, observer, run.stop))
 
     observer.phase("Training")
     with run.timings.timed("training"):
-        summary = train(task, ready, checkpoints, observer, run.stop)
+        summary = train(ready, checkpoints, observer, run.stop)
     run.add(training=summary, resumed_from=checkpoints.resumed_from)
     return _conclude(run, ready, checkpoints.known.baseline, scratch, to_predict=to_predict)
 
@@ -261,9 +261,9 @@ def _merge(run: _Run, ready: PreparedModel, merged: MergedSpec, scratch: Path, *
         raise ValueError(task.spec.method)
     observer.phase("Evaluating")
     with run.timings.timed("baseline"):
-        baseline = score_baseline(task, ready, observer, run.stop) if task.spec.evaluation.baseline else None
+        baseline = score_baseline(ready, observer, run.stop) if task.spec.evaluation.baseline else None
     with run.timings.timed("merging"):
-        ready, report = Merging(task, ready, merged.sources, merge, scratch, observer, run.stop).run()
+        ready, report = Merging(ready, merged.sources, merge, scratch, observer, run.stop).run()
     run.add(merge=report)
     return _conclude(run, ready, baseline, scratch, to_predict=to_predict, merged=merged.sources)
 
@@ -278,22 +278,22 @@ def _conclude(
     merged: Sequence[Source] = (),
 ) -> Path:
     """Measure the model and write all that is to be published; returns the folder."""
-    task, observer, training = ready.task, run.observer, run.record.training
+    observer, training = run.observer, run.record.training
     observer.phase("Evaluating")
     with run.timings.timed("evaluation"):
-        run.add(weights_dtype=round_to_export(task, ready))
+        run.add(weights_dtype=round_to_export(ready))
         best, verdict = (training.evaluation.best, training.verdict) if training else (None, None)
-        found = evaluate(task, ready, baseline, best=best, verdict=verdict, observer=observer, stop=run.stop)
+        found = evaluate(ready, baseline, best=best, verdict=verdict, observer=observer, stop=run.stop)
     run.add(evaluation=found)
 
     observer.phase("Exporting")
     staged = scratch / "output"
     with run.timings.timed("export"):
-        exported = export_model(task, ready, staged, found.held_out, merged)
+        exported = export_model(ready, staged, found.held_out, merged)
     run.add(example_input=exported.example_input, merge=_with_reference(run.record.merge, exported.drift_reference))
     write_report(run.record.report(run.timings), staged)
     if to_predict:
-        predict(task, ready, staged, run.site, rows=to_predict, observer=observer, stop=run.stop)
+        predict(ready, staged, run.site, rows=to_predict, observer=observer, stop=run.stop)
     return staged
 
 

@@ -36,30 +36,30 @@ _CAUSAL = frozenset({tasks.Task.CAUSAL_LM, tasks.Task.PREFERENCE, tasks.Task.POL
 _DTYPES = {WeightsDtype.FP32: torch.float32, WeightsDtype.BF16: torch.bfloat16, WeightsDtype.FP16: torch.float16}
 
 
-def round_to_export(task: Task, ready: PreparedModel) -> str:
+def round_to_export(ready: PreparedModel) -> str:
     """Give the weights the values that they are exported with, so that what is measured is what is exported.
 
     An adapter that is merged is rounded only once it is; frozen weights have such values already.
     Returns the name of their format: FP32, BF16 or FP16.
     """
-    dtype = _export_dtype(task, ready)
-    if dtype is not torch.float32 and _merge(task, ready) is None:
+    dtype = _export_dtype(ready)
+    if dtype is not torch.float32 and _merge(ready) is None:
         every = not any(weight.requires_grad for weight in ready.adapted.model.parameters())
         weights = [w for w in ready.adapted.model.parameters() if w.is_floating_point() and (every or w.requires_grad)]
         round_weights(weights, dtype)
     return next(name.value for name, value in _DTYPES.items() if value is dtype)
 
 
-def _merge(task: Task, ready: PreparedModel) -> Callable[[Path, torch.dtype], None] | None:
+def _merge(ready: PreparedModel) -> Callable[[Path, torch.dtype], None] | None:
     """What writes base and adapter as one model in a format, where the job asks for that."""
-    return ready.adapted.merge if task.spec.output.merge_adapter else None
+    return ready.adapted.merge if ready.task.spec.output.merge_adapter else None
 
 
-def _export_dtype(task: Task, ready: PreparedModel) -> torch.dtype:
-    chosen = _DTYPES.get(task.spec.output.dtype)
+def _export_dtype(ready: PreparedModel) -> torch.dtype:
+    chosen = _DTYPES.get(ready.task.spec.output.dtype)
     if chosen is not None:
         return chosen
-    is_adapter = isinstance(ready.adapted.model, PeftModel) and _merge(task, ready) is None
+    is_adapter = isinstance(ready.adapted.model, PeftModel) and _merge(ready) is None
     return torch.float32 if is_adapter else main_dtype(ready.files)
 
 
@@ -74,21 +74,22 @@ class Exported:
 
 
 def export_model(
-    task: Task, ready: PreparedModel, staged: Path, held_out: Details | None, merged: Sequence[Source] = ()
+    ready: PreparedModel, staged: Path, held_out: Details | None, merged: Sequence[Source] = ()
 ) -> Exported:
     """Write model, tokenizer, settings and statistics of the inputs into `model/` of the staging folder.
 
     Settings and statistics of inputs are those of the results that were `merged`, where some were.
     """
+    task = ready.task
     folder = staged / "model"
     folder.mkdir(parents=True)
-    ends = _ends(task, ready)  # before merging, which takes the model apart
-    merge = _merge(task, ready)
+    ends = _ends(ready)  # before merging, which takes the model apart
+    merge = _merge(ready)
     if merge is None:
         ready.adapted.save(folder)
     else:
-        merge(folder, _export_dtype(task, ready))
-    _convert(task, ready, folder)
+        merge(folder, _export_dtype(ready))
+    _convert(ready, folder)
     if ends:
         save_eos_ids(folder, ready.adapted.model, ends)
     ready.tokenizer.save_pretrained(folder)
@@ -114,8 +115,9 @@ def write_report(report: Report, staged: Path) -> None:
     (staged / "README.md").write_text(card, encoding="utf-8")
 
 
-def _ends(task: Task, ready: PreparedModel) -> list[int]:
+def _ends(ready: PreparedModel) -> list[int]:
     """Ids at which a causal model stops to write, as in prediction; none of other models."""
+    task = ready.task
     spec, report = task.spec, task.data.report
     if spec.task not in _CAUSAL:
         return []
@@ -123,22 +125,23 @@ def _ends(task: Task, ready: PreparedModel) -> list[int]:
     return stop_ids(ready.adapted.model, ready.tokenizer, form)
 
 
-def _convert(task: Task, ready: PreparedModel, folder: Path) -> None:
+def _convert(ready: PreparedModel, folder: Path) -> None:
     """Bring the weights that are not yet in the format of the export into it."""
-    dtype = _export_dtype(task, ready)
-    if task.spec.output.dtype is not WeightsDtype.AUTO:
+    dtype = _export_dtype(ready)
+    if ready.task.spec.output.dtype is not WeightsDtype.AUTO:
         convert_weights(folder, dtype)
     elif dtype is not torch.float32:
         convert_weights(folder, dtype, stored_dtypes(ready.files))
 
 
 def predict(
-    task: Task, ready: PreparedModel, staged: Path, site: Site, *, rows: int, observer: RunObserver, stop: StopToken
+    ready: PreparedModel, staged: Path, site: Site, *, rows: int, observer: RunObserver, stop: StopToken
 ) -> None:
     """Write what the exported model says of the rows that the job asks about; nothing trains after this.
 
     Raises the failures of reading them.
     """
+    task = ready.task
     if task.spec.predict is None:
         return
     ready.adapted.model.to("cpu")  # the exported one takes its place

@@ -10,17 +10,17 @@ from finetune_trainer.run_record import FinalEvaluation
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.preparing import PreparedModel, evaluation_split
 from finetune_trainer.tasks.final_evaluation import measure_all
-from finetune_trainer.tasks.task import InferenceContext, Task
+from finetune_trainer.tasks.task import InferenceContext
 from finetune_trainer.training.inference import Outputs
 
 
-def score_baseline(task: Task, ready: PreparedModel, observer: RunObserver, stop: StopToken) -> Outputs:
+def score_baseline(ready: PreparedModel, observer: RunObserver, stop: StopToken) -> Outputs:
     """Outputs of the base model on the rows of the final evaluation, and where the job asks for it with examples.
 
     They go with checkpoints: an attempt that resumes from one has them.
     """
     with ready.adapted.as_base_model(), ready.accelerator.autocast():
-        outputs = infer_all(task, ready, "baseline", observer, stop)
+        outputs = infer_all(ready, "baseline", observer, stop)
         if ready.few_shot is None:
             return outputs
         with observer.working("examples", len(ready.few_shot.rows.lengths)) as advance:
@@ -28,11 +28,12 @@ def score_baseline(task: Task, ready: PreparedModel, observer: RunObserver, stop
             return outputs | ready.few_shot.infer(ready.adapted.model, context)
 
 
-def infer_all(task: Task, ready: PreparedModel, what: str, observer: RunObserver, stop: StopToken) -> Outputs:
+def infer_all(ready: PreparedModel, what: str, observer: RunObserver, stop: StopToken) -> Outputs:
     """Outputs of the model, as it is now, on the rows of the final evaluation and on the retention rows.
 
     In the precision of training: base model, reference and tuned model are measured alike.
     """
+    task = ready.task
     split, skill = evaluation_split(task), ready.skill
     rows = ready.rows[split]
     total = len(rows.lengths) + (len(skill.rows.lengths) if skill else 0)
@@ -43,7 +44,6 @@ def infer_all(task: Task, ready: PreparedModel, what: str, observer: RunObserver
 
 
 def evaluate(
-    task: Task,
     ready: PreparedModel,
     baseline: Outputs | None,
     *,
@@ -53,8 +53,9 @@ def evaluate(
     stop: StopToken,
 ) -> FinalEvaluation:
     """Measure the tuned model on the held-out rows and check the gates; `best` and `verdict` are those of training."""
+    task = ready.task
     split = evaluation_split(task)
-    outputs = infer_all(task, ready, "evaluating", observer, stop)
+    outputs = infer_all(ready, "evaluating", observer, stop)
     measured = measure_all(
         task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline, few_shot=ready.few_shot
     )

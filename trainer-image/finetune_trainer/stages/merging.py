@@ -21,7 +21,6 @@ from finetune_trainer.stages.measuring import infer_all
 from finetune_trainer.stages.preparing import PreparedModel, evaluation_split
 from finetune_trainer.tasks.final_evaluation import measure_all
 from finetune_trainer.tasks.retention import retention_task_with
-from finetune_trainer.tasks.task import Task
 from finetune_trainer.training.state.rng import seed_everything
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ _MEND = "merge results of one base and one kind of head"
 class Merging:
     """A merge on its way."""
 
-    task: Task
     ready: PreparedModel
     """The base."""
     sources: list[Source]
@@ -59,10 +57,10 @@ class Merging:
             combination=self.merge.combination,
             density=self.merge.kept_share,
             scale=self.merge.scale,
-            adapter=is_sum and not self.task.spec.output.merge_adapter,
+            adapter=is_sum and not self.ready.task.spec.output.merge_adapter,
             sources=self.measured,
         )
-        return _with(self.task, self.ready, adapted), report
+        return _with(self.ready, adapted), report
 
     def _sum(self) -> Adapted:
         """The sum of adapters, over the base."""
@@ -86,21 +84,21 @@ class Merging:
             save_weights(model, files[-1])
         if model is None:
             raise ValueError(self.sources)
-        seed_everything(self.task.spec.training.seed)
+        seed_everything(self.ready.task.spec.training.seed)
         with self.observer.working("merging", sum(1 for _ in model.parameters())) as advance:
             combine_into(model, start, files, self.merge, advance)
         return as_it_is(model)
 
     def _measure(self, source: Source, like: "PreTrainedModel | None" = None) -> "PreTrainedModel":
         """Load a source, whose weights must be `like` those of another, and note what it can do."""
-        task, ready = self.task, self.ready
+        task, ready = self.ready.task, self.ready
         model = task.load(source.files, ready.tokenizer).to(ready.accelerator.device)
         if like is not None:
             _check_like(like, model, self.sources[0], source)
         split = evaluation_split(task)
-        one = _with(task, ready, as_it_is(model))
+        one = _with(ready, as_it_is(model))
         what = f"source {len(self.measured) + 1} of {len(self.sources)}"
-        outputs = infer_all(task, one, what, self.observer, self.stop)
+        outputs = infer_all(one, what, self.observer, self.stop)
         found = measure_all(task, ready.tokens[split], one.skill, split, after=outputs, before=None)
         manifest = source.result.manifest
         self.measured.append(
@@ -115,9 +113,9 @@ class Merging:
         return model
 
 
-def _with(task: Task, ready: PreparedModel, adapted: Adapted) -> PreparedModel:
+def _with(ready: PreparedModel, adapted: Adapted) -> PreparedModel:
     """The same rows with another model; an old skill is measured on that one too."""
-    skill = retention_task_with(task, ready.skill, ready.files, adapted) if ready.skill else None
+    skill = retention_task_with(ready.task, ready.skill, ready.files, adapted) if ready.skill else None
     return replace(ready, adapted=adapted, skill=skill)
 
 

@@ -18,7 +18,7 @@ from finetune_trainer.run_record import TrainingSummary
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.preparing import PreparedModel
 from finetune_trainer.tasks.mixed import Validation, sampler_of
-from finetune_trainer.tasks.task import InferenceContext, OnPolicyTask, Task
+from finetune_trainer.tasks.task import InferenceContext, OnPolicyTask
 from finetune_trainer.training.checkpointing import CheckpointCallback
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
@@ -35,13 +35,14 @@ _PASS_COST = {"cpu": 128, "cuda": 8_192}
 
 
 def train(
-    task: Task, ready: PreparedModel, checkpoints: CheckpointCallback, observer: RunObserver, stop: StopToken
+    ready: PreparedModel, checkpoints: CheckpointCallback, observer: RunObserver, stop: StopToken
 ) -> TrainingSummary:
     """Train, and leave the best state in the model. Resumes from what `checkpoints` has found, and saves through it."""
+    task = ready.task
     seed_everything(task.spec.training.seed)
-    with _swapped_for_training(task, ready):
+    with _swapped_for_training(ready):
         loss = task.loss(ready.tokens["train"], ready.rows["train"], ready.adapted.model, ready.tokenizer)
-        validation = _validation(task, ready, stop)
+        validation = _validation(ready, stop)
         measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
         if measure is not None and checkpoints.known.start is None:
             start = measure()
@@ -49,10 +50,10 @@ def train(
             point = CurvePoint(step=0, epoch=0, validation=start, sources=losses())
             checkpoints.known = replace(checkpoints.known, start=point)
         if ready.resolved.penalties:
-            result = _solver(task, ready, loss, stop).solve(measure, observer, losses)
+            result = _solver(ready, loss, stop).solve(measure, observer, losses)
             checkpoints.step = result.steps
         else:
-            result = _in_steps(task, ready, loss, checkpoints, observer=observer, validation=validation, stop=stop)
+            result = _in_steps(ready, loss, checkpoints, observer=observer, validation=validation, stop=stop)
     checkpoints.training_is_over()
     ready.accelerator.free_memory()
     curves = [*filter(None, [checkpoints.known.start]), *result.curves]
@@ -63,7 +64,6 @@ def train(
 
 
 def _in_steps(
-    task: Task,
     ready: PreparedModel,
     loss: Loss,
     checkpoints: CheckpointCallback,
@@ -73,22 +73,23 @@ def _in_steps(
     stop: StopToken,
 ) -> TrainingResult:
     """Train step by step, from where an earlier attempt got to."""
-    plan, measure = _plan(task, ready), validation.measure if validation else None
+    plan, measure = _plan(ready), validation.measure if validation else None
     losses = validation.losses if validation else dict
     model, rows = ready.adapted.model, ready.rows["train"]
     loop = Loop(model, rows, loss, plan, ready.accelerator, best=checkpoints.best, stop=stop, losses=losses)
     resumed = checkpoints.resume(loop)
     if resumed is not None:
         observer.resumed(loop.step, resumed.manifest.attempt)
-    checkpoints.begin(task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
+    checkpoints.begin(ready.task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
     try:
         return loop.run(measure, observer, checkpoints)
     finally:
         checkpoints.step = loop.step
 
 
-def _solver(task: Task, ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
+def _solver(ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
     """What solves the head over stored features; it takes seconds, so an attempt that was ended begins anew."""
+    task = ready.task
     head = ready.adapted.model
     if not isinstance(head, HeadOnly):
         raise TypeError(head)
@@ -98,8 +99,9 @@ def _solver(task: Task, ready: PreparedModel, loss: Loss, stop: StopToken) -> He
 
 
 @contextmanager
-def _swapped_for_training(task: Task, ready: PreparedModel) -> Iterator[None]:
+def _swapped_for_training(ready: PreparedModel) -> Iterator[None]:
     """Put modules that do the same with less work in the model's place, inside the block."""
+    task = ready.task
     model = ready.adapted.model
     with ExitStack() as swapped:
         if ready.accelerator.device.type == "cpu":
@@ -114,8 +116,9 @@ def _swapped_for_training(task: Task, ready: PreparedModel) -> Iterator[None]:
         yield
 
 
-def _validation(task: Task, ready: PreparedModel, stop: StopToken) -> Validation | None:
+def _validation(ready: PreparedModel, stop: StopToken) -> Validation | None:
     """What measures the validation rows; None where there are none."""
+    task = ready.task
     if "validation" not in ready.rows:
         return None
     model, rows = ready.adapted.model, ready.rows["validation"]
@@ -129,7 +132,8 @@ def _validation(task: Task, ready: PreparedModel, stop: StopToken) -> Validation
     return Validation(task, ready.tokens["validation"], look)
 
 
-def _plan(task: Task, ready: PreparedModel) -> TrainingPlan:
+def _plan(ready: PreparedModel) -> TrainingPlan:
+    task = ready.task
     training, rows = task.spec.training, ready.rows["train"]
     steps = plan_steps(task.spec, ready.resolved, len(rows.lengths))
     batches = BatchPlan(
