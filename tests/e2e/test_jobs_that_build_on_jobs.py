@@ -91,7 +91,9 @@ def of_tickets(namespace: str) -> list[Json]:
     sources = [{"uri": "finetunejob://one", "weight": 2}, {"uri": "finetunejob://two"}]
     merge = {"type": "Merge", "merge": {"sources": sources}}
     on_volume = {"uri": "pvc://results/models", "secretRef": None}
-    merged = tiny_job("merged", namespace, model=base, method=merge, output={"mergeAdapter": True})
+    merged = tiny_job(
+        "merged", namespace, model=base, method=merge, data={"maxRows": None}, output={"mergeAdapter": True}
+    )
     merged["spec"] |= {"training": {}, "evaluation": {}}
     return [
         merged,
