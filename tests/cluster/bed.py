@@ -80,7 +80,7 @@ def _end() -> None:
     folder = state_folder()
     bed = Bed.load(folder)
     if bed is not None and bed.kind == "kind":
-        kind.down()
+        kind.down(folder)
     elif folder.exists():
         _stop_node(folder)
         if left := mounts.mounted_below(folder):  # to delete it now would delete what is mounted

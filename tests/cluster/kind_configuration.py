@@ -1,4 +1,4 @@
-"""The node of a kind cluster: its image, the ports that it opens on this machine, and its audit log."""
+"""The node of a kind cluster: its image, the ports that it opens on this machine, and the folders that both share."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,19 @@ _HERE = Path(__file__).parent
 _POLICY = "/etc/kubernetes/finetune-audit-policy.yaml"
 _LOGS = "/var/log/finetune-audit"
 _LOG = "audit.log"
+_TARGETS = "/var/lib/finetune-targets"
+"""Folder of the node that kind.yaml mounts into Prometheus."""
 _MEBIBYTES = 512
 """Size at which the audit log would start anew; a log of a session is far below it."""
 
 
-def configuration(ports: tuple[int, ...], audit_logs: Path, image: str = "") -> dict[str, Any]:
+def configuration(ports: tuple[int, ...], audit_logs: Path, targets: Path, image: str = "") -> dict[str, Any]:
     """Return the cluster of one node as `kind create cluster --config` reads it.
 
     Args:
         ports: Ports of the node that are opened on 127.0.0.1 under the same numbers.
         audit_logs: Folder of this machine that gets the API server's audit log.
+        targets: Folder of this machine that has the list of what Prometheus scrapes.
         image: Image of the node; empty for kind's own.
     """
     node = {
@@ -27,6 +30,7 @@ def configuration(ports: tuple[int, ...], audit_logs: Path, image: str = "") -> 
         "extraMounts": [
             {"hostPath": str(_HERE / "audit-policy.yaml"), "containerPath": _POLICY, "readOnly": True},
             {"hostPath": str(audit_logs), "containerPath": _LOGS},
+            {"hostPath": str(targets), "containerPath": _TARGETS, "readOnly": True},
         ],
         "kubeadmConfigPatches": [_patch(version) for version in ("v1beta3", "v1beta4")],
     }

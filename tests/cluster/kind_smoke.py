@@ -127,7 +127,7 @@ def _remove() -> None:
     with progress.step("kind cluster and engine removed"):
         if images.docker_runs():
             os.environ.update(_tools())
-            kind.down()
+            kind.down(state_folder())
         engine.stop()
         shutil.rmtree(_FOLDER, ignore_errors=True)
 

@@ -30,8 +30,6 @@ cluster.local {{
   }}
 }}
 """
-SCRAPE_INTERVAL = "2s"
-"""Short, as the jobs of tests are."""
 _START_SECONDS = 30
 
 
@@ -49,10 +47,9 @@ def start_prometheus(processes: Processes, kubeconfig: Path) -> str:
     """
     folder = processes.folder
     found = folder / "targets.json"
-    processes.start("targets", [sys.executable, Path(targets.__file__), kubeconfig, found])
-    job = {"job_name": "finetune", "honor_labels": True, "file_sd_configs": [{"files": [str(found)]}]}
+    follow_targets(processes, kubeconfig, found)
     configuration = folder / "prometheus.yml"
-    configuration.write_text(json.dumps({"global": {"scrape_interval": SCRAPE_INTERVAL}, "scrape_configs": [job]}))
+    configuration.write_text(json.dumps(targets.scraping(str(found))))
     address = f"127.0.0.1:{free_port()}"
     processes.start("prometheus", [
         "prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'prometheus'}",
@@ -60,6 +57,11 @@ def start_prometheus(processes: Processes, kubeconfig: Path) -> str:
     ])  # fmt: skip
     _wait_for_prometheus(processes, f"http://{address}")
     return f"http://{address}"
+
+
+def follow_targets(processes: Processes, kubeconfig: Path, file: Path) -> None:
+    """Keep a file up to date with what Prometheus scrapes, in a process of its own."""
+    processes.start("targets", [sys.executable, Path(targets.__file__), kubeconfig, file])
 
 
 def _wait_for_prometheus(processes: Processes, address: str) -> None:

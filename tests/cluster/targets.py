@@ -7,15 +7,19 @@ port `metrics`, with the labels `namespace`, `pod` and `container`.
 """
 
 import json
-import ssl
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import urllib3
+from kubernetes import client, config
+
 _SECONDS = 1
+_TIMEOUT_SECONDS = 10
+_SCRAPE_INTERVAL = "2s"
+"""Short, as the jobs of tests are."""
 _NAME, _MANAGER = "app.kubernetes.io/name", "app.kubernetes.io/managed-by"
 _OURS = ("finetune-operator", "finetune-trainer")
 
@@ -36,19 +40,24 @@ def targets(pods: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                     yield {"targets": [f"{status['podIP']}:{port['containerPort']}"], "labels": names}
 
 
+def scraping(file: str) -> dict[str, Any]:
+    """Return the configuration of a Prometheus that reads its targets from `file`."""
+    # It is looked at often, too: where the file is on another system than Prometheus, nothing tells of a change.
+    found = [{"files": [file], "refresh_interval": f"{_SECONDS}s"}]
+    job = {"job_name": "finetune", "honor_labels": True, "file_sd_configs": found}
+    return {"global": {"scrape_interval": _SCRAPE_INTERVAL}, "scrape_configs": [job]}
+
+
 def follow(kubeconfig: Path, file: Path) -> None:
     """Keep the file up to date; never returns. A failed request is tried again."""
-    config = json.loads(kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
-    request = urllib.request.Request(  # noqa: S310 -- always https, to the API server
-        f"{cluster['server']}/api/v1/pods?resourceVersion=0", headers={"Authorization": f"Bearer {user['token']}"}
-    )
+    pods = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
     while True:
         try:
-            with urllib.request.urlopen(request, context=trust, timeout=10) as response:  # noqa: S310 -- always https
-                _write(file, list(targets(json.load(response)["items"])))
-        except OSError as error:
+            answer = pods.list_pod_for_all_namespaces(
+                resource_version="0", _preload_content=False, _request_timeout=_TIMEOUT_SECONDS
+            )
+            _write(file, list(targets(json.loads(answer.data)["items"])))
+        except (client.ApiException, urllib3.exceptions.HTTPError) as error:
             sys.stderr.write(f"{error}\n")
         time.sleep(_SECONDS)
 

@@ -16,6 +16,7 @@ import kind_configuration
 import pytest
 import yaml
 from state import BedError
+from targets import scraping
 
 ROOT = Path(__file__).parents[2]
 KIND_YAML = ROOT / "tests" / "cluster" / "kind.yaml"
@@ -70,7 +71,7 @@ def test_a_port_that_stays_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_ports_of_the_node_are_those_of_the_services(tmp_path: Path) -> None:
-    [node] = kind_configuration.configuration((kind._S3_PORT, kind._PROMETHEUS_PORT), tmp_path)["nodes"]
+    [node] = kind_configuration.configuration((kind._S3_PORT, kind._PROMETHEUS_PORT), tmp_path, tmp_path)["nodes"]
     services = [one for one in yaml.safe_load_all(KIND_YAML.read_text()) if one["kind"] == "Service"]
     opened = {mapping["containerPort"]: mapping for mapping in node["extraPortMappings"]}
     assert {port["nodePort"] for one in services for port in one["spec"]["ports"]} == set(opened)
@@ -79,17 +80,34 @@ def test_the_ports_of_the_node_are_those_of_the_services(tmp_path: Path) -> None
 
 
 def test_a_node_has_the_image_that_is_named(tmp_path: Path) -> None:
-    assert "image" not in kind_configuration.configuration((1,), tmp_path)["nodes"][0]
-    assert (
-        kind_configuration.configuration((1,), tmp_path, "localhost/node:1")["nodes"][0]["image"] == "localhost/node:1"
-    )
+    assert "image" not in kind_configuration.configuration((1,), tmp_path, tmp_path)["nodes"][0]
+    [node] = kind_configuration.configuration((1,), tmp_path, tmp_path, "localhost/node:1")["nodes"]
+    assert node["image"] == "localhost/node:1"
+
+
+def of_targets(mount: dict[str, Any]) -> bool:
+    return str(mount["hostPath"]).endswith("/targets")
+
+
+def test_prometheus_reads_its_targets_from_a_folder_of_this_machine(tmp_path: Path) -> None:
+    [node] = kind_configuration.configuration((1,), tmp_path / "audit", tmp_path / "targets")["nodes"]
+    [shared] = [mount for mount in node["extraMounts"] if of_targets(mount)]
+    documents = list(yaml.safe_load_all(KIND_YAML.read_text()))
+    [prometheus] = [one for one in documents if one["kind"] == "Deployment" and one["metadata"]["name"] == "prometheus"]
+    pod = prometheus["spec"]["template"]["spec"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "targets"]
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "targets"]
+    assert volume["hostPath"]["path"] == shared["containerPath"]
+    [job] = scraping(f"{mount['mountPath']}/{kind._TARGETS}")["scrape_configs"]
+    assert job["file_sd_configs"][0]["files"] == [f"{mount['mountPath']}/{kind._TARGETS}"]
+    assert {one["kind"] for one in documents} == {"Namespace", "Deployment", "Service"}, "no rights are needed"
 
 
 def test_the_audit_log_of_the_api_server_is_a_file_of_this_machine(tmp_path: Path) -> None:
     log = kind_configuration.make_audit_log(tmp_path)
     assert log.read_text() == ""
-    [node] = kind_configuration.configuration((1,), log.parent)["nodes"]
-    mounts = {mount["containerPath"]: Path(mount["hostPath"]) for mount in node["extraMounts"]}
+    [node] = kind_configuration.configuration((1,), log.parent, tmp_path / "targets")["nodes"]
+    mounts = {mount["containerPath"]: Path(mount["hostPath"]) for mount in node["extraMounts"] if not of_targets(mount)}
     patches = {patch["apiVersion"].rpartition("/")[2]: patch for patch in map(json.loads, node["kubeadmConfigPatches"])}
     assert patches.keys() == {"v1beta3", "v1beta4"}
     plain = patches["v1beta3"]["apiServer"]["extraArgs"]
