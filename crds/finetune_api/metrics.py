@@ -29,6 +29,11 @@ class Metric:
         """By how much `value` is better than `than`; negative where it is worse."""
         return value - than if self.direction is Direction.HIGHER else than - value
 
+    @property
+    def worst(self) -> float:
+        """The bad end of its range."""
+        return self.low if self.direction is Direction.HIGHER else self.high
+
 
 _INFINITE = float("inf")
 _SINGLE, _MULTI, _REGRESSION = ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL, ProblemType.REGRESSION

@@ -21,7 +21,7 @@ def watched(
     """The choice after these evaluations, and the first at which training would stop."""
     settings, choice, stopped = EarlyStopping(patience=patience, min_delta=min_delta), EarlyStoppingState(), None
     for step, value in enumerate(values, start=1):
-        choice = choice.seen(step, value, metric, settings)
+        choice = choice.update(step, value, metric, settings)
         if stopped is None and choice.should_stop(settings):
             stopped = step
     return choice, stopped
@@ -72,3 +72,40 @@ def test_a_metric_that_is_not_defined_is_no_improvement() -> None:
     assert choice.best is not None
     assert choice.best.step == 1
     assert watched([None, None], ACCURACY)[0].best is None
+
+
+def with_losses(pairs: list[tuple[float, float]], metric: Metric, patience: int = 2) -> tuple[int, int | None]:
+    """Step of the best of these (value, loss), and the first at which training would stop."""
+    settings, choice, stopped = EarlyStopping(patience=patience), EarlyStoppingState(), None
+    losses = dict(enumerate((loss for _, loss in pairs), start=1))
+    for step, (value, loss) in enumerate(pairs, start=1):
+        best = losses[choice.best.step] if choice.best else None
+        choice = choice.update(step, value, metric, settings, loss=loss, best_loss=best)
+        if stopped is None and choice.should_stop(settings):
+            stopped = step
+    assert choice.best is not None
+    return choice.best.step, stopped
+
+
+F1 = metric_named("f1Macro")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "metric", "best", "stopped"),
+    [
+        ([(0.7, 0.9), (0.7, 0.5), (0.7, 0.6)], ACCURACY, 2, 3),
+        ([(0.0, 0.9), (0.0, 0.8), (0.0, 0.7), (0.2, 0.6)], F1, 4, None),
+        ([(0.0, 0.9), (0.0, 0.8), (0.0, 0.85), (0.0, 0.82)], F1, 2, 4),
+        ([(1.0, 0.9), (1.0, 0.8), (1.0, 0.7)], F1, 3, 3),
+        ([(0.7, 0.5), (0.6, 0.1), (0.7, 0.6)], ACCURACY, 1, 3),
+    ],
+    ids=["a tie", "nothing found yet", "nothing found, loss rises", "nothing left to gain", "a worse value"],
+)
+def test_of_equal_values_the_lower_loss_is_best(
+    pairs: list[tuple[float, float]], metric: Metric, best: int, stopped: int | None
+) -> None:
+    assert with_losses(pairs, metric) == (best, stopped)
+
+
+def test_the_worst_value_is_the_bad_end_of_the_range() -> None:
+    assert (F1.worst, metric_named("matthews").worst, metric_named("brier").worst) == (0, -1, 2)

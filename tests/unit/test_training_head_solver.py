@@ -173,3 +173,27 @@ def test_without_validation_rows_there_is_one_penalty(tiny_classifier: Make) -> 
     with torch.no_grad():
         logits = head(features=features).logits.double().numpy()
     assert logits[:, 1] - logits[:, 0] == pytest.approx(expected, abs=0.05)
+
+
+def test_a_rare_label_that_strong_penalties_never_predict_is_waited_for(tiny_classifier: Make) -> None:
+    """With F1 as its metric, the search went no further than the first penalties, all of F1 0."""
+    head, features = head_of(tiny_classifier, "bert", ("rare",), ProblemType.MULTI_LABEL), vectors()
+    scores = features[:, 0] / features[:, 0].std() + features[:, 1] / features[:, 1].std()
+    targets = (scores > scores.quantile(0.93)).float().unsqueeze(1)
+
+    def evaluated() -> dict[str, float]:
+        with torch.no_grad():
+            logits = head(features=features).logits
+        hits = float(((logits > 0) & (targets > 0)).sum())
+        f1 = 2 * hits / float((logits > 0).sum() + (targets > 0).sum())
+        return {"f1Macro": f1, "evalLoss": float(torch.nn.functional.binary_cross_entropy_with_logits(logits, targets))}
+
+    metric = metric_named(Task.SEQUENCE_CLASSIFICATION, "f1Macro")
+    penalties = Penalties((100.0, 30.0, 10.0, 3.0, 1.0, 0.001), metric, EarlyStopping(patience=2))
+    loss = RowLoss(Objective(ProblemType.MULTI_LABEL), targets)
+    observer = Listening()
+    result = HeadSolver(head, FeatureRows(features), loss, penalties).solve(evaluated, observer)
+    assert [metrics["f1Macro"] for _, metrics, _ in observer.evaluations[:4]] == [0.0] * 4
+    assert result.best is not None
+    assert result.best.value > 0.9
+    assert evaluated()["f1Macro"] == result.best.value

@@ -1,7 +1,7 @@
 """The curves of a training, few enough points to draw and to store."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,11 @@ class CurveState(BaseModel):
     """Losses of the steps since the last point."""
     figures: tuple[dict[str, float], ...] = ()
     """Further figures of these steps, of losses that have some."""
+
+
+def validation_loss(points: Sequence[CurvePoint], step: int | None) -> float | None:
+    """Loss on the validation rows at an optimiser step; None where none was measured then."""
+    return next((point.validation.get("evalLoss") for point in reversed(points) if point.step == step), None)
 
 
 class Curve:

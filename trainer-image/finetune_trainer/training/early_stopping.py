@@ -1,5 +1,6 @@
 """Decides which state is best and when to stop: a value that is easy to save and to test."""
 
+import math
 from dataclasses import dataclass, replace
 
 from finetune_api.metrics import Metric
@@ -15,24 +16,45 @@ class EarlyStoppingState:
     """The best evaluation by value, however small its lead."""
     reference: float | None = None
     """Value that the next must beat by `minDelta` to restart patience."""
-    waited: int = 0
+    bad_evals: int = 0
     """Evaluations since the reference was beaten."""
 
-    def seen(self, step: int, value: float | None, metric: Metric, settings: EarlyStopping) -> "EarlyStoppingState":
-        """Return the choice after an evaluation at `step`.
+    def update(
+        self,
+        step: int,
+        value: float | None,
+        metric: Metric,
+        settings: EarlyStopping,
+        *,
+        loss: float | None = None,
+        best_loss: float | None = None,
+    ) -> "EarlyStoppingState":
+        """Return the state after an evaluation at `step`.
 
-        Small gains do not add up to patience: each is compared with the last value that counted. None stands for a
-        metric that is not defined on these outputs, such as a correlation with a constant: no improvement.
+        Small gains do not add up to patience: each is compared with the last value that counted. Of equal values the
+        one of the lower validation loss is best. While the metric is at the bad end of its range (a tagger that finds
+        nothing yet), a lower loss restarts patience, too.
+
+        Args:
+            step: Optimiser step of the evaluation.
+            value: What it gave for the metric; None where the metric is not defined on these outputs, such as a
+                correlation with a constant: no improvement.
+            metric: The metric of the choice.
+            settings: Patience and the least gain.
+            loss: Its loss on the validation rows.
+            best_loss: The loss of the best evaluation so far.
         """
         if value is None:
-            return replace(self, waited=self.waited + 1)
-        is_best = self.best is None or metric.better(value, self.best.value) > 0
-        counts = self.reference is None or metric.better(value, self.reference) > settings.min_delta
+            return replace(self, bad_evals=self.bad_evals + 1)
+        lead = math.inf if self.best is None else metric.better(value, self.best.value)
+        is_lower_loss = lead == 0 and loss is not None and best_loss is not None and loss < best_loss
+        gains = self.reference is None or metric.better(value, self.reference) > settings.min_delta
+        counts = gains or (is_lower_loss and value == metric.worst)
         return replace(
             self,
-            best=Best(step=step, metric=metric.name, value=value) if is_best else self.best,
+            best=Best(step=step, metric=metric.name, value=value) if lead > 0 or is_lower_loss else self.best,
             reference=value if counts else self.reference,
-            waited=0 if counts else self.waited + 1,
+            bad_evals=0 if counts else self.bad_evals + 1,
         )
 
     def is_best(self, step: int) -> bool:
@@ -41,4 +63,4 @@ class EarlyStoppingState:
 
     def should_stop(self, settings: EarlyStopping) -> bool:
         """Whether patience has run out."""
-        return settings.patience > 0 and self.waited >= settings.patience
+        return settings.patience > 0 and self.bad_evals >= settings.patience

@@ -22,7 +22,7 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import uniform_lr
 from finetune_trainer.observer import TrainingTotals
 from finetune_trainer.signals import StopToken
-from finetune_trainer.training.curve import Curve
+from finetune_trainer.training.curve import Curve, validation_loss
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetrics
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
@@ -182,7 +182,7 @@ class Loop:
             metric=self._metric,
             best=self._choice.best,
             reference=self._choice.reference,
-            waited=self._choice.waited,
+            waited=self._choice.bad_evals,
             finished=self._finished,
             curve=self._curve.state(),
             work=self._rate.state(),
@@ -308,7 +308,11 @@ class Loop:
         if not metrics:  # there are some wherever the outputs are numbers
             raise LossDiverged(f"the model's outputs are no longer numbers at step {step}", hint=_DIVERGED_HINT)
         self._metric, self._evaluated = metrics.get(metric.name), step
-        self._choice = self._choice.seen(step, self._metric, metric, self._plan.training.early_stopping)
+        best = self._choice.best
+        self._choice = self._choice.update(
+            step, self._metric, metric, self._plan.training.early_stopping,
+            loss=metrics.get("evalLoss"), best_loss=validation_loss(self._curve.points, best and best.step),
+        )  # fmt: skip
         if self._choice.is_best(step):
             self._best.save(self._model)
         self._curve.evaluated(step, metrics, self._losses())
