@@ -19,7 +19,7 @@ from finetune_trainer.models.assembly import load_whole
 from finetune_trainer.models.auto_classes import auto_class
 from finetune_trainer.models.classifier import read_config
 from finetune_trainer.models.files import ModelFiles
-from finetune_trainer.models.model_loading import FP32, ModelLoading
+from finetune_trainer.models.model_loading import FP32, ModelLoading, keep_4_bits_unpacked
 from finetune_trainer.models.suitability import check_architecture
 from finetune_trainer.models.tuned import load_tuned
 
@@ -146,10 +146,27 @@ def test_a_base_in_4_bits_computes_as_one_that_peft_prepares(kind: str, base: Ca
     )
     theirs = auto_class(task).from_pretrained(files.folder, dtype=torch.bfloat16, quantization_config=config)
     theirs = prepare_model_for_kbit_training(theirs, use_gradient_checkpointing=False).eval()
+    keep_4_bits_unpacked(theirs)
     with torch.no_grad():
         expected, got = theirs(**_batch(found)).logits, found(**_batch(found)).logits
     assert got.dtype == torch.float32
     assert torch.allclose(got, expected.float(), atol=1e-5)
+
+
+def test_evaluating_a_base_in_4_bits_leaves_it_as_it_was(
+    base: Callable[..., ModelFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a processor with AVX-512 BF16, where bitsandbytes would pack the weights anew."""
+    from bitsandbytes.nn import modules
+
+    monkeypatch.setattr(modules, "has_avx512bf16", lambda: True)
+    model = load_whole(base("llama"), Task.CAUSAL_LM, IN_4_BITS)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        model.eval()(**_batch(model))
+    after = model.state_dict()
+    assert any(weight.dtype == torch.uint8 for weight in before.values())
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
 
 
 @pytest.mark.parametrize("how", [OWN, IN_4_BITS], ids=["LoRA", "QLoRA"])

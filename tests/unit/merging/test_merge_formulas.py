@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from peft.utils import merge_utils
 
@@ -95,6 +95,13 @@ def test_ties_entry_by_entry(weights: list[float], seed: int, density: float) ->
     )
 
 
+def test_of_a_tie_plus_is_elected() -> None:
+    changes = [torch.tensor([0.392]), torch.tensor([-0.392])]
+    assert combine(torch.zeros(1), changes, merge_of(1, 1, combination="TIES", density=1)).item() == pytest.approx(
+        0.392
+    )
+
+
 def ranks_of(change: list[float]) -> list[int]:
     """The place of each entry by size, the largest first."""
     order = sorted(range(len(change)), key=lambda place: -abs(change[place]))
@@ -102,8 +109,11 @@ def ranks_of(change: list[float]) -> list[int]:
 
 
 def elected_mean(column: tuple[float, ...], weights: list[float]) -> float:
+    """The mean of the changes of the elected sign; of a tie, plus is elected, as PEFT and mergekit do."""
     vote = sum(weight * change for weight, change in zip(weights, column, strict=True))
-    agree = [(weight, change) for weight, change in zip(weights, column, strict=True) if change * vote > 0]
+    assume(vote == 0 or abs(vote) > 1e-4 * sum(weights))  # FP32 may see a tie, or the other sign
+    elected = 1 if vote >= 0 else -1
+    agree = [(weight, change) for weight, change in zip(weights, column, strict=True) if change * elected > 0]
     return sum(weight * change for weight, change in agree) / sum(weight for weight, _ in agree) if agree else 0.0
 
 

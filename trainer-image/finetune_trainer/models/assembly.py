@@ -16,7 +16,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.hidden_layer import from_pretrained, remove_hidden_layer
 from finetune_trainer.models.last_token import show_last_token
 from finetune_trainer.models.loading import BROKEN_HINT
-from finetune_trainer.models.model_loading import FP32, ModelLoading
+from finetune_trainer.models.model_loading import FP32, ModelLoading, keep_4_bits_unpacked
 from finetune_trainer.models.module_names import is_in_body, output_size, renew_output_layer
 from finetune_trainer.models.upcast_modules import keep_half_precision, keep_prefix_in_fp32
 
@@ -112,6 +112,7 @@ def load_with_gaps(
         **settings,
     )
     keep_half_precision(model)
+    keep_4_bits_unpacked(model)
     new = sorted({*loaded["missing_keys"], *(name for name, *_shapes in loaded["mismatched_keys"])})
     _check_weights([name for name in new if task in _WRITERS or is_in_body(model, name)], files.uri)
     return model, new

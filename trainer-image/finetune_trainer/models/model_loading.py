@@ -68,6 +68,17 @@ def compute_dtype_of(mixed_precision: str) -> torch.dtype:
     return _COMPUTE.get(mixed_precision, torch.float32)
 
 
+def keep_4_bits_unpacked(model: torch.nn.Module) -> None:
+    """Keep bitsandbytes from packing modules in 4 bits anew when they are evaluated on a processor with AVX-512 BF16.
+
+    That rounds their scales to BF16 for good, so that training goes on from another base, and fails for modules whose
+    sizes are no multiples of 32 and of the block.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def _not_of_the_body(auto: Any, config: Any) -> list[str]:
     """Patterns for the linear modules that are not of the body: heads, poolers, projections onto the vocabulary."""
     from finetune_trainer.models.module_names import body_linears, linear_modules
