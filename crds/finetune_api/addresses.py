@@ -9,7 +9,7 @@ from finetune_api.data import DataSource
 from finetune_api.spec import Spec
 from finetune_api.uris import parent_job
 
-_RESULTS = (("model",), ("method", "merge", "sources"), ("training", "policy", "reward"))
+_RESULTS = (("model",), ("method", "merge", "sources"), ("training", "policy", "reward"), ("checkpoints", "resumeFrom"))
 """Blocks, or lists of them, whose `uri` may name another job."""
 
 
@@ -19,6 +19,8 @@ class Use(Enum):
     MODEL = "model"
     RESULT = "result"
     """The result of another job: one of those that are merged, or a reward model."""
+    CHECKPOINTS = "checkpoints"
+    """Another run, whose checkpoints this one continues."""
     DATA = "data"
     OUTPUT = "output"
 
@@ -58,13 +60,16 @@ def addresses(spec: Spec) -> Iterator[Address]:
     if reward is not None and reward.uri is not None:
         yield Address(Use.RESULT, "spec.training.policy.reward", reward.uri, reward.secret_ref)
     yield from _sources("spec.evaluation.retention.data", spec.evaluation.retention.data)
+    resumed = spec.checkpoints.resume_from
+    if resumed is not None:
+        yield Address(Use.CHECKPOINTS, "spec.checkpoints.resumeFrom", resumed.uri, resumed.secret_ref)
     yield Address(Use.OUTPUT, "spec.output", spec.output.uri, spec.output.secret_ref)
     if spec.predict is not None:
         yield Address(Use.DATA, "spec.predict", spec.predict.input, spec.predict.secret_ref, "input")
 
 
 def parent_names(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the jobs whose results `spec` starts from, each once, in the order of its fields.
+    """Names of the jobs whose results or checkpoints `spec` starts from, each once, in the order of its fields.
 
     `spec` is JSON, which need not be readable otherwise: the operator asks this of each job at each of its changes.
     """

@@ -30,7 +30,8 @@ class CheckpointManifest(ApiModel):
     files: Annotated[list[FileEntry], Field(min_length=1, max_length=10_000)]
     """All files of the folder but this one, sorted by path."""
     lineage: Lineage
-    """What the training started from. Only a job of the same spec, data and model goes on from here."""
+    """What the training started from. Only a job of the same data and model goes on from here, and of the same spec
+    unless it names this run in `checkpoints.resumeFrom`."""
     metric: float | None = None
     """Newest value of `evaluation.metric` on the validation rows; missing before the first evaluation."""
     resumed_from: Annotated[int, Field(ge=0)] | None = None

@@ -176,7 +176,7 @@ class DataNotFound(JobFailure):
 
 
 class CheckpointNotFound(JobFailure):
-    """`--resume` names a run, or means the newest, and there is none of the job to resume."""
+    """A run is to be resumed, by `--resume` or by `checkpoints.resumeFrom`, and has no checkpoint that can be."""
 
     code, failure_class = "CheckpointNotFound", FailureClass.NOT_FOUND
 
@@ -265,7 +265,7 @@ class ProfileUnknown(JobFailure):
 
 
 class ParentUnusable(JobFailure):
-    """A job that `finetunejob://...` names has no result: it failed, missed a gate, or isn't there."""
+    """A job that `finetunejob://...` names is of no use: without a result, or without checkpoints, or not there."""
 
     code, failure_class = "ParentUnusable", FailureClass.NOT_FOUND
 

@@ -52,7 +52,9 @@ _NOT_ITSELF = (
     "(!has(self.spec.method) || !has(self.spec.method.merge) || "
     f"self.spec.method.merge.sources.all(source, source.uri != {_ITSELF})) && "
     "(!has(self.spec.training) || !has(self.spec.training.policy) || "
-    f"!has(self.spec.training.policy.reward.uri) || self.spec.training.policy.reward.uri != {_ITSELF})"
+    f"!has(self.spec.training.policy.reward.uri) || self.spec.training.policy.reward.uri != {_ITSELF}) && "
+    "(!has(self.spec.checkpoints) || !has(self.spec.checkpoints.resumeFrom) || "
+    f"self.spec.checkpoints.resumeFrom.uri != {_ITSELF})"
 )
 """In one rule, since the API server asks each rule at each write."""
 
@@ -83,7 +85,7 @@ class FineTuneJob(ApiModel):
             cel=_NOT_ITSELF,
             holds=lambda job: job.metadata.name not in {parent_job(address.uri) for address in addresses(job.spec)},
             field="spec",
-            message="a job can't be made from its own result; name another finetunejob:// than the job itself",
+            message="a job can't start from itself; name another finetunejob:// than the job itself",
         ),
     )
 

@@ -35,6 +35,21 @@ class MergedResult(ApiModel):
     """Its share."""
 
 
+class ResumedRun(ApiModel):
+    """Another run, whose training this one continued."""
+
+    job: ShortText
+    """Name of its job."""
+    uid: ShortText
+    """UID of its job."""
+    uri: LongUri
+    """Folder of the checkpoint."""
+    step: Annotated[int, Field(ge=0)]
+    """Optimizer steps that were done there."""
+    digest: Digest
+    """SHA-256 of the manifest of the checkpoint."""
+
+
 class Lineage(ApiModel):
     """What the result was made from."""
 
@@ -52,6 +67,8 @@ class Lineage(ApiModel):
     """UID of the job whose result is the base model; empty for other models."""
     merged: Annotated[list[MergedResult], Field(max_length=16)] = Field(default_factory=list)
     """Results that were merged into this one."""
+    resumed_run: Annotated[ResumedRun | None, Field(exclude_if=lambda run: run is None)] = None
+    """The run that `checkpoints.resumeFrom` named; left out for most, so that older trainers read their checkpoints."""
     versions: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     """Versions of the libraries that took part."""
 

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from finetune_api.base import ApiModel, SecretReference, ShortText
 from finetune_api.data import DataFormat, DataUri
+from finetune_api.resume import ResumeFrom
 from finetune_api.uris import CLAIM_RULE, INPUT_RULES
 
 OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|az|pvc|file)://.+$")]
@@ -23,6 +24,11 @@ class Checkpoints(ApiModel):
 
     keep_last: Annotated[int, Field(ge=1, le=100)] = 1
     """Newest checkpoints that are kept during the run (`save_total_limit`)."""
+
+    resume_from: ResumeFrom | None = None
+    """A failed or stopped run whose newest checkpoint training continues from (`resume_from_checkpoint`), instead of
+    from the base model. Task, model, data, method and training must be those of that run; only `training.epochs` and
+    `training.maxSteps`, and what says how and where it is computed, may differ."""
 
 
 class WeightsDtype(StrEnum):

@@ -1,4 +1,4 @@
-"""Jobs whose results another one is made from: what `finetunejob://name` stands for."""
+"""Jobs whose results or checkpoints another one starts from: what `finetunejob://name` stands for."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ class ParentBase(ApiModel):
 
 
 class Parent(ApiModel):
-    """A finished job whose tuned model another one starts from, merges, or is rewarded by."""
+    """A job that has ended: another one starts from its tuned model, merges it, is rewarded by it, or continues it."""
 
     name: ShortText
     """Name of the job, in the same namespace."""
@@ -32,7 +32,8 @@ class Parent(ApiModel):
     output: LongUri
     """Its output folder, `<output.uri>/<name>/<uid>`; the model is below `model/`."""
     digest: Digest
-    """SHA-256 of its final manifest: what the trainer verifies before it reads anything else."""
+    """SHA-256 of its final manifest: what the trainer verifies before it reads anything else. Empty for a job that
+    failed, of which the checkpoints are used: each of them has a manifest of its own."""
     secret_ref: SecretReference | None = None
     """Secret of its output; a `secretRef` beside the `finetunejob://` goes before it."""
     bases: Annotated[list[ParentBase], Field(max_length=MOST_BASES)] = Field(default_factory=list)

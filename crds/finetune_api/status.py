@@ -139,7 +139,8 @@ class Status(ApiModel):
     checkpoint_request: ShortText = ""
     """The newest value of the annotation `finetune.dev/checkpoint` that the trainer has carried out."""
     parents: Annotated[list[Parent], Field(max_length=MOST_PARENTS)] = Field(default_factory=list)
-    """The jobs that `finetunejob://...` in the spec names, as they were when this job took their results."""
+    """The jobs that `finetunejob://...` in the spec names, as they were when this job took their results, or of a job
+    that failed its checkpoints."""
     artifacts: Artifacts | None = None
     """Where the results are."""
     resolved: Resolved | None = None

@@ -10,7 +10,7 @@ from finetune_api.fields import fields
 from finetune_api.spec import Spec
 
 SPEC_FIELDS = [path for path in fields() if path.startswith("spec.")]
-JOBS = (Use.MODEL, Use.RESULT)
+JOBS = (Use.MODEL, Use.RESULT, Use.CHECKPOINTS)
 SECRET = {"secretRef": {"name": "keys"}}
 SOURCE = {"uri": "s3://bucket/place", **SECRET}
 EVERYTHING = Spec.model_validate(
@@ -21,6 +21,7 @@ EVERYTHING = Spec.model_validate(
         "method": {"type": "Merge", "merge": {"sources": [SOURCE, {**SOURCE, "uri": "s3://bucket/another"}]}},
         "training": {"policy": {"reward": {"type": "Model", **SOURCE}}},
         "evaluation": {"retention": {"data": [SOURCE]}},
+        "checkpoints": {"resumeFrom": SOURCE},
         "output": SOURCE,
         "predict": {"input": "s3://bucket/new.csv", **SECRET},
     }
@@ -51,9 +52,10 @@ def test_every_field_that_may_name_a_job_is_asked_for_it() -> None:
     spec["model"]["uri"] = "finetunejob://one"
     spec["method"]["merge"]["sources"][1]["uri"] = "finetunejob://two"
     spec["training"]["policy"]["reward"]["uri"] = "finetunejob://three"
-    assert parent_names(spec) == ("one", "two", "three")
+    spec["checkpoints"]["resumeFrom"]["uri"] = "finetunejob://four"
+    assert parent_names(spec) == ("one", "two", "three", "four")
     spec["training"]["policy"]["reward"]["uri"] = "finetunejob://one"
-    assert parent_names(spec) == ("one", "two"), "a job that is named twice is waited for once"
+    assert parent_names(spec) == ("one", "two", "four"), "a job that is named twice is waited for once"
 
 
 @pytest.mark.parametrize(

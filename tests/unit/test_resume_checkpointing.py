@@ -51,7 +51,8 @@ class Loop:
     def __init__(self, fits: Callable[[Snapshot], bool]) -> None:
         self._fits, self.restored = fits, list[int]()
 
-    def restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: Snapshot, *, of_other_run: bool) -> None:
+        assert not of_other_run
         if not self._fits(snapshot):
             raise IncompatibleState("weight a is not the same in the model")
         self.restored.append(snapshot.step)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api.failures import CheckpointNotFound
+from finetune_api.first_version import spec_json
 from finetune_api.job import FineTuneJob
 from finetune_api.manifest import Lineage
 from finetune_api.metrics import metric_named
@@ -17,6 +18,7 @@ from finetune_api.outcome import Artifacts
 from finetune_api.report import MergeReport
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.disposal import discard_checkpoints
+from finetune_trainer.checkpoints.other_run import OtherRun, find_other_run
 from finetune_trainer.checkpoints.prior import check_resumable, prior_checkpoints
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
@@ -163,6 +165,7 @@ def _run(run: _Run, scratch: Path) -> None:
     timed, observer = run.timings.timed, run.observer
     observer.phase("Validating")
     with timed("sources"):
+        other = _other_run(run)
         merged = merged_spec(run.record.job.spec, run.site, weights=True)
     with timed("config"):
         base = merged.open_base(run.site)
@@ -186,7 +189,15 @@ def _run(run: _Run, scratch: Path) -> None:
         with timed("publish"):
             publish(staged, run.record, lineage, run.output, observer)
         return
-    _train(run, ready, lineage, scratch, to_predict=rows.to_predict)
+    _train(run, ready, lineage, scratch, other=other, to_predict=rows.to_predict)
+
+
+def _other_run(run: _Run) -> OtherRun | None:
+    """The run that this one continues, found fit for it; checkpoints of this run's own go before that one's."""
+    other = find_other_run(run.record.job.spec, run.site)
+    if other is not None and not prior_checkpoints(run.output.folder):
+        other.check()
+    return other
 
 
 def _prepare(run: _Run, task: Task, base: BaseModel) -> PreparedModel:
@@ -211,10 +222,13 @@ def _claim_to_resume(run: _Run, lineage: Lineage) -> None:
     run.add(attempt=output.attempt)
 
 
-def _train(run: _Run, ready: PreparedModel, lineage: Lineage, scratch: Path, *, to_predict: int) -> None:
+def _train(
+    run: _Run, ready: PreparedModel, lineage: Lineage, scratch: Path, *, other: OtherRun | None, to_predict: int
+) -> None:
     """From a model that can be trained to its published result, with checkpoints on the way."""
-    store, best = _open_store(run, scratch), BestWeights(scratch)
-    checkpoints = CheckpointCallback(store, best, run.requested, run.observer, run.stop)
+    store, best = _open_store(run, scratch, other), BestWeights(scratch)
+    spec = spec_json(run.record.job.spec)
+    checkpoints = CheckpointCallback(store, best, run.requested, run.observer, run.stop, spec=spec)
     try:
         with checkpoints.settled():
             with run.timings.timed("resume"):
@@ -223,7 +237,7 @@ def _train(run: _Run, ready: PreparedModel, lineage: Lineage, scratch: Path, *, 
             staged = _carry_out(run, ready, checkpoints, scratch, to_predict=to_predict)
             with run.timings.timed("publish"):
                 checkpoints.finish()
-                publish(staged, run.record, lineage, run.output, run.observer)
+                publish(staged, run.record, checkpoints.lineage, run.output, run.observer)
     finally:
         run.step, run.checkpoint = checkpoints.step, checkpoints.newest
         run.add(resumed_from=checkpoints.resumed_from)
@@ -231,7 +245,8 @@ def _train(run: _Run, ready: PreparedModel, lineage: Lineage, scratch: Path, *, 
 
 def _check_found(run: _Run, checkpoints: CheckpointCallback) -> None:
     """Raise `CheckpointNotFound` where a run is to resume and no checkpoint can be trusted."""
-    if run.prior is ResumeMode.RESUMED and checkpoints.found is None:
+    found = checkpoints.found
+    if run.prior is ResumeMode.RESUMED and (found is None or found.run is not None):
         message = f"none of the checkpoints in {run.output.uri()} can be used; the warnings say why"
         hint = "run the job without --resume and --uid to start over"
         raise CheckpointNotFound(message, where="--resume", hint=hint)
@@ -250,7 +265,7 @@ def _carry_out(
     observer.phase("Training")
     with run.timings.timed("training"):
         summary = train(ready, checkpoints, observer, run.stop)
-    run.add(training=summary, resumed_from=checkpoints.resumed_from)
+    run.add(training=summary, resumed_from=checkpoints.resumed_from, lineage=checkpoints.lineage)
     return _conclude(run, ready, checkpoints.known.baseline, scratch, to_predict=to_predict)
 
 
@@ -301,7 +316,7 @@ def _with_reference(merge: MergeReport | None, drift_reference: bool) -> MergeRe
     return merge.model_copy(update={"drift_reference": drift_reference}) if merge is not None else None
 
 
-def _open_store(run: _Run, scratch: Path) -> CheckpointStore:
+def _open_store(run: _Run, scratch: Path, other: OtherRun | None) -> CheckpointStore:
     spec = run.record.job.spec
     retention = Retention(spec.checkpoints, metric_named(spec.task, spec.evaluation.metric))
-    return CheckpointStore(run.output, scratch / "kept", retention, run.observer.warned)
+    return CheckpointStore(run.output, scratch / "kept", retention, run.observer.warned, other=other)

@@ -11,7 +11,14 @@ from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import spec_digest
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.run_record import RunRecord, RunResult, Timings
-from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec, read_rows, rows_in_template
+from finetune_trainer.stages.checking import (
+    check_rows_of,
+    check_tokens,
+    merged_spec,
+    other_run,
+    read_rows,
+    rows_in_template,
+)
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.unexpected import as_failure
 
@@ -46,6 +53,7 @@ def _validate(check: _Check, site: Site, observer: RunObserver) -> None:
     observer.phase("Validating")
     OutputFolder(job.spec.output, site, job.metadata.name, check.record.uid).finished(spec_digest(job.spec))
     with timed("sources"):
+        other = other_run(job.spec, site)
         merged = merged_spec(job.spec, site, weights=False)
     with timed("config"):
         base = merged.open_base(site)
@@ -55,6 +63,8 @@ def _validate(check: _Check, site: Site, observer: RunObserver) -> None:
         check.add(data=data.report)
         task = check_rows_of(merged.spec, data, site).task
     task, resolved = rows_in_template(task, base)
+    if other is not None:
+        other.check_data(task.data.digest)
     check.add(resolved=resolved)
     report = check_tokens(task, base, resolved, check.timings, observer)
     check.add(data=report)

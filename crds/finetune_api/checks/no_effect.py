@@ -146,9 +146,9 @@ def _solved_head(spec: Spec) -> Iterator[Problem]:
     head, usual = settle_method(spec).feature_extraction, Checkpoints()
     if spec.method.type is not MethodType.FEATURE_EXTRACTION or head is None or head.solver is not Solver.LBFGS:
         return
-    for name, field in (("keep_best", "keepBest"), ("keep_last", "keepLast")):
+    for name, field in (("keep_best", "keepBest"), ("keep_last", "keepLast"), ("resume_from", "resumeFrom")):
         if getattr(spec.checkpoints, name) != getattr(usual, name):
-            message = "LBFGS solves the head in seconds and writes no checkpoints"
+            message = "LBFGS solves the head in seconds and has no checkpoints"
             hint = "remove it, or set method.featureExtraction.solver: AdamW"
             yield Problem(message, f"spec.checkpoints.{field}", hint)
 

@@ -12,6 +12,7 @@ from finetune_api.checks.mixing import mixing_problems
 from finetune_api.checks.no_effect import ineffective_fields
 from finetune_api.checks.policy import policy_problems
 from finetune_api.checks.preference_pairs import pair_problems
+from finetune_api.checks.resuming import resume_problems
 from finetune_api.checks.sources import source_problems
 from finetune_api.checks.unused_fields import unused_fields
 from finetune_api.data import Columns, DataSource, Labels
@@ -47,7 +48,8 @@ def semantic_problems(spec: Spec) -> list[Problem]:
     return [*_sources(spec), *_columns(spec), *_questions(spec), *_language_rows(spec), *unused_fields(spec),
             *_labels(spec), *pair_problems(spec), *policy_problems(spec), *_training(spec), *_method(spec),
             *_output(spec), *_metrics(spec), *_gates(spec), *extra_problems(spec), *mixing_problems(spec),
-            *merge_problems(spec), *source_problems(spec), *ineffective_fields(spec)]  # fmt: skip
+            *merge_problems(spec), *resume_problems(spec), *source_problems(spec),
+            *ineffective_fields(spec)]  # fmt: skip
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:

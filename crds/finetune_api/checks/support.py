@@ -47,7 +47,7 @@ def cluster_only(spec: Spec) -> list[Problem]:
         for it in addresses(spec)
         for schemes, what, hint in (
             (_VOLUMES, "a volume of a cluster, which a local run can't reach", _LOCAL_HINTS[it.use]),
-            (PARENT_SCHEME, "a job of a cluster, whose result a local run can't find", _output_hint(it)),
+            (PARENT_SCHEME, "a job of a cluster, whose output a local run can't find", _output_hint(it)),
         )
         if it.uri.startswith(schemes)
     ]
@@ -62,6 +62,7 @@ _VOLUMES = (CLAIM_SCHEME, CONFIG_MAP_SCHEME)
 _LOCAL_HINTS = {
     Use.MODEL: "name another with --set model.uri=file://./FOLDER, or apply the job to a cluster",
     Use.RESULT: "copy that output here and name the copy, or apply the job to a cluster",
+    Use.CHECKPOINTS: "copy that output here and name the copy with --resume-from, or apply the job to a cluster",
     Use.DATA: "name a file:// here, or apply the job to a cluster",
     Use.OUTPUT: "name a folder with --output FOLDER, or apply the job to a cluster",
 }

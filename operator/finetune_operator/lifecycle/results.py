@@ -1,8 +1,9 @@
-"""What a job that succeeded hands to those that name it: where its result is, and what opens it."""
+"""What a job that has ended hands to those that name it: where its result or its checkpoints are, what opens them."""
 
 from collections.abc import Iterator
 
 from finetune_api.failures import SpecInvalid
+from finetune_api.output import Output
 from finetune_api.parent import MOST_BASES, Parent, ParentBase
 from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status
@@ -19,13 +20,29 @@ def result_of(finetune_job: FineTuneJobRecord, status: Status) -> Parent | None:
     output = read_output(finetune_job)
     if status.phase is not Phase.SUCCEEDED or status.artifacts is None or not status.artifacts.digest or output is None:
         return None
+    return _at(finetune_job, output).model_copy(
+        update={"digest": status.artifacts.digest, "bases": _bases(finetune_job, status)}
+    )
+
+
+def checkpoints_of(finetune_job: FineTuneJobRecord, status: Status) -> Parent | None:
+    """Where a job that failed may have checkpoints; None where it has none for sure.
+
+    The status tells of those that the operator heard of, so the trainer looks for them, before a GPU is taken.
+    """
+    output = read_output(finetune_job)
+    if status.phase is not Phase.FAILED or output is None or not (status.attempts or status.checkpoints):
+        return None
+    return _at(finetune_job, output)
+
+
+def _at(finetune_job: FineTuneJobRecord, output: Output) -> Parent:
     return Parent(
         name=finetune_job.name,
         uid=finetune_job.uid,
         output=f"{output.uri.rstrip('/')}/{finetune_job.name}/{finetune_job.uid}",
-        digest=status.artifacts.digest,
+        digest="",
         secret_ref=output.secret_ref,
-        bases=_bases(finetune_job, status),
     )
 
 

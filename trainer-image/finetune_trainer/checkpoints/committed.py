@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from finetune_api.checkpoint import CheckpointManifest
+from finetune_api.manifest import ResumedRun
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.layout import Place
 from finetune_trainer.checkpoints.snapshot import Snapshot
@@ -41,3 +42,5 @@ class Resumed:
     snapshot: Snapshot
     manifest: CheckpointManifest
     info: CheckpointInfo
+    run: ResumedRun | None = None
+    """The other run that it is of; None for one of this run."""

@@ -8,12 +8,13 @@ from threading import Event
 
 from finetune_api.checkpoint import CheckpointManifest
 from finetune_api.failures import Fenced, JobFailure
-from finetune_api.manifest import Lineage
+from finetune_api.manifest import Lineage, ResumedRun
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.committed import Committed, Resumed
 from finetune_trainer.checkpoints.delivery import Delivery
 from finetune_trainer.checkpoints.disposal import dispose, sweep
 from finetune_trainer.checkpoints.layout import Place
+from finetune_trainer.checkpoints.other_run import SPEC, OtherRun
 from finetune_trainer.checkpoints.persistence import Persistence, persist
 from finetune_trainer.checkpoints.reading import CheckpointReader
 from finetune_trainer.checkpoints.retention import Retention
@@ -40,14 +41,20 @@ class CheckpointStore:
         retention: Retention,
         warned: Callable[[str], None],
         persistence: Persistence | None = None,
+        *,
+        other: OtherRun | None = None,
     ) -> None:
         """Take the claimed output, a folder on local disk, what to keep, who hears warnings, and how long to try.
+
+        `other` is the run to go on from where this one has no checkpoint of its own.
 
         Warnings come in the thread that calls the store, never beside it.
         """
         self._output, self._retention, self._warned = output, retention, warned
         self._persistence = persistence or Persistence()
         self._reader = CheckpointReader(output.folder, scratch, warned)
+        self._other = other
+        self._of_other = CheckpointReader(other.folder, scratch / "other", warned) if other is not None else None
         self._staging = Staging(scratch / "checkpoints")
         self._uploader = Uploader(self._write, self._upload, self._persistence, warned)
         self._began = 0.0
@@ -55,8 +62,14 @@ class CheckpointStore:
         """The newest checkpoint that this attempt has committed, for metrics."""
         self._lineage: Lineage | None = None
         self._source: Committed | None = None
+        self._resumed_step: int | None = None
         self._committed: tuple[Committed, ...] = ()
         self._unsure: set[Place] = set()
+
+    @property
+    def lineage(self) -> Lineage | None:
+        """What the training starts from, with the run that it continues; None before `newest`."""
+        return self._lineage
 
     @property
     def committed(self) -> tuple[CheckpointInfo, ...]:
@@ -66,16 +79,21 @@ class CheckpointStore:
     def newest(self, lineage: Lineage) -> Resumed | None:
         """The newest checkpoint of the same spec, data and model, verified by its hashes; None where there is none.
 
-        One that is broken, or was made from something else, is told of, and the next older is tried. Also removes what
-        earlier attempts left without committing it. Raises `StorageUnavailable` and the like as they are.
+        One that is broken, or was made from something else, is told of, and the next older is tried; where this run has
+        none, those of the other one are. Also removes what earlier attempts left without committing it.
+
+        Raises `CheckpointNotFound` and `SpecInvalid` where the other run has none that this one can continue, and
+        `StorageUnavailable` and the like as they are.
         """
-        self._lineage, self._source, self._committed = lineage, None, ()
+        self._lineage, self._source, self._resumed_step, self._committed = lineage, None, None, ()
         origin = Origin(self._output.uid, lineage)
         found = self._reader.newest(origin)
         self._sweep()
         if found is None:
-            return None
+            return self._newest_of_other(lineage)
         self._source, snapshot = found
+        self._resumed_step = snapshot.step
+        self._lineage = lineage.model_copy(update={"resumed_run": self._source.manifest.lineage.resumed_run})
         self._committed = (*self._reader.older(self._source, origin), self._source)
         return Resumed(snapshot, self._source.manifest, self._source.info(self._output.folder))
 
@@ -84,7 +102,8 @@ class CheckpointStore:
 
         `newest` then finds the next older one.
         """
-        self._reader.set_aside(resumed.info.uri, why)
+        reader = self._of_other if resumed.run is not None and self._of_other is not None else self._reader
+        reader.set_aside(resumed.info.uri, why)
 
     def save(self, snapshot: Snapshot) -> None:
         """Hand a snapshot to the uploader's thread, and return; waits while another is under way.
@@ -117,6 +136,22 @@ class CheckpointStore:
         """End the uploader's thread; what is under way is not committed any more."""
         self._uploader.close()
 
+    def _newest_of_other(self, lineage: Lineage) -> Resumed | None:
+        other, reader = self._other, self._of_other
+        if other is None or reader is None:
+            return None
+        other.check_lineage(lineage)
+        found = reader.newest(Origin(other.uid, lineage, of_same_spec=False))
+        if found is None:
+            raise other.unusable()
+        one, snapshot = found
+        other.check_spec(snapshot.values.get(SPEC))
+        info, manifest = one.info(other.folder), one.manifest
+        run = ResumedRun(job=manifest.job, uid=manifest.uid, uri=info.uri, step=info.step, digest=info.digest)
+        self._lineage = lineage.model_copy(update={"resumed_run": run})
+        self._resumed_step = snapshot.step
+        return Resumed(snapshot, manifest, info, run)
+
     def _write(self, snapshot: Snapshot) -> LocalCopy:
         self._began = time.monotonic()
         return self._staging.write(snapshot)
@@ -134,7 +169,7 @@ class CheckpointStore:
             files=list(copy.files),
             lineage=self._lineage,
             metric=copy.metric,
-            resumed_from=self._source.place.step if self._source else None,
+            resumed_from=self._resumed_step,
         )
         delivery = Delivery(self._output, manifest, copy, self._unsure, closed)
         committed = persist(delivery.attempt, self._persistence, closed)

@@ -23,9 +23,11 @@ class Origin:
     """What a checkpoint must come from."""
 
     uid: str
-    """UID of the job."""
+    """UID of the job; empty where any will do."""
     lineage: Lineage
     """What the training starts from; versions of libraries may differ."""
+    of_same_spec: bool = True
+    """Whether the spec has to be the very same one."""
 
 
 def check_manifest(content: bytes, place: Place, sizes: Mapping[str, int], origin: Origin) -> CheckpointManifest:
@@ -45,9 +47,11 @@ def check_manifest(content: bytes, place: Place, sizes: Mapping[str, int], origi
 
 
 def _check_origin(manifest: CheckpointManifest, origin: Origin) -> None:
-    if manifest.uid != origin.uid:
+    if origin.uid and manifest.uid != origin.uid:
         raise UnusableError("it is of another job")
     for field, other in _ORIGINS.items():
+        if field == "spec_digest" and not origin.of_same_spec:
+            continue
         if getattr(manifest.lineage, field) != getattr(origin.lineage, field):
             raise UnusableError(f"it was made from {other}")
 

@@ -84,6 +84,14 @@ def run(  # noqa: PLR0917 -- typer calls it by name
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume an unfinished run of this job: the newest, or UID.")
     ] = False,
+    resume_from: Annotated[
+        str,
+        typer.Option(
+            "--resume-from",
+            metavar="FOLDER|URI",
+            help="Continue the training of another run: its output folder, instead of spec.checkpoints.resumeFrom.uri.",
+        ),
+    ] = "",
     uid: Annotated[
         str,
         typer.Option("--uid", metavar="UID", help="Name of the run, its folder in the output; by default the time."),
@@ -101,7 +109,7 @@ def run(  # noqa: PLR0917 -- typer calls it by name
             raise typer.BadParameter(
                 f"{problem.problems[0].message}: {problem.problems[0].hint}", param_hint="--uid"
             ) from None
-    wanted = Wanted(job, overrides, output, resume, uid)
+    wanted = Wanted(job, overrides, output, resume, uid, resume_from)
     raise typer.Exit(run_command(wanted, as_json=as_json, debug=debug))
 
 

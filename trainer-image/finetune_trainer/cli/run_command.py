@@ -41,19 +41,27 @@ class Wanted:
     """Resume an unfinished run."""
     uid: str = ""
     """Which one."""
+    resume_from: str = ""
+    """Folder or URI of another run, whose training this one continues."""
+
+    @property
+    def settings(self) -> list[str]:
+        """All overrides, those that have an option of their own too."""
+        places = {"output.uri": self.output, "checkpoints.resumeFrom.uri": self.resume_from}
+        return [*self.overrides, *(f"spec.{field}={as_uri(place)}" for field, place in places.items() if place)]
 
     def to_go_on(self, uid: str) -> str:
         """The command that goes on with the run `uid`."""
         words = ["finetune-trainer", "run", self.job]
         words += [word for override in self.overrides for word in ("--set", override)]
         words += ["--output", self.output] if self.output else []
+        words += ["--resume-from", self.resume_from] if self.resume_from else []
         return shlex.join([*words, "--resume", "--uid", uid])
 
 
 def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
     """Run a job and show it; returns the exit code. Raises the failures of reading the job, and of finding a run."""
-    output = [f"spec.output.uri={as_uri(wanted.output)}"] if wanted.output else []
-    loaded = load_job(wanted.job, [*wanted.overrides, *output])
+    loaded = load_job(wanted.job, wanted.settings)
     observer = _observer(as_json=as_json)
     for note in local_run_notes(loaded.job):
         observer.warned(note)

@@ -60,11 +60,19 @@ def _check(loaded: LoadedJob) -> Found:
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
     from finetune_trainer.run_record import Timings
-    from finetune_trainer.stages.checking import check_rows_of, check_tokens, merged_spec, read_rows, rows_in_template
+    from finetune_trainer.stages.checking import (
+        check_rows_of,
+        check_tokens,
+        merged_spec,
+        other_run,
+        read_rows,
+        rows_in_template,
+    )
     from finetune_trainer.storage import Site
 
     observer = PlainObserver(sys.stderr if sys.stderr.isatty() else StringIO())
     site = Site(loaded.base)
+    other = other_run(loaded.job.spec, site)
     merged = merged_spec(loaded.job.spec, site, weights=False)
     base, unseen = open_within(merged, site)
     task = check_rows_of(merged.spec, read_rows(merged.spec, site, observer), site).task
@@ -72,6 +80,8 @@ def _check(loaded: LoadedJob) -> Found:
         report = task.data.report
         return Found(resolve(merged.spec, report.training_rows), report, None, unseen)
     task, resolved = rows_in_template(task, base)
+    if other is not None:
+        other.check_data(task.data.digest)
     report = check_tokens(task, base, resolved, Timings(), observer)
     return Found(resolved, report, base.limit, unseen)
 

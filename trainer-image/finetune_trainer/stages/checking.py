@@ -6,6 +6,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.resolved import Resolved
 from finetune_api.spec import Spec
 from finetune_trainer.agreement import check_agreement
+from finetune_trainer.checkpoints.other_run import OtherRun, find_other_run
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.retention_data import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
@@ -56,6 +57,14 @@ def merged_spec(spec: Spec, site: Site, *, weights: bool) -> MergedSpec:
     """Fetch the results that a job merges, with or without their weights. Raises as `fetch_sources` does."""
     sources = sources_of(spec, site, weights=weights)
     return MergedSpec(as_its_sources(spec, sources), sources)
+
+
+def other_run(spec: Spec, site: Site) -> OtherRun | None:
+    """The run that the job continues, found to be of the same training. Raises as `find_other_run` and its check do."""
+    found = find_other_run(spec, site)
+    if found is not None:
+        found.check()
+    return found
 
 
 def read_rows(spec: Spec, site: Site, observer: RunObserver) -> Prepared:

@@ -79,6 +79,8 @@ def _in_steps(
     loop = Loop(model, rows, loss, plan, ready.accelerator, best=checkpoints.best, stop=stop, losses=losses)
     resumed = checkpoints.resume(loop)
     if resumed is not None:
+        if resumed.run is not None:
+            observer.said(f"continues job {resumed.run.job}, uid {resumed.run.uid}: {resumed.run.uri}")
         observer.resumed(loop.step, resumed.manifest.attempt)
     checkpoints.begin(ready.task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
     try:

@@ -14,6 +14,7 @@ from finetune_api.failures import Fenced, JobFailure, StorageUnavailable
 from finetune_api.manifest import Lineage
 from finetune_api.status import CheckpointInfo
 from finetune_trainer.checkpoints.committed import Resumed
+from finetune_trainer.checkpoints.other_run import SPEC
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.observer import CheckpointStatus, RunObserver
@@ -75,11 +76,15 @@ class CheckpointCallback:
         requested: Callable[[], str],
         observer: RunObserver,
         stop: StopToken | None = None,
+        *,
+        spec: Mapping[str, Any] | None = None,
     ) -> None:
         """Take the store, where the best weights go, what tells of requests, and who is told what is safe.
 
-        `requested` gives a text that changes whenever someone asks for a checkpoint, empty before.
+        `requested` gives a text that changes whenever someone asks for a checkpoint, empty before. `spec` is saved with
+        each, so that a run of another spec can see whether it may go on from there.
         """
+        self._spec = spec
         self._store, self._requested, self._observer = store, requested, observer
         self._stop = stop or StopToken()
         self.best = best
@@ -101,6 +106,11 @@ class CheckpointCallback:
         """The newest checkpoint that is committed."""
         return self._safe.checkpoints[-1] if self._safe.checkpoints else None
 
+    @property
+    def lineage(self) -> Lineage:
+        """What training starts from, with the run that it continues."""
+        return self._store.lineage or self._lineage
+
     def find_checkpoint(self, lineage: Lineage) -> None:
         """Find what an earlier attempt has saved. Raises what the store raises."""
         self._lineage = lineage
@@ -114,7 +124,7 @@ class CheckpointCallback:
         while self.found is not None:
             found, self.found = self.found, None
             try:
-                loop.restore(found.snapshot)
+                loop.restore(found.snapshot, of_other_run=found.run is not None)
             except IncompatibleState as why:
                 self._store.set_aside(found, f"it does not fit this version of the trainer: {why}")
                 self.found = self._store.newest(self._lineage)
@@ -151,7 +161,10 @@ class CheckpointCallback:
         self._asked = self._requested()
         snapshot = take()
         self._last = snapshot.step
-        self._store.save(self.known.added_to(snapshot))
+        snapshot = self.known.added_to(snapshot)
+        if self._spec is not None:
+            snapshot = replace(snapshot, values={**snapshot.values, SPEC: self._spec})
+        self._store.save(snapshot)
 
     def finish(self, seconds: float | None = None) -> None:
         """Wait until the newest state is safe, or cannot be saved, which is told. Raises `Fenced` and the like."""

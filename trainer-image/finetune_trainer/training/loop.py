@@ -28,8 +28,8 @@ from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetr
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.state.capture import StateCapture
-from finetune_trainer.training.state.tensors import IncompatibleState, trainable_parameters
-from finetune_trainer.training.state.training_state import TRAINING, TrainingState, plan_of, state_of
+from finetune_trainer.training.state.tensors import trainable_parameters
+from finetune_trainer.training.state.training_state import TRAINING, TrainingState, check_plan, plan_of, state_of
 from finetune_trainer.training.throughput import ThroughputMeter
 
 _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
@@ -196,13 +196,18 @@ class Loop:
             metric=self._metric,
         )
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot. Raises `IncompatibleState` where that can't be, before anything is changed."""
+    def restore(self, snapshot: Snapshot, *, of_other_run: bool = False) -> None:
+        """Go on from a snapshot; one of another run may have been on its way to another number of steps.
+
+        Raises `IncompatibleState` where that can't be, before anything is changed.
+        """
         state = state_of(snapshot)
-        if state.plan != plan_of(self._plan.total_steps, self._plan.batches):
-            raise IncompatibleState("its rows or its number of steps are others")
+        plan = plan_of(self._plan.total_steps, self._plan.batches)
+        check_plan(state, plan, may_be_longer=of_other_run)
         self._moving.check(snapshot.parts, state)
         self._moving.restore(snapshot.parts, state)
+        if state.plan.total_steps != plan.total_steps:
+            self._moving.reschedule()
         self._step = self._kept = state.step
         self._evaluated, self._metric, self._choice = state.evaluated, state.metric, state.choice
         self._curve.go_on_from(state.curve)

@@ -1,4 +1,4 @@
-"""`finetunejob://name` in a spec: waits until those jobs have results, and pins each of them for good."""
+"""`finetunejob://name` in a spec: waits until those jobs have ended, and pins what each of them has left for good."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from finetune_api.uris import parent_job
 from finetune_operator.codec import read_status
 from finetune_operator.lifecycle.context import TERMINAL, ReconcileContext
 from finetune_operator.lifecycle.messages import listed
-from finetune_operator.lifecycle.results import result_of
+from finetune_operator.lifecycle.results import checkpoints_of, result_of
 from finetune_operator.records import FineTuneJobRecord
 
 MISSING, NOT_FINISHED, FINISHED = "ParentMissing", "ParentNotFinished", "ParentFinished"
@@ -33,10 +33,22 @@ def pinned_results(context: ReconcileContext) -> list[Parent]:
         return context.stored.parents
     held = {parent.name: parent for parent in context.stored.parents}
     for parent in ended_parents(context):
-        result = result_of(parent, read_status(parent))
-        if result is not None:
-            held[parent.name] = result
+        taken = what_is_taken(context, parent)
+        if taken is not None:
+            held[parent.name] = taken
     return [held[name] for name in parent_names(context.finetune_job.spec) if name in held]
+
+
+def what_is_taken(context: ReconcileContext, parent: FineTuneJobRecord) -> Parent | None:
+    """What the job takes of one that has ended: its checkpoints or its result; None where it has none."""
+    offered = checkpoints_of if is_continued(context, parent.name) else result_of
+    return offered(parent, read_status(parent))
+
+
+def is_continued(context: ReconcileContext, name: str) -> bool:
+    """Whether the job continues the training of the one with that name."""
+    resumed = context.spec.checkpoints.resume_from
+    return resumed is not None and parent_job(resumed.uri) == name
 
 
 def dependency_wait(context: ReconcileContext) -> DependencyWait | None:
@@ -52,7 +64,7 @@ def dependency_wait(context: ReconcileContext) -> DependencyWait | None:
         return DependencyWait(MISSING, message)
     running = [f"FineTuneJob {name}, which {how}" for name in names if (how := _how(there[name]))]
     if not running:
-        return DependencyWait(FINISHED, f"FineTuneJob {names[0]} has ended; its result is looked up")
+        return DependencyWait(FINISHED, f"FineTuneJob {names[0]} has ended; what it has left is looked up")
     found = len(context.stored.parents)
     so_far = f"; has {found} of {found + len(names)} results" if found else ""
     return DependencyWait(NOT_FINISHED, f"waits for {listed(running, between=', and ')}{so_far}")

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from finetune_api.failures import ParentUnusable
 from finetune_api.outcome import FailureInfo
-from finetune_api.status import Phase
+from finetune_api.status import Phase, Status
 from finetune_operator.codec import read_status
 from finetune_operator.lifecycle.context import ReconcileContext, condition
 from finetune_operator.lifecycle.messages import failure_info
@@ -13,10 +13,11 @@ from finetune_operator.lifecycle.observe.dependencies import (
     dependency_wait,
     ended_parents,
     field_that_names,
+    is_continued,
     pinned_results,
+    what_is_taken,
 )
 from finetune_operator.lifecycle.policies.start_deadline import start_limit
-from finetune_operator.lifecycle.results import result_of
 from finetune_operator.records import FineTuneJobRecord
 
 PARENTS_BYTES = 8 * 1024
@@ -53,6 +54,8 @@ def missing_deadline(context: ReconcileContext) -> datetime | None:
 
 def _unusable(context: ReconcileContext, parent: FineTuneJobRecord) -> FailureInfo | None:
     name, status, where = parent.name, read_status(parent), field_that_names(context, parent.name)
+    if is_continued(context, name):
+        return _without_checkpoints(context, parent, status)
     if status.phase is Phase.GATE_FAILED:
         model = status.artifacts.model if status.artifacts is not None else ""
         hint = f"fix that job; or take its model as it is, by {where}: {model}" if model else "fix that job"
@@ -63,6 +66,21 @@ def _unusable(context: ReconcileContext, parent: FineTuneJobRecord) -> FailureIn
         code = f" ({status.failure.code})" if status.failure is not None else ""
         hint = f"kubectl describe finetunejob {name} says why; create it again under another name, or fix {where}"
         return failure_info(ParentUnusable, f"FineTuneJob {name} failed{code}: it has no result", hint)
-    if result_of(parent, status) is None:
+    if what_is_taken(context, parent) is None:
         return failure_info(ParentUnusable, f"FineTuneJob {name} has no verified result", "create it again")
+    return None
+
+
+def _without_checkpoints(context: ReconcileContext, parent: FineTuneJobRecord, status: Status) -> FailureInfo | None:
+    """Why there is nothing to continue; None where there may be."""
+    name = parent.name
+    if status.phase is not Phase.FAILED:
+        model = status.artifacts.model if status.artifacts is not None else ""
+        named = f"finetunejob://{name}" if status.phase is Phase.SUCCEEDED else model or "its address"
+        message = f"FineTuneJob {name} is finished, and its checkpoints ended with it"
+        return failure_info(ParentUnusable, message, f"start from its model: spec.model.uri: {named}")
+    if what_is_taken(context, parent) is None:
+        code = f" ({status.failure.code})" if status.failure is not None else ""
+        message = f"FineTuneJob {name} failed{code} before it trained: it has no checkpoint"
+        return failure_info(ParentUnusable, message, "remove checkpoints.resumeFrom to start over")
     return None

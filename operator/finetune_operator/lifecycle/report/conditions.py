@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from finetune_api.failures import DataNotFound, FailureClass, InitContainerFailed, JobFailure
 from finetune_api.outcome import EvaluationResult
+from finetune_api.parent import Parent
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.context import RUNNING, ReconcileContext, condition
@@ -259,11 +260,17 @@ def _time_to_save(pod: PodRecord) -> str:
 
 
 def _created(context: ReconcileContext, name: str) -> ConditionValue:
-    parents = [parent.name for parent in context.stored.parents]
-    taken = f", with the result{'s' if len(parents) > 1 else ''} of {listed(parents)}" if parents else ""
+    taken = _taken(context.stored.parents)
     waits = f"; it waits in queue {context.queue}" if context.queue else ""
     message = f"Job {name} was created with profile {context.spec.compute.profile}{taken}{waits}"
     return ConditionValue("Progressing", "True", CREATED, message)
+
+
+def _taken(parents: list[Parent]) -> str:
+    results = [parent.name for parent in parents if parent.digest]
+    left = [parent.name for parent in parents if not parent.digest]
+    taken = f", with the result{'s' if len(results) > 1 else ''} of {listed(results)}" if results else ""
+    return f"{taken}, continuing {listed(left)} from its checkpoints" if left else taken
 
 
 def _last_words(context: ReconcileContext, phase: Phase) -> str:

@@ -66,7 +66,9 @@ def _asked(old: Status, new: Status) -> Iterator[Event]:
     held = {parent.name for parent in old.parents}
     for parent in new.parents:
         if parent.name not in held:
-            yield _normal(FINISHED, f"takes the result of FineTuneJob {parent.name}, {parent.digest}")
+            taken = f"the result of FineTuneJob {parent.name}, {parent.digest}"
+            left = f"the checkpoints that FineTuneJob {parent.name} has left in {parent.output}"
+            yield _normal(FINISHED, f"takes {taken if parent.digest else left}")
 
 
 def _ignored(accepted: Condition | None) -> str:

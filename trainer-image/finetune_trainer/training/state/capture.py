@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.state.optimizer import check_optimizer, load_optimizer, optimizer_state
@@ -77,6 +77,19 @@ class StateCapture:
         elif state.best is not None:
             self._best.put(parts["best"])
         set_random_state(dict(parts["random"]), state.random)
+
+    def reschedule(self) -> None:
+        """Set the learning rate of the next step by this run's schedule, where the state brought that of another."""
+        schedule = self._schedule
+        if not isinstance(schedule, LambdaLR):
+            raise TypeError(schedule)
+        rates = [
+            base * factor(schedule.last_epoch)
+            for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        schedule._last_lr = rates  # noqa: SLF001 -- what its own step() does
 
     def _check_rest(self, parts: Parts, state: TrainingState) -> None:
         check_optimizer(self._optimizer, self._model, dict(parts.get("optimizer", {})), state.optimizer)

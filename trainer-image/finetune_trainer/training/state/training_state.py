@@ -68,6 +68,19 @@ class TrainingState(BaseModel):
         return EarlyStoppingState(self.best, self.reference, self.waited)
 
 
+def check_plan(state: TrainingState, plan: Plan, *, may_be_longer: bool) -> None:
+    """Raise `IncompatibleState` where a state is of another plan; the number of steps may differ if that is allowed."""
+    there = state.plan
+    if there == plan:
+        return
+    if not may_be_longer or there.model_copy(update={"total_steps": plan.total_steps}) != plan:
+        raise IncompatibleState("its rows or its number of steps are others")
+    if state.finished:
+        raise IncompatibleState(f"its training of {there.total_steps} steps is over, and this one has another length")
+    if state.step > plan.total_steps:
+        raise IncompatibleState(f"it is of step {state.step}, and this training ends after {plan.total_steps}")
+
+
 def state_of(snapshot: Snapshot) -> TrainingState:
     """The state in a snapshot. Raises `IncompatibleState` where this version can't read it."""
     try:
