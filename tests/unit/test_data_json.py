@@ -60,6 +60,8 @@ def test_a_file_that_is_not_json_lines_at_all(tmp_path: Path) -> None:
         ('{"rows":\n[{"n": 0},\n{"n": 1}], "more": {"rows": [3]}}', [2, 3]),
         ('{"anything": [{"n": 0}, {"n": 1}]}', [1, 1]),
         ('{"n": 0}\n{"n": 1}\n', [1, 2]),
+        ('[{"n": 0},\n{"n": 1}]\n[{"n": 2}]\n[]\n[\n{"n": 3}]\n', [1, 2, 3, 6]),
+        ('[{"n": 0}][{"n": 1}]', [1, 1]),
     ],
 )
 def test_shapes_of_json_files(tmp_path: Path, content: str, lines: list[int]) -> None:
@@ -72,6 +74,16 @@ def test_an_array_under_a_jsonl_name(tmp_path: Path) -> None:
         (2, {"n": 0}),
         (3, {"n": 1}),
     ]
+
+
+def test_arrays_one_behind_the_other_under_a_jsonl_name(tmp_path: Path) -> None:
+    rows = list(read_jsonl(written(tmp_path, '[{"n": 0}, {"n": 1}]\n[{"n": 2}]\n')))
+    assert lines_and_values(rows) == [(1, {"n": 0}), (1, {"n": 1}), (2, {"n": 2})]
+
+
+def test_what_follows_an_array_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataUnreadable, match=r"rows\.json:1: broken JSON: the array ends, and 'and more' follows"):
+        list(read_json(written(tmp_path, '[{"n": 0}] and more', "rows.json")))
 
 
 def test_elements_that_are_no_objects(tmp_path: Path) -> None:
@@ -88,6 +100,8 @@ def test_elements_that_are_no_objects(tmp_path: Path) -> None:
         ('[{"n": 0}\n{"n": 1}]', "rows.json:2"),
         ('[{"n": 0},\n', "rows.json:2"),
         ("hello", "rows.json:1"),
+        ('[{"n": 0}]\n{"n": 1}\n', "rows.json:2"),
+        ('[{"n": 0}]\n,[{"n": 1}]', "rows.json:2"),
     ],
 )
 def test_broken_json_files_name_the_line(tmp_path: Path, content: str, where: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain
 from typing import NoReturn
 
@@ -89,7 +89,7 @@ def read_json(file: DataFile) -> Iterator[Row | Bad]:
         return
     decoder = _Decoder()
     if content[start] == "[":
-        yield from _elements(decoder, content, start, file)
+        yield from _arrays(decoder, content, start, file)
         return
     value, end = _decode(decoder, content, start, file)
     if _skip_space(content, end) < len(content):
@@ -159,14 +159,23 @@ def _check_no_table(value: object, file: DataFile) -> None:
         )
 
 
-def _elements(decoder: _Decoder, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
-    """Decode the array that opens at `start` element by element, so that each has its line."""
+def _arrays(decoder: _Decoder, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
+    """The rows of the array that opens at `start`, and of those behind it, as a writer of chunks leaves them."""
+    position = start
+    while position < len(content):
+        if content[position] != "[":
+            _broken(content, position, f"the array ends, and {shown(content[position : position + 20])} follows", file)
+        position = _skip_space(content, (yield from _elements(decoder, content, position, file)))
+
+
+def _elements(decoder: _Decoder, content: str, start: int, file: DataFile) -> Generator[Row | Bad, None, int]:
+    """Decode the array that opens at `start` element by element, so that each has its line; returns its end."""
     position, line = start + 1, content.count("\n", 0, start + 1) + 1
     seen = start + 1
     while True:
         position = _skip_space(content, position)
         if content[position : position + 1] == "]":
-            return
+            return position + 1
         line, seen = line + content.count("\n", seen, position), position
         value, position = _decode(decoder, content, position, file)
         if isinstance(value, list):
