@@ -58,6 +58,9 @@ def test_the_separator_line_of_spreadsheets_is_no_header(tmp_path: Path) -> None
     ("line", "reason"),
     [
         ("only one", "wrong number of fields: 1 where the header has 2"),
+        ('"all of it,a"', "the whole row is in quotes: 'all of it,a'"),
+        ("--- , :---:", "a ruler, no row: '--- '"),
+        ("----+----", "a ruler, no row: '----+----'"),
         ("one,two,three", "wrong number of fields: 3 where the header has 2"),
         (" ,", "empty row"),
         ('"bad" quotes,a', "broken quotes"),
@@ -70,6 +73,12 @@ def test_a_broken_row_is_left_out_and_named(tmp_path: Path, line: str, reason: s
     assert bad.reason.startswith(reason)
     assert isinstance(before, Row)
     assert isinstance(after, Row)
+
+
+def test_dashes_in_one_field_are_a_row(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "text,label\n---,a\n")
+    assert isinstance(row, Row)
+    assert row.values == {"text": "---", "label": "a"}
 
 
 def test_empty_fields_beyond_the_header_are_ignored(tmp_path: Path) -> None:

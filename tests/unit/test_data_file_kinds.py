@@ -117,9 +117,9 @@ def stream(packed: BytesIO) -> None:
         (lambda: arrow(lambda to: pa.orc.write_table(TABLE, to)), "an ORC file", "write it as Parquet"),
         (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(9), "a 7z archive", "unpack it"),
         (lambda: b"\x89HDF\r\n\x1a\n" + bytes(9), "an HDF5 file", "export the rows"),
+        (lambda: b"__label__a hi\n__label__b bye\n", "a file for fastText", "write it as CSV"),
         (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(9), "an old Excel sheet", "save the sheet as CSV"),
     ],
-    ids=["tar", "tar.gz", "gz.gz", "zip", "sqlite", "npy", "pickle", "feather", "stream", "orc", "7z", "hdf5", "xls"],
 )
 @pytest.mark.parametrize("form", [DataFormat.CSV, DataFormat.JSONL, DataFormat.JSON, DataFormat.CONLL])
 def test_another_kind_of_file_is_named(
@@ -129,6 +129,12 @@ def test_another_kind_of_file_is_named(
     with pytest.raises(DataUnreadable, match=f"this is {name}") as caught:
         list(read_rows(DataSource(uri="file://./rows.txt", format=form), Site(tmp_path)))
     assert hint in caught.value.problems[0].hint
+
+
+def test_texts_without_a_format_are_told_what_to_become(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("It was late.\n")
+    with pytest.raises(DataUnreadable, match=r'texts alone are JSONL, a line {"text": "..."} for each'):
+        list(read_rows("file://./book.txt", Site(tmp_path)))
 
 
 @pytest.mark.parametrize("start", ["ORC,label", "BZh and more", "RDX", "FEA1 x", "PDF", "PK yards"])

@@ -1,11 +1,13 @@
 """Which column plays which role, and what to write when a name is off."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from pydantic.alias_generators import to_camel
 
 from finetune_api.failures import ColumnMissing, Problem
+from finetune_trainer.data.header_checks import header_advice
 from finetune_trainer.data.label_columns import flag_columns
 from finetune_trainer.data.reading.rows import shown
 
@@ -13,7 +15,7 @@ _SYNONYMS = {
     "text": (
         "text", "sentence", "review", "content", "body", "tweet", "message", "comment", "document", "utterance",
         "question", "query", "description", "title", "headline", "input", "prompt", "post", "abstract", "summary",
-        "sentence1", "premise", "text1", "text_a", "x",
+        "sentence1", "premise", "text1", "text_a", "data", "x",
     ),
     "text_pair": ("text_pair", "sentence2", "hypothesis", "text2", "text_b", "context", "answer", "passage"),
     "label": (
@@ -22,10 +24,10 @@ _SYNONYMS = {
     ),
     "tokens": ("tokens", "words", "token", "word", "text", "sentence"),
     "tags": ("tags", "ner_tags", "pos_tags", "chunk_tags", "labels", "label", "ner", "upos", "tag"),
-    "prompt": ("prompt", "instruction", "question", "query", "problem", "input", "text"),
+    "prompt": ("prompt", "instruction", "question", "query", "problem", "input", "text", "user", "human"),
     "chosen": ("chosen", "preferred", "better", "best", "winner", "accepted", "positive", "response_chosen"),
     "rejected": ("rejected", "dispreferred", "worse", "worst", "loser", "refused", "negative", "response_rejected"),
-    "completion": ("completion", "output", "response", "answer", "target", "solution"),
+    "completion": ("completion", "output", "response", "answer", "target", "solution", "assistant", "bot", "reply"),
     "messages": ("messages", "conversation", "conversations", "chat", "dialogue", "dialog", "turns"),
     "input": ("input", "source", "document", "article", "text", "src", "source_text", "passage", "dialogue", "mr"),
     "target": (
@@ -41,6 +43,8 @@ _SYNONYMS = {
     "difficulty": ("difficulty", "level", "grade", "hardness", "length", "rank"),
 }  # fmt: skip
 _CLOSE = 0.75
+_FEW = 4
+_WORD = re.compile(r"[^\W_]+")
 _RAW = "text: ..."
 
 
@@ -65,6 +69,8 @@ def check_columns(
     free = [name for name in names if name not in wanted.values()]
     guessed = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
     better = _inside(guessed, missing, wanted, inner)
+    advice = header_advice(names, [wanted[role] for role in missing], rows)
+    layout, better = (advice, {}) if advice else (layout, better)
     flags = [name for name in flag_columns(rows) if name in free] if missing == ["label"] else []
     if len(flags) > 1:
         layout, better = _label_columns(flags), {}
@@ -120,7 +126,8 @@ def _parts_of_a_question(missing: list[str], wanted: Mapping[str, str], names: l
 def suggest(role: str, wanted: str, found: list[str]) -> str:
     """The column among `found` that `role` most likely means, or an empty string.
 
-    Tried in turn: the same name in another case, a name spelt nearly so, a usual name for the role.
+    Tried in turn: the same name in another case, a name spelt nearly so, a usual name for the role, a usual name as
+    one of a few words.
     """
     by_plain = {_plain(name): name for name in reversed(found)}
     if _plain(wanted) in by_plain:
@@ -128,7 +135,15 @@ def suggest(role: str, wanted: str, found: list[str]) -> str:
     close = get_close_matches(_plain(wanted), by_plain, n=1, cutoff=_CLOSE)
     if close:
         return by_plain[close[0]]
-    return next((by_plain[name] for name in map(_plain, _SYNONYMS.get(role, ())) if name in by_plain), "")
+    usual = _SYNONYMS.get(role, ())
+    exact = next((by_plain[name] for name in map(_plain, usual) if name in by_plain), "")
+    return exact or next((name for word in usual for name in found if word in _words(name)), "")
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name of several; none of what is longer than names are, as a row in place of a header is."""
+    words = _WORD.findall(name.casefold())
+    return words if 1 < len(words) <= _FEW else []
 
 
 def _plain(name: str) -> str:

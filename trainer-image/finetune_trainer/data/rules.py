@@ -11,7 +11,8 @@ from finetune_trainer.data.splits import TRAIN, sources_path
 
 _LISTED = 20
 _ADVICE = {  # by the kind of the most frequent bad rows
-    "wrong number of fields": "put fields that hold the separator in quotes",
+    "wrong number of fields": "put fields that hold the separator in quotes, and name every column in the header",
+    "the whole row is in quotes": "remove the quotes around each row",
     "broken quotes": 'double quotes inside a field ("") and put the field in quotes',
     "no label": "fill the label column, or check spec.data.columns.label",
     "label is not one of data.labels.names": "correct the labels, or spec.data.labels.names",

@@ -20,16 +20,17 @@ _DELIMITERS = ",;\t|"
 _NONE = "\x1f"  # for files of one column, whose rows may hold any of the usual separators
 _DOUBLED = 'double quotes that belong to the text ("")'
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?\r?\n?")
+_RULER = re.compile(r":?-{2,}:?(?:\+-+)*")
 _QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 
 
 def read_csv(file: DataFile) -> Iterator[Row | Bad]:
     """Read a CSV file with a header line.
 
-    A row with too few or too many fields, with broken quotes, or that repeats the header comes out as `Bad`; blank
-    lines are passed over. Raises `DataUnreadable` for a header that names a column twice, for one that comes again with
-    its columns in another order, for a quote that is never closed, since that swallows the rest of the file, and for
-    quotes that seem to merge rows.
+    A row with too few or too many fields, with broken quotes, in quotes as a whole, or that repeats the header, and the
+    ruler of a table in Markdown come out as `Bad`; blank lines are passed over. Raises `DataUnreadable` for a header
+    that names a column twice, for one that comes again with its columns in another order, for a quote that is never
+    closed, since that swallows the rest of the file, and for quotes that seem to merge rows.
     """
     layout = _layout(file)
     if layout is None:
@@ -45,7 +46,10 @@ def read_csv(file: DataFile) -> Iterator[Row | Bad]:
             if columns is None:
                 columns = _header(record.cells, file, line)
             else:
-                yield _row(columns, record.cells, Place(file=file.name, line=line), file)
+                place = Place(file=file.name, line=line)
+                yield _not_a_row(columns, record.cells, place, layout.delimiter) or _row(
+                    columns, record.cells, place, file
+                )
 
 
 def find_delimiter(header: str) -> str:
@@ -147,6 +151,16 @@ def _header(cells: list[str], file: DataFile, line: int) -> list[str]:
             f"the header names column {shown(twice[0])} twice", where=f"{file.name}:{line}", hint="rename one of them"
         )
     return columns
+
+
+def _not_a_row(columns: list[str], cells: list[str], place: Place, delimiter: str) -> Bad | None:
+    """The line below the header of a table that is drawn, or a row that is one field; None for others."""
+    if len(cells) == 1 and len(columns) > 1 and delimiter in cells[0]:
+        return Bad(place, "the whole row is in quotes", shown(cells[0]))
+    drawn = [cell for cell in cells if cell.strip()]
+    if drawn and len(columns) > 1 and all(_RULER.fullmatch(cell.strip()) for cell in drawn):
+        return Bad(place, "a ruler, no row", shown(drawn[0]))
+    return None
 
 
 def _row(columns: list[str], cells: list[str], place: Place, file: DataFile) -> Row | Bad:

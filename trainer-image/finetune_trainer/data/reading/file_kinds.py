@@ -36,6 +36,7 @@ _KINDS = (  # special ones before general ones
     FileKind(b"<!doctype", "a web page, not data", _PAGE),
     FileKind(b"<html", "a web page, not data", _PAGE),
     FileKind(b"<?xml", "an XML document", _EXPORT),
+    FileKind(b"__label__", "a file for fastText", "write it as CSV with a header: text,label"),
     FileKind(b"%pdf", "a PDF", _EXPORT),
     FileKind(b"sqlite format 3\0", "an SQLite database", _EXPORT),
     FileKind(b"\x1f\x8b", "a gzip file", "unpack it"),

@@ -8,6 +8,7 @@ from finetune_api.failures import DataUnreadable
 from finetune_api.file_formats import ending, known_format
 
 _PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".lz4")
+_TEXTS = (".txt", ".text", ".md", ".rst")
 _SHEETS = (".xlsx", ".xls", ".ods")
 
 
@@ -46,4 +47,5 @@ def _advice(name: str, field: str) -> str:
         return "unpack it first, or pack the table itself as .gz, .bz2, .xz or .zst"
     if name.lower().endswith(_SHEETS):
         return "save the sheet as CSV (UTF-8)"
-    return f"set {field}.format: CSV, JSONL, JSON, Parquet or CoNLL"
+    texts = '; texts alone are JSONL, a line {"text": "..."} for each' if ending(name) in _TEXTS else ""
+    return f"set {field}.format: CSV, JSONL, JSON, Parquet or CoNLL{texts}"

@@ -82,5 +82,6 @@ class LanguageRows:
             if known or not suggest("completion", "completion", list(values)):
                 return known
         roles = {"prompt": columns.prompt or "prompt", "completion": columns.completion or "completion"}
-        further = {"input": columns.input} if columns.input else input_column(values, roles)
-        return {**roles, **further}
+        if columns.input:
+            return {**roles, "input": columns.input}
+        return {**roles, **(input_column(values, roles) if roles["prompt"] in values else {})}
