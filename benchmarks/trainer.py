@@ -74,7 +74,7 @@ def _measure_ours(arguments: argparse.Namespace) -> dict[str, float]:
             "batchSize": arguments.batch_size,
             "earlyStopping": {"patience": 0},
         },
-        "evaluation": {"baseline": False, "everySteps": 100_000},
+        "evaluation": {"baseline": False, "evalSteps": 100_000},
     }
     report = run_ours(spec, Path.cwd())
     assert report.data is not None  # noqa: S101 -- a finished run has it

@@ -173,7 +173,7 @@ def train(tmp_path: Path) -> Callable[..., "TrainingResult"]:
         steps: int = 8,
         learning_rate: float = 1e-2,
         batch_size: int = 8,
-        device_batch_size: int = 0,
+        per_device_batch_size: int = 0,
         token_budget: int = 2_048,
         evaluate: Callable[[], dict[str, float]] | None = None,
         evaluate_every: int = 2,
@@ -184,7 +184,7 @@ def train(tmp_path: Path) -> Callable[..., "TrainingResult"]:
         from accelerate import Accelerator
 
         settings = Training.model_validate({"weight_decay": 0, "warmup_ratio": 0, **training})
-        batches = BatchPlan(rows.lengths, batch_size, device_batch_size, token_budget, settings.seed)
+        batches = BatchPlan(rows.lengths, batch_size, per_device_batch_size, token_budget, settings.seed)
         chosen = find_metric(Task.SEQUENCE_CLASSIFICATION, metric)
         assert chosen is not None
         plan = TrainingPlan(settings, learning_rate, steps, evaluate_every, chosen, batches)

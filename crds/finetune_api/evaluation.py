@@ -131,6 +131,6 @@ class Evaluation(ApiModel):
     generation: Generation = Field(default_factory=Generation)
     """How text is generated."""
 
-    every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    eval_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Steps between two evaluations on the validation examples (`eval_steps`); 0 means after each epoch. Needs
     validation examples."""

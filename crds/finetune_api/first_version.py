@@ -2,12 +2,15 @@
 
 A field that is added to one of these blocks later has no default in the CRD, is left out of run files where it has its
 default, and does not count for the digest of a spec then. So an upgrade changes no stored object, a trainer of the
-version before can read what it is given, and checkpoints are found again. Nothing is ever added here.
+version before can read what it is given, and checkpoints are found again. Nothing is ever added here; names are those
+that the first version has, see `renamed`.
 """
 
 from typing import Any
 
 from pydantic import BaseModel
+
+from finetune_api.renamed import first_names, is_renamed
 
 _FIRST: dict[str, str] = {
     "Spec": "method training evaluation checkpoints predict compute run_policy",
@@ -74,18 +77,20 @@ def is_later(model: type[BaseModel], field: str) -> bool:
     return (
         model.__name__ in _FIELDS
         and field not in _FIELDS[model.__name__]
+        and not is_renamed(model, field)
         and not model.model_fields[field].is_required()
     )
 
 
 def spec_json(spec: BaseModel, *, only_set: bool = False) -> dict[str, Any]:
-    """`spec` as JSON data by wire names, without later fields that have their defaults.
+    """`spec` as JSON data by the names of the first version, without later fields that have their defaults.
 
     With `only_set` it has nothing but what was written: defaults are left to who reads it.
     """
     dumped = spec.model_dump(mode="json", by_alias=True, exclude_unset=only_set, exclude_none=only_set)
     _drop_later_defaults(spec, dumped)
-    return dumped
+    renamed: dict[str, Any] = first_names(type(spec), dumped)
+    return renamed
 
 
 def _drop_later_defaults(value: Any, dumped: Any) -> None:

@@ -1,5 +1,6 @@
 """The kind `FineTuneJob`: what a user applies."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, StringConstraints
@@ -9,20 +10,15 @@ from finetune_api.addresses import addresses
 from finetune_api.base import ApiModel, Name, Rule
 from finetune_api.spec import MUTABLE, Spec
 from finetune_api.status import Status
+from finetune_api.unchanged import has_renames, same
 from finetune_api.uris import PARENT_SCHEME, parent_job
 
 _CANT_BE_CHANGED = "can't be changed once the job exists; only runPolicy can. Create a new job instead"
 
 
-def _same(path: str) -> str:
-    """CEL that holds where an optional field is what it was. `.?` would be shorter, but has no bound on its cost."""
-    mine, before = f"self.{path}", f"oldSelf.{path}"
-    return f"(has({mine}) == has({before}) && (!has({mine}) || {mine} == {before}))"
-
-
 _STATUS_WRITE = (
     "has(self.status) != has(oldSelf.status) || "
-    f"(has(self.status) && !({_same('status.phase')} && {_same('status.summary')}))"
+    f"(has(self.status) && !({same('status.phase')} && {same('status.summary')}))"
 )
 """A request that changes these changes nothing else: the API server sees to it. Asked first, it spares comparing the
 spec with itself each time a status is written, which is a third of what the write costs."""
@@ -31,19 +27,28 @@ _FIXED = {name: field for name, field in _NAMED.items() if name not in MUTABLE}
 
 
 def _unchanged(name: str) -> str:
-    return f"self.spec.{name} == oldSelf.spec.{name}" if _FIXED[name].is_required() else _same(f"spec.{name}")
+    if _FIXED[name].is_required():
+        return f"self.spec.{name} == oldSelf.spec.{name}"
+    return same(f"spec.{name}", _FIXED[name].annotation)
 
 
-def _immutable() -> Rule:
-    """One rule for all fields, since asking once is cheaper; its message names the first that was changed."""
-    *others, last = _FIXED
+def _immutable() -> Iterator[Rule]:
+    """One rule for most fields, since asking once is cheaper; its message names the first that was changed.
+
+    Blocks with renamed fields have one each: what would say their names again is long.
+    """
+    renamed = [name for name, field in _FIXED.items() if has_renames(field.annotation)]
+    *others, last = (name for name in _FIXED if name not in renamed)
     changed = "".join(f"!({_unchanged(field)}) ? '{field}' : " for field in others) + f"'{last}'"
-    return Rule(
-        cel=f"{_STATUS_WRITE} || ({' && '.join(map(_unchanged, _FIXED))})",
+    yield Rule(
+        cel=f"{_STATUS_WRITE} || ({' && '.join(map(_unchanged, (*others, last)))})",
         field="spec",
         message=f"all but runPolicy {_CANT_BE_CHANGED}",
         message_cel=f'({changed}) + " {_CANT_BE_CHANGED}"',
     )
+    for name in renamed:
+        cel = f"{_STATUS_WRITE} || {_unchanged(name)}"
+        yield Rule(cel=cel, field="spec", message=f"{name} {_CANT_BE_CHANGED}")
 
 
 _ITSELF = f"'{PARENT_SCHEME}' + self.metadata.name"
@@ -80,7 +85,7 @@ class FineTuneJob(ApiModel):
     """A fine-tuning run: base model and data in, evaluated model and report out."""
 
     rules = (
-        _immutable(),
+        *_immutable(),
         Rule(
             cel=_NOT_ITSELF,
             holds=lambda job: job.metadata.name not in {parent_job(address.uri) for address in addresses(job.spec)},

@@ -21,7 +21,7 @@ class Full(ApiModel):
     trainable_layers: Annotated[int, Field(ge=0, le=1000)] = 0
     """Train only the top this many layers and the head; 0 trains all."""
 
-    layerwise_decay: Annotated[float, Field(gt=0, le=1)] = 1
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1
     """Factor on the learning rate for each layer further from the head; 1 means the same everywhere."""
 
 
@@ -69,7 +69,7 @@ class FeatureExtraction(ApiModel):
     """`LBFGS` solves the output layer over the stored features as the convex problem that it is (logistic regression,
     ridge regression), for falling strengths of an L2 penalty of which `evaluation.metric` chooses one. `AdamW` trains
     the whole head in steps. `Auto` is LBFGS unless the job says how to train (`epochs`, `learningRate`, `batchSize`,
-    `maxSteps`, `scheduler` and the like), weighs or orders its data, or has a hidden layer."""
+    `maxSteps`, `lrSchedulerType` and the like), weighs or orders its data, or has a hidden layer."""
 
     head_hidden_size: Annotated[int, Field(ge=0, le=65536)] = 0
     """Width of a hidden layer with ReLU in the head, before the layer that gives the logits; 0 keeps the head of the
@@ -143,7 +143,7 @@ class IA3(ApiModel):
 class PrefixTuning(ApiModel):
     """Learned keys and values before every layer's own (Li and Liang 2021, arXiv:2101.00190)."""
 
-    virtual_tokens: VirtualTokens = 20
+    num_virtual_tokens: VirtualTokens = 20
     """Length of the prefix in tokens (`num_virtual_tokens`)."""
 
     projection: bool = False
@@ -153,7 +153,7 @@ class PrefixTuning(ApiModel):
 class PromptTuning(ApiModel):
     """Learned embeddings before the input (Lester et al. 2021, arXiv:2104.08691)."""
 
-    virtual_tokens: VirtualTokens = 20
+    num_virtual_tokens: VirtualTokens = 20
     """Length of the prompt in tokens (`num_virtual_tokens`)."""
 
     init_text: Annotated[str, StringConstraints(max_length=4096)] = ""
@@ -164,7 +164,7 @@ class PromptTuning(ApiModel):
 class PTuning(ApiModel):
     """Learned prompt made by a small encoder (Liu et al. 2021, arXiv:2103.10385)."""
 
-    virtual_tokens: VirtualTokens = 20
+    num_virtual_tokens: VirtualTokens = 20
     """Length of the prompt in tokens (`num_virtual_tokens`)."""
 
     encoder_hidden_size: Annotated[int, Field(ge=1, le=65536)] = 128
@@ -274,7 +274,7 @@ class Method(ApiModel):
     def virtual_tokens(self) -> int:
         """How many positions of the model's input the method takes for itself."""
         if self.type is MethodType.PREFIX_TUNING:
-            return (self.prefix_tuning or PrefixTuning()).virtual_tokens
+            return (self.prefix_tuning or PrefixTuning()).num_virtual_tokens
         if self.type is MethodType.PROMPT_TUNING:
-            return (self.prompt_tuning or PromptTuning()).virtual_tokens
-        return (self.p_tuning or PTuning()).virtual_tokens if self.type is MethodType.P_TUNING else 0
+            return (self.prompt_tuning or PromptTuning()).num_virtual_tokens
+        return (self.p_tuning or PTuning()).num_virtual_tokens if self.type is MethodType.P_TUNING else 0

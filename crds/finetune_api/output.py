@@ -16,7 +16,7 @@ OutputUri = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(s3|gs|
 class Checkpoints(ApiModel):
     """Checkpoints to resume from. They are deleted once the run is finished: the model is the result."""
 
-    every_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    save_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Steps between two checkpoints (`save_steps`); 0 means after each epoch."""
 
     keep_best: Annotated[int, Field(ge=0, le=100)] = 2

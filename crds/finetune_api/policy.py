@@ -92,7 +92,7 @@ class Policy(ApiModel):
     reward: Reward
     """Reward function."""
 
-    samples_per_prompt: Annotated[int, Field(ge=2, le=64)] = 8
+    num_generations: Annotated[int, Field(ge=2, le=64)] = 8
     """Answers sampled per prompt, the group (`num_generations`); their rewards are compared with each other."""
 
     temperature: Annotated[float, Field(gt=0, le=5)] = 1
@@ -111,10 +111,10 @@ class Policy(ApiModel):
     model."""
 
     clip_range: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Clip range of the probability ratio in PPO's objective (`epsilon`, arXiv:1707.06347). Needs `passesPerRollout`
+    """Clip range of the probability ratio in PPO's objective (`epsilon`, arXiv:1707.06347). Needs `numIterations`
     above 1: the first update has nothing to clip."""
 
-    passes_per_rollout: Annotated[int, Field(ge=1, le=64)] = 1
+    num_iterations: Annotated[int, Field(ge=1, le=64)] = 1
     """Updates per rollout (`num_iterations`), all within one step. Clipping matters from the second on."""
 
     @property

@@ -11,7 +11,7 @@ from finetune_api.base import ApiModel, Rule
 class PreferenceLoss(StrEnum):
     """The losses over pairs; the name is that of the paper, or of its function."""
 
-    SIGMOID = "Sigmoid"
+    DPO = "DPO"
     HINGE = "Hinge"
     IPO = "IPO"
     SIMPO = "SimPO"
@@ -19,15 +19,15 @@ class PreferenceLoss(StrEnum):
 
 
 _BETAS = {
-    PreferenceLoss.SIGMOID: 0.1,
+    PreferenceLoss.DPO: 0.1,
     PreferenceLoss.HINGE: 0.1,
     PreferenceLoss.IPO: 0.1,
     PreferenceLoss.SIMPO: 2.0,
     PreferenceLoss.ORPO: 0.1,
 }
 _MARGIN = 1.0
-_WITH_REFERENCE = frozenset({PreferenceLoss.SIGMOID, PreferenceLoss.HINGE, PreferenceLoss.IPO})
-_SMOOTHED = frozenset({PreferenceLoss.SIGMOID, PreferenceLoss.SIMPO})
+_WITH_REFERENCE = frozenset({PreferenceLoss.DPO, PreferenceLoss.HINGE, PreferenceLoss.IPO})
+_SMOOTHED = frozenset({PreferenceLoss.DPO, PreferenceLoss.SIMPO})
 
 
 class Preference(ApiModel):
@@ -35,21 +35,21 @@ class Preference(ApiModel):
 
     rules = (
         Rule(
-            cel="!has(self.margin) || self.loss == 'SimPO'",
+            cel="!has(self.margin) || (has(self.loss) && self.loss == 'SimPO')",
             holds=lambda p: p.margin is None or p.loss is PreferenceLoss.SIMPO,
             field="margin",
             message="margin belongs to loss SimPO; remove it or set loss: SimPO",
         ),
         Rule(
-            cel="self.answerWeight == 0.0 || self.loss != 'ORPO'",
+            cel="self.answerWeight == 0.0 || !has(self.loss) || self.loss != 'ORPO'",
             holds=lambda p: p.answer_weight == 0 or p.loss is not PreferenceLoss.ORPO,
             field="answerWeight",
             message="loss ORPO learns the preferred answer anyway; remove answerWeight or take another loss",
         ),
     )
 
-    loss: PreferenceLoss = PreferenceLoss.SIGMOID
-    """Loss (`loss_type`). `Sigmoid` (DPO, arXiv:2305.18290), `Hinge` (SLiC, arXiv:2305.10425) and `IPO`
+    loss: PreferenceLoss = PreferenceLoss.DPO
+    """Loss (`loss_type`). `DPO` (`sigmoid`, arXiv:2305.18290), `Hinge` (SLiC, arXiv:2305.10425) and `IPO`
     (arXiv:2310.12036) compare with the base model as reference model. `SimPO` (arXiv:2405.14734) and `ORPO`
     (arXiv:2403.07691) need no reference model."""
 
@@ -61,8 +61,8 @@ class Preference(ApiModel):
     """Target margin between the rewards of chosen and rejected answer (`simpo_gamma`). Default 1."""
 
     answer_weight: Annotated[float, Field(ge=0, le=1000)] = 0
-    """Weight of an SFT loss on the chosen answer (`rpo_alpha`; RPO, arXiv:2404.19733): keeps the chosen answer from
-    becoming unlikely together with the rejected one. 0 means none."""
+    """Weight of an SFT loss on the chosen answer (TRL's `sft` loss, once `rpo_alpha`; RPO, arXiv:2404.19733): keeps the
+    chosen answer from becoming unlikely together with the rejected one. 0 means none."""
 
     @property
     def scale(self) -> float:

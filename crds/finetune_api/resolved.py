@@ -155,8 +155,8 @@ STEPWISE = (
     "max_steps",
     "learning_rate",
     "batch_size",
-    "device_batch_size",
-    "scheduler",
+    "per_device_batch_size",
+    "lr_scheduler_type",
     "warmup_ratio",
     "weight_decay",
     "max_grad_norm",
@@ -185,8 +185,8 @@ def stepwise_fields(spec: Spec) -> list[str]:
     usual = type(spec.training)()
     fields = [f"training.{to_camel(name)}" for name in STEPWISE if getattr(spec.training, name) != getattr(usual, name)]
     others = {
-        "evaluation.everySteps": spec.evaluation.every_steps,
-        "checkpoints.everySteps": spec.checkpoints.every_steps,
+        "evaluation.evalSteps": spec.evaluation.eval_steps,
+        "checkpoints.saveSteps": spec.checkpoints.save_steps,
         "data.order": spec.data.order is not RowOrder.SHUFFLED,
         "data.train[].weight": any(source.weight not in {None, 1} for source in spec.data.train),
     }

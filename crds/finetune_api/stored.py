@@ -4,11 +4,14 @@ A field that this version does not know is passed over. A value that it can't re
 beyond its bounds) is left out together with as little as possible of what is around it.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
+
+from finetune_api.renamed import current_names
 
 Model = TypeVar("Model", bound=BaseModel)
 Path = tuple[str | int, ...]
@@ -24,6 +27,7 @@ def read_stored(model: type[Model], data: Any) -> Model:
 
     Raises `ValidationError` where what is left makes no `model`.
     """
+    data = current_names(model, data)
     for _ in range(_MOST_ROUNDS):
         try:
             return model.model_validate(data, extra="ignore")
@@ -38,16 +42,21 @@ def read_stored(model: type[Model], data: Any) -> Model:
 
 def read_stored_json(model: type[Model], text: str | bytes) -> Model:
     """Read JSON text in the same way. Raises `ValidationError`, also for what is no JSON."""
+    text = with_current_names(model, text)
     try:
         return model.model_validate_json(text, extra="ignore")
     except ValidationError:
-        try:
-            data = from_json(text)
-        except ValueError:
-            data = None
+        data = _parsed(text)
         if not isinstance(data, dict):
             raise
         return read_stored(model, data)
+
+
+def with_current_names(model: type[BaseModel], text: str | bytes) -> str | bytes:
+    """The JSON text of a `model` that another version wrote, under present names; what is no JSON stays as it is."""
+    data = _parsed(text)
+    named = current_names(model, data)
+    return text if named == data else json.dumps(named, ensure_ascii=False)
 
 
 def unknown_fields(model: type[BaseModel], data: Any) -> list[Path]:
@@ -58,6 +67,13 @@ def unknown_fields(model: type[BaseModel], data: Any) -> list[Path]:
         paths = [detail["loc"] for detail in error.errors(include_url=False) if detail["type"] == "extra_forbidden"]
         return [path for path in paths if _at(data, path)]
     return []
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return from_json(text)
+    except ValueError:
+        return None
 
 
 def _without(data: Any, errors: Sequence[ErrorDetails]) -> Any:

@@ -72,11 +72,11 @@ class Training(ApiModel):
     (`per_device_train_batch_size` x `gradient_accumulation_steps` x devices). With PolicyOptimization it counts
     prompts, each with all its samples. Default by task and method."""
 
-    device_batch_size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    per_device_batch_size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Examples per forward pass on one device (`per_device_train_batch_size`); gradients are accumulated up to
     `batchSize`. 0 means chosen by a token budget. The gradient is the same either way."""
 
-    scheduler: Scheduler = Scheduler.LINEAR
+    lr_scheduler_type: Scheduler = Scheduler.LINEAR
     """Learning rate schedule after the warm-up (`lr_scheduler_type`)."""
 
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.06
@@ -110,12 +110,12 @@ class Training(ApiModel):
     raw text, `Completion` for prompts and `Assistant` for chats. Metrics are always computed on answers, where
     examples have any."""
 
-    neftune_alpha: Annotated[float, Field(ge=0, le=1000)] = 0
+    neftune_noise_alpha: Annotated[float, Field(ge=0, le=1000)] = 0
     """Noise on input embeddings while training (NEFTune, `neftune_noise_alpha`, arXiv:2310.05914); 0 means none."""
 
     activation_checkpointing: bool = False
-    """Recompute activations in the backward pass (`gradient_checkpointing`): less memory, a quarter to a third slower.
-    Not for FeatureExtraction, which has no backward pass through the base model."""
+    """Recompute activations in the backward pass (`activation_checkpointing`, once `gradient_checkpointing`): less
+    memory, a quarter to a third slower. Not for FeatureExtraction, which has no backward pass through the base."""
 
     class_weights: ClassWeights = ClassWeights.NONE
     """Weights of the classes in the loss: `Balanced` is the inverse of the frequency."""

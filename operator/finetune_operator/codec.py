@@ -8,10 +8,11 @@ from pydantic_core import ErrorDetails
 
 from finetune_api.failures import Problem, SpecInvalid
 from finetune_api.output import Output, RunPolicy
+from finetune_api.renamed import current_names
 from finetune_api.run_file import RunFile
 from finetune_api.spec import Spec
 from finetune_api.status import Status
-from finetune_api.stored import read_stored, unknown_fields
+from finetune_api.stored import read_stored, unknown_fields, with_current_names
 from finetune_operator.records import FineTuneJobRecord, Json
 
 _PROBLEMS_SHOWN = 3
@@ -31,21 +32,22 @@ def read_spec(finetune_job: FineTuneJobRecord) -> ReadSpec:
 
     Raises `SpecInvalid` for one that this version can't read: stored before a rule was made, or by another version.
     """
+    given = current_names(Spec, finetune_job.spec)
     try:
-        return ReadSpec(Spec.model_validate(finetune_job.spec))
+        return ReadSpec(Spec.model_validate(given))
     except ValidationError:
         pass
     try:
-        spec = Spec.model_validate(finetune_job.spec, extra="ignore")
+        spec = Spec.model_validate(given, extra="ignore")
     except ValidationError as error:
         raise SpecInvalid(*(_problem(detail) for detail in error.errors()[:_PROBLEMS_SHOWN])) from error
-    return ReadSpec(spec, tuple(_path(path) for path in unknown_fields(Spec, finetune_job.spec)))
+    return ReadSpec(spec, tuple(_path(path) for path in unknown_fields(Spec, given)))
 
 
 def read_run_file(text: str, finetune_job: FineTuneJobRecord) -> Spec | None:
     """Return the spec of a run file with the run policy that the job has by now; None where it can't be read."""
     try:
-        spec = RunFile.model_validate_json(text, extra="ignore").spec
+        spec = RunFile.model_validate_json(with_current_names(RunFile, text), extra="ignore").spec
     except ValidationError:
         return None
     given = finetune_job.spec.get("runPolicy")

@@ -26,8 +26,8 @@ _SPEC: dict[str, Any] = {
     "data": {"train": [{"uri": "configmap://tickets/train.csv"}], "clean": {"dropDuplicates": False}},
     "method": {"type": "Full"},
     "training": {"epochs": 3, "learningRate": 0.003, "batchSize": 8, "earlyStopping": {"patience": 0}},
-    "evaluation": {"everySteps": 5, "baseline": False},
-    "checkpoints": {"everySteps": 4, "keepLast": 1, "keepBest": 1},
+    "evaluation": {"evalSteps": 5, "baseline": False},
+    "checkpoints": {"saveSteps": 4, "keepLast": 1, "keepBest": 1},
     "output": {"uri": f"s3://{BUCKET}/team-a"},
 }
 

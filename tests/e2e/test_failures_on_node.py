@@ -79,7 +79,7 @@ CASES = {
         0,
     ),
     "out-of-memory": Failing(
-        "OutOfMemory", {"compute": {"profile": "starved"}}, ("profile allows", "training.deviceBatchSize")
+        "OutOfMemory", {"compute": {"profile": "starved"}}, ("profile allows", "training.perDeviceBatchSize")
     ),
     "crash": Failing(
         "ContainerCrashed",

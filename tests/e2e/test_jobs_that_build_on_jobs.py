@@ -107,7 +107,7 @@ def of_tickets(namespace: str) -> list[Json]:
 def of_rewards(namespace: str) -> list[Json]:
     """`judge` learns which of two answers is better; `writer` writes stories, and `judge` rewards them."""
     rows: Json = {"columns": None, "maxRows": None, "maxLength": 64}
-    policy = {"reward": {"type": "Model", "uri": "finetunejob://judge"}, "samplesPerPrompt": 4}
+    policy = {"reward": {"type": "Model", "uri": "finetunejob://judge"}, "numGenerations": 4}
     writer = tiny_job(
         "writer",
         namespace,
@@ -119,7 +119,7 @@ def of_rewards(namespace: str) -> list[Json]:
             "promptTemplate": "{prompt}",
         },
         training={"epochs": None, "maxSteps": 4, "batchSize": 4, "learningRate": 0.001, "policy": policy},
-        evaluation={"metric": "meanReward", "everySteps": 2, "generation": {"maxNewTokens": 8}},
+        evaluation={"metric": "meanReward", "evalSteps": 2, "generation": {"maxNewTokens": 8}},
     )
     judge = tiny_job(
         "judge",

@@ -127,4 +127,4 @@ def until(process: "subprocess.Popen[str]", word: str) -> str:
 
 
 def endless(pod_files: Pod) -> None:
-    pod_files.order(training={"epochs": 10_000, "earlyStopping": {"patience": 0}}, evaluation={"everySteps": 5})
+    pod_files.order(training={"epochs": 10_000, "earlyStopping": {"patience": 0}}, evaluation={"evalSteps": 5})

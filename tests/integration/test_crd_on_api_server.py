@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first test on a machine may have t
 Manifest = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 TABLE = safe_load((ROOT / "tests" / "data" / "api_constraints.yaml").read_text("utf-8"))
-ROWS = [*TABLE["rules"], *TABLE["bounds"]]
+ROWS = [*TABLE["rules"], *TABLE["bounds"], *TABLE["renamed"]]
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind: FineTuneJob" in path.read_text())
 JOBS = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
 TRY = "?dryRun=All&fieldValidation=Strict"  # as kubectl asks for by default
@@ -113,7 +113,7 @@ def test_explain_shows_the_descriptions_of_fields(api_server: "ControlPlane") ->
     assert "Rank of the update matrices" in explained
     assert (
         "DESCRIPTION:\n    Learning rate schedule after the warm-up"
-        in api_server.kubectl("explain", "finetunejobs.spec.training.scheduler").stdout
+        in api_server.kubectl("explain", "finetunejobs.spec.training.lrSchedulerType").stdout
     )
 
 

@@ -34,8 +34,8 @@ def ordered(pod_files: Pod, uid: str, bucket: Path, *, old: str = "", mode: str 
     spec = {
         "method": {"type": "LoRA", "lora": {"dropout": 0.2}},
         "training": TRAINING,
-        "evaluation": {"everySteps": 10},
-        "checkpoints": {"everySteps": 4, **({"resumeFrom": {"uri": "finetunejob://old"}} if old else {})},
+        "evaluation": {"evalSteps": 10},
+        "checkpoints": {"saveSteps": 4, **({"resumeFrom": {"uri": "finetunejob://old"}} if old else {})},
         "output": {"uri": f"s3://{bucket.name}/models", **KEYS},
     }
     pod_files.order(mode, **spec, **blocks)

@@ -11,7 +11,7 @@ from finetune_api.live import Live
 
 @pytest.mark.causes("Stopped")
 def test_a_checkpoint_on_request_and_going_on_from_it(pod_files: Pod) -> None:
-    pod_files.spec["checkpoints"] = {"everySteps": 1_000_000}
+    pod_files.spec["checkpoints"] = {"saveSteps": 1_000_000}
     endless(pod_files)
     request = pod_files.at(pod.CHECKPOINT_REQUEST)
     request.write_text("")

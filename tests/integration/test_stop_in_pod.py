@@ -27,7 +27,7 @@ def remote_pod(pod_files: Pod, s3: S3Server, proxy: StorageProxy) -> Pod:
     pod_files.secret("store", AWS_ACCESS_KEY_ID=s3.access_key, AWS_SECRET_ACCESS_KEY=s3.secret_key)
     pod_files.stores = {"settings": {"AWS_ENDPOINT_URL": proxy.endpoint, "AWS_REGION": "us-east-1"}}
     pod_files.spec["output"] = {"uri": "s3://stopped/team-a", "secretRef": {"name": "store"}}
-    pod_files.spec["checkpoints"] = {"everySteps": 1_000_000}
+    pod_files.spec["checkpoints"] = {"saveSteps": 1_000_000}
     pod_files.grace_seconds = GRACE
     endless(pod_files)
     return pod_files

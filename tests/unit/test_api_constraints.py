@@ -12,6 +12,7 @@ from yaml import safe_load
 from finetune_api.base import ApiModel, Rule
 from finetune_api.fields import format_path
 from finetune_api.job import FineTuneJob
+from finetune_api.renamed import FIELDS, VALUES, Renames, current_names, first_names_found, renamed_message, renames_in
 from finetune_api.spec import Spec
 
 Manifest = dict[str, Any]
@@ -47,6 +48,13 @@ def rules() -> set[Rule]:
     return {rule for model in models() if model.__module__.startswith("finetune_api.") for rule in model.rules}
 
 
+def places(renames: Renames, path: str = "spec") -> Iterator[str]:
+    """Paths that are a first name, or may hold one."""
+    yield from (f"{path}.{name}" for name in (*renames.fields, *renames.values))
+    for name, below in renames.blocks.items():
+        yield from places(below, f"{path}.{name}")
+
+
 def ids(rows: list[Manifest]) -> list[str]:
     return [row.get("says") or row["field"] for row in rows]
 
@@ -74,10 +82,28 @@ def test_both_sides_of_a_change_are_jobs_by_themselves(row: Manifest) -> None:
 
 def test_every_rule_has_a_row() -> None:
     assert {rule.message for rule in rules() if rule.holds} == {row["says"] for row in TABLE["rules"]}
-    (fixed,) = (rule for rule in rules() if not rule.holds)
+    fixed = {rule.message for rule in rules() if not rule.holds}
     fields = Spec.model_json_schema()["properties"].keys() - {"runPolicy"}
-    said = {fixed.message.replace("all but runPolicy", field) for field in fields}
+    said = {message.replace("all but runPolicy", field) for message in fixed for field in fields}
     assert said == {row["says"] for row in TABLE["changes"]}
+
+
+@pytest.mark.parametrize("row", TABLE["renamed"], ids=ids(TABLE["renamed"]))
+def test_a_first_name_is_read_as_the_present_one_and_refused_by_it(row: Manifest) -> None:
+    given = laid_over(TABLE["base"], row["reject"])
+    with pytest.raises(ValidationError):
+        parsed(row["reject"])
+    found = {format_path(path): said for path, said in first_names_found(FineTuneJob, given).items()}
+    assert found == {row["field"]: row["says"]}
+    assert current_names(FineTuneJob, given) == laid_over(TABLE["base"], row["accept"])
+
+
+def test_every_renamed_field_and_value_has_a_row() -> None:
+    assert sorted(places(renames_in(Spec))) == sorted(row["field"] for row in TABLE["renamed"])
+    words = {
+        renamed_message(*names) for table in (FIELDS, VALUES) for renamed in table.values() for names in renamed.items()
+    }
+    assert {row["says"] for row in TABLE["renamed"]} == words
 
 
 def test_every_rule_has_words_of_its_own() -> None:

@@ -46,7 +46,13 @@ def test_a_head_is_solved_unless_the_job_says_how_to_train(task: Task) -> None:
     solved = resolve(spec_of(task, HEAD), rows=5)
     assert (solved.penalties, solved.epochs, solved.learning_rate) == (len(PENALTIES), len(PENALTIES), 0)
     assert settle_method(spec_of(task, HEAD)).feature_extraction == FeatureExtraction(solver=Solver.LBFGS)
-    for said in ({"epochs": 3}, {"learningRate": 1e-3}, {"batchSize": 8}, {"scheduler": "Cosine"}, {"maxSteps": 9}):
+    for said in (
+        {"epochs": 3},
+        {"learningRate": 1e-3},
+        {"batchSize": 8},
+        {"lrSchedulerType": "Cosine"},
+        {"maxSteps": 9},
+    ):
         assert resolve(spec_of(task, HEAD, **said)).penalties == 0
     assert resolve(spec_of(task, HEAD, block={"featureExtraction": {"headHiddenSize": 8}})).penalties == 0
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from finetune_api import renamed
 from finetune_api.checkpoint import CheckpointManifest
 from finetune_api.crd.dialect import KubernetesSchema
 from finetune_api.crd.structural import structural
@@ -149,11 +150,17 @@ def blocks(annotation: Any) -> list[type[BaseModel]]:
     return [block for inner in get_args(annotation) for block in blocks(inner)]
 
 
+def first_name(model: type[BaseModel], field: str) -> str:
+    """Name of the field on the wire in the first version, or its present one."""
+    alias = model.model_fields[field].alias or field
+    return {present: first for first, present in renamed.FIELDS.get(model.__name__, {}).items()}.get(alias, alias)
+
+
 def differences(model: type[BaseModel], known: Any, at: str = "") -> list[str]:
     """Fields of which the list of the first version says something else than that version itself."""
     found = []
     for name, info in model.model_fields.items():
-        alias, path = info.alias or name, f"{at}.{name}"
+        alias, path = first_name(model, name), f"{at}.{name}"
         if not info.is_required() and is_later(model, name) != (alias not in known):
             found.append(path)
         if alias in known and known[alias] is not None:

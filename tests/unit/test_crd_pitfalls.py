@@ -45,6 +45,7 @@ def _rule_points_nowhere(node: Node) -> bool:
 
 def _rule_reads_an_unknown_field(node: Node) -> bool:
     cel = " ".join(rule["rule"] for rule in node.get("x-kubernetes-validations", ()))
+    cel = re.sub(r"oldSelf\.(hasValue|orValue|value)\(.*?\)", "oldSelf", cel)  # of a rule with optionalOldSelf
     return not set(re.findall(r"\b(?:self|oldSelf)\.(\w+)", cel)) <= node.get("properties", {}).keys()
 
 

@@ -70,7 +70,7 @@ def test_a_loss_that_levelled_off_is_good() -> None:
 def test_too_few_points_are_uncertain(points: int) -> None:
     verdict = diagnose_fit(curves([1.0, 0.5][:points], [0.9, 0.6][:points]), prior_loss=1.386)
     assert verdict.fit is Fit.UNCERTAIN
-    assert "everySteps" in verdict.advice
+    assert "evalSteps" in verdict.advice
 
 
 def test_one_point_at_the_prior_is_enough_to_see_that_nothing_was_learned() -> None:

@@ -45,8 +45,8 @@ def test_ways_to_name_a_field(short: str, full: str) -> None:
     ("name", "field"),
     [
         ("lora_r", "spec.method.lora.rank"),
-        ("per_device_train_batch_size", "spec.training.deviceBatchSize"),
-        ("neftune_noise_alpha", "spec.training.neftuneAlpha"),
+        ("per_device_train_batch_size", "spec.training.perDeviceBatchSize"),
+        ("neftune_noise_alpha", "spec.training.neftuneNoiseAlpha"),
         ("rpo_alpha", "spec.training.preference.answerWeight"),
     ],
 )
@@ -70,7 +70,7 @@ def test_type_default_bounds_and_choices() -> None:
         "  bounds:  at least 1, at most 1024"
     )
     assert "  default: Linear\n  choices: Linear, Cosine, Constant, Polynomial, InverseSqrt" in explain_field(
-        "training.scheduler"
+        "training.lrSchedulerType"
     )
     assert "  default: false" in explain_field("runPolicy.suspend")
     assert '  default: ""\n' in explain_field("data.train.delimiter")

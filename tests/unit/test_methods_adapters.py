@@ -28,11 +28,17 @@ KINDS = ("bert", "distilbert", "roberta", "electra", "modernbert", "gpt2", "llam
 SETTINGS: dict[str, dict[str, Any]] = {
     "DoRA": {"type": "DoRA", "dora": {"rank": 4, "dropout": 0}},
     "IA3": {"type": "IA3"},
-    "PrefixTuning": {"type": "PrefixTuning", "prefixTuning": {"virtualTokens": 5}},
-    "PrefixTuning with projection": {"type": "PrefixTuning", "prefixTuning": {"virtualTokens": 5, "projection": True}},
-    "PromptTuning": {"type": "PromptTuning", "promptTuning": {"virtualTokens": 5}},
-    "PromptTuning from text": {"type": "PromptTuning", "promptTuning": {"virtualTokens": 5, "initText": "our window"}},
-    "PTuning": {"type": "PTuning", "pTuning": {"virtualTokens": 5, "encoderHiddenSize": 16}},
+    "PrefixTuning": {"type": "PrefixTuning", "prefixTuning": {"numVirtualTokens": 5}},
+    "PrefixTuning with projection": {
+        "type": "PrefixTuning",
+        "prefixTuning": {"numVirtualTokens": 5, "projection": True},
+    },
+    "PromptTuning": {"type": "PromptTuning", "promptTuning": {"numVirtualTokens": 5}},
+    "PromptTuning from text": {
+        "type": "PromptTuning",
+        "promptTuning": {"numVirtualTokens": 5, "initText": "our window"},
+    },
+    "PTuning": {"type": "PTuning", "pTuning": {"numVirtualTokens": 5, "encoderHiddenSize": 16}},
     "Pfeiffer": {"type": "BottleneckAdapter", "bottleneckAdapter": {"reductionFactor": 4}},
     "Houlsby": {"type": "BottleneckAdapter", "bottleneckAdapter": {"style": "Houlsby", "reductionFactor": 4}},
 }

@@ -75,7 +75,7 @@ def test_more_layers_than_there_are(tiny_classifier: Make, tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "modernbert", "gpt2", "llama"])
 def test_lower_layers_learn_more_slowly(kind: str, tiny_classifier: Make, tmp_path: Path) -> None:
     files, _, model = tiny_classifier(kind)
-    adapted = METHODS[MethodType.FULL](model, files, full(layerwiseDecay=0.5), tmp_path)
+    adapted = METHODS[MethodType.FULL](model, files, full(layerwiseLrDecay=0.5), tmp_path)
     optimizer = build_optimizer(adapted.model, 0.8, 0.01, adapted.lr_factor)
     rates = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
     for name, weight in adapted.model.named_parameters():

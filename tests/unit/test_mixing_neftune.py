@@ -72,7 +72,7 @@ def test_of_an_encoder_decoder_the_encoder_gets_it(kind: str) -> None:
 
 def test_a_run_with_noise_ends_elsewhere_and_learns(job: Callable[..., str], cli: Callable[..., Any]) -> None:
     plain = cli("run", job("plain", training={"epochs": 3}), "--json").report
-    noisy = cli("run", job("noisy", training={"epochs": 3, "neftuneAlpha": 5}), "--json").report
+    noisy = cli("run", job("noisy", training={"epochs": 3, "neftuneNoiseAlpha": 5}), "--json").report
     assert noisy.evaluation.metrics["accuracy"] > noisy.evaluation.baseline["accuracy"]
     assert noisy.evaluation.metrics["evalLoss"] != plain.evaluation.metrics["evalLoss"]
     assert noisy.evaluation.baseline == plain.evaluation.baseline

@@ -43,8 +43,8 @@ def test_a_stopped_run_goes_on_through_the_same_rows(order: str, job: Callable[.
         sources.append({"uri": f"file://./{name}.jsonl", "weight": weight})
     path = job(
         data={"train": sources, "order": order},
-        training={"epochs": 3, "batchSize": 8, "neftuneAlpha": 5, "earlyStopping": {"patience": 0}},
-        checkpoints={"everySteps": 4},
+        training={"epochs": 3, "batchSize": 8, "neftuneNoiseAlpha": 5, "earlyStopping": {"patience": 0}},
+        checkpoints={"saveSteps": 4},
     )
     loaded = load_job(path)
     whole = run_job(loaded.job, Site(loaded.base), "whole", Observers())

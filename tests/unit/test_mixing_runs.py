@@ -134,7 +134,10 @@ def test_most_rows_are_drawn_by_the_weights(
     [
         ({"data": {"train": [{"uri": "file://a.csv", "prefix": "x: "}]}}, "spec.data.train[0].prefix"),
         ({"data": {"validation": [{"uri": "file://a.csv", "weight": 2}]}}, "spec.data.validation[0].weight"),
-        ({"training": {"neftuneAlpha": 5}, "method": {"type": "FeatureExtraction"}}, "spec.training.neftuneAlpha"),
+        (
+            {"training": {"neftuneNoiseAlpha": 5}, "method": {"type": "FeatureExtraction"}},
+            "spec.training.neftuneNoiseAlpha",
+        ),
     ],
 )
 @pytest.mark.causes("SpecInvalid")

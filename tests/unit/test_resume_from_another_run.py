@@ -18,8 +18,8 @@ DROPOUT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.1}
 SETTINGS: dict[str, dict[str, Any]] = {
     "method": {"type": "LoRA", "lora": {"rank": 4, "alpha": 8, "dropout": 0.2}},
     "training": {"maxSteps": 12, "batchSize": 16, "earlyStopping": {"patience": 0}},
-    "evaluation": {"everySteps": 4},
-    "checkpoints": {"everySteps": 3, "keepLast": 9},
+    "evaluation": {"evalSteps": 4},
+    "checkpoints": {"saveSteps": 3, "keepLast": 9},
 }
 
 
@@ -124,7 +124,7 @@ def test_the_command_line_names_a_folder_and_its_own_checkpoints_go_first(
 
 def test_more_steps_than_the_other_run_had(left: Path, write: Callable[..., str], cli: Callable[..., Any]) -> None:
     """With a constant rate a run of 12 steps is the beginning of one of 15."""
-    constant = {"scheduler": "Constant", "warmupRatio": 0.0}
+    constant = {"lrSchedulerType": "Constant", "warmupRatio": 0.0}
     whole = cli("run", write("whole", training={**constant, "maxSteps": 15}), "--json")
     first = left.parents[1] / "steady/one"
     (first / "README.md").mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_the_rate_follows_the_schedule_of_the_new_length(
 ) -> None:
     """`Linear`, as transformers has it: the rate of step n of N is (N - n + 1) / N of the peak, after no warm-up."""
     without_newer(left, 6)
-    linear = {"scheduler": "Linear", "warmupRatio": 0.0}
+    linear = {"lrSchedulerType": "Linear", "warmupRatio": 0.0}
     (left.parents[1] / "falling/one/README.md").mkdir(parents=True)
     assert cli("run", write("falling", training=linear), "--uid", "one").code != 0
     other = left.parents[1] / "falling/one"
@@ -194,8 +194,8 @@ def test_what_says_how_and_where_may_differ(
 ) -> None:
     (tmp_path / "rows.csv").rename(tmp_path / "moved.csv")
     changed = [
-        "training.deviceBatchSize=4",
-        "checkpoints.everySteps=5",
+        "training.perDeviceBatchSize=4",
+        "checkpoints.saveSteps=5",
         "evaluation.gates=[{metric: accuracy, min: 0}]",
     ]
     changed += ["runPolicy.backoffLimit=9", "data.train[0].uri=file://./moved.csv", "training.epochs=7"]

@@ -28,7 +28,7 @@ ROWS, STEPS = 44, 20  # 6 steps a pass, the last of them short
 FEATURES = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(1))
 CLASSES = (FEATURES[:, 0] > 0).long()
 SCRIPT = {3: 0.9, 6: 0.5, 9: 0.6, 12: 0.7, 15: 0.4, 18: 0.45, 20: 0.3}
-SETTINGS = Training.model_validate({"warmupRatio": 0.2, "scheduler": "Cosine", "earlyStopping": {"patience": 0}})
+SETTINGS = Training.model_validate({"warmupRatio": 0.2, "lrSchedulerType": "Cosine", "earlyStopping": {"patience": 0}})
 METRIC = find_metric(Task.SEQUENCE_CLASSIFICATION, "evalLoss")
 
 
@@ -88,7 +88,7 @@ class Process:
         folder: Path,
         settings: Training = SETTINGS,
         *,
-        device_batch_size: int = 3,
+        per_device_batch_size: int = 3,
         model: type[Net] = Net,
         script: dict[int, float] = SCRIPT,
     ) -> None:
@@ -97,7 +97,9 @@ class Process:
         self._script = script
         self.net, self.losses, self.evaluations = model(), list[tuple[int, float]](), list[tuple[int, float, bool]]()
         rows = FeatureRows(FEATURES)
-        plan = TrainingPlan(settings, 0.05, STEPS, 3, METRIC, BatchPlan(rows.lengths, 8, device_batch_size, 2_048, 7))
+        plan = TrainingPlan(
+            settings, 0.05, STEPS, 3, METRIC, BatchPlan(rows.lengths, 8, per_device_batch_size, 2_048, 7)
+        )
         loss = RowLoss(Objective(ProblemType.SINGLE_LABEL), CLASSES)
         self.loop = Loop(self.net, rows, loss, plan, Accelerator(cpu=True), best=BestWeights(folder))
 
@@ -147,7 +149,7 @@ def test_who_is_killed_at_any_step_ends_the_same(step: int, whole: Any, tmp_path
 @pytest.mark.parametrize("last", [0.3, 0.8], ids=["best at the end", "best before"])
 def test_running_statistics_go_on_and_go_back_with_the_weights(step: int, last: float, tmp_path: Path) -> None:
     def begin(name: str) -> Process:
-        return Process(tmp_path / name, device_batch_size=4, model=NormedNet, script={**SCRIPT, 20: last})
+        return Process(tmp_path / name, per_device_batch_size=4, model=NormedNet, script={**SCRIPT, 20: last})
 
     process, keeper = begin("whole"), Keeper()
     process.run(keeper)

@@ -107,9 +107,9 @@ def test_a_run_that_is_killed_ends_as_if_it_never_was(
     path = job(
         model=tiny_model("bert", **DROPOUT).as_uri(),
         method=METHODS[method],
-        training={"epochs": 4, "batchSize": 16, "deviceBatchSize": 5, "earlyStopping": {"patience": 2}},
-        evaluation={"everySteps": 7},
-        checkpoints={"everySteps": 5, "keepBest": 0},
+        training={"epochs": 4, "batchSize": 16, "perDeviceBatchSize": 5, "earlyStopping": {"patience": 2}},
+        evaluation={"evalSteps": 7},
+        checkpoints={"saveSteps": 5, "keepBest": 0},
     )
     whole = run(path, "--uid", "whole")
     expected = rest(whole, 0)
@@ -146,7 +146,7 @@ ENDLESS = {"epochs": 10_000, "earlyStopping": {"patience": 0}}
 @pytest.mark.causes("Stopped")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_saves_its_step_first(number: int, job: Callable[..., str], run: Running) -> None:
-    path = job(training=ENDLESS, evaluation={"everySteps": 10_000}, checkpoints={"everySteps": 1_000_000})
+    path = job(training=ENDLESS, evaluation={"evalSteps": 10_000}, checkpoints={"saveSteps": 1_000_000})
     process = run(path)
     before = until(process, is_step(3))
     process.send_signal(number)
@@ -172,7 +172,7 @@ def test_a_run_that_is_stopped_saves_its_step_first(number: int, job: Callable[.
 
 @pytest.mark.slow
 def test_resume_finds_the_newest_unfinished_run_of_the_same_spec(job: Callable[..., str], run: Running) -> None:
-    path = job(training=ENDLESS, evaluation={"everySteps": 10_000}, checkpoints={"everySteps": 2})
+    path = job(training=ENDLESS, evaluation={"evalSteps": 10_000}, checkpoints={"saveSteps": 2})
     uids = []
     for _ in range(2):
         process = run(path)
@@ -207,7 +207,7 @@ def test_checkpoints_that_do_not_fit_are_kept_as_they_are(
     job: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
 ) -> None:
     """The first run leaves its checkpoints, since a folder is where its model card should go."""
-    settings = {"training": {"maxSteps": 4}, "checkpoints": {"everySteps": 2}, "evaluation": {"baseline": False}}
+    settings = {"training": {"maxSteps": 4}, "checkpoints": {"saveSteps": 2}, "evaluation": {"baseline": False}}
     blocked = tmp_path / "out/tiny/one/README.md"
     blocked.mkdir(parents=True)
     assert cli("run", job(**settings), "--uid", "one").code != 0
@@ -261,7 +261,7 @@ def test_a_finished_run_is_not_run_again(job: Callable[..., str], cli: Callable[
 
 @pytest.mark.slow
 def test_a_signal_asks_for_a_checkpoint(job: Callable[..., str], run: Running) -> None:
-    path = job(training=ENDLESS, evaluation={"everySteps": 10_000}, checkpoints={"everySteps": 1_000_000})
+    path = job(training=ENDLESS, evaluation={"evalSteps": 10_000}, checkpoints={"saveSteps": 1_000_000})
     process = run(path)
     until(process, is_step(3))
     process.send_signal(signal.SIGUSR1)
@@ -286,7 +286,7 @@ def test_a_stop_after_training_goes_straight_to_evaluation(
     job: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
 ) -> None:
     """The output can't be finished, since a folder is where the model should go: the state at the end is there."""
-    path = job(training={"epochs": 2}, checkpoints={"everySteps": 1_000_000})
+    path = job(training={"epochs": 2}, checkpoints={"saveSteps": 1_000_000})
     (tmp_path / "out/tiny/one/README.md").mkdir(parents=True)
     failed = cli("run", path, "--uid", "one", "--json")
     assert failed.code != 0

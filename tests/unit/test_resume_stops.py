@@ -59,8 +59,8 @@ def attempt(job: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callabl
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     path = job(
         training={"maxSteps": LAST, "earlyStopping": {"patience": 0}},
-        evaluation={"everySteps": 3},
-        checkpoints={"everySteps": 1_000},
+        evaluation={"evalSteps": 3},
+        checkpoints={"saveSteps": 1_000},
     )
     loaded = load_job(path, [])
 

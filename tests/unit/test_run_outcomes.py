@@ -174,9 +174,9 @@ def test_early_stopping_keeps_the_best_state(job: Callable[..., str], cli: Calla
         {"classWeights": "Balanced"},
         {"labelSmoothing": 0.2},
         {"activationCheckpointing": True},
-        {"deviceBatchSize": 3},
+        {"perDeviceBatchSize": 3},
         {"maxGradNorm": 0, "weightDecay": 0, "warmupRatio": 1},
-        *({"scheduler": name} for name in ("Linear", "Cosine", "Constant", "Polynomial", "InverseSqrt")),
+        *({"lrSchedulerType": name} for name in ("Linear", "Cosine", "Constant", "Polynomial", "InverseSqrt")),
     ],
     ids=lambda training: " ".join(map(str, next(iter(training.items())))),
 )
@@ -191,7 +191,7 @@ def test_every_setting_of_training_runs(
 
 
 def test_evaluation_every_few_steps(job: Callable[..., str], cli: Callable[..., Any]) -> None:
-    ended = cli("run", job(training={"maxSteps": 7}, evaluation={"everySteps": 3}), "--json")
+    ended = cli("run", job(training={"maxSteps": 7}, evaluation={"evalSteps": 3}), "--json")
     assert [event["step"] for event in ended.events if event["event"] == "evaluation"] == [3, 6, 7]
     assert [point.step for point in ended.report.curves if point.validation] == [0, 3, 6, 7]
 

@@ -40,8 +40,8 @@ def running(job: Callable[..., str], _signals_as_on_a_terminal: None) -> Iterato
     """A run in a process of its own, in the middle of its training."""
     path = job(
         training={"epochs": 10_000, "earlyStopping": {"patience": 0}},
-        evaluation={"everySteps": 10_000},
-        checkpoints={"everySteps": 1_000_000},
+        evaluation={"evalSteps": 10_000},
+        checkpoints={"saveSteps": 1_000_000},
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

@@ -50,9 +50,9 @@ def rows() -> FeatureRows:
     return FeatureRows(torch.randn(ROWS, 6, generator=torch.Generator().manual_seed(5)))
 
 
-def trained(train: Train, objective: Objective, targets: Tensor, device_batch_size: int, **more: Any) -> Any:
+def trained(train: Train, objective: Objective, targets: Tensor, per_device_batch_size: int, **more: Any) -> Any:
     net = Net(1 if objective.problem is ProblemType.REGRESSION else LABELS)
-    result = train(net, rows(), targets, objective, steps=6, device_batch_size=device_batch_size, **more)
+    result = train(net, rows(), targets, objective, steps=6, per_device_batch_size=per_device_batch_size, **more)
     return result.curves, torch.cat([weight.detach().flatten() for weight in net.parameters()])
 
 
@@ -135,7 +135,7 @@ def test_a_real_model_gives_the_same_gradients_in_parts(
             Objective(ProblemType.SINGLE_LABEL, torch.tensor([0.5, 1.0, 2.0]), 0.1),
             steps=4,
             learning_rate=1e-3,
-            device_batch_size=size,
+            per_device_batch_size=size,
             token_budget=budget,
         )
         found.append([(point.loss, point.gradient_norm) for point in result.curves])

@@ -33,7 +33,7 @@ def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
         return Steps(1, resolved.penalties, 1, rows)
     an_epoch = math.ceil(rows / resolved.batch_size)
     total = spec.training.max_steps or math.ceil(resolved.epochs * an_epoch)
-    return Steps(an_epoch, total, spec.evaluation.every_steps or an_epoch, rows)
+    return Steps(an_epoch, total, spec.evaluation.eval_steps or an_epoch, rows)
 
 
 def resolve_values(spec: Spec, limit: int, rows: int | None = None) -> Resolved:

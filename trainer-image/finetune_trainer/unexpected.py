@@ -10,7 +10,7 @@ _LONGEST = 500
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 _MEMORY_HINT = (
-    "lower spec.training.deviceBatchSize or spec.data.maxLength, set training.activationCheckpointing, use LoRA, "
+    "lower spec.training.perDeviceBatchSize or spec.data.maxLength, set training.activationCheckpointing, use LoRA, "
     "or give the job more memory"
 )
 _DISK_HINT = "free some room; TMPDIR, FINETUNE_CACHE and HF_HOME say where temporary files and caches go"

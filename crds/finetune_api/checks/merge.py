@@ -13,7 +13,7 @@ from finetune_api.training import Training
 
 _USED = frozenset({"seed", "precision", "policy", "preference"})
 """What draws, computes, or says how answers are judged."""
-_OF_ROLLOUTS = ("samples_per_prompt", "temperature", "top_p", "clip_range", "passes_per_rollout")
+_OF_ROLLOUTS = ("num_generations", "temperature", "top_p", "clip_range", "num_iterations")
 _WHY = "Merge trains nothing and has no use for this"
 
 
@@ -33,7 +33,7 @@ def merge_problems(spec: Spec) -> Iterator[Problem]:
     yield from _rollouts(spec.training.policy)
     if spec.checkpoints != Checkpoints():
         yield Problem(_WHY, "spec.checkpoints", "remove it: a merge that is stopped begins again")
-    for name in ("metric", "every_steps"):
+    for name in ("metric", "eval_steps"):
         field = Evaluation.model_fields[name]
         if getattr(spec.evaluation, name) != field.default:
             hint = "remove it; all metrics are measured on the test rows, and gates may name any"

@@ -18,6 +18,6 @@ def mixing_problems(spec: Spec) -> Iterator[Problem]:
         if source.prefix and spec.task not in _PREFIXED:
             message = f"{spec.task} has no use for a prefix"
             yield Problem(message, f"{path}.prefix", f"remove it; it is for {', '.join(_PREFIXED)}")
-    if spec.training.neftune_alpha and spec.method.type is MethodType.FEATURE_EXTRACTION:
+    if spec.training.neftune_noise_alpha and spec.method.type is MethodType.FEATURE_EXTRACTION:
         message = "the base is frozen and runs once a row, so noise on its input would only spoil it"
-        yield Problem(message, "spec.training.neftuneAlpha", "remove it, or use method LoRA or Full")
+        yield Problem(message, "spec.training.neftuneNoiseAlpha", "remove it, or use method LoRA or Full")

@@ -120,7 +120,7 @@ def _without_validation(spec: Spec) -> Iterator[Problem]:
     given = {
         "training.earlyStopping.patience": early.patience not in (0, usual.patience),
         "training.earlyStopping.minDelta": early.min_delta != usual.min_delta,
-        "evaluation.everySteps": bool(spec.evaluation.every_steps),
+        "evaluation.evalSteps": bool(spec.evaluation.eval_steps),
         "checkpoints.keepBest": spec.checkpoints.keep_best not in (0, Checkpoints().keep_best),
     }
     for field, is_given in given.items():
@@ -134,11 +134,11 @@ def _training(spec: Spec) -> Iterator[Problem]:
     if spec.method.type is MethodType.FEATURE_EXTRACTION and training.activation_checkpointing:
         message = "the base is frozen: no backward pass goes through it"
         yield Problem(message, "spec.training.activationCheckpointing", "remove it, or use method LoRA or Full")
-    if policy is None or policy.passes_per_rollout > 1:
+    if policy is None or policy.num_iterations > 1:
         return
     if policy.clip_range != Policy.model_fields["clip_range"].default:
         message = f"{policy.clip_range:g} is never reached: a rollout's first update has nothing to clip"
-        yield Problem(message, "spec.training.policy.clipRange", "remove it, or set passesPerRollout above 1")
+        yield Problem(message, "spec.training.policy.clipRange", "remove it, or set numIterations above 1")
 
 
 def _solved_head(spec: Spec) -> Iterator[Problem]:

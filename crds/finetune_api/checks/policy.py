@@ -9,7 +9,10 @@ from finetune_api.tasks import Task
 _POLICY = "spec.training.policy"
 _BLURRING = {
     "label_smoothing": ("labelSmoothing", "there are no labels to smooth: answers are rewarded"),
-    "neftune_alpha": ("neftuneAlpha", "noise on the input changes the probabilities that answers are weighed by"),
+    "neftune_noise_alpha": (
+        "neftuneNoiseAlpha",
+        "noise on the input changes the probabilities that answers are weighed by",
+    ),
 }
 
 

@@ -24,4 +24,4 @@ def pair_problems(spec: Spec) -> Iterator[Problem]:
         )
     settings = spec.training.preference or Preference()
     if spec.task is Task.PREFERENCE and not settings.can_be_smoothed:
-        yield Problem(f"loss {settings.loss} can't be smoothed", _WHERE, "remove it, or use loss Sigmoid or SimPO")
+        yield Problem(f"loss {settings.loss} can't be smoothed", _WHERE, "remove it, or use loss DPO or SimPO")

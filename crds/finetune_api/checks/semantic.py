@@ -161,11 +161,11 @@ def _training(spec: Spec) -> Iterator[Problem]:
     training = spec.training
     defaults = DEFAULTS.get(spec.task, {}).get(spec.method.type)
     batch = training.batch_size or (defaults.batch_size if defaults else None)
-    if batch is not None and training.device_batch_size > batch:
+    if batch is not None and training.per_device_batch_size > batch:
         yield Problem(
-            f"{training.device_batch_size} is more than batchSize, which is {batch}",
-            "spec.training.deviceBatchSize",
-            "lower deviceBatchSize or raise batchSize; 0 lets the trainer choose",
+            f"{training.per_device_batch_size} is more than batchSize, which is {batch}",
+            "spec.training.perDeviceBatchSize",
+            "lower perDeviceBatchSize or raise batchSize; 0 lets the trainer choose",
         )
     if spec.data.labels.problem_type is ProblemType.REGRESSION:
         if training.class_weights is not ClassWeights.NONE:

@@ -49,15 +49,15 @@ def tiny_job(name: str, namespace: str, **changes: Any) -> Json:
 def endless_job(name: str, namespace: str, **changes: Any) -> Json:
     """A job that would train for days, on one core, and evaluates now and then."""
     training = {"epochs": None, "maxSteps": 10_000_000, "batchSize": 16, "seed": 42}
-    evaluation = {"metric": "accuracy", "baseline": False, "everySteps": 10_000}
+    evaluation = {"metric": "accuracy", "baseline": False, "evalSteps": 10_000}
     return tiny_job(name, namespace, **{"training": training, "evaluation": evaluation, **changes})
 
 
 def saving_job(name: str, namespace: str, every: int, steps: int = 3_000) -> Json:
     """A job that saves a checkpoint every so many steps, and trains for a minute or so."""
     training = {"epochs": None, "maxSteps": steps, "batchSize": 16, "seed": 42, "earlyStopping": {"patience": 0}}
-    evaluation = {"metric": "accuracy", "baseline": False, "everySteps": 100_000}
-    checkpoints = {"everySteps": every}
+    evaluation = {"metric": "accuracy", "baseline": False, "evalSteps": 100_000}
+    checkpoints = {"saveSteps": every}
     return tiny_job(name, namespace, training=training, evaluation=evaluation, checkpoints=checkpoints)
 
 

@@ -108,7 +108,7 @@ def test_chats_are_predicted_in_every_layout(
 @pytest.mark.slow
 def test_a_tuned_model_ends_its_answers_anywhere(run: Callable[..., Path]) -> None:
     training = {"epochs": 60, "learningRate": 0.01, "batchSize": 6}
-    rare = {"everySteps": 1_000}
+    rare = {"saveSteps": 1_000}
     model_folder = run("CausalLM", ROWS, method={"type": "Full"}, training=training, checkpoints=rare) / "model"
     tokenizer, model = AutoTokenizer.from_pretrained(model_folder), AutoModelForCausalLM.from_pretrained(model_folder)
     inputs = tokenizer.apply_chat_template(
@@ -127,7 +127,7 @@ def test_a_tuned_model_ends_its_answers_anywhere(run: Callable[..., Path]) -> No
         (
             "PolicyOptimization",
             ROWS,
-            {"training": {"policy": {"reward": {"type": "ExactMatch"}, "samplesPerPrompt": 2, "maxNewTokens": 4}}},
+            {"training": {"policy": {"reward": {"type": "ExactMatch"}, "numGenerations": 2, "maxNewTokens": 4}}},
         ),
     ],
     ids=["adapter", "merged preferences", "policy"],

@@ -104,7 +104,7 @@ def base_job(task: Task, model: Path, folder: Path) -> Json:
         "output": {"uri": (folder / "out").as_uri()},
     }  # fmt: skip
     if task is Task.POLICY_OPTIMIZATION:
-        made["training"]["policy"] = {"reward": {"type": "Contains"}, "samplesPerPrompt": 2, "maxNewTokens": 3}
+        made["training"]["policy"] = {"reward": {"type": "Contains"}, "numGenerations": 2, "maxNewTokens": 3}
     if task in (Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION):
         made["evaluation"]["generation"] = {"maxNewTokens": 3}
     return made

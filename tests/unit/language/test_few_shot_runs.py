@@ -68,7 +68,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             },
             "method": {"type": "LoRA"},
             "training": {"maxSteps": 4, "batchSize": 8, "learningRate": 0.002},
-            "evaluation": {"fewShot": {"examples": examples}, "generation": {"maxNewTokens": 6}, "everySteps": 2},
+            "evaluation": {"fewShot": {"examples": examples}, "generation": {"maxNewTokens": 6}, "evalSteps": 2},
             "output": {"uri": f"file://{tmp_path}/out"},
         }
         spec |= {name: {**spec[name], **fields} for name, fields in blocks.items()}
@@ -133,9 +133,9 @@ def test_raw_text_has_no_examples(run: Run) -> None:
 
 @pytest.mark.slow
 def test_a_model_that_became_worse_is_told_of(run: Run, tmp_path: Path) -> None:
-    training = {"learningRate": 1.0, "maxSteps": 6, "scheduler": "Constant", "earlyStopping": {"patience": 0}}
+    training = {"learningRate": 1.0, "maxSteps": 6, "lrSchedulerType": "Constant", "earlyStopping": {"patience": 0}}
     ended, observer = run(
-        "worse", examples=0, training=training, data={"split": {"validation": 0}}, evaluation={"everySteps": 0}
+        "worse", examples=0, training=training, data={"split": {"validation": 0}}, evaluation={"evalSteps": 0}
     )
     assert ended.failure is None
     found = ended.report.evaluation

@@ -86,7 +86,7 @@ def write_job(tmp_path: Path, world_of: Callable[[Task], Any]) -> Callable[[Task
             "data": {name: [{"uri": f"file://./{name}.jsonl"}] for name in ("train", "test")},
             "method": {"type": method.value, **SETTINGS.get(method, {})},
             "training": {"maxSteps": STEPS, "batchSize": 8, "learningRate": rate},
-            "evaluation": {"everySteps": 8},
+            "evaluation": {"evalSteps": 8},
             "output": {"uri": "file://./out"},
         }
         for block, fields in world.blocks.items():
@@ -117,7 +117,7 @@ def _languages(_models: Models) -> World:
     blocks: Blocks = {
         "training": {"maxSteps": 40},
         "data": {"split": {"validation": 0}},
-        "evaluation": {"everySteps": 0},
+        "evaluation": {"evalSteps": 0},
     }
     return World(STORIES, rows[:50], rows[50:], better={"accuracy": 0.15}, blocks=blocks, rates=rates)
 
@@ -210,7 +210,7 @@ def _rewarded(_models: Models) -> World:
     ]
     blocks: Blocks = {
         "data": {"maxLength": 64, "promptTemplate": "{prompt}", "split": {"validation": 0.4}},
-        "training": {"batchSize": 4, "policy": {"reward": {"type": "Contains"}, "samplesPerPrompt": 8}},
+        "training": {"batchSize": 4, "policy": {"reward": {"type": "Contains"}, "numGenerations": 8}},
         "evaluation": {"generation": {"maxNewTokens": 8}},
     }
     return World(STORIES, rows[:14], rows[14:], better={"meanReward": 0.15}, blocks=blocks)

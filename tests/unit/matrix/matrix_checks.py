@@ -47,9 +47,9 @@ RATES: dict[MethodType, float] = {
 }
 """Learning rates at which random or tiny models learn in a few steps; far above those for real ones."""
 SETTINGS: dict[MethodType, dict[str, Any]] = {
-    MethodType.PREFIX_TUNING: {"prefixTuning": {"virtualTokens": 8}},
-    MethodType.PROMPT_TUNING: {"promptTuning": {"virtualTokens": 8}},
-    MethodType.P_TUNING: {"pTuning": {"virtualTokens": 8}},
+    MethodType.PREFIX_TUNING: {"prefixTuning": {"numVirtualTokens": 8}},
+    MethodType.PROMPT_TUNING: {"promptTuning": {"numVirtualTokens": 8}},
+    MethodType.P_TUNING: {"pTuning": {"numVirtualTokens": 8}},
 }
 """Settings in keeping with models so small."""
 STEPS, STOP_AT = 20, 12
@@ -91,7 +91,7 @@ def test_the_top_layer_alone_is_trained(
 ) -> None:
     """Train the top layer alone, and see that nothing below it has moved."""
     job = write_job(layered, MethodType.FULL)
-    settings = ["method.full.trainableLayers=1", "method.full.layerwiseDecay=0.5", "training.maxSteps=3"]
+    settings = ["method.full.trainableLayers=1", "method.full.layerwiseLrDecay=0.5", "training.maxSteps=3"]
     run = run_here(job, "one", *(part for setting in settings for part in ("--set", f"spec.{setting}")))
     assert run.code == 0, json.dumps(run.events[-1])
     assert run.report.parameters is not None

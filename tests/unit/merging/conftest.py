@@ -26,7 +26,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "stabilised": {"type": "LoRA", "lora": {"rank": 4, "alpha": 4, "rankStabilized": True}},
     "dora": {"type": "DoRA", "dora": {"rank": 2}},
     "ia3": {"type": "IA3"},
-    "prompt": {"type": "PromptTuning", "promptTuning": {"virtualTokens": 4}},
+    "prompt": {"type": "PromptTuning", "promptTuning": {"numVirtualTokens": 4}},
     "deep": {"type": "FeatureExtraction", "featureExtraction": {"headHiddenSize": 8, "pooling": "Head"}},
 }
 

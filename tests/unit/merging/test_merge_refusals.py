@@ -133,7 +133,7 @@ def test_heads_of_different_kinds(cli: Cli, pair: Pair, result: Tuned, merge_job
     [
         ({"training": {"epochs": 3}}, "spec.training.epochs"),
         ({"training": {"earlyStopping": {"patience": 9}}}, "spec.training.earlyStopping"),
-        ({"checkpoints": {"everySteps": 5}}, "spec.checkpoints"),
+        ({"checkpoints": {"saveSteps": 5}}, "spec.checkpoints"),
         ({"evaluation": {"metric": "accuracy"}}, "spec.evaluation.metric"),
         ({"task": "RewardModel"}, "spec.task"),
         ({"data": {"test": [{"uri": "file://./rows.csv"}], "labels": {"names": ["a", "b"]}}}, "spec.data.labels.names"),

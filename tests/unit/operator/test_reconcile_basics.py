@@ -191,7 +191,7 @@ def test_what_no_attempt_can_cure_ends_the_job(child: object, code: str, kind: s
 def test_out_of_memory_says_what_to_lower() -> None:
     plan = reconcile(then(begun(), job(), ended_pod(137, reason="OOMKilled"), now=after(60)))
     assert plan.status.failure is not None
-    for remedy in ("deviceBatchSize", "activationCheckpointing", "compute profile"):
+    for remedy in ("perDeviceBatchSize", "activationCheckpointing", "compute profile"):
         assert remedy in plan.status.failure.hint
 
 

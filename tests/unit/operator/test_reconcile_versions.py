@@ -26,6 +26,7 @@ from snapshots import (
 )
 
 from finetune_api.pod import RUN_ANNOTATION
+from finetune_api.renamed import current_names
 from finetune_api.run_file import JobIdentity, Mode
 from finetune_api.spec import Spec
 from finetune_api.status import Phase
@@ -126,7 +127,8 @@ def test_training_follows_a_check_by_the_run_file_of_the_check() -> None:
 def test_run_files_of_the_first_version_are_read(name: str) -> None:
     read = read_run_file(json.dumps(RUN_FILES[name]), finetune_job({"runPolicy": {"suspend": True}}))
     assert read is not None
-    assert read == Spec.model_validate({**RUN_FILES[name]["spec"], "runPolicy": {"suspend": True}})
+    given = current_names(Spec, RUN_FILES[name]["spec"])
+    assert read == Spec.model_validate({**given, "runPolicy": {"suspend": True}})
 
 
 # Statuses of others.

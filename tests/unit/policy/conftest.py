@@ -29,7 +29,7 @@ def write_job(tmp_path: Path) -> Callable[..., Path]:
     def write(policy: dict[str, Any] | None = None, method: str = "Full", **blocks: Any) -> Path:
         given = blocks.pop("rows", ROWS)
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in given))
-        usual: dict[str, Any] = {"reward": {"type": "Contains"}, "samplesPerPrompt": 6}
+        usual: dict[str, Any] = {"reward": {"type": "Contains"}, "numGenerations": 6}
         spec: dict[str, Any] = {
             "task": "PolicyOptimization",
             "model": {"uri": STORIES.as_uri()},
@@ -37,7 +37,7 @@ def write_job(tmp_path: Path) -> Callable[..., Path]:
             | {"split": {"validation": 0.2, "test": 0.3}},
             "method": {"type": method},
             "training": {"maxSteps": 12, "batchSize": 4, "learningRate": 1e-3, "policy": usual | (policy or {})},
-            "evaluation": {"everySteps": 6, "generation": {"maxNewTokens": 8}},
+            "evaluation": {"evalSteps": 6, "generation": {"maxNewTokens": 8}},
             "output": {"uri": "file://./out"},
         }
         for block, fields in blocks.items():

@@ -99,7 +99,7 @@ def test_what_is_rewarded_gets_likelier_and_the_reference_stays(
 
     inputs = {"input_ids": torch.from_numpy(np.stack(prompts)), "attention_mask": torch.ones(2, 3, dtype=torch.long)}
     loss = PolicyLoss(
-        settings(algorithm=algorithm, samplesPerPrompt=32),
+        settings(algorithm=algorithm, numGenerations=32),
         RolloutEnv(lambda _rows: prompts, write, judge),
         reference,
         pad_id=0,
@@ -180,6 +180,6 @@ def test_tokens_that_were_written_are_counted_and_no_room_for_others(tiny_model:
         lambda _model, _prompts: [np.full(length, 7) for length in lengths],
         lambda _rows, answers: [float(len(answer)) for answer in answers],
     )
-    loss = PolicyLoss(settings(samplesPerPrompt=2), world, None, pad_id=0)
+    loss = PolicyLoss(settings(numGenerations=2), world, None, pad_id=0)
     _step(loss, model, inputs, np.asarray([0]))
     assert loss.step_metrics().volume == Volume(tokens=3 + 6, padded=2 * 6)

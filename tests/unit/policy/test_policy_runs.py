@@ -30,7 +30,7 @@ def message(run: Run) -> str:
     ("method", "policy", "rate"),
     [
         ("Full", {"algorithm": "GRPO"}, 1e-3),
-        ("LoRA", {"algorithm": "RLOO", "passesPerRollout": 2, "topP": 0.95}, 1e-2),
+        ("LoRA", {"algorithm": "RLOO", "numIterations": 2, "topP": 0.95}, 1e-2),
     ],
     ids=["GRPO", "RLOO, several passes"],
 )
@@ -106,7 +106,7 @@ def test_a_check_without_training_looks_for_the_reward_model(write_job: Callable
         ({"rows": [{"prompt": f"The dog saw {number} cats."} for number in range(30)]}, "spec.data.columns.completion"),
         ({"training": {"policy": None}}, "spec.training.policy"),
         ({"training": {"labelSmoothing": 0.1}}, "spec.training.labelSmoothing"),
-        ({"training": {"neftuneAlpha": 5}}, "spec.training.neftuneAlpha"),
+        ({"training": {"neftuneNoiseAlpha": 5}}, "spec.training.neftuneNoiseAlpha"),
     ],
     ids=["no expected answers", "no reward", "smoothing", "noise"],
 )

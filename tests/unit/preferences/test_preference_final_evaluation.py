@@ -35,7 +35,7 @@ def data(lines: Lines) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("task", "share", "preference"),
-    [("Preference", "rewardAccuracy", {"preference": {"loss": "Sigmoid"}}), ("RewardModel", "accuracy", {})],
+    [("Preference", "rewardAccuracy", {"preference": {"loss": "DPO"}}), ("RewardModel", "accuracy", {})],
 )
 def test_groups_and_an_old_taste_are_measured(
     run: Run, data: dict[str, Any], task: str, share: str, preference: dict[str, Any]

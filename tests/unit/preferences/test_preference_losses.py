@@ -25,7 +25,7 @@ from finetune_trainer.training.losses.preference import (
 )
 from finetune_trainer.training.losses.reward import RankingLoss
 
-LOSSES = ("Sigmoid", "Hinge", "IPO", "SimPO", "ORPO")
+LOSSES = ("DPO", "Hinge", "IPO", "SimPO", "ORPO")
 WON, LOST, BEFORE = -8.0, -15.0, (-10.0, -12.0)
 PAIRS = Pairs(torch.tensor([[WON, LOST]]), torch.tensor([[4, 5]]), torch.tensor([BEFORE]))
 GAINED = (WON - BEFORE[0]) - (LOST - BEFORE[1])
@@ -50,10 +50,10 @@ def log_odds(mean: float) -> float:
 @pytest.mark.parametrize(
     ("chosen", "smoothing", "expected"),
     [
-        (settings("Sigmoid"), 0.0, sigmoid_loss(0.1 * GAINED)),
-        (settings("Sigmoid", beta=0.5), 0.0, sigmoid_loss(0.5 * GAINED)),
-        (settings("Sigmoid"), 0.2, 0.8 * sigmoid_loss(0.1 * GAINED) + 0.2 * sigmoid_loss(-0.1 * GAINED)),
-        (settings("Sigmoid", answerWeight=0.5), 0.0, sigmoid_loss(0.1 * GAINED) + 0.5 * 8 / 4),
+        (settings("DPO"), 0.0, sigmoid_loss(0.1 * GAINED)),
+        (settings("DPO", beta=0.5), 0.0, sigmoid_loss(0.5 * GAINED)),
+        (settings("DPO"), 0.2, 0.8 * sigmoid_loss(0.1 * GAINED) + 0.2 * sigmoid_loss(-0.1 * GAINED)),
+        (settings("DPO", answerWeight=0.5), 0.0, sigmoid_loss(0.1 * GAINED) + 0.5 * 8 / 4),
         (settings("Hinge"), 0.0, 1 - 0.1 * GAINED),
         (settings("Hinge", beta=1), 0.0, 0.0),
         (settings("IPO"), 0.0, (2 / 4 - -3 / 5 - 1 / (2 * 0.1)) ** 2),
@@ -68,7 +68,7 @@ def test_a_loss_is_what_its_paper_says(chosen: Preference, smoothing: float, exp
 
 
 def test_rewards_are_what_is_gained_over_the_reference() -> None:
-    assert rewards(PAIRS, settings("Sigmoid")).tolist() == [pytest.approx([0.2, -0.3])]
+    assert rewards(PAIRS, settings("DPO")).tolist() == [pytest.approx([0.2, -0.3])]
     assert rewards(PAIRS, settings("IPO")).tolist() == [pytest.approx([0.1 * 2 / 4, 0.1 * -3 / 5])]
     assert rewards(pairs_for(settings("SimPO")), settings("SimPO")).tolist() == [pytest.approx([-4.0, -6.0])]
 
@@ -80,10 +80,10 @@ def test_a_tie_counts_half() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"loss": "Sigmoid", "margin": 1}, "margin belongs to loss SimPO"),
+        ({"loss": "DPO", "margin": 1}, "margin belongs to loss SimPO"),
         ({"loss": "ORPO", "answerWeight": 1}, "learns the preferred answer anyway"),
         ({"beta": 0}, "greater than 0"),
-        ({"loss": "PPO"}, "'Sigmoid', 'Hinge', 'IPO', 'SimPO' or 'ORPO'"),
+        ({"loss": "PPO"}, "'DPO', 'Hinge', 'IPO', 'SimPO' or 'ORPO'"),
     ],
 )
 def test_settings_that_fit_no_loss_are_refused(given: dict[str, Any], words: str) -> None:
@@ -153,7 +153,7 @@ def test_before_the_first_step_the_loss_is_that_of_equal_rewards(model: Any, tok
     rows = SeveralTexts(TokenRows(tokens, 0), 2)
     reference = torch.from_numpy(np.ascontiguousarray(sequence_logprobs(model, rows)["logProbabilities"])).float()
     everything = np.arange(6)
-    for loss, expected in (("Sigmoid", log(2)), ("Hinge", 1.0), ("IPO", 25.0)):
+    for loss, expected in (("DPO", log(2)), ("Hinge", 1.0), ("IPO", 25.0)):
         term = PairLoss(settings(loss), 0.0, reference)
         found = term.total(model, rows.collate(everything), everything) / term.weight(everything)
         assert float(found.detach()) == pytest.approx(expected, rel=1e-4)

@@ -47,7 +47,7 @@ def test_the_base_model_of_a_policy_under_bf16(
     run: Run, lines: Callable[..., str], brief_pairs: list[dict[str, Any]]
 ) -> None:
     asked = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in brief_pairs[:16]]
-    policy = {"reward": {"type": "Contains"}, "samplesPerPrompt": 2, "maxNewTokens": 4, "klCoefficient": 0.1}
+    policy = {"reward": {"type": "Contains"}, "numGenerations": 2, "maxNewTokens": 4, "klCoefficient": 0.1}
     report, _ = run(
         "PolicyOptimization",
         data=data(lines, asked),

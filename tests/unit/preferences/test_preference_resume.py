@@ -29,7 +29,7 @@ def test_a_reference_is_computed_again_where_it_is_not_cached(
         "LoRA",
         data={"train": [{"uri": lines("pairs.jsonl", rows)}], "maxLength": 96},
         training={"maxSteps": 8, "batchSize": 4, "learningRate": 0.001},
-        evaluation={"everySteps": 4, "generation": {"maxNewTokens": 2}},
+        evaluation={"evalSteps": 4, "generation": {"maxNewTokens": 2}},
     )
     once = run_here(job, "one")
     assert run_here(job, "two", stop_at=STOP_AT).code == 85

@@ -159,7 +159,7 @@ def test_the_best_state_can_be_chosen_by_what_is_written(
     facts: Path, encoder_decoder: Callable[..., Path], writing_job: Callable[..., str], cli: Callable[..., Any]
 ) -> None:
     model = encoder_decoder("t5", texts_of(facts))
-    evaluation = {"metric": "chrF", "everySteps": 4, "generation": {"maxNewTokens": 12}}
+    evaluation = {"metric": "chrF", "evalSteps": 4, "generation": {"maxNewTokens": 12}}
     ended = cli("run", writing_job(model, facts, training={"maxSteps": 8}, evaluation=evaluation), "--json")
     assert ended.code == 0, ended.err
     points = [point for point in ended.report.curves if point.validation]

@@ -10,6 +10,7 @@ from finetune_api.checkpoint import CheckpointManifest
 from finetune_api.failures import CheckpointNotFound, JobFailure, OutputNotWritable, Problem, SpecInvalid
 from finetune_api.first_version import spec_json
 from finetune_api.manifest import MANIFEST_NAME, Lineage
+from finetune_api.renamed import current_names
 from finetune_api.resume import ResumeFrom
 from finetune_api.spec import Spec
 from finetune_trainer.checkpoints.encoding import STATE
@@ -57,7 +58,9 @@ class OtherRun:
             raise CheckpointNotFound(message, where=_FIELD, hint="run the job without resumeFrom to start over")
         wrong = [
             Problem(f"{now}, and the run to resume has {before}", field, "use the same, or start without resumeFrom")
-            for field, before, now in differences(there, spec_json(self.spec))
+            for field, before, now in differences(
+                *(current_names(Spec, spec) for spec in (there, spec_json(self.spec)))
+            )
         ]
         if wrong:
             raise SpecInvalid(*wrong)

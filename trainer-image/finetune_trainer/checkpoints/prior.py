@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from finetune_api.checkpoint import CheckpointManifest
 from finetune_api.failures import CheckpointNotFound, JobFailure, OutputExists
 from finetune_api.manifest import Lineage
+from finetune_api.renamed import current_names
 from finetune_api.report import Report
+from finetune_api.spec import Spec
 from finetune_trainer.checkpoints.layout import find_places
 from finetune_trainer.storage import Folder
 
@@ -61,7 +63,8 @@ def _spec_of(folder: Folder) -> dict[str, Any]:
     if not folder.exists(_REPORT):
         return {}
     with suppress(ValidationError, JobFailure):
-        return Report.model_validate_json(folder.get(_REPORT)).spec
+        named: dict[str, Any] = current_names(Spec, Report.model_validate_json(folder.get(_REPORT)).spec)
+        return named
     return {}
 
 

@@ -20,7 +20,7 @@ MAY_DIFFER = (
     "predict",
     "runPolicy",
     "training.activationCheckpointing",
-    "training.deviceBatchSize",
+    "training.perDeviceBatchSize",
     "training.epochs",
     "training.maxSteps",
 )

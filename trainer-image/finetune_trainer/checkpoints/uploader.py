@@ -15,7 +15,7 @@ _CLOSING_SECONDS = 5
 _LOOK_SECONDS = 0.5
 _LAGS = (
     "training waits for the upload of the checkpoint at step {}: the store is slow; "
-    "a larger spec.checkpoints.everySteps saves less often"
+    "a larger spec.checkpoints.saveSteps saves less often"
 )
 Note = Callable[[], None]
 

@@ -135,7 +135,7 @@ def _values(resolved: Resolved) -> str:
 def _best(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:
     if report is not None and "validation" not in report.splits:
         return "the last state is kept: there are no validation rows"
-    every = spec.evaluation.every_steps
+    every = spec.evaluation.eval_steps
     when = f"every {every} steps" if every else "for each strength" if resolved.penalties else "after each epoch"
     patience = spec.training.early_stopping.patience
     stop = (

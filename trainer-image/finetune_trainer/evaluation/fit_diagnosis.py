@@ -98,7 +98,7 @@ def _too_few(points: int) -> Verdict:
     return Verdict(
         fit=Fit.UNCERTAIN,
         reason=f"There are only {evaluations} on validation rows; a trend takes at least {ENOUGH_POINTS}.",
-        advice="Evaluate more often with spec.evaluation.everySteps, or train for more epochs.",
+        advice="Evaluate more often with spec.evaluation.evalSteps, or train for more epochs.",
     )
 
 

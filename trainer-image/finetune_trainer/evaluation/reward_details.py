@@ -54,12 +54,12 @@ def diagnose_rewards(curves: Sequence[CurvePoint], best: Best | None) -> Verdict
             fit=Fit.UNDERFITTING,
             reason=f"For {np.mean(constant):.0%} of the prompts all answers got the same reward, so there was next to "
             "nothing to learn from.",
-            advice="Raise training.policy.temperature or samplesPerPrompt, tune on right answers first (CausalLM), or "
+            advice="Raise training.policy.temperature or numGenerations, tune on right answers first (CausalLM), or "
             "take easier prompts.",
         )
     measured = [(point.step, point.validation[_REWARD]) for point in curves if _REWARD in point.validation]
     if len(measured) < 2:
-        advice = "Give validation rows, or evaluate more often with spec.evaluation.everySteps."
+        advice = "Give validation rows, or evaluate more often with spec.evaluation.evalSteps."
         return Verdict(
             fit=Fit.UNCERTAIN, reason="There are too few rewards on validation rows to compare.", advice=advice
         )

@@ -10,7 +10,9 @@ from pydantic_core import ErrorDetails
 
 from finetune_api.failures import Problem
 from finetune_api.fields import Field, FieldPath, children, field_at, fields, schema_path
+from finetune_api.job import FineTuneJob
 from finetune_api.naming import near_names
+from finetune_api.renamed import first_names_found
 from finetune_trainer.manifest.document import Document
 from finetune_trainer.manifest.examples import example_of, remedy_for_pattern
 from finetune_trainer.manifest.scalars import read_plain
@@ -59,7 +61,10 @@ def _order(place: int | str) -> tuple[int, int]:
 def _explained(details: ErrorDetails, document: Document) -> Iterator[tuple[FieldPath, _Details]]:
     path: FieldPath = details["loc"]
     kind = details["type"]
-    if kind == "rule":
+    renamed = first_names_found(FineTuneJob, document.data)
+    if path in renamed:
+        yield path, (renamed[path], "write the present name")
+    elif kind == "rule":
         for field, message in details["ctx"]["broken"]:
             below = (*path, *field.split(".")) if field else path
             yield below, _rule(message, document.texts.get(below))

@@ -1,27 +1,31 @@
 """What a field that the API doesn't have was probably meant to be."""
 
+from typing import Any
+
 from finetune_api.fields import FieldPath, children, fields, format_path, schema_path
+from finetune_api.job import FineTuneJob
 from finetune_api.naming import near_names
+from finetune_api.renamed import first_names_found
 
 FAMILIAR = {
     "lr": "spec.training.learningRate",
     "num_train_epochs": "spec.training.epochs",
     "num_epochs": "spec.training.epochs",
-    "per_device_train_batch_size": "spec.training.deviceBatchSize",
-    "micro_batch_size": "spec.training.deviceBatchSize",
+    "per_device_train_batch_size": "spec.training.perDeviceBatchSize",
+    "micro_batch_size": "spec.training.perDeviceBatchSize",
     "train_batch_size": "spec.training.batchSize",
     "gradient_checkpointing": "spec.training.activationCheckpointing",
-    "lr_scheduler_type": "spec.training.scheduler",
+    "lr_scheduler_type": "spec.training.lrSchedulerType",
     "warmup_steps": "spec.training.warmupRatio",
     "label_smoothing_factor": "spec.training.labelSmoothing",
-    "neftune_noise_alpha": "spec.training.neftuneAlpha",
+    "neftune_noise_alpha": "spec.training.neftuneNoiseAlpha",
     "gradient_clipping": "spec.training.maxGradNorm",
     "early_stopping_patience": "spec.training.earlyStopping.patience",
     "fp16": "spec.training.precision",
     "bf16": "spec.training.precision",
     "metric_for_best_model": "spec.evaluation.metric",
-    "eval_steps": "spec.evaluation.everySteps",
-    "save_steps": "spec.checkpoints.everySteps",
+    "eval_steps": "spec.evaluation.evalSteps",
+    "save_steps": "spec.checkpoints.saveSteps",
     "save_total_limit": "spec.checkpoints.keepLast",
     "model_name_or_path": "spec.model.uri",
     "model_id": "spec.model.uri",
@@ -44,7 +48,7 @@ FAMILIAR = {
     "cutoff_len": "spec.data.maxLength",
     "datasets": "spec.data.train",
     "val_set_size": "spec.data.split.validation",
-    "per_device_eval_batch_size": "spec.training.deviceBatchSize",
+    "per_device_eval_batch_size": "spec.training.perDeviceBatchSize",
     "max_grad_norm": "spec.training.maxGradNorm",
     "lora_target_modules": "spec.method.lora.targetModules",
     "lora_rank": "spec.method.lora.rank",
@@ -54,19 +58,19 @@ FAMILIAR = {
     "loss_type": "spec.training.preference.loss",
     "rpo_alpha": "spec.training.preference.answerWeight",
     "simpo_gamma": "spec.training.preference.margin",
-    "num_iterations": "spec.training.policy.passesPerRollout",
+    "num_iterations": "spec.training.policy.numIterations",
     "epsilon": "spec.training.policy.clipRange",
     "max_completion_length": "spec.training.policy.maxNewTokens",
     "use_rslora": "spec.method.lora.rankStabilized",
-    "num_generations": "spec.training.policy.samplesPerPrompt",
+    "num_generations": "spec.training.policy.numGenerations",
     "max_new_tokens": "spec.evaluation.generation.maxNewTokens",
     "num_beams": "spec.evaluation.generation.numBeams",
 }
 """Names from Transformers, PEFT and other trainers, and the field that does the same here."""
 
 _EXPLAINED = {
-    "gradient_accumulation_steps": "remove it: batchSize is the effective batch size, deviceBatchSize x accumulation, "
-    "and the trainer accumulates as often as that takes",
+    "gradient_accumulation_steps": "remove it: batchSize is the effective batch size, perDeviceBatchSize x "
+    "accumulation, and the trainer accumulates as often as that takes",
     "load_in_4bit": "use method.type: QLoRA",
     "use_dora": "use method.type: DoRA",
     "load_best_model_at_end": "remove it: the best state by evaluation.metric is kept always",
@@ -84,6 +88,9 @@ def meant_field(path: FieldPath) -> str:
     name, above = str(path[-1]), path[:-1]
     if name in _EXPLAINED:
         return _EXPLAINED[name]
+    renamed = first_names_found(FineTuneJob, _document_with(path))
+    if path in renamed:
+        return renamed[path]
     siblings = children(schema_path(above))
     near = near_names(name, siblings)
     if near and _same_letters(name, near[0]):
@@ -97,6 +104,14 @@ def meant_field(path: FieldPath) -> str:
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"remove it; fields of {format_path(above) or 'a job'}: {', '.join(siblings)}" if siblings else "remove it"
+
+
+def _document_with(path: FieldPath) -> Any:
+    """A document that has nothing but the field at `path`."""
+    document: Any = None
+    for part in reversed(path):
+        document = {part: document} if isinstance(part, str) else [*[None] * part, document]
+    return document
 
 
 def _places_of(name: str) -> list[str]:

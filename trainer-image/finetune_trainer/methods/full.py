@@ -32,7 +32,7 @@ def adapt(model: "PreTrainedModel", _files: "ModelFiles", method: "Method", _cac
         rows=token_rows(model.config),
         total_parameters=count_parameters(model),
         save=model.save_pretrained,
-        lr_factor=partial(_factor, settings.layerwise_decay, heights),
+        lr_factor=partial(_factor, settings.layerwise_lr_decay, heights),
     )
 
 

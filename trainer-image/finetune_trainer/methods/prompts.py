@@ -37,7 +37,7 @@ def adapt_prompt(model: "PreTrainedModel", files: "ModelFiles", method: "Method"
     settings = method.prompt_tuning or PromptTuning()
     start = _embeddings(model, files, settings).detach().clone()
     config = PromptTuningConfig(
-        num_virtual_tokens=settings.virtual_tokens, num_transformer_submodules=_INPUT_ONLY, **_shape(model)
+        num_virtual_tokens=settings.num_virtual_tokens, num_transformer_submodules=_INPUT_ONLY, **_shape(model)
     )
     adapted = _adapted(config, model, files)
     with torch.no_grad():
@@ -51,7 +51,7 @@ def adapt_p_tuning(model: "PreTrainedModel", files: "ModelFiles", method: "Metho
 
     settings = method.p_tuning or PTuning()
     config = PromptEncoderConfig(
-        num_virtual_tokens=settings.virtual_tokens,
+        num_virtual_tokens=settings.num_virtual_tokens,
         num_transformer_submodules=_INPUT_ONLY,
         encoder_hidden_size=settings.encoder_hidden_size,
         **_shape(model),
@@ -66,7 +66,7 @@ def adapt_prefix(model: "PreTrainedModel", files: "ModelFiles", method: "Method"
     settings = method.prefix_tuning or PrefixTuning()
     shape = _shape(model, width=_width_of_keys(model))
     config = PrefixTuningConfig(
-        num_virtual_tokens=settings.virtual_tokens,
+        num_virtual_tokens=settings.num_virtual_tokens,
         prefix_projection=settings.projection,
         encoder_hidden_size=shape["token_dim"],
         **shape,
@@ -106,13 +106,13 @@ def _embeddings(model: "PreTrainedModel", files: "ModelFiles", settings: PromptT
 
     table = cast("nn.Embedding", model.get_input_embeddings())
     if not settings.init_text:
-        return table.weight[torch.randint(table.num_embeddings, (settings.virtual_tokens,)).to(table.weight.device)]
+        return table.weight[torch.randint(table.num_embeddings, (settings.num_virtual_tokens,)).to(table.weight.device)]
     tokenizer = AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False)
     ids = tokenizer(settings.init_text, add_special_tokens=False)["input_ids"]
     if not ids:
         message = f"the tokenizer makes no token of {settings.init_text[:40]!r}"
         raise ModelUnsuitable(message, where="spec.method.promptTuning.initText", hint="use words, or leave it out")
-    repeated = (ids * settings.virtual_tokens)[: settings.virtual_tokens]
+    repeated = (ids * settings.num_virtual_tokens)[: settings.num_virtual_tokens]
     return table.weight[torch.tensor(repeated, device=table.weight.device)]
 
 

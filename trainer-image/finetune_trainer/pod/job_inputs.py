@@ -15,6 +15,7 @@ from finetune_api.fields import format_path
 from finetune_api.job import FineTuneJob, Metadata
 from finetune_api.run_file import RunFile
 from finetune_api.spec import Spec
+from finetune_api.stored import with_current_names
 from finetune_trainer import __version__
 
 LARGEST = 1 << 20
@@ -31,7 +32,8 @@ def read_order(path: Path) -> RunFile:
         NotBuiltYet: it asks for what this version can't do.
     """
     try:
-        order = RunFile.model_validate_json(_text(path), strict=True, by_alias=True, by_name=False)
+        text = with_current_names(RunFile, _text(path))
+        order = RunFile.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecInvalid(*_problems(error, _writer(path))) from error
     wrong, unbuilt = semantic_problems(order.spec), unsupported(order.spec)

@@ -82,7 +82,7 @@ def _in_steps(
         if resumed.run is not None:
             observer.said(f"continues job {resumed.run.job}, uid {resumed.run.uid}: {resumed.run.uri}")
         observer.resumed(loop.step, resumed.manifest.attempt)
-    checkpoints.begin(ready.task.spec.checkpoints.every_steps or plan.batches.steps_per_epoch)
+    checkpoints.begin(ready.task.spec.checkpoints.save_steps or plan.batches.steps_per_epoch)
     try:
         return loop.run(measure, observer, checkpoints)
     finally:
@@ -113,8 +113,8 @@ def _swapped_for_training(ready: PreparedModel) -> Iterator[None]:
         if task.uses_only_dataset_tokens:
             ids = [tokens.ids for tokens in ready.tokens.values()]
             swapped.enter_context(restricted_embedding(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
-        if task.spec.training.neftune_alpha:
-            swapped.enter_context(neftune_noise(model, task.spec.training.neftune_alpha))
+        if task.spec.training.neftune_noise_alpha:
+            swapped.enter_context(neftune_noise(model, task.spec.training.neftune_noise_alpha))
         yield
 
 
@@ -141,7 +141,7 @@ def _plan(ready: PreparedModel) -> TrainingPlan:
     batches = BatchPlan(
         lengths=rows.lengths,
         batch_size=ready.resolved.batch_size,
-        device_batch_size=training.device_batch_size,
+        per_device_batch_size=training.per_device_batch_size,
         token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
         pass_cost=_PASS_COST[ready.accelerator.device.type],
         seed=training.seed,

@@ -81,7 +81,7 @@ class PolicyOptimization(Task):
     @property
     def passes(self) -> int:
         """See `OnPolicyTask.passes`."""
-        return self.settings.passes_per_rollout
+        return self.settings.num_iterations
 
     @property
     def settings(self) -> Policy:
@@ -115,7 +115,7 @@ class PolicyOptimization(Task):
 
     def training_rows(self, rows: RowSource) -> RowSource:
         """See `OnPolicyTask.training_rows`."""
-        return PromptDataset(rows, self.settings.samples_per_prompt, self._longest_answer)
+        return PromptDataset(rows, self.settings.num_generations, self._longest_answer)
 
     def with_reference(self, model: nn.Module, inputs: ReferenceInputs, monitor: Monitor) -> "PolicyOptimization":
         """See `NeedsReference.with_reference`: a frozen reference policy, which is called during training."""

@@ -162,7 +162,7 @@ class Preference(Task):
         settings = self.settings
         if settings.answer_weight or settings.loss is PreferenceLoss.ORPO:
             return None
-        if settings.loss is PreferenceLoss.SIGMOID:
+        if settings.loss is PreferenceLoss.DPO:
             return log(2)
         none = torch.zeros(1, 2)
         return float(pair_losses(Pairs(none, none + 1, none if settings.has_reference else None), settings))

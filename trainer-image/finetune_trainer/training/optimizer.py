@@ -36,9 +36,11 @@ def build_optimizer(
 def build_schedule(
     optimizer: torch.optim.Optimizer, training: Training, total_steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Warm up to the peak, then go as `training.scheduler` says."""
+    """Warm up to the peak, then go as `training.lrSchedulerType` says."""
     warmup = math.ceil(training.warmup_ratio * total_steps)
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(training.scheduler, warmup, total_steps))
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, learning_rate_factor(training.lr_scheduler_type, warmup, total_steps)
+    )
 
 
 def learning_rate_factor(scheduler: Scheduler, warmup: int, total: int) -> Callable[[int], float]:

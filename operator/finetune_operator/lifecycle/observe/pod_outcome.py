@@ -59,7 +59,7 @@ _NODE_ENDS = frozenset({"Terminated", "Shutdown", "NodeShutdown", "NodeLost", "P
 """Reasons of pods that ended with their node, or made room there. Newer kubelets say so by DisruptionTarget."""
 _KILLED = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
 _MEMORY_HINT = (
-    "lower training.deviceBatchSize or data.maxLength, set training.activationCheckpointing: true, "
+    "lower training.perDeviceBatchSize or data.maxLength, set training.activationCheckpointing: true, "
     "or choose a compute profile with more memory"
 )
 

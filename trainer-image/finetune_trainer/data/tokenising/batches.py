@@ -17,14 +17,14 @@ class BatchPlan:
 
     Rows of like length are put together, so that little is padded; the order of the batches stays random. A step
     has `batch_size` rows; a forward pass has as many of them as fit `token_budget` padded tokens. Within that, a step
-    is cut where another pass costs less than the padding that it saves, unless `device_batch_size` says how many rows
-    go together.
+    is cut where another pass costs less than the padding that it saves, unless `per_device_batch_size` says how many
+    rows go together.
     """
 
     lengths: NDArray[np.int64]
     """Length of each row in tokens, [n]."""
     batch_size: int
-    device_batch_size: int
+    per_device_batch_size: int
     token_budget: int
     seed: int
     pass_cost: int = 128
@@ -52,8 +52,8 @@ class BatchPlan:
 
     def micro_batches(self, batch: Rows) -> Iterator[Rows]:
         """Cut one step's rows into forward passes."""
-        for part in cut_by_tokens(batch, self.lengths, self.token_budget, self.device_batch_size):
-            if self.device_batch_size:
+        for part in cut_by_tokens(batch, self.lengths, self.token_budget, self.per_device_batch_size):
+            if self.per_device_batch_size:
                 yield part
             else:
                 yield from cut_cheapest(part, self.lengths, self.pass_cost)

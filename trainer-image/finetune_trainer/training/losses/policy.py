@@ -42,7 +42,7 @@ _PATIENCE = 10
 """Steps in a row without any difference to learn from, after which a warning is reported."""
 _NOTHING_TO_LEARN = (
     f"for {_PATIENCE} steps all answers to each prompt got the same reward, so there is nothing to learn from: raise "
-    "training.policy.temperature or samplesPerPrompt, tune on right answers first (CausalLM), or take easier prompts"
+    "training.policy.temperature or numGenerations, tune on right answers first (CausalLM), or take easier prompts"
 )
 
 
@@ -104,7 +104,7 @@ class PolicyLoss:
         self._answers.clear()
         self._drawn.clear()
         self._sums = dict.fromkeys((REWARD, KL, ENTROPY, TOKENS, CONSTANT), 0.0)
-        return float(len(rows) * self._settings.samples_per_prompt)
+        return float(len(rows) * self._settings.num_generations)
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
         """See `Loss.total`. Answers to all prompts of a step are sampled at once, as its first part comes."""
@@ -128,7 +128,7 @@ class PolicyLoss:
         prompts whose answers all got the same reward.
         """
         sums, prompts = self._sums, sum(len(part.advantages) for part in self._drawn.values())
-        groups, tokens = prompts / self._settings.samples_per_prompt, max(1.0, sums[TOKENS])
+        groups, tokens = prompts / self._settings.num_generations, max(1.0, sums[TOKENS])
         figures = {
             REWARD: sums[REWARD] / prompts,
             ENTROPY: sums[ENTROPY] / tokens,
@@ -148,7 +148,7 @@ class PolicyLoss:
 
     def _sample(self, model: nn.Module) -> dict[int, list[Answer]]:
         """Answers to the prompts of the step, by row."""
-        samples, world = self._settings.samples_per_prompt, self._world
+        samples, world = self._settings.num_generations, self._world
         prompts = [prompt for prompt in world.prompts(self._rows) for _ in range(samples)]
         repeated, written = np.repeat(self._rows, samples), world.write(model, prompts)
         found = dict[int, list[Answer]]()
@@ -169,7 +169,7 @@ class PolicyLoss:
         if self._reference is not None:
             reference = token_logprobs(self._reference(model, batch), self._settings.temperature)
         rewards = torch.tensor([one.reward for one in answers], dtype=torch.float32, device=device)
-        groups = rewards.view(-1, self._settings.samples_per_prompt)
+        groups = rewards.view(-1, self._settings.num_generations)
         self._sums[REWARD] += float(rewards.sum())
         self._sums[TOKENS] += float(sum(len(one.ids) for one in answers))
         self._sums[CONSTANT] += int((groups == groups[:, :1]).all(dim=1).sum())
@@ -182,7 +182,7 @@ class PolicyLoss:
             self._sums[KL] += float((_k3(before, rollouts.reference) * now.counted).sum())
             if self._settings.algorithm is PolicyAlgorithm.RLOO:
                 rewards = rewards - self._settings.kl_price * (before - rollouts.reference).sum(dim=1)
-        found = advantages(rewards.view(-1, self._settings.samples_per_prompt), self._settings.algorithm)
+        found = advantages(rewards.view(-1, self._settings.num_generations), self._settings.algorithm)
         return replace(rollouts, before=before, advantages=found.flatten())
 
     def _check_divergence(self, kl: float) -> None:

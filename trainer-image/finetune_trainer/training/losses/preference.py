@@ -89,7 +89,7 @@ def _orpo(pairs: Pairs, settings: Preference, _margin: Tensor, _smoothing: float
 
 
 _LOSSES: dict[PreferenceLoss, Callable[[Pairs, Preference, Tensor, float], Tensor]] = {
-    PreferenceLoss.SIGMOID: _sigmoid,
+    PreferenceLoss.DPO: _sigmoid,
     PreferenceLoss.HINGE: _hinge,
     PreferenceLoss.IPO: _ipo,
     PreferenceLoss.SIMPO: _simpo,

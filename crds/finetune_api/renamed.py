@@ -1,0 +1,135 @@
+"""First names of renamed fields and values: read in what is stored, refused in what is new.
+
+Whoever reads a stored or transmitted document maps it with `current_names` before the models see it; whoever writes one
+for another version, or computes a digest that outlives an upgrade, maps back with `first_names`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+_VIRTUAL_TOKENS = {"virtualTokens": "numVirtualTokens"}
+FIELDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "Training": {
+            "deviceBatchSize": "perDeviceBatchSize",
+            "scheduler": "lrSchedulerType",
+            "neftuneAlpha": "neftuneNoiseAlpha",
+        },
+        "Policy": {"samplesPerPrompt": "numGenerations", "passesPerRollout": "numIterations"},
+        "Full": {"layerwiseDecay": "layerwiseLrDecay"},
+        "PrefixTuning": _VIRTUAL_TOKENS,
+        "PromptTuning": _VIRTUAL_TOKENS,
+        "PTuning": _VIRTUAL_TOKENS,
+        "Evaluation": {"everySteps": "evalSteps"},
+        "Checkpoints": {"everySteps": "saveSteps"},
+    }
+)
+"""First and present name on the wire of each renamed field, by model."""
+VALUES: Mapping[str, Mapping[str, str]] = MappingProxyType({"PreferenceLoss": {"Sigmoid": "DPO"}})
+"""First and present word of each renamed value, by enum."""
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Renames:
+    """What was renamed in a model and below: fields from first to present name, values and blocks by present name."""
+
+    fields: Mapping[str, str]
+    values: Mapping[str, Mapping[str, str]]
+    blocks: Mapping[str, "Renames"]
+
+    def __bool__(self) -> bool:
+        """Whether anything was renamed."""
+        return bool(self.fields or self.values or self.blocks)
+
+
+def renamed_message(first: str, present: str) -> str:
+    """What a user is told who wrote the first name."""
+    return f"{first} is called {present} now"
+
+
+def classes_in(annotation: Any) -> Iterator[type]:
+    """The classes in the type of a field, such as `list[X] | None`."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from classes_in(argument)
+
+
+@cache
+def renames_in(model: type[BaseModel]) -> Renames:
+    """What was renamed in `model` and below."""
+    fields = FIELDS.get(model.__name__, {})
+    values, blocks = dict[str, Mapping[str, str]](), dict[str, Renames]()
+    for name, info in model.model_fields.items():
+        wire = info.alias or name
+        for kind in classes_in(info.annotation):
+            if kind.__name__ in VALUES:
+                values[wire] = VALUES[kind.__name__]
+            below = renames_in(kind) if issubclass(kind, BaseModel) else None
+            if below:
+                blocks[wire] = below
+    return Renames(fields, values, blocks)
+
+
+def is_renamed(model: type[BaseModel], field: str) -> bool:
+    """Whether `field` of `model`, or the words of its values, had another name once."""
+    info = model.model_fields[field]
+    words = any(kind.__name__ in VALUES for kind in classes_in(info.annotation))
+    return words or info.alias in FIELDS.get(model.__name__, {}).values()
+
+
+def current_names(model: type[BaseModel], data: Any) -> Any:
+    """`data`, a document of `model`, under present names. Where both are given, the present one counts."""
+    renames = renames_in(model)
+    return _mapped(data, renames, back=False) if renames else data
+
+
+def first_names(model: type[BaseModel], data: Any) -> Any:
+    """The reverse of `current_names`: `data` as the first version writes it."""
+    renames = renames_in(model)
+    return _mapped(data, renames, back=True) if renames else data
+
+
+def first_names_found(model: type[BaseModel], data: Any) -> dict[Path, str]:
+    """Places in `data` that hold a first name, with what to say of each."""
+    renames = renames_in(model)
+    return dict(_found(data, renames, ()))
+
+
+def _mapped(data: Any, renames: Renames, *, back: bool) -> Any:
+    if not isinstance(data, dict):
+        return [_mapped(item, renames, back=back) for item in data] if isinstance(data, list) else data
+    names = _turned(renames.fields) if back else renames.fields
+    given = {name: value for name, value in data.items() if names.get(name) not in data}
+    return {names.get(name, name): _value(name, value, renames, back=back) for name, value in given.items()}
+
+
+def _value(name: str, value: Any, renames: Renames, *, back: bool) -> Any:
+    if name in renames.blocks:
+        return _mapped(value, renames.blocks[name], back=back)
+    words = renames.values.get(name, {}) if isinstance(value, str) else {}
+    return (_turned(words) if back else words).get(value, value) if words else value
+
+
+def _turned(names: Mapping[str, str]) -> dict[str, str]:
+    return {present: first for first, present in names.items()}
+
+
+def _found(data: Any, renames: Renames, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from _found(item, renames, (*path, index))
+    for name, value in data.items() if isinstance(data, dict) else ():
+        if name in renames.fields:
+            yield (*path, name), renamed_message(name, renames.fields[name])
+        elif name in renames.blocks:
+            yield from _found(value, renames.blocks[name], (*path, name))
+        elif isinstance(value, str) and value in renames.values.get(name, {}):
+            yield (*path, name), renamed_message(value, renames.values[name][value])
