@@ -103,6 +103,35 @@ def test_a_folder_without_training_files_is_refused(folder: Path) -> None:
     assert "name the files one by one" in caught.value.problems[0].hint
 
 
+def test_files_in_hidden_folders_are_no_data(folder: Path) -> None:
+    for name in (".ipynb_checkpoints", ".cache/huggingface", "_delta_log", "__MACOSX"):
+        (folder / "data" / name).mkdir(parents=True)
+        (folder / "data" / name / "train-copy.jsonl").write_text('{"text": "stray", "label": "c"}\n')
+    uri = "file://./data"
+    assert splits_of(folder, train=uri, validation=uri, test=uri) == {"train": 60, "validation": 9, "test": 12}
+
+
+@pytest.mark.parametrize("name", ["more.xlsx", "old/rows.csv.zip", "part.arrow"])
+def test_tables_that_cant_be_read_are_not_passed_over(folder: Path, name: str) -> None:
+    (folder / "data" / name).parent.mkdir(exist_ok=True)
+    (folder / "data" / name).write_bytes(b"PK")
+    with pytest.raises(DataNotFound, match=f"{name} beside .* can't be read, and may hold rows") as caught:
+        splits_of(folder, train="file://./data")
+    assert "name the files one by one" in caught.value.problems[0].hint
+
+
+def test_a_file_of_the_place_is_the_example(folder: Path) -> None:
+    (folder / "data" / "labels.json").write_text('["a", "b"]')
+    with pytest.raises(DataNotFound, match=r"some are not: .*, labels\.json") as caught:
+        splits_of(folder, train="file://./data")
+    assert caught.value.problems[0].hint.endswith("file://./data/train-00000-of-00001.jsonl")
+
+
+def test_a_pattern_is_told_as_one(folder: Path) -> None:
+    with pytest.raises(DataNotFound, match="patterns are not read"):
+        splits_of(folder, train="file://./data/*.jsonl")
+
+
 def test_a_folder_to_predict_is_read_whole(folder: Path) -> None:
     assert len(list(read_rows("file://./data", Site(folder)))) == 81
     assert len(list(read_rows(DataSource(uri="file://./data"), Site(folder), place="test"))) == 12

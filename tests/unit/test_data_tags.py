@@ -78,7 +78,7 @@ def test_what_is_refused(cells: list[list[Any]], words: str) -> None:
         ("B-per", "tags are no list"),
         (None, "tags are no list"),
         ([], "tags are no list"),
-        ([None], "no label"),
+        ([None], "a tag is empty"),
         ([{"a": 1}], "label is no class"),
     ],
 )

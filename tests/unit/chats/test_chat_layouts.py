@@ -31,6 +31,7 @@ CHATS: dict[str, dict[str, Any]] = {
     "content parts": {"messages": [*ASKED, said("assistant", [{"type": "text", "text": "Hello"}])]},
     "system column": {"system": "Be brief.", "messages": [ASKED[1], said("assistant", "Hello")]},
     "sharegpt": {"conversations": [shared("system", "Be brief."), shared("human", "Hi"), shared("gpt", "Hello")]},
+    "roles in capitals": {"messages": [said("System", "Be brief."), said("User", "Hi"), said("ASSISTANT", "Hello")]},
     "sharegpt, system column": {"system": "Be brief.", "conversations": SHARED},
     "sharegpt as text": {"conversations": json.dumps([shared("system", "Be brief."), *SHARED])},
     "prompt of messages": {"prompt": ASKED, "completion": [said("assistant", "Hello")]},
@@ -117,6 +118,14 @@ def test_dialogues_as_text_are_pairs_of_whole_chats(read: Read) -> None:
     assert Answers(found.splits["train"].labels[0]).rejected == "Human error: none."
 
 
+def test_a_prompt_that_dialogues_as_text_repeat_is_read_once(read: Read) -> None:
+    asked = "\n\nHuman: Who ran?\n\nAssistant:"
+    rows = [{"prompt": asked, "chosen": f"{asked} Lily.", "rejected": f"{asked} Nobody."}] * 2
+    found = read(rows, Task.PREFERENCE).splits["train"]
+    assert found.turns[0] == Chat.of(("user", "Who ran?"))
+    assert Answers(found.labels[0]).turns == (Turn("assistant", "Lily."), Turn("assistant", "Nobody."))
+
+
 @pytest.mark.parametrize("task", [Task.CAUSAL_LM, Task.PREFERENCE])
 def test_single_judged_answers_are_refused_with_what_to_do(read: Read, task: Task) -> None:
     rows = [{"prompt": "a", "completion": "b", "label": True}, {"prompt": "a", "completion": "c", "label": False}]
@@ -124,6 +133,44 @@ def test_single_judged_answers_are_refused_with_what_to_do(read: Read, task: Tas
         read(rows, task)
     assert "chosen, rejected" in caught.value.problems[0].hint
     assert caught.value.problems[0].where.endswith("rows.jsonl:1")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "a", "completion": "b", "label": 1},
+        {"prompt": "a", "completion": "b", "label": "False"},
+        {"messages": [said("user", "a"), said("assistant", "b")], "label": False},
+        {"conversations": [shared("human", "a"), shared("gpt", "b")], "kto_tag": "true"},
+    ],
+)
+def test_judgements_are_told_however_they_are_written(read: Read, row: dict[str, Any]) -> None:
+    with pytest.raises(SpecInvalid, match="KTO"):
+        read([row] * 2)
+    names = {"messages": "messages"} if "messages" in row else {"prompt": "prompt", "completion": "completion"}
+    if "conversations" not in row:
+        assert len(read([row] * 2, columns=names).splits["train"])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"message_id": "m1", "parent_id": None, "text": "Hi", "role": "prompter"},
+        {"conversation_id": 1, "role": "User", "content": "Hi"},
+        {"id": 1, "from": "gpt", "value": "Hello"},
+    ],
+)
+def test_single_messages_are_refused_with_what_to_do(read: Read, row: dict[str, Any]) -> None:
+    with pytest.raises(SpecInvalid, match="single messages of chats") as caught:
+        read([row] * 2)
+    assert "join the messages of each conversation" in caught.value.problems[0].hint
+    name = next(name for name in ("text", "content", "value") if name in row)
+    assert len(read([row, {**row, name: "other"}], columns={"text": name}).splits["train"]) == 2
+
+
+def test_a_column_of_roles_that_are_no_speakers_harms_nothing(read: Read) -> None:
+    rows = [{"text": f"the {n}th", "role": "editor"} for n in range(2)]
+    assert len(read(rows).splits["train"]) == 2
 
 
 def test_a_label_that_is_no_judgement_harms_nothing(read: Read) -> None:
@@ -162,6 +209,8 @@ CALL = {"function": {"name": "f", "arguments": "x"}}
         ({"messages": [said("user", "a"), said("assistant", "b", refusal="no")]}, "content and a refusal"),
         ({"system": "x", "messages": [*ASKED, said("assistant", "b")]}, "two system prompts"),
         ({"images": ["x.png"], "messages": [said("user", "a"), said("assistant", "b")]}, "a row holds images"),
+        ({"image": "coco/1.jpg", "messages": [said("user", "a"), said("assistant", "b")]}, "a row holds image"),
+        ({"video": "https://x/y", "messages": [said("user", "a"), said("assistant", "b")]}, "a row holds video"),
         ({"history": ["a", "b"], "messages": [said("user", "a"), said("assistant", "b")]}, "no list of exchanges"),
         ({"tools": "get_weather", "messages": [said("user", "a"), said("assistant", "b")]}, "tools is no JSON"),
         ({"chat_template_kwargs": {"chat_template": "x"}, "messages": [said("user", "a"), said("assistant", "b")]},

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from finetune_api.data import Data
+from finetune_api.data import Clean, Data
 from finetune_api.failures import ColumnMissing, TooManyBadRows
 from finetune_api.tasks import Task
 from finetune_trainer.data import Prepared, prepare
 from finetune_trainer.data.reading.nested import with_paths
-from finetune_trainer.data.reading.rows import Place, Row
+from finetune_trainer.data.reading.rows import Bad, Place, Row
+from finetune_trainer.data.records import cell_text
 from finetune_trainer.storage import Site
 
 Read = Callable[..., Prepared]
@@ -73,6 +74,9 @@ def test_a_column_that_is_called_so_goes_first() -> None:
         (WMT, {}, "write  data.columns: {input: translation.en, target: translation.de}"),
         (WMT, {"input": "translation.fr", "target": "translation.de"}, "translation.en"),
         (SQUAD, {}, "target: answers.text"),
+        ([{"title": "Rome", **row} for row in SQUAD], {}, "target: answers.text"),
+        ([{"title": "Rome", "paragraphs": [{"context": "a", "qas": []}]}] * 2, {}, "articles of SQuAD: write a row"),
+        ([{"context": "a", "qas": []}], {}, "articles of SQuAD: write a row"),
     ],
 )  # fmt: skip
 def test_a_path_that_is_missing_is_told_with_those_that_are_there(
@@ -81,3 +85,19 @@ def test_a_path_that_is_missing_is_told_with_those_that_are_there(
     with pytest.raises(ColumnMissing) as caught:
         read(rows, Task.SEQ2SEQ, columns=columns)
     assert hint in caught.value.problems[-1].hint
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ({"id": 1, "en": "hello"}, "input is no text: {'id': 1, 'en': 'hello'} is a dict; input.en is a text in it"),
+        (["hello", "bye"], "input is no text: ['hello', 'bye'] is a list; input.0 is a text in it"),
+        ([1, 2], "input is no text: [1, 2] is a list"),
+        ([], "input is empty"),
+        (b"hello", "input is no text: b'hello' is a bytes"),
+    ],
+)
+def test_what_is_no_text_is_told_with_the_path_to_one(cell: object, reason: str) -> None:
+    found = cell_text(Row({"input": cell}, Place(file="x", line=1)), "input", Clean())
+    assert isinstance(found, Bad)
+    assert found.reason == reason

@@ -27,12 +27,14 @@ _SYNONYMS = {
     "prompt": ("prompt", "instruction", "question", "query", "problem", "input", "text", "user", "human"),
     "chosen": ("chosen", "preferred", "better", "best", "winner", "accepted", "positive", "response_chosen"),
     "rejected": ("rejected", "dispreferred", "worse", "worst", "loser", "refused", "negative", "response_rejected"),
-    "completion": ("completion", "output", "response", "answer", "target", "solution", "assistant", "bot", "reply"),
+    "completion": (
+        "completion", "output", "response", "answer", "target", "solution", "answers", "assistant", "bot", "reply",
+    ),
     "messages": ("messages", "conversation", "conversations", "chat", "dialogue", "dialog", "turns"),
     "input": ("input", "source", "document", "article", "text", "src", "source_text", "passage", "dialogue", "mr"),
     "target": (
         "target", "output", "answer", "summary", "response", "translation", "completion", "tgt", "target_text", "label",
-        "highlights", "ref", "title", "answers", "text",
+        "highlights", "ref", "answers", "title", "text",
     ),
     "question": ("question", "query", "prompt", "questions"),
     "context": ("context", "passage", "paragraph", "document", "article", "text", "evidence", "background"),

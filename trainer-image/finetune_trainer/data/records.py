@@ -53,8 +53,12 @@ def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False
     cell = row.values.get(column)
     if isinstance(cell, (list, tuple)) and "." in column and len(set(map(str, cell))) == 1 and isinstance(cell[0], str):
         cell = cell[0]  # a path into a cell leads to a list of one text, as SQuAD's answers.text
-    if isinstance(cell, (dict, list, tuple, bytes)):
-        return Bad(row.place, f"{column} is no text", f"{shown(cell)} is a {type(cell).__name__}")
+    if isinstance(cell, (dict, list, tuple, bytes)) and (cell or isinstance(cell, bytes)):
+        return Bad(
+            row.place, f"{column} is no text", f"{shown(cell)} is a {type(cell).__name__}{_inside(column, cell)}"
+        )
+    if not cell and not isinstance(cell, (str, int, float)):
+        cell = ""
     if not isinstance(cell, str):
         cell = "" if is_absent(cell) else str(cell)
     if "\0" in cell:
@@ -67,6 +71,13 @@ def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False
     except UnicodeEncodeError:
         return Bad(row.place, f"{column} holds broken Unicode", "half of a surrogate pair")
     return text
+
+
+def _inside(column: str, cell: object) -> str:
+    """The path to the first text in a cell, to be put behind what is wrong with it; empty for none."""
+    items = cell.items() if isinstance(cell, dict) else enumerate(cell) if isinstance(cell, (list, tuple)) else ()
+    found = next((key for key, item in items if isinstance(item, str)), None)
+    return "" if found is None else f"; {column}.{found} is a text in it"
 
 
 def group_of(row: Row, roles: dict[str, str]) -> str | None:

@@ -23,6 +23,14 @@ _ADVICE = {  # by the kind of the most frequent bad rows
     "a key given twice": "give each key once in an object",
     "label is no number": "correct them, or check spec.data.labels.problemType",
     "broken JSON": "write one whole JSON object a line",
+    "a message lacks role or content": 'write messages as {"role": "user", "content": "..."}',
+    "unknown role of a message": "rename the roles to those that are known",
+    "label is no class": "write one name or number in each cell, or name what is in it by a path in data.columns",
+}
+_ADVICE_BY_END = {  # of kinds that begin with the name of a column
+    " is no text": "write one text in each cell, or name what is in it by a path in data.columns",
+    " is no list of messages": 'write messages as [{"role": "user", "content": "..."}, ...]',
+    " is no list of words": 'write a row per sentence, with its words as a list: ["New", "York"]',
 }
 
 
@@ -32,13 +40,18 @@ def check_bad_rows(place: str, bad: Sequence[Bad], rows_read: int, allowed: floa
         return
     frequent = Counter(b.kind for b in bad).most_common(6)
     kinds = ", ".join(f"{kind} ({count:,})" for kind, count in frequent)
-    advice = _ADVICE.get(frequent[0][0], "correct them")
+    advice = _advice(frequent[0][0])
     summary = Problem(
         f"{len(bad):,} of {rows_read:,} rows can't be used ({len(bad) / rows_read:.1%}): {kinds}",
         sources_path(place),
         f"{advice}; or raise spec.data.maxBadRowRatio above {allowed:g}; the first of them follow",
     )
     raise TooManyBadRows(summary, *(Problem(b.reason, at(b.place)) for b in bad[:_LISTED]))
+
+
+def _advice(kind: str) -> str:
+    by_end = next((advice for end, advice in _ADVICE_BY_END.items() if kind.endswith(end)), "correct them")
+    return _ADVICE.get(kind, by_end)
 
 
 def check_not_empty(place: str, rows: int, rows_read: int, uris: Sequence[str]) -> None:

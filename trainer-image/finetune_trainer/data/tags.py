@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from finetune_api.data import Labels
 from finetune_api.failures import LabelsUnsuitable
 from finetune_api.tasks import ProblemType
-from finetune_trainer.data.label_cells import Label, UnusableLabel, as_list, class_name, is_whole
+from finetune_trainer.data.label_cells import Label, UnusableLabel, as_list, class_name, is_absent, is_whole
 from finetune_trainer.data.labels import MAX_CLASSES, LabelSpace
 from finetune_trainer.data.list_cells import why_no_list
 from finetune_trainer.data.reading.rows import shown
@@ -90,11 +90,11 @@ class TagReader:
         return tuple(self._tag(item) for item in found)
 
     def _tag(self, item: object) -> str:
-        tag = class_name(item) if not isinstance(item, str) else item.strip()
+        tag = item.strip() if isinstance(item, str) else "" if is_absent(item) else class_name(item)
+        if not tag and tag not in self._given:
+            raise UnusableLabel("a tag is empty", "words outside of all entities have the tag O")
         if self._given:
             return self._named(tag)
-        if not tag:
-            raise UnusableLabel("a tag is empty", "words outside of all entities have the tag O")
         canonical = self._canonical(tag)
         if canonical is None:
             scheme = self.scheme or TagScheme()

@@ -59,6 +59,8 @@ def writing(path: object) -> Iterator[None]:
 
 def _remedy(missing: Path) -> str:
     """What a path that is not there may have been meant to be: a like name beside it."""
+    if any(sign in missing.name for sign in "*?"):
+        return "patterns are not read: name a folder, such as data/, or the files one by one"
     folder, near = missing.parent, list[str]()
     with suppress(OSError):
         if not folder.is_dir():

@@ -8,6 +8,7 @@ from finetune_api.failures import DataUnreadable
 from finetune_api.file_formats import ending, known_format
 
 _PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".lz4")
+_OTHERS = (".arrow", ".feather", ".orc", ".avro", ".pkl", ".pickle", ".npy", ".h5", ".hdf5", ".db", ".sqlite", ".rds")
 _TEXTS = (".txt", ".text", ".md", ".rst")
 _SHEETS = (".xlsx", ".xls", ".ods")
 
@@ -40,6 +41,11 @@ def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile
         raise DataUnreadable(f"the format is not clear from the name {name}", where=name, hint=_advice(name, field))
     delimiter = source.delimiter or ("\t" if ending(name) == ".tsv" else "")
     return DataFile(path, name, form, source.encoding, delimiter, field, source.quoting)
+
+
+def is_unread_table(name: str) -> bool:
+    """Whether a file is of a kind that mostly holds rows and that nothing here reads: a sheet, an archive, Arrow."""
+    return name.lower().endswith((*_PACKED, *_SHEETS, *_OTHERS)) or ending(name) in (".tar", *_SHEETS)
 
 
 def _advice(name: str, field: str) -> str:

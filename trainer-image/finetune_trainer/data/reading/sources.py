@@ -12,11 +12,11 @@ from finetune_api.failures import DataNotFound
 from finetune_api.file_formats import known_format
 from finetune_trainer.data.reading.conll_rows import read_conll
 from finetune_trainer.data.reading.csv_rows import read_csv
-from finetune_trainer.data.reading.files import DataFile, data_file
+from finetune_trainer.data.reading.files import DataFile, data_file, is_unread_table
 from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
 from finetune_trainer.data.reading.parquet_rows import read_parquet
 from finetune_trainer.data.reading.rows import Bad, Row
-from finetune_trainer.data.reading.split_names import files_of_place, is_about_data
+from finetune_trainer.data.reading.split_names import files_of_place, is_about_data, place_of_file
 from finetune_trainer.data.reading.stdin_rows import STDIN, read_stream, spool
 from finetune_trainer.storage import (
     Address,
@@ -30,6 +30,7 @@ from finetune_trainer.storage import (
 )
 
 HUB = "hf://"
+_LISTED = 3
 _READERS: dict[DataFormat, Callable[[DataFile], Iterator[Row | Bad]]] = {
     DataFormat.CSV: read_csv,
     DataFormat.JSONL: read_jsonl,
@@ -108,7 +109,7 @@ def _files(source: DataSource, site: Site, place: str, field: str, scratch: Call
 
 def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
     """The data files of a folder that are for a place. Raises `DataNotFound`."""
-    found = [path for path, _ in folder.list() if not PurePosixPath(path).name.startswith((".", "_"))]
+    found = [path for path, _ in folder.list() if not _is_hidden(path)]
     known = [path for path in found if known_format(path) is not None and not is_about_data(path)]
     if not known:
         raise DataNotFound(
@@ -117,11 +118,24 @@ def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
             hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .conllu .bio, also with .gz,"
             " .bz2, .xz or .zst",
         )
+    unread = [path for path in found if is_unread_table(path)]
+    if unread:
+        message = f"{', '.join(unread[:_LISTED])} beside {known[0]} can't be read, and may hold rows"
+        raise DataNotFound(message, where=source.uri, hint=_one_by_one(source, known[0]))
     files, unclear = files_of_place(known, place)
     if unclear:
-        hint = f"name the files one by one, for example {source.uri.rstrip('/')}/{known[0]}"
+        hint = _one_by_one(source, next((path for path in known if place_of_file(path) == place), known[0]))
         raise DataNotFound(f"it is not clear which files hold the {place} rows: {unclear}", where=source.uri, hint=hint)
     return files
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether a file, or a folder that it is in, is none of data: `.ipynb_checkpoints`, `__MACOSX`, `_SUCCESS`."""
+    return any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
+
+
+def _one_by_one(source: DataSource, path: str) -> str:
+    return f"name the files one by one, for example {source.uri.rstrip('/')}/{path}"
 
 
 def _name(top: Address, path: str, site: Site) -> str:

@@ -22,10 +22,10 @@ from finetune_trainer.data.shapes.layouts import (
     pair_columns,
     prompt_column,
 )
-from finetune_trainer.data.shapes.messages import is_chat
+from finetune_trainer.data.shapes.messages import is_chat, known_role
 from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.shapes.shape import with_group
-from finetune_trainer.data.shapes.transcripts import is_transcript, read_transcript
+from finetune_trainer.data.shapes.transcripts import begins_with, is_transcript, read_transcript
 
 
 class _AsRead:
@@ -49,7 +49,8 @@ class AnswerPairs:
     """`prompt`, `chosen` and `rejected`.
 
     Each is a text or a list of messages. Messages of the answers may begin with those of the prompt; without a column
-    for the prompt, it is what both answers begin with, which may be a dialogue as text. The first row of use decides
+    for the prompt, it is what both answers begin with, which may be a dialogue as text, also where a column repeats it.
+    The first row of use decides
     which of these a data set is. OpenAI's `input`, `preferred_output` and `non_preferred_output` are known as well.
     """
 
@@ -112,7 +113,10 @@ class AnswerPairs:
         answers = {role: getattr(columns, role) or column for role, column in usual.items()}
         prompt = self._prompt_column(values, answers)
         cells = [values.get(column) for column in answers.values()]
-        transcripts = not prompt and all(is_transcript(cell) for cell in cells)
+        transcripts = all(is_transcript(cell) for cell in cells)
+        if transcripts and prompt:
+            transcripts = all(begins_with(cell, values.get(prompt)) for cell in cells)
+            prompt = "" if transcripts else prompt
         asked = {}
         if prompt or not (transcripts or all(is_chat(cell) for cell in cells)):
             prompt = prompt or "prompt"
@@ -171,5 +175,5 @@ def _is_whole_chat(cell: object) -> bool:
     """Whether messages begin with a prompt of their own."""
     if not is_chat(cell) or not isinstance(cell, (list, tuple)):
         return is_chat(cell) and not isinstance(cell, Mapping)
-    speaker = cell[0].get("role", cell[0].get("from"))
-    return len(cell) > 1 and speaker not in (ASSISTANT, "gpt")
+    speaker = known_role(cell[0].get("role", cell[0].get("from")))
+    return len(cell) > 1 and speaker != ASSISTANT

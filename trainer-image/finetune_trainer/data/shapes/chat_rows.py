@@ -1,5 +1,6 @@
 """What a row has beside its messages or its prompt: a system prompt, earlier exchanges, tools, template variables."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from json import loads
@@ -20,6 +21,11 @@ _PASSED_ON = ("documents", "parallel_tool_calls")
 """Columns of chats that a template gets under their own names."""
 _TEMPLATE_VARIABLES = "chat_template_kwargs"
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+_MEDIA_FILE = re.compile(
+    r"^(?:data|https?|s3|gs|file):|\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|mp[34]|wav|flac|ogg|m4a|avi|mov|mkv|webm)$",
+    re.IGNORECASE,
+)
+"""Text that names a file of media, as LLaVA's rows do, or is one."""
 _RESERVED = frozenset(
     {
         "conversation", "messages", "chat_template", "add_generation_prompt", "continue_final_message", "tokenize",
@@ -154,5 +160,6 @@ def _object(cell: object) -> Mapping[str, Any]:
 def _check_media(row: Row) -> None:
     for name in _MEDIA:
         cell = row.values.get(name)
-        if isinstance(cell, (list, dict, bytes)) and not _is_empty(cell):
+        is_file = isinstance(cell, str) and _MEDIA_FILE.search(cell) is not None
+        if is_file or (isinstance(cell, (list, dict, bytes)) and not _is_empty(cell)):
             raise UnusableKey(f"a row holds {name}", "the model takes text only; remove the column or these rows")

@@ -10,7 +10,15 @@ from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.reading.rows import Bad, Row, at
 from finetune_trainer.data.records import Record
 from finetune_trainer.data.shapes.chats import AnsweredChats, Chats
-from finetune_trainer.data.shapes.layouts import KTO_ADVICE, answered_columns, chat_column, input_column, is_kto
+from finetune_trainer.data.shapes.layouts import (
+    KTO_ADVICE,
+    MESSAGE_ADVICE,
+    answered_columns,
+    chat_column,
+    input_column,
+    is_kto,
+    is_single_message,
+)
 from finetune_trainer.data.shapes.messages import is_chat
 from finetune_trainer.data.shapes.prompts import Prompts
 from finetune_trainer.data.shapes.raw_text import RawText
@@ -33,11 +41,12 @@ class LanguageRows:
         return self._known({}).roles
 
     def record(self, row: Row) -> Record | Bad:
-        """See `Shape.record`. Raises `SpecInvalid` for rows of single answers that are judged good or bad."""
-        if self._shape is None and not self._names_some and is_kto(row.values):
-            message = "these rows are answers judged by a label, as KTO learns from: bad ones would be learned too"
-            hint = f"{KTO_ADVICE}; to learn all of them, name data.columns: {{prompt: prompt, completion: completion}}"
-            raise SpecInvalid(message, where=at(row.place), hint=hint)
+        """See `Shape.record`.
+
+        Raises `SpecInvalid` for rows of single answers that are judged good or bad, and of single messages.
+        """
+        if self._shape is None and not self._names_some:
+            _check_layout(row)
         return self._known(row.values).record(row)
 
     def reader(self, cells: Sequence[object]) -> Written:
@@ -85,3 +94,19 @@ class LanguageRows:
         if columns.input:
             return {**roles, "input": columns.input}
         return {**roles, **(input_column(values, roles) if roles["prompt"] in values else {})}
+
+
+def _check_layout(row: Row) -> None:
+    """Raise `SpecInvalid` for layouts that would be learned as what they are not."""
+    if is_kto(row.values):
+        message = "these rows are answers judged by a label, as KTO learns from: bad ones would be learned too"
+        names = (
+            f"{{messages: {chats}}}"
+            if (chats := chat_column(row.values))
+            else "{prompt: prompt, completion: completion}"
+        )
+        hint = f"{KTO_ADVICE}; to learn all of them, name data.columns: {names}"
+        raise SpecInvalid(message, where=at(row.place), hint=hint)
+    if is_single_message(row.values):
+        message = "these rows are single messages of chats: what they answer would be lost"
+        raise SpecInvalid(message, where=at(row.place), hint=MESSAGE_ADVICE)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from finetune_trainer.data.shapes.messages import is_chat
+from finetune_trainer.data.shapes.messages import is_chat, known_role
 
 MESSAGES = ("messages", "conversations", "conversation")
 """Columns of chats, the usual one first: OpenAI's, ShareGPT's."""
@@ -15,6 +15,8 @@ _ANSWERED: tuple[dict[str, str], ...] = (
 """Columns of prompts with answers: TRL's, Alpaca's, Dolly's."""
 _ASKED = ("prompt", "instruction", "question", "query")
 _INPUT = ("input", "context")
+_SPEAKERS, _SAID = ("role", "from", "speaker", "author"), ("content", "text", "value", "message")
+_TRUTHS = ("true", "false", "1", "0", "1.0", "0.0")
 _PAIRS: tuple[dict[str, str], ...] = (
     {"chosen": "chosen", "rejected": "rejected"},
     {"chosen": "preferred_output", "rejected": "non_preferred_output"},
@@ -64,6 +66,8 @@ def known_layout(found: Collection[str], wanted: Collection[str]) -> Layout | No
     names = set(found)
     if pair_columns(names) and "chosen" not in wanted:
         return Layout("preference pairs", "the tasks Preference and RewardModel learn from them")
+    if names & {"paragraphs", "qas"}:
+        return Layout("articles of SQuAD", _SQUAD_ADVICE)
     if {"prompt", "completion", "label"} <= names and "chosen" in wanted:
         return Layout("KTO's answers that are judged one by one", KTO_ADVICE)
     if (chats := next((name for name in MESSAGES if name in names), "")) and "messages" not in wanted:
@@ -73,6 +77,7 @@ def known_layout(found: Collection[str], wanted: Collection[str]) -> Layout | No
     return None
 
 
+_SQUAD_ADVICE = "write a row for each question, with context, question and answers (text) beside each other"
 KTO_ADVICE = (
     "no task learns from single judgements: join a good and a bad answer to one prompt to a pair (chosen, rejected) for"
     " Preference, or keep the good ones alone for CausalLM"
@@ -80,5 +85,23 @@ KTO_ADVICE = (
 
 
 def is_kto(values: Mapping[str, object]) -> bool:
-    """Whether a row is a prompt with one answer that a truth value judges."""
-    return isinstance(values.get("label"), bool) and {"prompt", "completion"} <= values.keys()
+    """Whether a row is one answer, to a prompt or at the end of a chat, that a truth value judges."""
+    if {"prompt", "completion"} <= values.keys():
+        return _is_truth(values.get("label"))
+    return bool(chat_column(values)) and (_is_truth(values.get("kto_tag")) or isinstance(values.get("label"), bool))
+
+
+def _is_truth(cell: object) -> bool:
+    return cell in (0, 1) or (isinstance(cell, str) and cell.strip().lower() in _TRUTHS)
+
+
+MESSAGE_ADVICE = (
+    'join the messages of each conversation to one row: {"messages": [{"role": "user", "content": "..."}, ...]}; to'
+    " learn them one by one as raw text, name data.columns: {text: ...}"
+)
+
+
+def is_single_message(values: Mapping[str, object]) -> bool:
+    """Whether a row is one message of a chat, as OpenAssistant and exports of chat programs have them."""
+    speaker = next((values[name] for name in _SPEAKERS if name in values), None)
+    return bool(known_role(speaker)) and any(isinstance(values.get(name), str) for name in _SAID)

@@ -96,11 +96,18 @@ def _turn(message: object, row: Row, clean: Clean) -> Turn | Bad:
     return Turn(role, "\n".join(parts), as_json(keys), _is_learned(message, role))
 
 
+def known_role(given: object) -> str:
+    """The role that a data set calls so, in any case; empty for what is none."""
+    name = given.strip().lower() if isinstance(given, str) else ""
+    role = _OTHER_NAMES.get(name, name)
+    return role if role in ROLES else ""
+
+
 def _role(given: object) -> str:
-    role = _OTHER_NAMES.get(given, given) if isinstance(given, str) else None
-    if role not in ROLES:
+    role = known_role(given)
+    if not role:
         raise UnusableKey("unknown role of a message", f"{shown(given)}; known are {', '.join(ROLES)}, human, gpt")
-    return str(role)
+    return role
 
 
 def _said(message: Mapping[Any, Any], role: str) -> object:

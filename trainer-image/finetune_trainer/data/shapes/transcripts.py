@@ -18,6 +18,14 @@ def is_transcript(cell: object) -> bool:
     return any(match[1] == "Assistant" for match in _SPEAKER.finditer(cell.lstrip()))
 
 
+def begins_with(cell: object, prompt: object) -> bool:
+    """Whether a text begins with a prompt, white space around them aside, and goes on."""
+    if not isinstance(cell, str) or not isinstance(prompt, str) or not prompt.strip():
+        return False
+    text, start = cell.strip(), prompt.strip()
+    return text.startswith(start) and len(text) > len(start)
+
+
 def read_transcript(row: Row, column: str, clean: Clean) -> tuple[Turn, ...] | Bad:
     """The messages of a dialogue as text, which ends with the assistant's."""
     cell = row.values.get(column)
