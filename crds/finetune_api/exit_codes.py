@@ -8,6 +8,8 @@ class ExitCode(IntEnum):
 
     DONE = 0
     """Finished; the final manifest is committed and was read back."""
+    HUNG = 14
+    """Nothing made progress for four times `runPolicy.stallSeconds`. Retried within `backoffLimit`."""
     BAD_SPEC = 64
     """The job's own fields can't work. Never retried."""
     BAD_DATA = 65

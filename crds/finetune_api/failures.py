@@ -340,3 +340,14 @@ class Stalled(JobFailure):
     """An attempt made no progress for `runPolicy.stallSeconds`."""
 
     code, failure_class = "Stalled", FailureClass.TRANSIENT
+
+
+class TrainerHung(JobFailure):
+    """The trainer ended itself: no step, evaluation or transfer made progress for four times `stallSeconds`."""
+
+    code, failure_class = "TrainerHung", FailureClass.TRANSIENT
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the process ends with."""
+        return ExitCode.HUNG

@@ -132,7 +132,8 @@ class RunPolicy(ApiModel):
     seconds, and what is scarce (nodes, quota) any time. A job with a checkpoint is never ended by waiting."""
 
     stall_seconds: Seconds = 900
-    """Longest time without progress before the attempt counts as stalled; 0 means no limit."""
+    """Longest time without progress before the attempt counts as stalled; 0 means no limit. A trainer that the operator
+    can't ask ends itself after four times as long, as its pod was created with."""
 
     force_replace_seconds: Seconds = 0
     """Replace a pod by force this long after it should have ended and has not, as on a node that is gone; 0 means

@@ -52,6 +52,7 @@ def test_who_is_at_fault_decides_on_retry() -> None:
     assert {FailureClass.TRANSIENT, FailureClass.INTERNAL} == RETRIED
     retried = {code for code, failure in CATALOGUE.items() if failure("x").retried}
     known = {"StorageUnavailable", "InternalError", "InitContainerFailed", "PodLost", "ContainerCrashed", "Stalled"}
+    known |= {"TrainerHung"}
     assert retried == known
 
 

@@ -10,6 +10,10 @@ _RESERVE_SECONDS = 15.0
 """Seconds of the grace period reserved for shutdown; half of the period where that is less."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class StopToken:
     """Whether one run has been asked to stop, and how long that may take.
 
@@ -22,6 +26,8 @@ class StopToken:
         self._finishes_steps = False
         self._since: float | None = None
         self._grace_seconds: float | None = None
+        self.turned: Callable[[], None] = _nothing
+        """Called at each turn of a long loop."""
 
     @property
     def requested(self) -> bool:
@@ -46,6 +52,7 @@ class StopToken:
         What a signal's handler raises is lost when it comes during a destructor or a callback of a library, which can't
         raise. So long loops call this at each turn.
         """
+        self.turned()
         if self.requested:
             raise KeyboardInterrupt
 

@@ -5,7 +5,7 @@ import inspect
 from itertools import pairwise
 
 from finetune_api.exit_codes import ExitCode
-from finetune_api.failures import EXIT_CODE, RETRIED, FailureClass, JobFailure, catalogue
+from finetune_api.failures import RETRIED, FailureClass, JobFailure, catalogue
 from finetune_api.reference.markdown import table
 
 _INTRODUCTION = """\
@@ -41,7 +41,7 @@ def _row(failure: type[JobFailure]) -> list[str]:
     return [
         f"`{failure.code}`",
         str(kind),
-        str(EXIT_CODE[kind].value),
+        str(int(failure().exit_code)),
         retried,
         inspect.cleandoc(failure.__doc__ or ""),
     ]

@@ -140,6 +140,8 @@ def test_a_missed_gate_keeps_the_results() -> None:
     [
         (ended_pod(75, failure("Transient", "StorageUnavailable")), "StorageUnavailable", 1, 0),
         (ended_pod(70, failure("Internal", "InternalError")), "InternalError", 1, 0),
+        (ended_pod(14, failure("Transient", "TrainerHung")), "TrainerHung", 1, 0),
+        (ended_pod(14, "Current thread 0x1 (most recent call first):"), "TrainerHung", 1, 0),
         (ended_pod(1, "ImportError: no such thing"), "ContainerCrashed", 1, 0),
         (ended_pod(139), "ContainerCrashed", 1, 0),
         (ended_pod(137, reason="Evicted"), "ContainerCrashed", 1, 0),

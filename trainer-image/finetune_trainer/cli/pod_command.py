@@ -1,11 +1,11 @@
 """`finetune-trainer pod`: what a pod's container runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from finetune_api import pod
-from finetune_api.failures import Interrupted, JobFailure
+from finetune_api.failures import Interrupted, JobFailure, TrainerHung
 from finetune_api.run_file import Mode, RunFile
 from finetune_trainer.cli.errors import print_failure
 from finetune_trainer.cli.plain_progress import PlainObserver
@@ -20,6 +20,7 @@ from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
 from finetune_trainer.pod.progress import RunProgress
 from finetune_trainer.pod.server import Page, serving
 from finetune_trainer.pod.termination import termination_of, termination_without_run, write_termination
+from finetune_trainer.pod.watchdog import Heartbeat, watched
 from finetune_trainer.run_record import RunResult
 from finetune_trainer.signals import StopToken, ignore_stop_signals, stop_signals
 from finetune_trainer.storage import Site, ignored_keys, redacted
@@ -27,6 +28,8 @@ from finetune_trainer.unexpected import as_failure
 
 _SECONDS_BETWEEN_LINES = 10.0
 _HEALTH_PATH = "/healthz"
+_LIMITS = 4
+"""Times `runPolicy.stallSeconds` until a trainer ends itself: the operator knows better, where it can ask."""
 
 
 def pod_command(run_file: str, root: Path, port: int) -> int:
@@ -41,7 +44,9 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
             order = read_order(file)
             if order.grace_seconds is not None:
                 stop.limit(order.grace_seconds)
-            result, board = _carry_out(order, root, port, stop)
+            with watched(_LIMITS * order.spec.run_policy.stall_seconds, _hung(order, root)) as heartbeat:
+                stop.turned = heartbeat.beat
+                result, board = _carry_out(order, root, port, stop, heartbeat)
             message, failure, code = termination_of(result, board.live), result.failure, result.exit_code
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 -- the last line of defence: told as a failure
         failure = _failure_of(error, order, root)
@@ -53,11 +58,32 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
     return int(code)
 
 
-def _carry_out(order: RunFile, root: Path, port: int, stop: StopToken) -> tuple[RunResult, RunProgress]:
+def _hung(order: RunFile, root: Path) -> Callable[[str], None]:
+    """What leaves the message of a run that can't leave its own, and says so in the log."""
+    seconds = _LIMITS * order.spec.run_policy.stall_seconds
+
+    def tell(doing: str) -> None:
+        message = f"no progress for {seconds} s{f', since: {doing}' if doing else ''}"
+        failure = TrainerHung(
+            message, hint="the log shows where each thread was; runPolicy.stallSeconds sets the limit"
+        )
+        print_failure(failure)
+        write_termination(termination_without_run(failure, order.job.uid), below(root, pod.TERMINATION_MESSAGE))
+
+    return tell
+
+
+def _carry_out(
+    order: RunFile, root: Path, port: int, stop: StopToken, heartbeat: Heartbeat
+) -> tuple[RunResult, RunProgress]:
     use_work_folder(root)
     use_hub_settings(order.stores)
     silence_libraries()
-    site, board, log = site_of(order, root), RunProgress(order), PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES)
+    site, board, log = (
+        site_of(order, root),
+        RunProgress(order, heartbeat.beat),
+        PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES),
+    )
     observer = Observers(board, log)  # in this order: what a line of the log says can be asked for by then
     log.said(f"{order.mode} {order.job.namespace}/{order.job.name}, uid {order.job.uid}")
     with _served(order, board, port, log):

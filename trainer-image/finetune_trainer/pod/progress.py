@@ -1,6 +1,6 @@
 """The board that a run writes its progress on, for whoever asks over HTTP. Nothing here ever fails a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,19 @@ _MOST_CHECKPOINTS = 16
 _PHASES = {phase.value: phase for phase in Phase}
 
 
+def _unheard(_text: str) -> None:
+    pass
+
+
 class RunProgress:
     """An observer that keeps the newest state of a run as one value.
 
     The run's thread replaces the value, other threads read it; neither ever waits.
     """
 
-    def __init__(self, order: RunFile) -> None:
-        """Take the order, for the job's uid and the metric that counts."""
+    def __init__(self, order: RunFile, beat: Callable[[str], None] = _unheard) -> None:
+        """Take the order, for the job's uid and the metric that counts, and who hears of each change, in words."""
+        self._beat = beat
         self._metric = order.spec.evaluation.metric
         self.live = Live(uid=order.job.uid)
         self.tally = TrainingTotals()
@@ -40,7 +45,8 @@ class RunProgress:
         self._set(phase=_PHASES.get(name, self.live.phase), doing="")
 
     def said(self, text: str) -> None:
-        """Nothing: the log has it."""
+        """Progress; the log has the text."""
+        self._beat(text)
 
     def warned(self, text: str) -> None:
         """Keep the first few warnings."""
@@ -109,6 +115,12 @@ class RunProgress:
 
     def _set(self, **changes: Any) -> None:
         self.live = self.live.model_copy(update=changes)
+        self._beat(self._at())
+
+    def _at(self) -> str:
+        live = self.live
+        step = f"step {live.progress.step} of {live.progress.total_steps}" if live.progress is not None else ""
+        return ", ".join(filter(None, [str(live.phase or ""), live.doing or step]))
 
 
 def data_sentence(report: DataReport) -> str:

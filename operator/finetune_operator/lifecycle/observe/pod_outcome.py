@@ -21,6 +21,7 @@ from finetune_api.failures import (
     PodLost,
     SpecInvalid,
     StorageUnavailable,
+    TrainerHung,
 )
 from finetune_api.outcome import FailureInfo, Outcome
 from finetune_api.run_file import Mode
@@ -48,7 +49,10 @@ _GENERAL: tuple[type[JobFailure], ...] = (
     PermissionDenied,
 )
 """The most general failure of each class that a trainer can end with."""
-_BY_EXIT_CODE: dict[int, type[JobFailure]] = {EXIT_CODE[failure.failure_class]: failure for failure in _GENERAL}
+_BY_EXIT_CODE: dict[int, type[JobFailure]] = {
+    **{EXIT_CODE[failure.failure_class]: failure for failure in _GENERAL},
+    ExitCode.HUNG: TrainerHung,
+}
 """What an exit code stands for where the container left no termination message."""
 _NODE_REFUSES = frozenset(
     {"UnexpectedAdmissionError", "NodeAffinity", "TopologyAffinityError", "NodePorts", "InvalidNodeInfo",
