@@ -158,6 +158,29 @@ def test_rows_of_zeros_and_ones_of_two_classes(tmp_path: Path) -> None:
         prepared(tmp_path, [["a", "b"], ["b", "a"]], "jsonl")
 
 
+@pytest.mark.parametrize("cells", [[[0.2, 0.8], [1.0, 0.0], [0.5, 0.5]], ["[0.25, 0.75]", "[1, 0]"]])
+def test_scores_of_classes_are_no_classes(tmp_path: Path, cells: list[Any]) -> None:
+    with pytest.raises(LabelsUnsuitable, match="numbers with fractions, as scores or probabilities"):
+        prepared(tmp_path, cells, "jsonl")
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["contradiction", "-", "neutral"], "'-'"),
+        ([-1, 0, 1, 2], "'-1'"),
+        ([-1, 0, 1], None),
+        ([-1, 1], None),
+        (["a", "b"], None),
+        ([".", ",", "?"], None),
+    ],
+)
+def test_classes_that_may_stand_for_no_label(tmp_path: Path, labels: list[Any], told: str | None) -> None:
+    warnings = prepared(tmp_path, labels, "jsonl").report.warnings
+    found = [line.partition(":")[0] for line in warnings if "no label in many data sets" in line]
+    assert found == ([f"The label {told} stands for no label in many data sets"] if told else [])
+
+
 GRADES = ["1,0", "1,5", "2,0", "2,5", "3,0", "5,0"]
 
 
@@ -223,6 +246,8 @@ def test_points_that_may_part_thousands_are_reported(tmp_path: Path) -> None:
 
 def test_truths_written_in_two_ways_are_reported() -> None:
     assert list(look_alikes(["true", "false", "0", "1"]))
+    assert list(look_alikes(["true", "false", "0"]))
+    assert not list(look_alikes(["0", "1"]))
     assert not list(look_alikes(["true", "false", "unknown"]))
 
 

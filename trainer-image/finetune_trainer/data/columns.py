@@ -10,6 +10,7 @@ from finetune_api.failures import ColumnMissing, Problem
 from finetune_trainer.data.header_checks import header_advice
 from finetune_trainer.data.label_columns import flag_columns
 from finetune_trainer.data.reading.rows import shown
+from finetune_trainer.data.text_pairs import second_text
 
 _SYNONYMS = {
     "text": (
@@ -70,7 +71,7 @@ def check_columns(
         return
     free = [name for name in names if name not in wanted.values()]
     guessed = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
-    better = _inside(guessed, missing, wanted, inner)
+    better = _with_second(_inside(guessed, missing, wanted, inner), wanted, free)
     advice = header_advice(names, [wanted[role] for role in missing], rows)
     layout, better = (advice, {}) if advice else (layout, better)
     flags = [name for name in flag_columns(rows) if name in free] if missing == ["label"] else []
@@ -92,6 +93,12 @@ def check_columns(
 
 def _guesses(missing: list[str], wanted: Mapping[str, str], free: list[str]) -> dict[str, str]:
     return {role: guess for role in missing if (guess := suggest(role, wanted[role], free))}
+
+
+def _with_second(better: dict[str, str], wanted: Mapping[str, str], free: list[str]) -> dict[str, str]:
+    """The guesses, with the second text where the first is one of a pair and a label is looked for."""
+    second = second_text(better.get("text", ""), free) if "label" in wanted and "text_pair" not in wanted else ""
+    return {**better, "text_pair": second} if second else better
 
 
 def _inside(

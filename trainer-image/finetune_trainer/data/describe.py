@@ -12,7 +12,7 @@ from finetune_api.data import Labels
 from finetune_api.data_report import BadRow, DataReport, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import is_absent
-from finetune_trainer.data.label_name_checks import listed_warning, look_alikes
+from finetune_trainer.data.label_name_checks import listed_warning, look_alikes, stands_for_none
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.local_numbers import may_be_thousands
@@ -22,6 +22,8 @@ from finetune_trainer.data.reading.rows import Bad, Spelled, shown
 from finetune_trainer.data.row_groups import group_count
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.tags import entity_counts, tag_warnings
+from finetune_trainer.data.text_warnings import text_warnings
+from finetune_trainer.data.unused_columns import unused_columns
 
 _EXAMPLES = 20
 _IMBALANCED = 10
@@ -106,11 +108,17 @@ def _imbalance(labels: Mapping[str, int]) -> float | None:
 
 def _warnings(found: Findings, splits: Mapping[str, SplitReport]) -> Iterator[str]:
     yield from _about_rows(found)
+    yield from unused_columns(found.roles, _columns(found.loaded[0]))
+    yield from text_warnings(found.splits[TRAIN])
     yield from found.splitting
     yield from (tag_warnings if found.space.has_tags else _about_labels)(splits[TRAIN].labels)
     yield from _about_names(found)
     yield from _about_sources(found.mixed)
     yield from _about_held_out(splits)
+
+
+def _columns(loaded: Loaded) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(loaded.files.values())))
 
 
 def _about_sources(mixed: list[SourceReport]) -> Iterator[str]:
@@ -182,7 +190,7 @@ def _about_names(found: Findings) -> Iterator[str]:
     if found.labels.names or found.space.has_tags:
         return
     if found.labels.problem_type is ProblemType.AUTO and found.space.problem_type is ProblemType.SINGLE_LABEL:
-        yield from filter(None, [listed_warning(found.space.names)])
+        yield from filter(None, [listed_warning(found.space.names), stands_for_none(found.space.names)])
     spelled = Counter(cell.strip() for cell in cells if isinstance(cell, Spelled) and not is_absent(cell))
     for name, count in spelled.items():
         yield (

@@ -178,6 +178,13 @@ def looks_multi_hot(cells: Iterable[object]) -> bool:
     )
 
 
+def looks_scored(cells: Iterable[object]) -> bool:
+    """Tell whether label lists are scores, as probabilities of classes: numbers alone, and some with fractions."""
+    items = [item for cell in cells for item in as_list(cell) or ()]
+    numbers = [_number_or_none(item) for item in items]
+    return None not in numbers and any(value != int(value) for value in numbers if value is not None)
+
+
 def _number_or_none(cell: object) -> float | None:
     try:
         return number(cell)

@@ -12,6 +12,7 @@ _SURE = (",", ";", "|", "\n", "\uff0c", "\u3001")
 """Signs that part lists, and that names of classes seldom have inside."""
 _PERHAPS = ("/", "+", "&", " ")
 _NAMED = 4
+_AROUND_ZERO = 3  # -1, 0 and 1 are mostly classes: negative, neutral, positive
 _LATIN = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0456\u0458\u0455\u0501"
     "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0406"
@@ -21,7 +22,8 @@ _LATIN = str.maketrans(
 )
 """Letters and signs of Unicode that look like one of ASCII: Cyrillic, Greek, dashes and apostrophes."""
 _SPACES = re.compile("[ \t\r\n]+")
-_TRUTHS = {"true", "false", "0", "1"}
+_NUMBERS = {"0", "1"}
+_TRUTHS = {"true", "false", *_NUMBERS}
 _BRACKETS = "{}[]()"
 
 
@@ -72,11 +74,26 @@ def look_alikes(names: Iterable[str]) -> Iterator[str]:
             listed = _listed([name for group in found for name in group])
             yield f"Labels {listed} differ in {what} only; if they mean the same, write them the same."
         alike = [group for group in alike if group not in found]
-    if known == _TRUTHS:
-        yield "Labels 'true' and '1', 'false' and '0' are four classes; if they mean the same, write them the same."
+    if known <= _TRUTHS and known & _NUMBERS and known - _NUMBERS:
+        listed = _listed(sorted(known))
+        yield f"Labels {listed} are {len(known)} classes; if 'true' means '1' and 'false' '0', write them the same."
     for group in alike:
         odd = [f"{shown(name)} with {signs}" for name in group if (signs := _code_points(name, group))]
         yield f"Labels look alike and differ in their characters: {'; '.join(odd)}. Write them the same."
+
+
+def stands_for_none(names: Iterable[str]) -> str | None:
+    """What to say of a class that may stand for no label: a sign among words, -1 below classes from 0 to 2 and more."""
+    known = set(names)
+    signs = [name for name in known if not any(char.isalnum() for char in name) and name.isascii()]
+    whole = {str(number) for number in range(-1, len(known) - 1)}
+    found = "-1" if len(known) > _AROUND_ZERO and known == whole else signs[0] if len(signs) == 1 < len(known) else ""
+    if not found:
+        return None
+    return (
+        f"The label {shown(found)} stands for no label in many data sets: take its rows out, or list the classes in"
+        " data.labels.names."
+    )
 
 
 def listed_warning(names: Iterable[str]) -> str | None:

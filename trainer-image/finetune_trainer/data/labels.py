@@ -21,6 +21,7 @@ from finetune_trainer.data.label_cells import (
     is_number,
     is_whole,
     looks_multi_hot,
+    looks_scored,
     number,
 )
 from finetune_trainer.data.label_name_checks import listed_classes
@@ -96,9 +97,15 @@ class LabelReader:
 def label_reader(labels: Labels, cells: Sequence[object]) -> LabelReader:
     """The reader for what the training `cells` hold.
 
-    Raises `LabelsUnsuitable` for rows of zeros and ones, which would be taken for classes 0 and 1.
+    Raises `LabelsUnsuitable` for rows of zeros and ones, which would be taken for classes 0 and 1, and for scores.
     """
     problem_type = detect(labels, cells)
+    if problem_type is ProblemType.MULTI_LABEL and not labels.separator and looks_scored(cells):
+        raise LabelsUnsuitable(
+            "the label lists are numbers with fractions, as scores or probabilities of classes are",
+            where="spec.data.train",
+            hint="list the classes that apply, by name or number, or write one number to predict in each row",
+        )
     if problem_type is ProblemType.MULTI_LABEL and not labels.separator and looks_multi_hot(cells):
         raise LabelsUnsuitable(
             "the label lists are rows of zeros and ones",

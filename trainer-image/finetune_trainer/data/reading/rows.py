@@ -46,7 +46,7 @@ class Spelled(str):
     __slots__ = ()
 
 
-_SPELLINGS = {
+MISSING = {
     "nan",
     "NaN",
     "NAN",
@@ -64,12 +64,13 @@ _SPELLINGS = {
     "#NAME?",
     "#DIV/0!",
 }
+"""How programs spell a missing value as text."""
 _LONGEST = 9
 
 
 def csv_cell(cell: str) -> str:
     """A cell of a format that has text only, marked where it may stand for a missing value."""
-    return Spelled(cell) if len(cell) < _LONGEST and cell.strip() in _SPELLINGS else cell
+    return Spelled(cell) if len(cell) < _LONGEST and cell.strip() in MISSING else cell
 
 
 def at(place: Place) -> str:

@@ -1,0 +1,41 @@
+"""What the texts of training rows look like: words for a missing value, answers that repeat their prompt. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from finetune_trainer.data.chat import USER
+from finetune_trainer.data.label_cells import Label, Passage
+from finetune_trainer.data.labelled import Labelled
+from finetune_trainer.data.preference_pairs import Answers
+from finetune_trainer.data.reading.rows import MISSING, shown
+from finetune_trainer.data.records import Record
+
+_LONG = 20
+_MOSTLY = 0.5
+
+
+def text_warnings(rows: Labelled) -> Iterator[str]:
+    """Sentences about the texts and the answers of rows."""
+    texts = (text for record in rows.records for text in (record.text, record.pair) if text is not None)
+    spelled = Counter(text.strip() for text in texts if text.strip() in MISSING)
+    if spelled:
+        words = ", ".join(shown(word) for word, _ in spelled.most_common(4))
+        yield (
+            f"{spelled.total():,} text{'s' * (spelled.total() > 1)} of training rows are no more than {words}, which"
+            " programs write for a missing value: take these rows out if they are none."
+        )
+    repeating = sum(map(_repeats, rows.records, rows.labels))
+    if repeating > _MOSTLY * len(rows):
+        yield (
+            f"{repeating:,} of {len(rows):,} training rows have an answer that begins with its own prompt, which is"
+            " learned with it: cut it off unless that is meant."
+        )
+
+
+def _repeats(record: Record, label: Label) -> bool:
+    """Whether what is to be written begins with what is asked; of two answers, whether both do."""
+    asked = next((turn.content for turn in reversed(record.turns) if turn.role == USER), record.text).strip()
+    if not isinstance(label, Passage) or len(asked) < _LONG:
+        return False
+    answers = label.both if isinstance(label, Answers) else (str(label),)
+    return all(answer.strip().startswith(asked) for answer in answers)
