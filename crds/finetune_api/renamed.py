@@ -103,6 +103,14 @@ def first_names_found(model: type[BaseModel], data: Any) -> dict[Path, str]:
     return dict(_found(data, renames, ()))
 
 
+def present_paths(renames: Renames, first: str, path: str) -> Iterator[str]:
+    """Present paths, below `path`, of the fields whose first name is `first`."""
+    if first in renames.fields:
+        yield f"{path}.{renames.fields[first]}"
+    for name, below in renames.blocks.items():
+        yield from present_paths(below, first, f"{path}.{name}")
+
+
 def _mapped(data: Any, renames: Renames, *, back: bool) -> Any:
     if not isinstance(data, dict):
         return [_mapped(item, renames, back=back) for item in data] if isinstance(data, list) else data

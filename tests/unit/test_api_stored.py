@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError, create_model
+from yaml import safe_load
 
 from finetune_api import renamed
 from finetune_api.checkpoint import CheckpointManifest
@@ -23,6 +24,7 @@ from finetune_api.status import Phase, Status
 from finetune_api.stored import read_stored, read_stored_json, unknown_fields
 from finetune_api.termination import Termination
 
+TABLE = safe_load((Path(__file__).parents[1] / "data" / "api_constraints.yaml").read_text("utf-8"))
 FIRST = Path(__file__).parents[1] / "data" / "first_version"
 FIELDS = json.loads((FIRST / "fields.json").read_text())
 STATUSES = json.loads((FIRST / "statuses.json").read_text())
@@ -133,6 +135,15 @@ def test_what_the_first_version_could_ask_for_it_can_read(name: str) -> None:
     written = spec_json(Spec.model_validate(given), only_set=True)
     assert written == given, "what was written, and no default"
     assert paths(spec_json(Spec.model_validate(given)), FIELDS["RunFile"]["spec"]) == []
+
+
+@pytest.mark.parametrize("row", TABLE["renamed"], ids=lambda row: row["field"])
+def test_renamed_fields_are_written_for_others_by_their_first_names(row: dict[str, Any]) -> None:
+    first, present = ({**TABLE["base"]["spec"], **row[side]["spec"]} for side in ("reject", "accept"))
+    assert spec_json(Spec.model_validate(present), only_set=True) == first
+    assert read_stored(Spec, first) == Spec.model_validate(present)
+    both = {name: {**first[name], **block} if isinstance(block, dict) else block for name, block in present.items()}
+    assert renamed.current_names(Spec, both) == present, "where both are given, the present name counts"
 
 
 @pytest.mark.parametrize("model", [Termination, Live, Status, RunFile, CheckpointManifest, Manifest])

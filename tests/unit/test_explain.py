@@ -47,6 +47,14 @@ def test_ways_to_name_a_field(short: str, full: str) -> None:
         ("lora_r", "spec.method.lora.rank"),
         ("per_device_train_batch_size", "spec.training.perDeviceBatchSize"),
         ("neftune_noise_alpha", "spec.training.neftuneNoiseAlpha"),
+        ("lr_scheduler_type", "spec.training.lrSchedulerType"),
+        ("gradient_checkpointing", "spec.training.activationCheckpointing"),
+        ("layerwise_lr_decay", "spec.method.full.layerwiseLrDecay"),
+        ("activation_checkpointing", "spec.training.activationCheckpointing"),
+        ("num_generations", "spec.training.policy.numGenerations"),
+        ("num_iterations", "spec.training.policy.numIterations"),
+        ("eval_steps", "spec.evaluation.evalSteps"),
+        ("save_steps", "spec.checkpoints.saveSteps"),
         ("rpo_alpha", "spec.training.preference.answerWeight"),
     ],
 )
@@ -115,6 +123,8 @@ def test_defaults_by_method(path: str, value: float) -> None:
         ("trainng.epochs", "did you mean spec.training.epochs?"),
         ("method.lora.zebra", "fields of spec.method.lora: rank, alpha"),
         ("nothing", "fields of spec: task, model"),
+        ("training.deviceBatchSize", "deviceBatchSize is called perDeviceBatchSize now"),
+        ("everySteps", "did you mean spec.evaluation.evalSteps or spec.checkpoints.saveSteps?"),
         ("what is this", "name it like training.epochs"),
     ],
 )

@@ -103,6 +103,20 @@ def test_set_that_fails(override: str, message: str, path: Path) -> None:
 
 
 @pytest.mark.causes("SpecInvalid")
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.deviceBatchSize=2", "deviceBatchSize is called perDeviceBatchSize now"),
+        ("method.pTuning.virtualTokens=2", "virtualTokens is called numVirtualTokens now"),
+        ("training.preference.loss=Sigmoid", "Sigmoid is called DPO now"),
+    ],
+)
+def test_a_first_name_is_refused_by_the_present_one(path: Path, override: str, words: str) -> None:
+    with pytest.raises(SpecInvalid, match=words):
+        load_job(path, [override])
+
+
+@pytest.mark.causes("SpecInvalid")
 def test_all_failing_overrides_are_told(path: Path) -> None:
     with pytest.raises(SpecInvalid) as raised:
         load_job(path, ["epochs=3", "training.seed=1", "nonsense"])

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yaml import safe_load
 
 from finetune_api.manifest import Lineage
+from finetune_api.renamed import current_names
 from finetune_api.spec import Spec
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.output.lineage import build_lineage, library_versions, spec_digest
@@ -18,6 +20,15 @@ SPEC: dict[str, Any] = {
     "model": {"uri": "hf://acme/tiny"},
     "data": {"train": [{"uri": "s3://bucket/rows.csv"}]},
     "output": {"uri": "s3://bucket/models"},
+}
+
+
+DATA = Path(__file__).parents[1] / "data"
+TABLE = safe_load((DATA / "api_constraints.yaml").read_text("utf-8"))
+BEFORE_RENAMING = json.loads((DATA / "renamed_digests.json").read_text())
+"""Digests of the rows of that table, by the last version that knew first names only (commit 87eab98)."""
+FIRST = {
+    name: json.loads((DATA / "first_version" / f"{name}.json").read_text()) for name in ("run_files", "spec_digests")
 }
 
 
@@ -62,6 +73,20 @@ def test_the_digest_is_the_same_in_every_process() -> None:
             check=True,
         )
         assert found.stdout.strip() == digest()
+
+
+@pytest.mark.parametrize("row", TABLE["renamed"], ids=lambda row: row["field"])
+def test_the_digest_of_a_renamed_field_is_that_of_its_first_name(row: dict[str, Any]) -> None:
+    base = TABLE["base"]["spec"]
+    first, present = ({**base, **row[side]["spec"]} for side in ("reject", "accept"))
+    assert spec_digest(Spec.model_validate(present)) == BEFORE_RENAMING[row["field"]]
+    assert spec_digest(Spec.model_validate(current_names(Spec, first))) == BEFORE_RENAMING[row["field"]]
+
+
+@pytest.mark.parametrize(("run_file", "spec"), [("train", "plain"), ("check", "gpu"), ("lora", "lora")])
+def test_checkpoints_of_the_first_version_are_found(run_file: str, spec: str) -> None:
+    stored = current_names(Spec, FIRST["run_files"][run_file]["spec"])
+    assert spec_digest(Spec.model_validate(stored)) == FIRST["spec_digests"][spec]
 
 
 def test_lineage(tiny_model: Callable[..., Path]) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from binaries import BinaryMissingError, find
 from control_plane import ControlPlane, free_port
+from definitions import CRD, Definition
 from operator_process import OperatorProcess, StartOperator
 from played_node import PlayedNode
 from tuning import Namespace, write_kubeconfig
 
 from finetune_operator.permissions import NEEDED
 
-CRD = Path(__file__).parents[3] / "crds" / "finetunejobs.yaml"
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 _numbers = count(1)
 
@@ -68,6 +68,14 @@ def namespace(controllers: ControlPlane) -> Iterator[Namespace]:
     made.create()
     yield made
     made.delete()
+
+
+@pytest.fixture
+def definition(controllers: ControlPlane) -> Iterator[Definition]:
+    """The CRD, to be changed by the test and as it was after it."""
+    made = Definition(controllers)
+    yield made
+    made.replace()
 
 
 @pytest.fixture

@@ -1,58 +1,13 @@
 """A CRD, a trainer or an operator of another version under jobs that run, on a real API server."""
 
-import copy
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-from control_plane import ControlPlane
+from definitions import Definition, block
 from operator_process import OPERATOR, StartOperator
 from played_node import PlayedNode, PlayedTrainer, success, training
 from tuning import Json, Namespace
-
-CRD = Path(__file__).parents[3] / "crds" / "finetunejobs.yaml"
-FIRST = Path(__file__).parents[2] / "data" / "first_version"
-_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/finetunejobs.finetune.dev"
-
-
-class Definition:
-    """The CRD of the control plane, to be changed for a while."""
-
-    def __init__(self, cluster: ControlPlane) -> None:
-        self._cluster = cluster
-        self._own = yaml.safe_load(CRD.read_text())
-
-    def newer(self) -> Json:
-        """A copy to be changed."""
-        return copy.deepcopy(self._own)
-
-    def replace(self, crd: Json | None = None) -> None:
-        """Put another one in its place; none restores the own."""
-        code, answer = self._cluster.request("GET", _PATH)
-        assert code == 200, answer
-        wanted = crd or self._own
-        body = {**wanted, "metadata": {**answer["metadata"], "annotations": {}}}
-        code, answer = self._cluster.request("PUT", _PATH, body)
-        assert code == 200, answer
-
-
-@pytest.fixture
-def definition(controllers: ControlPlane) -> Iterator[Definition]:
-    made = Definition(controllers)
-    yield made
-    made.replace()
-
-
-def block(crd: Json, *path: str) -> Json:
-    """The schema of a block of the spec."""
-    node: Json = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    for name in path:
-        node = node["properties"][name]
-    return node
 
 
 def with_a_default(crd: Json) -> Json:
@@ -135,29 +90,11 @@ def _with_more(data: Any) -> Any:
     return data
 
 
-def without_later_fields(schema: Json, known: Json) -> None:
-    """Take away of a block what the first version did not have."""
-    properties = schema.get("properties", {})
-    later = [name for name in properties if name not in known]
-    for name in later:
-        del properties[name]
-    rules = schema.get("x-kubernetes-validations", [])
-    rules[:] = [rule for rule in rules if not any(f"self.{name}" in rule["rule"] for name in later)]
-    for name, child in properties.items():
-        if isinstance(known[name], dict):
-            without_later_fields(child.get("items", child), known[name])
-
-
 def test_a_newer_operator_works_under_an_older_crd(
     namespace: Namespace, node: PlayedNode, start_operator: StartOperator, definition: Definition
 ) -> None:
     """The API server drops what the older CRD has no place for: the operator neither misses it nor insists on it."""
-    first = json.loads((FIRST / "fields.json").read_text())
-    older = definition.newer()
-    whole = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    without_later_fields(whole["properties"]["spec"], first["RunFile"]["spec"])
-    without_later_fields(whole["properties"]["status"], first["Status"])
-    definition.replace(older)
+    definition.replace(definition.older())
     start_operator()
     uid = namespace.apply()
     pod = namespace.pod()

@@ -74,7 +74,7 @@ def _meant(name: str) -> str:
         hint = meant_field(parse_path(name))
     except ValueError:
         return "name it like training.epochs"
-    if "did you mean" in hint:
+    if "did you mean" in hint or " is called " in hint:
         return hint
     places = {path.rpartition(".")[2]: path for path in reversed(_known_fields()) if path.startswith("spec.")}
     near = near_names(name.rpartition(".")[2], places, count=1, alike=_SURELY)

@@ -5,7 +5,8 @@ from typing import Any
 from finetune_api.fields import FieldPath, children, fields, format_path, schema_path
 from finetune_api.job import FineTuneJob
 from finetune_api.naming import near_names
-from finetune_api.renamed import first_names_found
+from finetune_api.renamed import first_names_found, present_paths, renames_in
+from finetune_api.spec import Spec
 
 FAMILIAR = {
     "lr": "spec.training.learningRate",
@@ -14,6 +15,8 @@ FAMILIAR = {
     "per_device_train_batch_size": "spec.training.perDeviceBatchSize",
     "micro_batch_size": "spec.training.perDeviceBatchSize",
     "train_batch_size": "spec.training.batchSize",
+    "layerwise_lr_decay": "spec.method.full.layerwiseLrDecay",
+    "activation_checkpointing": "spec.training.activationCheckpointing",
     "gradient_checkpointing": "spec.training.activationCheckpointing",
     "lr_scheduler_type": "spec.training.lrSchedulerType",
     "warmup_steps": "spec.training.warmupRatio",
@@ -118,6 +121,9 @@ def _places_of(name: str) -> list[str]:
     """Fields of the spec that are called `name`, the ones nearest to the root first."""
     if name in FAMILIAR:
         return [FAMILIAR[name]]
+    renamed = list(present_paths(renames_in(Spec), name, "spec"))
+    if renamed:
+        return renamed[:_MOST_PLACES]
     inputs = [path for path in fields() if path.startswith(("spec.", "metadata."))]
     found = [path for path in inputs if _same_letters(path.rpartition(".")[2], name)]
     return sorted(found, key=lambda path: path.count("."))[:_MOST_PLACES]
