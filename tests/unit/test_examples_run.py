@@ -76,7 +76,9 @@ def test_two_quickstarts_are_merged(
     for uid, seed in (("one", 42), ("two", 7)):
         ended = cli("run", quickstart, "--uid", uid, "--set", f"training.seed={seed}", "--json")
         assert ended.code == 0, ended.out[-2000:]
-    ended = cli("run", example("merge-results", tiny_model("bert"), evaluation={"gates": []}), "--json")
+    merging = example("merge-results", tiny_model("bert"), evaluation={"gates": []})
+    assert cli("validate", merging).code == 0
+    ended = cli("run", merging, "--json")
     assert ended.code == 0, ended.out[-2000:]
     assert [source.uri[-3:] for source in ended.report.merge.sources] == ["one", "two"]
     assert ended.report.merge.adapter

@@ -2,6 +2,7 @@
 
 from finetune_api.checks.no_effect import pair_shape_problems, shape_problems
 from finetune_api.checks.semantic import semantic_problems
+from finetune_api.data import RowOrder
 from finetune_api.data_report import DataReport
 from finetune_api.failures import SpecInvalid
 from finetune_api.spec import Spec
@@ -17,6 +18,9 @@ def check_agreement(spec: Spec, data: DataReport) -> None:
     if spec.task is Task.CAUSAL_LM and {"text", "group"} <= data.columns.keys():
         message, hint = "raw text is cut into blocks, which have no group", "remove it, or give prompts and completions"
         raise SpecInvalid(message, where="spec.evaluation.groupColumn", hint=hint)
+    if spec.task is Task.CAUSAL_LM and "text" in data.columns and spec.data.order is RowOrder.EASY_FIRST:
+        message, hint = "raw text is cut into stretches of one length: none is easier", "use Shuffled or AsGiven"
+        raise SpecInvalid(message, where="spec.data.order", hint=hint)
     if spec.task is Task.CAUSAL_LM and "text" in data.columns and spec.evaluation.few_shot.examples:
         message, hint = "raw text has no answers to show as examples", "remove it, or give prompts and completions"
         raise SpecInvalid(message, where="spec.evaluation.fewShot.examples", hint=hint)

@@ -19,6 +19,7 @@ from finetune_trainer.stages.checking import (
     read_rows,
     rows_in_template,
 )
+from finetune_trainer.stages.model_check import check_model
 from finetune_trainer.storage import Site, redacted
 from finetune_trainer.unexpected import as_failure
 
@@ -66,6 +67,9 @@ def _validate(check: _Check, site: Site, observer: RunObserver) -> None:
     if other is not None:
         other.check_data(task.data.digest)
     check.add(resolved=resolved)
-    report = check_tokens(task, base, resolved, check.timings, observer)
-    check.add(data=report)
-    observer.data_ready(report)
+    sampled = check_tokens(task, base, resolved, check.timings, observer)
+    check.add(data=sampled.report)
+    observer.data_ready(sampled.report)
+    with timed("model"):
+        check_model(sampled, base, resolved, merged.sources)
+    observer.said("model: its class, head and modules suit the job")

@@ -59,6 +59,7 @@ def _check(loaded: LoadedJob) -> Found:
     silence_libraries()
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
+    from finetune_trainer.output.publish import OutputFolder
     from finetune_trainer.run_record import Timings
     from finetune_trainer.stages.checking import (
         check_rows_of,
@@ -68,12 +69,15 @@ def _check(loaded: LoadedJob) -> Found:
         read_rows,
         rows_in_template,
     )
+    from finetune_trainer.stages.model_check import check_model
     from finetune_trainer.storage import Site
 
     observer = PlainObserver(sys.stderr if sys.stderr.isatty() else StringIO())
-    site = Site(loaded.base)
-    other = other_run(loaded.job.spec, site)
-    merged = merged_spec(loaded.job.spec, site, weights=False)
+    site, spec = Site(loaded.base), loaded.job.spec
+    if spec.output.uri.startswith("file://"):
+        OutputFolder(spec.output, site, loaded.job.metadata.name, "validate").check_place()
+    other = other_run(spec, site)
+    merged = merged_spec(spec, site, weights=False)
     base, unseen = open_within(merged, site)
     task = check_rows_of(merged.spec, read_rows(merged.spec, site, observer), site).task
     if base is None:
@@ -82,8 +86,9 @@ def _check(loaded: LoadedJob) -> Found:
     task, resolved = rows_in_template(task, base)
     if other is not None:
         other.check_data(task.data.digest)
-    report = check_tokens(task, base, resolved, Timings(), observer)
-    return Found(resolved, report, base.limit, unseen)
+    sampled = check_tokens(task, base, resolved, Timings(), observer)
+    check_model(sampled, base, resolved, merged.sources)
+    return Found(resolved, sampled.report, base.limit, unseen)
 
 
 def _warnings(loaded: LoadedJob, found: Found) -> list[str]:

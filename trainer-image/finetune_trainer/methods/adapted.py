@@ -21,6 +21,10 @@ MakeRows = Callable[[Tokens, Advance], RowSource]
 """Makes rows of tokens, and tells how many are done."""
 
 
+CheckRows = Callable[[Tokens, int], None]
+"""Raises a failure where the rows of tokens, of which every n-th is there, can't be made; with that n."""
+
+
 def uniform_lr(_name: str) -> float:
     """The factor on the learning rate of every parameter, unless the method has another."""
     return 1.0
@@ -53,6 +57,9 @@ class Adapted:
 
     lr_factor: Callable[[str], float] = uniform_lr
     """Factor on the learning rate of a parameter, by its name."""
+
+    check_rows: CheckRows | None = None
+    """Says of tokens whether `rows` can be made of them, without making them; None where nothing is in the way."""
 
 
 def token_rows(config: "PretrainedConfig") -> MakeRows:

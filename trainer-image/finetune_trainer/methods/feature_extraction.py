@@ -7,7 +7,7 @@ ordinary model of its class.
 """
 
 import hashlib
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,26 +66,29 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", cache
         let_vectors_pass(head)
         head.requires_grad_(requires_grad=False)
         head.output_layer.requires_grad_(requires_grad=True)
-    config = hashlib.sha256((files.folder / "config.json").read_bytes()).hexdigest()
-    encode = _Encoder(head, f"{_LAYOUT} {files.digest()} {config} {pooling}", cache)
-    return Adapted(model=head, rows=encode, total_parameters=total, save=partial(_save, head))
+    encode = _Encoder(head, files, pooling, cache)
+    return Adapted(model=head, rows=encode, total_parameters=total, save=partial(_save, head), check_rows=encode.check)
 
 
 class _Encoder:
     """Turns tokens into the vectors that the head looks at; the same tokens are never encoded twice."""
 
-    def __init__(self, head: HeadOnly, key: str, cache: Path) -> None:
-        self._head, self._cache = head, cache
+    def __init__(self, head: HeadOnly, files: "ModelFiles", pooling: Pooling, cache: Path) -> None:
+        self._head, self._files, self._pooling, self._cache = head, files, pooling, cache
         self._device, self._pad_id = head.model.device, head.model.config.pad_token_id
         self._of_words = tags_words(head.model)
         self._look = labelled_tokens if self._of_words else find_position(head)
         if self._of_words:
             check_each_alone(head)
-        self._key = f"{key} {self._look.__name__}"
+
+    def check(self, tokens: Tokens, every: int) -> None:
+        """Raise `ModelUnsuitable` where the vectors of `every` times as many rows take too much memory."""
+        counts = self._counts(tokens)
+        _check_size(int(counts.sum()) * every * self._width * 4, int(counts.sum()) * every)
 
     def __call__(self, tokens: Tokens, advance: Advance) -> FeatureRows | WordFeatureRows:
         """Encode all rows, or find them in the cache. Raises `ModelUnsuitable` where they are too many."""
-        counts = tokens.counted if self._of_words else np.ones(len(tokens), np.int64)
+        counts = self._counts(tokens)
         file = self._cache / f"{self._digest(tokens)}.safetensors"
         features = _read(file)
         if features is None:
@@ -94,6 +97,20 @@ class _Encoder:
         else:
             advance(len(tokens))
         return WordFeatureRows(features, counts, tokens) if self._of_words else FeatureRows(features)
+
+    def _counts(self, tokens: Tokens) -> NDArray[np.int64]:
+        """Number of vectors of each row."""
+        return tokens.counted if self._of_words else np.ones(len(tokens), np.int64)
+
+    @property
+    def _width(self) -> int:
+        return int(self._head.model.config.get_text_config().hidden_size)
+
+    @cached_property
+    def _key(self) -> str:
+        """All that vectors follow from beside the tokens; reads all weights."""
+        config = hashlib.sha256((self._files.folder / "config.json").read_bytes()).hexdigest()
+        return f"{_LAYOUT} {self._files.digest()} {config} {self._pooling} {self._look.__name__}"
 
     def _digest(self, tokens: Tokens) -> str:
         digest = hashlib.sha256(self._key.encode())
@@ -104,8 +121,8 @@ class _Encoder:
 
     @torch.no_grad()
     def _encode(self, rows: TokenRows, counts: NDArray[np.int64], advance: Advance) -> Tensor:
-        body, width = self._head.body.eval(), self._head.model.config.get_text_config().hidden_size
-        _check_size(int(counts.sum()) * width * 4, counts)
+        body, width = self._head.body.eval(), self._width
+        _check_size(int(counts.sum()) * width * 4, int(counts.sum()))
         starts = np.concatenate([[0], np.cumsum(counts)])
         features = torch.empty(int(starts[-1]), width)
         for part in cut_by_tokens(np.arange(len(counts)), rows.lengths, _TOKENS_A_PASS):
@@ -118,10 +135,10 @@ class _Encoder:
         return features
 
 
-def _check_size(size: int, counts: NDArray[np.int64]) -> None:
+def _check_size(size: int, count: int) -> None:
     """Refuse stored vectors of so many bytes that memory would run out while nothing has been said."""
     if size > _MOST_BYTES:
-        message = f"the vectors of {counts.sum():,} words or texts take {size / 2**30:.1f} GiB of memory"
+        message = f"the vectors of {count:,} words or texts take {size / 2**30:.1f} GiB of memory"
         hint = f"use method LoRA, which stores none, or fewer rows (data.maxRows): {_MOST_BYTES >> 30} GiB is the most"
         raise ModelUnsuitable(message, where="spec.method.type", hint=hint)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from finetune_trainer.models.meta_model import is_on_meta
 from finetune_trainer.models.weights_dtype import export_dtype
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ def merge_adapter(model: "PeftModel", dtype: torch.dtype = torch.float32) -> "Pr
         if isinstance(module, ModulesToSaveWrapper):  # PEFT itself trips over a head of several modules, save for LoRA
             trained: Any = module.modules_to_save[module.active_adapter]
             base.set_submodule(name, trained)
-    for layer in list(base.modules()):
-        if isinstance(layer, BaseTunerLayer):
-            _merge_layer(layer, dtype)
+    if not is_on_meta(base):
+        for layer in list(base.modules()):
+            if isinstance(layer, BaseTunerLayer):
+                _merge_layer(layer, dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # all are merged already, indeed
         merged: PreTrainedModel = model.merge_and_unload()

@@ -16,6 +16,7 @@ from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.hidden_layer import from_pretrained, remove_hidden_layer
 from finetune_trainer.models.last_token import show_last_token
 from finetune_trainer.models.loading import BROKEN_HINT
+from finetune_trainer.models.meta_model import on_meta_device
 from finetune_trainer.models.model_loading import FP32, ModelLoading, keep_4_bits_unpacked
 from finetune_trainer.models.module_names import is_in_body, output_size, renew_output_layer
 from finetune_trainer.models.upcast_modules import keep_half_precision, keep_prefix_in_fp32
@@ -31,11 +32,10 @@ _CONTINUE_HINT = "give that job method LoRA, DoRA, IA3 or Full, whose results ca
 
 def assemble(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> Any:
     """The model in the class of its task, its own adapter in FP32 beside its base's weights; others are merged."""
-    from peft import PeftModel
-
     if files.base is None:
         return load_whole(files, task, how)
-    check_weights(files.folder, files.uri)
+    if not how.on_meta:
+        check_weights(files.folder, files.uri)
     kind = adapter_kind(files.folder, files.uri)
     if kind == "BOTTLENECK":
         from finetune_trainer.models.bottleneck import register_bottleneck
@@ -44,9 +44,19 @@ def assemble(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> Any:
     base = _base_of(files, task, how)
     if kind in VIRTUAL_TOKENS:
         show_last_token(base)
-    model = PeftModel.from_pretrained(base, files.folder)
+    model = _with_adapter(base, files.folder, how)
     keep_prefix_in_fp32(model)
     return model
+
+
+def _with_adapter(base: Any, folder: Path, how: ModelLoading) -> Any:
+    """PEFT's model of a base and the adapter in a folder, on the meta device without the adapter's values."""
+    from peft import PeftConfig, PeftModel, get_peft_model
+
+    if not how.on_meta:
+        return PeftModel.from_pretrained(base, folder)
+    with torch.device("meta"):
+        return get_peft_model(base, PeftConfig.from_pretrained(folder))
 
 
 def merged_with(base: ModelFiles, adapter: Path, task: Task, dtype: torch.dtype) -> "PreTrainedModel":
@@ -65,9 +75,10 @@ def assemble_merged(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> 
         return load_whole(files, task, how)
     check_mergeable(files)
     own = _tuned_for(files) or task
-    merged = merge_adapter(assemble(files, own))
+    merged = merge_adapter(assemble(files, own, ModelLoading(on_meta=how.on_meta)))
     if auto_class(own) is not auto_class(task):
-        merged = _with_new_head(task, merged, files.uri)
+        with torch.device("meta" if how.on_meta else "cpu"):
+            merged = _with_new_head(task, merged, files.uri)
     if how.quantization is not None:
         return _quantized(merged, files, task, how)
     return merged.requires_grad_(requires_grad=True)
@@ -76,7 +87,7 @@ def assemble_merged(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> 
 def _quantized(model: "PreTrainedModel", files: ModelFiles, task: Task, how: ModelLoading) -> "PreTrainedModel":
     """A model of which only the weights in memory are known, loaded again from disk as `how` says."""
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-        model.save_pretrained(scratch)
+        (model.config if how.on_meta else model).save_pretrained(scratch)
         return load_whole(ModelFiles(files.uri, Path(scratch), ""), task, how)
 
 
@@ -101,16 +112,13 @@ def load_with_gaps(
     files: ModelFiles, task: Task, how: ModelLoading = FP32, **settings: Any
 ) -> tuple["PreTrainedModel", list[str]]:
     """As `load_whole`, with the names of the weights that were not there and are new."""
-    model, loaded = from_pretrained(
-        auto_class(task),
-        files.folder,
-        use_safetensors=True,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        **how.settings(files, auto_class(task), settings.get("config")),
-        **settings,
-    )
+    said = {**how.settings(files, auto_class(task), settings.get("config")), **settings}
+    said |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
+    if how.on_meta:
+        model, loaded = on_meta_device(auto_class(task), files, **said)
+    else:
+        only = {"use_safetensors": True, "trust_remote_code": False}
+        model, loaded = from_pretrained(auto_class(task), files.folder, **only, **said)
     keep_half_precision(model)
     keep_4_bits_unpacked(model)
     new = sorted({*loaded["missing_keys"], *(name for name, *_shapes in loaded["mismatched_keys"])})

@@ -29,6 +29,11 @@ class ModelFiles:
     result: Result | None = field(default=None, kw_only=True, repr=False, compare=False)
     """The result that it is; None for other models."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it was on this machine to begin with, so that what is missing in its folder is missing."""
+        return self.uri.startswith("file://")
+
     def digest(self) -> str:
         """SHA-256 over the weight files, those of its base included, in hexadecimal. Reads them all, once."""
         return self._digest

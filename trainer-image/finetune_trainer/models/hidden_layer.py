@@ -64,11 +64,16 @@ def from_pretrained(auto: Any, folder: str | Path, **settings: Any) -> Any:
     if not hasattr(config, CONFIG_KEY):
         return auto.from_pretrained(folder, **settings)
     if auto.__name__ in _LABELLING:
-        kind = _with_hidden_layer(auto._model_mapping[type(config)])  # noqa: SLF001 -- it has no public name
+        kind = with_own_head(auto, auto._model_mapping[type(config)], config)  # noqa: SLF001 -- it has no public name
         return kind.from_pretrained(folder, **settings)
     loaded = auto.from_pretrained(folder, **settings)
     remove_hidden_layer(loaded[0].config if isinstance(loaded, tuple) else loaded.config)
     return loaded
+
+
+def with_own_head(auto: Any, kind: Any, config: Any) -> Any:
+    """The class `kind`, which `auto` has chosen for a config: with the hidden layer where that has one."""
+    return _with_hidden_layer(kind) if hasattr(config, CONFIG_KEY) and auto.__name__ in _LABELLING else kind
 
 
 def has_hidden_layer(folder: Path) -> bool:

@@ -28,6 +28,8 @@ class ModelLoading:
     """Where quantized weights are loaded to: bitsandbytes quantizes on the device that computes."""
     compute_dtype: torch.dtype = torch.float32
     """What quantized modules compute in."""
+    on_meta: bool = False
+    """Whether the model is put together without values of its weights, on the meta device."""
 
     def settings(self, files: "ModelFiles", auto: Any, config: Any = None) -> dict[str, Any]:
         """Keyword arguments of `from_pretrained` of the class `auto` for the whole model in `files`.
@@ -40,11 +42,8 @@ class ModelLoading:
         from transformers import AutoConfig
 
         skipped = _not_of_the_body(auto, config or AutoConfig.from_pretrained(files.folder, trust_remote_code=False))
-        return {
-            "dtype": dtype,
-            "quantization_config": self._bitsandbytes(skipped),
-            "device_map": {"": self.device},
-        }
+        where = {} if self.on_meta else {"device_map": {"": self.device}}
+        return {"dtype": dtype, "quantization_config": self._bitsandbytes(skipped), **where}
 
     def _bitsandbytes(self, skipped: list[str]) -> Any:
         from transformers import BitsAndBytesConfig

@@ -62,6 +62,7 @@ def _from_result(uri: str, result: Result, patterns: tuple[str, ...]) -> ModelFi
         folder = result.here.path
         check_links(result.here, uri)
         result.check_nothing_else(names_in(folder))
+        result.check_sizes(folder)
     else:
         folder = copy_files(result.model, entries, entries)
     wrong = result.differing(folder, entries)

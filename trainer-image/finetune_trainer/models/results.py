@@ -46,6 +46,13 @@ class Result:
         if added:
             raise self.changed(f"model/{added[0]} is not in its manifest")
 
+    def check_sizes(self, folder: Path) -> None:
+        """Refuse a result of which a file is missing or cut, whether or not its content is looked at."""
+        for path, entry in self.model_files().items():
+            file = folder / path
+            if not file.is_file() or file.stat().st_size != entry.size:
+                raise self.changed(f"model/{path} is missing, cut or changed")
+
     def differing(self, folder: Path, entries: Mapping[str, FileEntry]) -> list[str]:
         """Paths of the files in `folder` that are not, byte for byte, what the manifest says."""
         return [path for path, entry in entries.items() if not _is_as_listed(folder / path, entry)]

@@ -33,22 +33,22 @@ def load_policy_reward_model(reward: Reward, site: Site) -> TunedModel:
     Raises the failures of `fetch_model` and `load_tuned`, at the field that names it, and `ModelUnsuitable` for a
     model of another task.
     """
-    with _told_of_the_judge():
-        judge = load_tuned(_files(reward, site))
-        _check_task(judge.settings, reward)
+    judge = _judge(reward, site, on_meta=False)
     judge.model.requires_grad_(requires_grad=False)
     return judge
 
 
 def check_policy_reward_model(reward: Reward, site: Site) -> None:
     """Make sure, without its weights, that there is such a reward model. Raises as `load_policy_reward_model` does."""
+    _judge(reward, site, on_meta=True)
+
+
+def _judge(reward: Reward, site: Site, *, on_meta: bool) -> TunedModel:
     with _told_of_the_judge():
-        files = _files(reward, site, weights=False)
+        source = ModelSource(uri=reward.uri or "", secret_ref=reward.secret_ref)
+        files = fetch_model(source, site, weights=not on_meta)
         _check_task(read_settings(files.folder, files.uri), reward)
-
-
-def _files(reward: Reward, site: Site, *, weights: bool = True) -> ModelFiles:
-    return fetch_model(ModelSource(uri=reward.uri or "", secret_ref=reward.secret_ref), site, weights=weights)
+        return load_tuned(files, on_meta=on_meta)
 
 
 def _check_task(settings: InferenceSettings, reward: Reward) -> None:

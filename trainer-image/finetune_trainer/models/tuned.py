@@ -27,8 +27,8 @@ class TunedModel:
     settings: InferenceSettings
 
 
-def load_tuned(files: ModelFiles) -> TunedModel:
-    """Load the model of a run that was finished.
+def load_tuned(files: ModelFiles, *, on_meta: bool = False) -> TunedModel:
+    """Load the model of a run that was finished, or put it together on the meta device, without its weights.
 
     Raises:
         ModelNotFound: the folder holds none.
@@ -37,7 +37,7 @@ def load_tuned(files: ModelFiles) -> TunedModel:
     """
     from transformers import AutoTokenizer
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "meta" if on_meta else "cuda" if torch.cuda.is_available() else "cpu"
     settings = read_settings(files.folder, files.uri)
     with loading(files.uri, "model"):
         model = assemble(files, settings.task, _how(files, settings, torch.device(device)))
@@ -51,7 +51,7 @@ def load_tuned(files: ModelFiles) -> TunedModel:
 def _how(files: ModelFiles, settings: InferenceSettings, device: torch.device) -> ModelLoading:
     """Weights in the format that they are stored in; below an adapter quantized as in training."""
     quantization = settings.quantization if files.base is not None else None
-    return ModelLoading(own_dtype=True, quantization=quantization, device=device)
+    return ModelLoading(own_dtype=True, quantization=quantization, device=device, on_meta=device.type == "meta")
 
 
 def read_settings(folder: Path, uri: str) -> InferenceSettings:

@@ -13,6 +13,7 @@ from finetune_trainer.output.claims import NOBODY, Claim, check_claim, take_clai
 from finetune_trainer.output.finished import FinishedRun, artifacts_of, find_finished
 from finetune_trainer.storage import Folder, Patience, Site, commit, open_folder
 from finetune_trainer.storage.commits import ONCE
+from finetune_trainer.storage.local import LocalFolder
 
 _UNCONDITIONAL = (
     "the store can't write create-only (If-None-Match), so two attempts that start in the same moment may both train; "
@@ -50,6 +51,11 @@ class OutputFolder:
     def uri(self, path: str = "") -> str:
         """Address of a file in the folder, or of the folder."""
         return self.folder.uri(path)
+
+    def check_place(self) -> None:
+        """Raise `OutputNotWritable` where nothing can be written; of stores of objects, only writing tells."""
+        if isinstance(self.folder, LocalFolder):
+            self.folder.check_place()
 
     def finished(self, spec_digest: str) -> FinishedRun | None:
         """What an earlier attempt of this job finished here. Raises as `find_finished` does."""

@@ -11,6 +11,7 @@ from finetune_trainer.data import Prepared
 from finetune_trainer.data.retention_data import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
 from finetune_trainer.data.tokenising.job_prompts import check_chats
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.reward_model import check_policy_reward_model
 from finetune_trainer.models.sources import Source
 from finetune_trainer.observer import RunObserver
@@ -86,10 +87,24 @@ def rows_in_template(task: Task, base: BaseModel) -> tuple[Task, Resolved]:
     return task, resolve_values(task.spec, base.limit, task.data.report.training_rows)
 
 
+@dataclass(frozen=True)
+class SampledTokens:
+    """The rows of a job as tokens, or of very many rows every n-th."""
+
+    task: Task
+    """The task on these rows."""
+    tokens: dict[str, Tokens]
+    """By split."""
+    every: int
+    """That n; 1 for all rows."""
+    report: DataReport
+    """The data report with what tokens tell."""
+
+
 def check_tokens(
     task: Task, base: BaseModel, resolved: Resolved, timings: Timings, observer: RunObserver
-) -> DataReport:
-    """Tokenise the rows, or of very many every n-th, as a run would; returns the data report with what tokens tell.
+) -> SampledTokens:
+    """Tokenise the rows, or of very many every n-th, as a run would.
 
     Raises what says that rows, tokenizer and limits don't go together.
     """
@@ -98,4 +113,5 @@ def check_tokens(
         tokens = tokenise_splits(part, base.tokenizer, resolved.max_length, observer)
     base.check_ids(highest_token_id(tokens))
     part = part.with_tokens(tokens, base.tokenizer, resolved.max_length)
-    return report_with_tokens(part, tokens, base.tokenizer, resolved.max_length, every)
+    report = report_with_tokens(part, tokens, base.tokenizer, resolved.max_length, every)
+    return SampledTokens(part, tokens, every, report)

@@ -94,7 +94,7 @@ class Merging:
         task, ready = self.ready.task, self.ready
         model = task.load(source.files, ready.tokenizer).to(ready.accelerator.device)
         if like is not None:
-            _check_like(like, model, self.sources[0], source)
+            check_like(like, model, self.sources[0], source)
         split = evaluation_split(task)
         one = _with(ready, as_it_is(model))
         what = f"source {len(self.measured) + 1} of {len(self.sources)}"
@@ -119,7 +119,7 @@ def _with(ready: PreparedModel, adapted: Adapted) -> PreparedModel:
     return replace(ready, adapted=adapted, skill=skill)
 
 
-def _check_like(one: "PreTrainedModel", other: "PreTrainedModel", first: Source, source: Source) -> None:
+def check_like(one: "PreTrainedModel", other: "PreTrainedModel", first: Source, source: Source) -> None:
     """Raise `ModelUnsuitable` where the weights or the settings of two models can't be those of one."""
     mine, theirs = ({name: tuple(weight.shape) for name, weight in model.named_parameters()} for model in (one, other))
     differing = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]

@@ -37,7 +37,7 @@ from finetune_trainer.training.precision import build_accelerator, choose_precis
 from finetune_trainer.training.state.rng import seed_everything
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -125,27 +125,40 @@ def _adapted(
 ) -> Adapted:
     """The base model on its device, with the method applied."""
     spec = task.spec
-    seed_everything(spec.training.seed)  # new heads and adapters start at random
-    model = task.load(files, tokenizer, _how(spec, accelerator)).to(accelerator.device)
+    model = load_model(task, files, tokenizer, _how(spec, accelerator)).to(accelerator.device)
     if spec.method.type is MethodType.QLORA and accelerator.device.type == "cpu":
         observer.warned("there is no GPU here: QLoRA saves memory, and takes longer than LoRA")
     note = head_note(files, model)
     if note:
         observer.said(note)
+    return apply_method(spec, model, files)
+
+
+def load_model(
+    task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading
+) -> "PreTrainedModel":
+    """The base model in the class of its task. Raises as `Task.load` does."""
+    seed_everything(task.spec.training.seed)  # new heads and adapters start at random
+    return task.load(files, tokenizer, how)
+
+
+def apply_method(spec: Spec, model: "PreTrainedModel", files: ModelFiles) -> Adapted:
+    """The model as the job's method trains it. Raises `ModelUnsuitable` where it can't be."""
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
     method = settle_method(spec)
     return METHODS[method.type](model, files, method, cache_folder("features"))
 
 
-def _how(spec: Spec, accelerator: Accelerator) -> ModelLoading:
+def loading_of(spec: Spec) -> ModelLoading:
     """A base that stays as it is keeps the format that it is stored in; what is trained or merged is FP32."""
-    return ModelLoading(
-        own_dtype=spec.method.type not in (MethodType.FULL, MethodType.MERGE),
-        quantization=Quantization.of(spec.method),
-        device=accelerator.device,
-        compute_dtype=compute_dtype_of(accelerator.mixed_precision),
-    )
+    own_dtype = spec.method.type not in (MethodType.FULL, MethodType.MERGE)
+    return ModelLoading(own_dtype=own_dtype, quantization=Quantization.of(spec.method))
+
+
+def _how(spec: Spec, accelerator: Accelerator) -> ModelLoading:
+    compute_dtype = compute_dtype_of(accelerator.mixed_precision)
+    return replace(loading_of(spec), device=accelerator.device, compute_dtype=compute_dtype)
 
 
 def evaluation_split(task: Task) -> str:

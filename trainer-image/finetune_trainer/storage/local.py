@@ -10,6 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from shutil import copyfileobj, rmtree
 from stat import S_ISREG
+from tempfile import TemporaryDirectory
 
 from finetune_api.failures import JobFailure, OutputExists, PermissionDenied
 from finetune_trainer.storage.addresses import LOCAL, Address
@@ -35,6 +36,12 @@ class LocalFolder:
         target = self._at(path)
         with writing(self._shown(path)), _staged(target, data) as staged:
             staged.replace(target)
+
+    def check_place(self) -> None:
+        """Raise, as `put` does, where nothing can be written here; tried with a folder that goes at once."""
+        here = next(path for path in (self._root, *self._root.parents) if os.path.lexists(path))
+        with writing(self._shown("")), TemporaryDirectory(prefix=_UNFINISHED, dir=here):
+            return
 
     def put_new(self, path: str, data: bytes) -> None:
         """See `Folder.put_new`."""

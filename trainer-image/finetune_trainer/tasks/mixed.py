@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from finetune_api import tasks
 from finetune_api.data import RowOrder
 from finetune_api.details import GroupRow
-from finetune_api.failures import SpecInvalid
 from finetune_trainer.data.mixing import mixing_shares, source_names
 from finetune_trainer.data.sampler import Sampler
 from finetune_trainer.data.tokenising.tokens import Tokens, join
@@ -45,17 +44,11 @@ def tokenise_sources(
 
 
 def sampler_of(task: Task, tokens: Tokens, lengths: NDArray[np.int64], rows_in_all: int) -> Sampler | None:
-    """The course through the training rows; None for every row once an epoch, shuffled.
-
-    Raises `SpecInvalid` where raw text, cut into stretches of one length, is to go from easy to hard.
-    """
+    """The course through the training rows; None for every row once an epoch, shuffled."""
     data, sources = task.spec.data, tokens.sources
     shares = mixing_shares(data.train) if len(data.train) > 1 else None
     if sources is None or (data.order is RowOrder.SHUFFLED and shares is None):
         return None
-    if data.order is RowOrder.EASY_FIRST and _cuts_rows(task) and task.spec.task is tasks.Task.CAUSAL_LM:
-        message, hint = "raw text is cut into stretches of one length: none is easier", "use Shuffled or AsGiven"
-        raise SpecInvalid(message, where="spec.data.order", hint=hint)
     rated = bool(data.columns.difficulty)
     difficulty = np.asarray(task.data.splits["train"].difficulties, np.float64) if rated else lengths
     return Sampler(

@@ -19,6 +19,7 @@ from finetune_trainer.data.tokenising.job_prompts import check_chats
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.methods.adapted import Adapted, MakeRows, token_rows, whole_rows
 from finetune_trainer.models.files import ModelFiles
+from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Monitor, no_progress
 from finetune_trainer.tasks.causal_lm import CausalLM
 from finetune_trainer.tasks.masked_lm import MaskedLM
@@ -82,15 +83,35 @@ def retention_task_of(
 
     Raises what loading and tokenising raise; `ModelUnsuitable` where the base has no head for the skill.
     """
-    data = task.data.old_skill
-    if data is None:
+    skill = _skill_of(task, tokenizer)
+    if skill is None:
         return None
-    skill = _task_of(task, data)
-    skill = replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
     model, make_rows = _shown_by(task, skill, files, tokenizer, adapted)
-    tokens = skill.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), no_progress)
+    tokens = _tokens_of(skill, tokenizer, max_length)
     skill = skill.with_tokens({RETENTION_SPLIT: tokens}, tokenizer, max_length)
     return RetentionTask(skill, model, tokens, whole_rows(make_rows, tokens, no_progress), tokenizer)
+
+
+def check_retention(
+    task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, max_length: int
+) -> None:
+    """Make sure that a model on the meta device can show the old skill. Raises what `retention_task_of` raises."""
+    skill = _skill_of(task, tokenizer)
+    if skill is not None:
+        _shown_by(task, skill, files, tokenizer, adapted, how=ModelLoading(on_meta=True))
+        _tokens_of(skill, tokenizer, max_length)
+
+
+def _skill_of(task: Task, tokenizer: "PreTrainedTokenizerBase") -> Task | None:
+    """The task that is an old skill, on the rows that its chat template can write."""
+    if task.data.old_skill is None:
+        return None
+    skill = _task_of(task, task.data.old_skill)
+    return replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
+
+
+def _tokens_of(skill: Task, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Tokens:
+    return skill.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), no_progress)
 
 
 def retention_task_with(task: Task, skill: RetentionTask, files: ModelFiles, adapted: Adapted) -> RetentionTask:
@@ -113,19 +134,27 @@ def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
 
 
 def _shown_by(
-    task: Task, skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted
+    task: Task,
+    skill: Task,
+    files: ModelFiles,
+    tokenizer: "PreTrainedTokenizerBase",
+    adapted: Adapted,
+    *,
+    how: ModelLoading = FP32,
 ) -> tuple[Any, MakeRows]:
     """The model that has the skill, and what makes the rows that it takes."""
     if skill.spec.task is task.spec.task or task.spec.task in _OF_LANGUAGE:
         return adapted.model, adapted.rows
-    model = _with_own_head(skill, files, tokenizer, adapted)
+    model = _with_own_head(skill, files, tokenizer, adapted, how)
     return model, token_rows(model.config)
 
 
-def _with_own_head(skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted) -> Any:
+def _with_own_head(
+    skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, how: ModelLoading
+) -> Any:
     """A language model of the base's head and the body that is trained: what the body learns changes it too."""
     try:
-        model: Any = skill.load(files, tokenizer)
+        model: Any = skill.load(files, tokenizer, how)
     except ModelUnsuitable as error:
         hint = "use a base that was made for this task, or remove evaluation.retention"
         raise ModelUnsuitable(error.problems[0].message, where=_WHERE, hint=hint) from error
@@ -134,7 +163,8 @@ def _with_own_head(skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokeniz
     if type(body) is not type(getattr(model, name)):
         message = f"{files.uri}: the head for {skill.spec.task} does not fit on the body that is trained"
         raise ModelUnsuitable(message, where=_WHERE, hint="remove evaluation.retention.task")
-    model.to(trained.device)
+    if not how.on_meta:
+        model.to(trained.device)
     setattr(model, name, body)
     return model
 
