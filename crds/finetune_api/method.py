@@ -22,7 +22,8 @@ class Full(ApiModel):
     """Train only the top this many layers and the head; 0 trains all."""
 
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1
-    """Factor on the learning rate for each layer further from the head (`layerwise_lr_decay`); 1 means the same everywhere."""
+    """Factor on the learning rate for each layer further from the head (`layerwise_lr_decay`); 1 means the same
+    everywhere."""
 
 
 class Pooling(StrEnum):
