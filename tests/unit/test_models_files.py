@@ -70,3 +70,39 @@ def test_no_weights_at_all(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelNotFound, match=r"no \*\.safetensors"):
         fetch_model(ModelSource(uri=tmp_path.as_uri()), Site(tmp_path))
+
+
+@pytest.mark.causes("ModelNotFound")
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["adapter_config.json", "adapter_model.safetensors"], "merge it into its base"),
+        (["tiny.Q4_K_M.gguf"], "GGUF is for inference"),
+    ],
+)
+def test_what_a_folder_holds_in_place_of_a_model(tmp_path: Path, names: list[str], hint: str) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ModelNotFound, match=r"no config\.json") as caught:
+        fetch_model(ModelSource(uri=tmp_path.as_uri()), Site(tmp_path))
+    assert hint in caught.value.problems[0].hint
+
+
+@pytest.mark.causes("ModelNotFound")
+def test_weights_of_which_a_file_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for number in (1, 3):
+        (tmp_path / f"model-{number:05}-of-00003.safetensors").write_bytes(b"weights")
+    with pytest.raises(ModelNotFound, match=r"lacks model-00002-of-00003\.safetensors, one of 3 files"):
+        fetch_model(ModelSource(uri=tmp_path.as_uri()), Site(tmp_path), weights=False)
+    (tmp_path / "model-00002-of-00003.safetensors").write_bytes(b"weights")
+    assert fetch_model(ModelSource(uri=tmp_path.as_uri()), Site(tmp_path), weights=False).folder == tmp_path
+
+
+@pytest.mark.causes("ModelNotFound")
+def test_weights_that_were_never_downloaded(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ModelNotFound, match=r"model\.safetensors is a Git LFS pointer") as caught:
+        fetch_model(ModelSource(uri=tmp_path.as_uri()), Site(tmp_path))
+    assert "git lfs pull" in caught.value.problems[0].hint

@@ -1,5 +1,6 @@
 """Which files make a folder a model."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,8 @@ WEIGHTS = "*.safetensors"
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 """Config and tokenizer."""
 MODEL_URI = "spec.model.uri"
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
+_POINTER = b"version https://git-lfs"
 _PICKLED = ("*.bin", "*.pt")
 
 
@@ -40,7 +43,7 @@ def check_links(here: OnDisk, uri: str) -> None:
 
 
 def check_layout(names: Iterable[str], uri: str) -> None:
-    """Make sure that a list of files, by their paths in the model's folder, is a model.
+    """Make sure that a list of files, by their paths in the model's folder, is a whole model.
 
     Raises `ModelNotFound`, and `UnsafeModel` where its weights are pickled.
     """
@@ -48,6 +51,7 @@ def check_layout(names: Iterable[str], uri: str) -> None:
     if "config.json" not in top:
         raise ModelNotFound(Problem(f"no model at {uri}: there is no config.json", MODEL_URI, _layout_hint(names)))
     if any(matches(name, [WEIGHTS]) for name in top):
+        _check_shards(top, uri)
         return
     if any(matches(name, _PICKLED) for name in top):
         hint = "convert it once with save_pretrained() of transformers 5, which writes safetensors"
@@ -56,7 +60,35 @@ def check_layout(names: Iterable[str], uri: str) -> None:
     raise ModelNotFound(f"no weights at {uri}: there is no {WEIGHTS}", where=MODEL_URI, hint=hint)
 
 
+def check_no_pointer(folder: Path, uri: str) -> None:
+    """Raise `ModelNotFound` for weights that are a note of Git LFS in place of the file."""
+    for file in folder.glob(WEIGHTS):
+        with file.open("rb") as content:
+            if content.read(len(_POINTER)) == _POINTER:
+                message = f"{uri}: {file.name} is a Git LFS pointer, not the weights"
+                raise ModelNotFound(message, where=MODEL_URI, hint="fetch the weights: git lfs pull")
+
+
+def _check_shards(names: Iterable[str], uri: str) -> None:
+    """Raise `ModelNotFound` where weights in several files, `model-00001-of-00003.safetensors`, lack one."""
+    shards = [found for name in names if (found := _SHARD.fullmatch(name))]
+    for stem, count in dict.fromkeys((found[1], found[3]) for found in shards):
+        have = {int(found[2]) for found in shards if (found[1], found[3]) == (stem, count)}
+        lacking = sorted(set(range(1, int(count) + 1)) - have)
+        if lacking:
+            name = f"{stem}-{lacking[0]:05}-of-{count}.safetensors"
+            message = f"{uri} lacks {name}, one of {int(count)} files of its weights"
+            raise ModelNotFound(message, where=MODEL_URI, hint="copy or download the model again")
+
+
 def _layout_hint(names: Iterable[str]) -> str:
+    top = [name for name in names if "/" not in name]
+    if "adapter_config.json" in top:
+        return (
+            "this is an adapter of PEFT alone: merge it into its base (merge_and_unload, save_pretrained) and name that"
+        )
+    if any(matches(name, ["*.gguf"]) for name in top):
+        return "GGUF is for inference: name the model in Hugging Face layout that it was made from"
     nested = sorted(
         name.removesuffix("/config.json") for name in names if name.count("/") == 1 and name.endswith("/config.json")
     )

@@ -9,7 +9,15 @@ from finetune_api.uris import PARENT_SCHEME
 from finetune_trainer.models.copies import copy_files, forget_copies
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.hub import list_files, snapshot
-from finetune_trainer.models.layout import MODEL_URI, WEIGHTS, check_layout, check_links, matches, names_in
+from finetune_trainer.models.layout import (
+    MODEL_URI,
+    WEIGHTS,
+    check_layout,
+    check_links,
+    check_no_pointer,
+    matches,
+    names_in,
+)
 from finetune_trainer.models.results import Result, find_result
 from finetune_trainer.storage import Site, check_present, find_address, hub_token, on_disk, open_address, parse_address
 
@@ -33,6 +41,7 @@ def own_files(source: ModelSource, site: Site, patterns: tuple[str, ...]) -> Mod
     if here is not None:
         check_links(here, source.uri)
         check_layout(names_in(here.path), source.uri)
+        check_no_pointer(here.path, source.uri)
         return ModelFiles(source.uri, here.path, "", _plain(str(address)))
     listed = [path for path, _ in store.list()]
     check_layout(listed, source.uri)
