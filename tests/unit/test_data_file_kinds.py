@@ -134,7 +134,7 @@ def test_another_kind_of_file_is_named(
 def test_texts_without_a_format_are_told_what_to_become(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("It was late.\n")
     with pytest.raises(DataUnreadable, match=r'texts alone are JSONL, a line {"text": "..."} for each'):
-        list(read_rows("file://./book.txt", Site(tmp_path)))
+        list(read_rows("file://./book.txt", Site(tmp_path), field="spec.data.train[0]"))
 
 
 @pytest.mark.parametrize("start", ["ORC,label", "BZh and more", "RDX", "FEA1 x", "PDF", "PK yards"])

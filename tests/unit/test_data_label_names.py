@@ -67,6 +67,11 @@ def test_spellings_of_a_missing_value_are_told_in_csv_only(tmp_path: Path) -> No
         assert not any("missing value" in line for line in warnings)
 
 
+def test_a_missing_number_is_no_class(tmp_path: Path) -> None:
+    result = prepared(tmp_path, [*range(40), "NA", 0.5], "csv", labels={"problemType": "Regression"})
+    assert not any("a class here" in line for line in result.report.warnings)
+
+
 def test_composed_and_decomposed_letters_are_one_label(tmp_path: Path) -> None:
     ways = [unicodedata.normalize(form, "Qualität") for form in ("NFC", "NFD")]
     result = prepared(tmp_path, [ways[0], "Preis", ways[1], "\ufeffPreis\u200b"], "jsonl")

@@ -123,3 +123,20 @@ def test_an_ending_that_tells_nothing(name: str, hint: str) -> None:
     with pytest.raises(DataUnreadable, match="format is not clear") as caught:
         data_file(Path(name), name, DataSource(uri=f"file://{name}"), "f")
     assert hint in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("今天天气很好", "gb18030"),
+        ("今日は天気が良い", "shift_jis"),
+        ("오늘 날씨가", "euc_kr"),
+        ("погода", "windows-1251"),
+    ],
+)
+def test_words_beyond_western_letters_are_not_told_as_western(tmp_path: Path, text: str, encoding: str) -> None:
+    with pytest.raises(DataUnreadable) as caught:
+        read(tmp_path, f"text,label\n{text} yes,a\n".encode(encoding))
+    hint = caught.value.problems[0].hint
+    assert f"{encoding} (it would read '{text}" in hint
+    assert "windows-1252" not in hint

@@ -64,6 +64,16 @@ def test_texts_that_spell_a_missing_value_are_told(tmp_path: Path) -> None:
     assert not any("missing value" in line for line in warnings(tmp_path, rows))
 
 
+@pytest.mark.parametrize(
+    "text", ["caf\ufffd", *(word.encode().decode("cp1252") for word in ("café", "it\u2019s", "5 °C"))]
+)
+def test_texts_that_were_decoded_wrongly_are_told(tmp_path: Path, text: str) -> None:
+    rows = [{"text": f"the {word} é \u2019 ° ÃO Â"} for word in WORDS]
+    told = [line for line in warnings(tmp_path, [*rows, {"text": text}]) if "decoded" in line]
+    assert [line.partition(" hold ")[0] for line in told] == ["1 of 11 training rows"]
+    assert not any("decoded" in line for line in warnings(tmp_path, rows))
+
+
 @pytest.mark.parametrize("task", [Task.CAUSAL_LM, Task.PREFERENCE, Task.SEQ2SEQ])
 def test_answers_that_repeat_their_prompt_are_told(tmp_path: Path, task: Task) -> None:
     asked = [f"What is it about the {word}?" for word in WORDS]

@@ -207,6 +207,7 @@ CALL = {"function": {"name": "f", "arguments": "x"}}
         ({"messages": [said("user", "a"), said("assistant", "b", weight=0)]}, "has weight 0"),
         ({"messages": [said("user", "a", weight=1), said("assistant", "b")]}, "weight 1 on a message of user"),
         ({"messages": [said("user", "a"), said("assistant", "b", refusal="no")]}, "content and a refusal"),
+        ({"messages": [said("assistant", "Hello!"), said("user", "a"), said("assistant", "b")]}, "begins with the"),
         ({"system": "x", "messages": [*ASKED, said("assistant", "b")]}, "two system prompts"),
         ({"images": ["x.png"], "messages": [said("user", "a"), said("assistant", "b")]}, "a row holds images"),
         ({"image": "coco/1.jpg", "messages": [said("user", "a"), said("assistant", "b")]}, "a row holds image"),

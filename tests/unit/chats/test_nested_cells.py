@@ -74,6 +74,7 @@ def test_a_column_that_is_called_so_goes_first() -> None:
         (WMT, {}, "write  data.columns: {input: translation.en, target: translation.de}"),
         (WMT, {"input": "translation.fr", "target": "translation.de"}, "translation.en"),
         (SQUAD, {}, "target: answers.text"),
+        ([{"data": {"train": [{"a": "b"}], "test": [{"a": "b"}]}}] * 2, {}, "name them:  data.columns: {input: ..."),
         ([{"title": "Rome", **row} for row in SQUAD], {}, "target: answers.text"),
         ([{"title": "Rome", "paragraphs": [{"context": "a", "qas": []}]}] * 2, {}, "articles of SQuAD: write a row"),
         ([{"context": "a", "qas": []}], {}, "articles of SQuAD: write a row"),

@@ -187,7 +187,7 @@ def _about_names(found: Findings) -> Iterator[str]:
             f"Numbers such as {shown(grouped)} are read with a decimal point; if it parts thousands, set"
             " data.labels.decimal: ','."
         )
-    if found.labels.names or found.space.has_tags:
+    if found.labels.names or found.space.has_tags or found.space.problem_type is ProblemType.REGRESSION:
         return
     if found.labels.problem_type is ProblemType.AUTO and found.space.problem_type is ProblemType.SINGLE_LABEL:
         yield from filter(None, [listed_warning(found.space.names), stands_for_none(found.space.names)])

@@ -1,5 +1,6 @@
 """What the texts of training rows look like: words for a missing value, answers that repeat their prompt. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from finetune_trainer.data.records import Record
 
 _LONG = 20
 _MOSTLY = 0.5
+_MISREAD = re.compile("\ufffd|\u00e2\u20ac|\u00c3[\u0080-\u00bf]|\u00c2[\u00a0-\u00bf]")
+"""The sign for what could not be decoded, and UTF-8 read as Windows-1252 or Latin-1: quotes and accented letters."""
 
 
 def text_warnings(rows: Labelled) -> Iterator[str]:
@@ -23,6 +26,13 @@ def text_warnings(rows: Labelled) -> Iterator[str]:
         yield (
             f"{spelled.total():,} text{'s' * (spelled.total() > 1)} of training rows are no more than {words}, which"
             " programs write for a missing value: take these rows out if they are none."
+        )
+    broken = sum(_MISREAD.search(record.content) is not None for record in rows.records)
+    if broken:
+        example = next(found for record in rows.records if (found := _MISREAD.search(record.content)))
+        yield (
+            f"{broken:,} of {len(rows):,} training rows hold {shown(example.group())}, as texts do that were decoded"
+            " wrongly: read them anew with the right encoding."
         )
     repeating = sum(map(_repeats, rows.records, rows.labels))
     if repeating > _MOSTLY * len(rows):

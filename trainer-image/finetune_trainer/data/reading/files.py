@@ -53,5 +53,9 @@ def _advice(name: str, field: str) -> str:
         return "unpack it first, or pack the table itself as .gz, .bz2, .xz or .zst"
     if name.lower().endswith(_SHEETS):
         return "save the sheet as CSV (UTF-8)"
-    texts = '; texts alone are JSONL, a line {"text": "..."} for each' if ending(name) in _TEXTS else ""
+    texts = (
+        '; texts alone are JSONL, a line {"text": "..."} for each'
+        if field.startswith("spec.") and ending(name) in _TEXTS
+        else ""
+    )
     return f"set {field}.format: CSV, JSONL, JSON, Parquet or CoNLL{texts}"

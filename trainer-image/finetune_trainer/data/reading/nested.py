@@ -24,9 +24,14 @@ def with_paths(row: Row, paths: Sequence[str]) -> Row:
 
 
 def inner_names(values: Mapping[str, object]) -> list[str]:
-    """Paths to what is in the cells of a row that are objects."""
+    """Paths to what is in the cells of a row that are objects, but for further rows and objects."""
     cells = ((name, _parsed(cell)) for name, cell in values.items())
-    return [f"{name}.{key}" for name, cell in cells if isinstance(cell, Mapping) for key in cell]
+    inner = ((name, key, item) for name, cell in cells if isinstance(cell, Mapping) for key, item in cell.items())
+    return [f"{name}.{key}" for name, key, item in inner if not _holds_objects(item)]
+
+
+def _holds_objects(item: object) -> bool:
+    return any(isinstance(part, Mapping) for part in (item if isinstance(item, list) else [item]))
 
 
 def _at(values: Mapping[str, object], path: str) -> object:

@@ -1,6 +1,7 @@
 """From bytes to text: compression, byte order marks, encodings, and files that are not what they claim to be."""
 
 import codecs
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, TextIOWrapper
@@ -19,6 +20,9 @@ _BOMS = (  # longest first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _PEEK = 4096
+_WESTERN = ("windows-1252", "latin-1")
+_OTHERS = ("gb18030", "shift_jis", "euc_kr", "windows-1251")
+_WORD = re.compile(rb"[\x80-\xff]{4}|[\x80-\xff][^\n\r ,;\t][\x80-\xff][^\n\r ,;\t][\x80-\xff]")
 
 
 @contextmanager
@@ -83,12 +87,9 @@ def _undecodable(file: DataFile) -> DataUnreadable:
     with open_bytes(file.path) as content:
         encoding = _encoding(file, _peek(content))
         line, byte, text = _first_undecodable(content, encoding)
-    hint = "save the file as UTF-8"
-    guess = _guess(text, encoding)
-    if guess:
-        hint += f", or set {file.field}.encoding: {guess} (it would read {_around(text, guess)!r})"
-    else:
-        hint += f", or set {file.field}.encoding to what it is written in"
+    readings = [f"{guess} (it would read {read!r})" for guess, read in _guesses(text, encoding)]
+    hint = f"save the file as UTF-8, or set {file.field}.encoding"
+    hint += f": {' or '.join(readings)}" if readings else " to what it is written in"
     return DataUnreadable(f"byte 0x{byte:02x} is not {encoding}", where=f"{file.name}:{line}", hint=hint)
 
 
@@ -107,17 +108,28 @@ def _first_undecodable(content: BufferedReader, encoding: str) -> tuple[int, int
             return line, error.object[error.start], (error.object[start : error.start + 20], error.start - start)
 
 
-def _guess(text: tuple[bytes, int], encoding: str) -> str:
-    """An encoding that western files often have and that these bytes fit; empty where none does."""
-    around, _ = text
-    for candidate in ("windows-1252", "latin-1"):
-        if candidate != encoding and not encoding.startswith(("utf-16", "utf-32")):
-            try:
-                around.decode(candidate)
-            except UnicodeDecodeError:
-                continue
-            return candidate
-    return ""
+def _guesses(text: tuple[bytes, int], encoding: str) -> Iterator[tuple[str, str]]:
+    """Encodings that these bytes fit, and what they would read.
+
+    One of western files, or several for words of bytes beyond ASCII: Chinese, Japanese, Korean, Cyrillic.
+    """
+    around, position = text
+    if encoding.startswith(("utf-16", "utf-32")):
+        return
+    if _WORD.match(around, position) is None:
+        fits = (name for name in _WESTERN if name != encoding and _decoded(around, name))
+        yield from ((name, _around(text, name)) for name in list(fits)[:1])
+        return
+    word = around[position:].splitlines()[0]
+    yield from ((name, read) for name in _OTHERS if name != encoding and (read := _decoded(word, name)))
+
+
+def _decoded(content: bytes, encoding: str) -> str:
+    """The text of bytes that may end within a character; empty where they are not of the encoding."""
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(content)
+    except UnicodeDecodeError:
+        return ""
 
 
 def _around(text: tuple[bytes, int], encoding: str) -> str:

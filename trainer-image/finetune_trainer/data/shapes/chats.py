@@ -40,6 +40,9 @@ class Chats:
         asked, answer = chat[: learned[-1]], chat[learned[-1]]
         if not asked:
             return Bad(row.place, "the assistant's message answers nothing")
+        if asked[0].role == ASSISTANT:
+            detail = "nothing comes before its first message: take that out, or put a system message in front of it"
+            return Bad(row.place, "the chat begins with the assistant", detail)
         return Record(asked.text, None, answer.text, group_of(row, self.roles), row.place, turns=asked.then(answer))
 
     def reader(self, _cells: Sequence[object]) -> Written:
