@@ -214,3 +214,31 @@ def test_rights_are_documented_as_they_are() -> None:
 def test_values_for_kind_are_right(helm: "Helm", tmp_path: Path) -> None:
     values = yaml.safe_load((ROOT / "examples" / "cluster" / "values-kind.yaml").read_text("utf-8"))
     assert set(settings_of(helm.render(values), tmp_path).profiles) == {"default"}
+
+
+POLICIES = ("--api-versions", "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_policies_are_bound_where_the_operator_watches_and_know_its_account(helm: "Helm", name: str) -> None:
+    objects = [o for o in helm.render(VALUES[name], *POLICIES) if o["kind"] in (POLICY, BINDING)]
+    policies, bindings = ([o for o in objects if o["kind"] == kind] for kind in (POLICY, BINDING))
+    assert {o["metadata"]["name"] for o in policies} == {o["spec"]["policyName"] for o in bindings}
+    assert len(policies) == len(bindings) == 3
+    account = named(helm.render(VALUES[name]), "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    for policy in policies:
+        assert f'"system:serviceaccount:finetune:{account}"' in str(policy["spec"]["matchConditions"])
+        assert policy["metadata"]["labels"]["app.kubernetes.io/instance"] == "finetune"
+    watched = VALUES[name].get("watchNamespaces", [])
+    selected = [o["spec"].get("matchResources", {}).get("namespaceSelector", {}) for o in bindings]
+    assert [one["matchExpressions"][0]["values"] if one else [] for one in selected] == [watched] * 3
+
+
+def test_policies_can_be_left_out_and_are_where_the_api_server_has_none(helm: "Helm") -> None:
+    without = [helm.render({}), helm.render({"admissionPolicy": {"enabled": False}}, *POLICIES)]
+    assert [o["kind"] for objects in without for o in objects if o["kind"] in (POLICY, BINDING)] == []
+    trusted = helm.render({"admissionPolicy": {"trustedAccounts": ["restorer"], "controllers": []}}, *POLICIES)
+    for policy in (o for o in trusted if o["kind"] == POLICY):
+        assert '"restorer"' in str(policy["spec"]["matchConditions"])
+        assert "job-controller" not in str(policy)

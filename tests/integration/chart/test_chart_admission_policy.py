@@ -1,0 +1,172 @@
+"""The chart's admission policies on a real API server: tenants can't claim results, and nobody else is in the way."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from control_plane import ControlPlane
+from operator_process import OperatorProcess
+from played_node import PlayedNode, success
+from tuning import Namespace, write_kubeconfig
+
+if TYPE_CHECKING:
+    from conftest import Helm
+
+pytestmark = pytest.mark.timeout(1800)  # the first test on a machine may have to build the API server
+
+Json = dict[str, Any]
+CHART = Path(__file__).parents[3] / "charts" / "finetune-operator"
+LABEL = "finetune.dev/job-uid"
+TENANT = "tenant"
+OPERATOR = "finetune-finetune-operator"
+CONTAINER = {"name": "trainer", "image": "busybox"}
+
+
+@pytest.fixture(scope="module")
+def guarded(helm: "Helm", tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with the release in it, and a tenant who is the administrator of all that is in `team-a`."""
+    with ControlPlane(tmp_path_factory.mktemp("guarded"), controllers=True) as cluster:
+        for name in ("finetune", "team-a"):
+            assert cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
+            cluster.wait_for(f"/api/v1/namespaces/{name}/serviceaccounts/default")
+        installed = helm("install", "finetune", CHART, "--namespace", "finetune", "--kubeconfig", cluster.kubeconfig)
+        assert installed.returncode == 0, installed.stderr
+        cluster.wait_for("/apis/finetune.dev/v1alpha1/finetunejobs")
+        everything = ("create", "role", TENANT, "-n", "team-a", "--verb=*", "--resource=pods,jobs.batch,*.finetune.dev")
+        bound = ("create", "rolebinding", TENANT, "-n", "team-a", f"--role={TENANT}", f"--user={TENANT}")
+        status = {"rules": [{"apiGroups": ["", "batch", "finetune.dev"], "resources": ["*"], "verbs": ["*"]}]}
+        for command in (everything, bound, ("patch", "role", TENANT, "-n", "team-a", "-p", json.dumps(status))):
+            done = cluster.kubectl(*command)
+            assert done.returncode == 0, done.stderr
+        Namespace(cluster, "team-a").until(lambda: "Forbidden" in refusal(cluster, pod("early", job_uid="x")), "policy")
+        yield cluster
+
+
+@pytest.fixture
+def team(guarded: ControlPlane) -> Namespace:
+    return Namespace(guarded, "team-a")
+
+
+@pytest.fixture
+def running(guarded: ControlPlane, team: Namespace, tmp_path: Path) -> Iterator[str]:
+    """A FineTuneJob whose pod runs, under an operator that has the rights of the release; yields the pod's name."""
+    token = guarded.kubectl("create", "token", OPERATOR, "-n", "finetune", "--duration=1h").stdout.strip()
+    kubeconfig = write_kubeconfig(guarded, guarded.server, token, "release.kubeconfig")
+    with OperatorProcess(tmp_path / "operator", kubeconfig, ["team-a"]):
+        team.apply("movies")
+        try:
+            pod = str(team.until(lambda: pods_of_movies(team), "a pod")[0]["metadata"]["name"])
+            PlayedNode(guarded, "team-a").start(pod)
+            team.until(lambda: team.status().get("startTime"), "start")
+            yield pod
+        finally:
+            team.remove("finetunejobs", "movies")
+            clear(team)
+
+
+def clear(team: Namespace) -> None:
+    """Remove all Jobs and pods, and wait until nothing of them is left."""
+    for kind in ("jobs", "pods"):
+        team.cluster.kubectl("delete", kind, "--all", "-n", "team-a", "--force", "--grace-period=0")
+    team.until(lambda: not any(team.objects(kind) for kind in ("finetunejobs", "jobs", "pods")), "end of everything")
+
+
+def pods_of_movies(team: Namespace) -> list[Json]:
+    return [one for one in team.objects("pods") if LABEL in one["metadata"].get("labels", {})]
+
+
+def pod(name: str, job_uid: str = "") -> Json:
+    labels = {LABEL: job_uid} if job_uid else {}
+    meta = {"name": name, "namespace": "team-a", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [CONTAINER]}}
+
+
+def job(name: str, *, label: bool = False, label_pods: bool = False) -> Json:
+    metas: list[Json] = [{"labels": {LABEL: "some-uid"}} if wanted else {} for wanted in (label, label_pods)]
+    template = {"metadata": metas[1], "spec": {"restartPolicy": "Never", "containers": [CONTAINER]}}
+    meta = {"name": name, "namespace": "team-a", **metas[0]}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {"template": template}}
+
+
+def refusal(cluster: ControlPlane, body: Json) -> str:
+    """What the tenant is told who creates an object; empty where it is created."""
+    done = cluster.kubectl("--as", TENANT, "create", "-f", "-", stdin=json.dumps(body))
+    return done.stderr if done.returncode else ""
+
+
+def patched(cluster: ControlPlane, kind: str, name: str, change: Json, *more: str) -> str:
+    """The same for a change."""
+    command = ("patch", kind, name, "-n", "team-a", "--type=merge", "-p", json.dumps(change))
+    done = cluster.kubectl("--as", TENANT, *command, *more)
+    return done.stderr if done.returncode else ""
+
+
+def test_the_expressions_have_the_types_that_they_need(guarded: ControlPlane, team: Namespace) -> None:
+    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+
+    def checked() -> list[Json] | None:
+        items = guarded.request("GET", path)[1]["items"]
+        return items if all("typeChecking" in one.get("status", {}) for one in items) else None
+
+    found = team.until(checked, "checks of types")
+    assert [one["metadata"]["name"] for one in found] == [f"{OPERATOR}-{name}" for name in ("jobs", "pods", "status")]
+    assert [one["status"]["typeChecking"].get("expressionWarnings") for one in found] == [None] * 3
+
+
+def test_a_tenant_makes_pods_and_jobs_but_none_that_claim_to_be_ours(guarded: ControlPlane, team: Namespace) -> None:
+    owned = pod("owned", job_uid="some-uid")
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "movies-1234", "uid": "some-uid", "controller": True}
+    owned["metadata"]["ownerReferences"] = [owner]
+    for claimed in (pod("claims", job_uid="some-uid"), owned):
+        assert f"pods with the label {LABEL} are made by the Job controller" in refusal(guarded, claimed)
+    for claims in ({"label": True}, {"label_pods": True}, {"label": True, "label_pods": True}):
+        assert f"Jobs with the label {LABEL} are made by finetune-operator" in refusal(guarded, job("claims", **claims))
+    assert refusal(guarded, pod("plain")) == refusal(guarded, job("plain")) == ""
+    own = team.until(lambda: [one for one in names(team) if one.startswith("plain-")], "pod of the tenant's Job")
+    label = {"metadata": {"labels": {LABEL: "some-uid"}}}
+    for kind, name in (("pod", "plain"), ("pod", own[0]), ("job", "plain")):
+        assert "Forbidden" in patched(guarded, kind, name, label)
+        assert patched(guarded, kind, name, {"metadata": {"labels": {"other": "label"}}}) == ""
+    clear(team)
+
+
+def names(team: Namespace) -> list[str]:
+    return [one["metadata"]["name"] for one in team.objects("pods")]
+
+
+def test_the_pod_of_a_job_runs_as_it_was_made(guarded: ControlPlane, team: Namespace, running: str) -> None:
+    changes: dict[str, Json] = {
+        "the owner of a trainer's pod": {"metadata": {"ownerReferences": []}},
+        "pods with the label": {"metadata": {"labels": {LABEL: "another"}}},
+        "the run file of a trainer's pod": {"metadata": {"annotations": {"finetune.dev/run": "{}"}}},
+    }
+    for words, change in changes.items():
+        assert words in patched(guarded, "pod", running, change)
+    image = [{"op": "replace", "path": "/spec/containers/0/image", "value": "busybox"}]
+    command = ("patch", "pod", running, "-n", "team-a", "--type=json", "-p", json.dumps(image))
+    assert "the images of a trainer's pod are not to be changed" in guarded.kubectl("--as", TENANT, *command).stderr
+    assert patched(guarded, "pod", running, {"metadata": {"annotations": {"note": "mine"}}}) == ""
+    assert "written by finetune-operator only" in patched(
+        guarded, "finetunejob", "movies", {"status": {"phase": "Succeeded"}}, "--subresource=status"
+    )
+    uid = team.read()["metadata"]["uid"]
+    PlayedNode(guarded, "team-a").end(running, 0, success(uid))
+    team.until_phase("Succeeded")
+
+
+def test_labels_that_were_taken_come_back_and_owners_that_go_are_taken_away(
+    guarded: ControlPlane, team: Namespace, running: str
+) -> None:
+    job = team.job()["metadata"]["name"]
+    assert patched(guarded, "job", job, {"metadata": {"labels": {LABEL: None}}}) == ""
+    team.until(lambda: LABEL in team.job()["metadata"]["labels"], "the label, which the operator gives back")
+    deleted = guarded.kubectl("--as", TENANT, "delete", "job", job, "-n", "team-a", "--cascade=orphan", "--wait=false")
+    assert deleted.returncode == 0, deleted.stderr
+
+    def has_no_owner() -> bool:
+        found = [one["metadata"] for one in team.objects("pods") if one["metadata"]["name"] == running]
+        return not any(one.get("ownerReferences") for one in found)
+
+    team.until(has_no_owner, "the pod without its owner, as the garbage collector leaves it")
