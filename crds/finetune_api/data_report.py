@@ -89,6 +89,15 @@ class Piece(ApiModel):
     """Whether the model learns to write it, or only reads it."""
 
 
+class RewrittenRow(ApiModel):
+    """A row with a message whose text the chat template does not write as it is."""
+
+    place: Place
+    """Where it is."""
+    what: str
+    """What the template does, such as `leaves out a system message`."""
+
+
 class SourceReport(ApiModel):
     """One of several sources of training rows."""
 
@@ -154,6 +163,13 @@ class DataReport(ApiModel):
     """The sources of the training rows, where there are several."""
     unused_keys: dict[str, int] = Field(default_factory=dict)
     """Keys of messages and variables of chats that the chat template makes nothing of, with how many rows have them."""
+    unused_columns: list[str] = Field(default_factory=list)
+    """Columns of the training rows that the job makes nothing of."""
+    rewritten_rows: dict[str, int] = Field(default_factory=dict)
+    """Rows with a message whose text the chat template does not write as it is, by what it does with it: leaves it out,
+    changes or moves it."""
+    rewritten_row_examples: list[RewrittenRow] = Field(default_factory=list)
+    """The first of them."""
     warnings: list[str] = Field(default_factory=list)
     """What a careful person would look at, in sentences."""
 

@@ -37,9 +37,14 @@ def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, 
 
 
 def _unused(report: DataReport) -> list[str]:
-    """Keys of chats that the chat template makes nothing of."""
+    """Columns that the job makes nothing of, and keys of chats that the chat template makes nothing of."""
     keys = ", ".join(f"{key} ({rows:,} rows)" for key, rows in report.unused_keys.items())
-    return [f"{'unused':<9}keys of chats that the chat template does not write: {keys}"] if keys else []
+    columns = ", ".join(map(str, report.unused_columns[:_MOST_LABELS]))
+    more = len(report.unused_columns) - _MOST_LABELS
+    return [
+        *([f"{'unused':<9}columns: {columns}{f' and {more} more' if more > 0 else ''}"] if columns else []),
+        *([f"{'unused':<9}keys of chats that the chat template does not write: {keys}"] if keys else []),
+    ]
 
 
 def split_table(report: DataReport) -> list[str]:

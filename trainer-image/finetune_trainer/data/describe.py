@@ -23,7 +23,7 @@ from finetune_trainer.data.row_groups import group_count
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.tags import entity_counts, tag_warnings
 from finetune_trainer.data.text_warnings import text_warnings
-from finetune_trainer.data.unused_columns import unused_columns
+from finetune_trainer.data.unused_columns import unused_columns, without_role
 
 _EXAMPLES = 20
 _IMBALANCED = 10
@@ -86,6 +86,7 @@ def describe(found: Findings) -> DataReport:
         label_names=list(found.space.names),
         tag_scheme=found.space.tag_scheme,
         sources=found.mixed,
+        unused_columns=without_role(found.roles, _columns(found.loaded[0])),
         warnings=list(_warnings(found, splits)),
     )
 

@@ -9,9 +9,15 @@ _SYSTEMS = ("system_message", "system_instruction", "systeminstruction", "system
 _REASONING = ("reasoning", "reasoning_content", "thinking", "rationale", "chain_of_thought", "cot")
 
 
+def without_role(roles: Mapping[str, str], columns: Collection[str]) -> list[str]:
+    """The columns that play no role, those left out of which a role takes a part (`translation.en`)."""
+    used = {*roles.values(), *(column.partition(".")[0] for column in roles.values())}
+    return [name for name in columns if name and name not in used]
+
+
 def unused_columns(roles: Mapping[str, str], columns: Collection[str]) -> Iterator[str]:
     """What to say of columns that play none of the roles. `roles` are the columns by role."""
-    unused = [name for name in columns if name and name not in roles.values()]
+    unused = without_role(roles, columns)
     if "label" in roles or "labels[0]" in roles:
         second = second_text(roles.get("text", ""), unused)
         if second and "text_pair" not in roles:

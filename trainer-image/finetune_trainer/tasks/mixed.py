@@ -13,6 +13,7 @@ from finetune_api.data import RowOrder
 from finetune_api.details import GroupRow
 from finetune_trainer.data.mixing import mixing_shares, source_names
 from finetune_trainer.data.sampler import Sampler
+from finetune_trainer.data.tokenising.job_prompts import naming_the_row
 from finetune_trainer.data.tokenising.tokens import Tokens, join
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.groups import ENOUGH
@@ -28,7 +29,17 @@ _LOSS = "evalLoss"
 def tokenise_sources(
     task: Task, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, *, cache: Path, advance: Advance
 ) -> Tokens:
-    """Tokenise a split, with the source of each row; raw text of different sources is never joined."""
+    """Tokenise a split, with the source of each row; raw text of different sources is never joined.
+
+    Raises what `Task.tokenise` raises; where the chat template is at fault, with file and line of a row.
+    """
+    with naming_the_row(task.data.splits[split], task.spec, task.data.report, tokenizer):
+        return _tokenise(task, split, tokenizer, max_length, cache=cache, advance=advance)
+
+
+def _tokenise(
+    task: Task, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, *, cache: Path, advance: Advance
+) -> Tokens:
     members = _members(task.data.splits[split].sources)
     if not _cuts_rows(task) or len(members) == 1:
         tokens = task.tokenise(split, tokenizer, max_length, cache, advance)

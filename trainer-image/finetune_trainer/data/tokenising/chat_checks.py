@@ -6,6 +6,7 @@ from typing import Any
 
 from finetune_trainer.data.chat import ASSISTANT, REASONING, Chat, as_json
 from finetune_trainer.data.tokenising.chat_rendering import ChatTemplate, TemplateRefusesChat
+from finetune_trainer.data.tokenising.chat_rewrites import rewrites
 from finetune_trainer.data.tokenising.prompt_formats import ChatPrompt, PromptFormat, Refusal
 
 _CALLS, _TOOLS = "tool_calls", "tools"
@@ -19,26 +20,39 @@ class CheckedChat:
     """Why the chat can't be used, where that is so."""
     unwritten: tuple[str, ...] = ()
     """Keys of messages and variables that change nothing in the text."""
+    rewritten: tuple[str, ...] = ()
+    """Messages whose text the template does not write as it is: `changes a system message`."""
 
 
 def check_chat(chat: Chat, form: PromptFormat) -> CheckedChat:
     """Find out whether the chat can be written, and what is not written of it.
 
     Tool calls and tools must be, and reasoning where the template never speaks of it; a template may leave out the
-    reasoning of earlier messages by itself.
+    reasoning of earlier messages by itself. A text that is left out or changed is told, unless it is the answer to be
+    learned: that has to be there.
     """
     refusal = form.refusal(chat)
     if refusal is not None or not isinstance(form, ChatPrompt):
         variables = () if refusal else tuple(chat.parsed_variables)
         return CheckedChat(refusal, variables)
+    answered = chat[-1].role == ASSISTANT
+    found = list(rewrites(chat, form.template, to_be_answered=not answered))
+    if answered and any(one.index == len(chat) - 1 and one.verb == "leaves out" for one in found):
+        detail = "use a template that does, or other rows"
+        return CheckedChat(Refusal("the chat template never writes the answer", detail))
+    rewritten = tuple(dict.fromkeys(f"{one.verb} {_a(chat[one.index].role)} message" for one in found))
     if not chat.beyond_text:
-        return CheckedChat()
+        return CheckedChat(rewritten=rewritten)
     unwritten = tuple(dict.fromkeys(_unwritten(chat, form.template)))
     for key in unwritten:
         if key in (_CALLS, _TOOLS) or (key in REASONING and not _knows_reasoning(form.template)):
             detail = "use a template that does, or leave them out of the rows"
             return CheckedChat(Refusal(f"the chat template never writes {key}", detail), unwritten)
-    return CheckedChat(None, unwritten)
+    return CheckedChat(None, unwritten, rewritten)
+
+
+def _a(role: str) -> str:
+    return f"{'an' if role[:1] in 'aeiou' else 'a'} {role}"
 
 
 def _knows_reasoning(template: ChatTemplate) -> bool:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from finetune_api.data_report import BadRow, DataReport
-from finetune_api.failures import DataEmpty
+from finetune_api.data_report import BadRow, DataReport, Place, RewrittenRow
+from finetune_api.failures import DataEmpty, SpecInvalid
 from finetune_api.spec import Spec
 from finetune_api.tasks import Task
 from finetune_api.training import LossOn
@@ -18,7 +19,7 @@ from finetune_trainer.data.reading.rows import Bad, at
 from finetune_trainer.data.rules import check_bad_rows
 from finetune_trainer.data.splits import TRAIN, sources_path
 from finetune_trainer.data.tokenising.chat_checks import check_chat
-from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
+from finetune_trainer.data.tokenising.prompt_formats import TEMPLATE_FIELD, PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.special_tokens import encode
 from finetune_trainer.data.tokenising.spelled_tokens import spelled_in_chats
 
@@ -72,6 +73,27 @@ def check_chats(prepared: Prepared, spec: Spec, tokenizer: "PreTrainedTokenizerB
     return replace(prepared, splits=kept, report=_reported(prepared.report, kept, found, form))
 
 
+@contextmanager
+def naming_the_row(
+    rows: Examples, spec: Spec, report: DataReport, tokenizer: "PreTrainedTokenizerBase"
+) -> Iterator[None]:
+    """Have a failure of the chat template inside the block name the first of `rows` that has it, by file and line."""
+    try:
+        yield
+    except SpecInvalid as failure:
+        if failure.problems[0].where != TEMPLATE_FIELD:
+            raise
+        form = form_of(spec, report, tokenizer)
+        for row, chat in texts_of(rows):
+            try:
+                form.segments(chat)
+            except SpecInvalid as own:
+                problem = own.problems[0]
+                message = f"{at(rows.places[row])}: {problem.message}"
+                raise SpecInvalid(replace(problem, message=message)) from failure
+        raise
+
+
 @dataclass
 class _Found:
     """What came to light row by row."""
@@ -82,6 +104,8 @@ class _Found:
     """Rows that have a key which changes nothing in the text, by key."""
     first: dict[str, str] = field(default_factory=dict)
     """`file:line` of the first row with such a key."""
+    rewritten: dict[str, list[Place]] = field(default_factory=dict)
+    """Rows of which a message is not written as it is, by what happens to it."""
     spelled: Counter[str] = field(default_factory=Counter)
     """How often special tokens are spelled."""
     spelling: list[str] = field(default_factory=list)
@@ -102,6 +126,7 @@ def _checked(
 ) -> Examples:
     refused: dict[int, Bad] = {}
     unwritten: dict[int, set[str]] = {}
+    rewritten: dict[int, set[str]] = {}
     texts = list(texts_of(rows))
     for row, chat in texts:
         if row in refused:
@@ -110,10 +135,14 @@ def _checked(
         if checked.refusal is not None:
             refused[row] = Bad(rows.places[row], *checked.refusal)
         unwritten.setdefault(row, set()).update(checked.unwritten)
+        rewritten.setdefault(row, set()).update(checked.rewritten)
     for row, keys in unwritten.items():
         for key in sorted(keys if row not in refused else ()):
             found.unwritten[key] += 1
             found.first.setdefault(key, at(rows.places[row]))
+    for row, kinds in rewritten.items():
+        for kind in sorted(kinds if row not in refused else ()):
+            found.rewritten.setdefault(kind, []).append(rows.places[row])
     for number, tokens in spelled_in_chats([chat for _, chat in texts], form, tokenizer):
         found.spelled += tokens
         place = at(rows.places[texts[number][0]])
@@ -156,9 +185,16 @@ def _reported(report: DataReport, kept: Mapping[str, Examples], found: _Found, f
             "bad_row_reasons": dict((Counter(report.bad_row_reasons) + kinds).most_common()),
             "splits": splits,
             "unused_keys": dict(found.unwritten.most_common()),
+            "rewritten_rows": {kind: len(places) for kind, places in found.rewritten.items()},
+            "rewritten_row_examples": _rewritten_examples(found),
             "warnings": [*report.warnings, *_warnings(bad, kinds, found, form)],
         }
     )
+
+
+def _rewritten_examples(found: _Found) -> list[RewrittenRow]:
+    examples = [RewrittenRow(place=place, what=kind) for kind, places in found.rewritten.items() for place in places]
+    return examples[:_EXAMPLES]
 
 
 def _warnings(bad: Sequence[Bad], kinds: Counter[str], found: _Found, form: PromptFormat) -> Iterator[str]:
@@ -169,6 +205,9 @@ def _warnings(bad: Sequence[Bad], kinds: Counter[str], found: _Found, form: Prom
         if key in _TELLING:
             many = f"{rows:,} row{'s' if rows > 1 else ''}"
             yield f"The chat template writes no {key} of {many} ({found.first[key]} first): the model never sees it."
+    for kind, places in found.rewritten.items():
+        many = f"{len(places):,} row{'s' if len(places) > 1 else ''}"
+        yield f"The chat template {kind} of {many} ({at(places[0])} first): the model sees another text than the row's."
     if found.spelling:
         which = ", ".join(token for token, _ in found.spelled.most_common(_NAMED))
         how = "as text" if form.spelled_as_text else "as these tokens, as data.splitSpecialTokens says"

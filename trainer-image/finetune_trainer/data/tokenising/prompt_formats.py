@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PLAIN_TEMPLATE = "{prompt}\n"
 _PROMPT = "{prompt}"
-_WHERE = "spec.data.chatTemplate"
+TEMPLATE_FIELD = "spec.data.chatTemplate"
 
 
 class Segment(NamedTuple):
@@ -209,12 +209,14 @@ class ChatPrompt:
     def _changing(self, *, is_last: bool) -> SpecInvalid:
         if is_last:
             message = "the chat template writes a prompt in another way once it is answered"
-            return SpecInvalid(message, where=_WHERE, hint="give a template that ends a prompt as an answer begins")
+            return SpecInvalid(
+                message, where=TEMPLATE_FIELD, hint="give a template that ends a prompt as an answer begins"
+            )
         message = (
             "the chat template writes earlier messages in another way once others follow: answers have no fixed place"
         )
         hint = "use training.lossOn: Completion, which learns the last answer only, or give another template"
-        return SpecInvalid(message, where=_WHERE, hint=hint)
+        return SpecInvalid(message, where=TEMPLATE_FIELD, hint=hint)
 
 
 def _segments(whole: str, done: int, start: int, end: int, *, is_learned: bool) -> list[Segment]:
@@ -230,7 +232,7 @@ def _roles(chat: Chat) -> str:
 
 def _unwritable(chat: Chat, refusal: TemplateRefusesChat) -> SpecInvalid:
     message = f"the chat template can't write messages of {_roles(chat)}: {refusal}"
-    return SpecInvalid(message, where=_WHERE, hint="give a template that can, or change the messages")
+    return SpecInvalid(message, where=TEMPLATE_FIELD, hint="give a template that can, or change the messages")
 
 
 def prompt_format(
@@ -250,7 +252,7 @@ def prompt_format(
             "the rows are chats, and the model has no chat template",
             "give one, or use a model that has one",
         )
-        raise ModelUnsuitable(message, where=_WHERE, hint=hint)
+        raise ModelUnsuitable(message, where=TEMPLATE_FIELD, hint=hint)
     if is_chat or (tokenizer.chat_template and template is None):
         return ChatPrompt(tokenizer, every_answer, spelled_as_text)
     return PlainPrompt(template or PLAIN_TEMPLATE, spelled_as_text)
