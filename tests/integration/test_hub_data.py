@@ -38,9 +38,14 @@ from pathlib import Path
 from finetune_api.data import Data
 from finetune_api.failures import JobFailure
 from finetune_trainer.data import prepare
+from finetune_trainer.data.reading.input_files import InputFile, read_input
 from finetune_trainer.storage import Site
 for line in sys.stdin:
     try:
+        if "input" in json.loads(line):
+            rows = read_input(InputFile(**json.loads(line)["input"]), Site(Path("/")), "text")
+            print("RESULT" + json.dumps({"texts": [row.values["text"] for row in rows]}), flush=True)
+            continue
         result = prepare(Data.model_validate(json.loads(line)), site=Site(Path("/")))
         found = {"rows": {name: len(rows) for name, rows in result.splits.items()}, "names": result.labels.names,
                  "files": result.report.files, "line": result.splits["train"].places[0].line}
@@ -107,6 +112,15 @@ def test_a_single_file_is_read_as_any_other(hub: Hub) -> None:
     assert result["rows"] == {"train": 48, "validation": 6, "test": 6}
     assert result["names"] == ["0", "1"]
     assert (result["files"], result["line"]) == ([f"{HUB}weather/train.csv"], 2)
+
+
+def test_rows_to_predict_are_of_the_split_that_is_named(hub: Hub) -> None:
+    of_dev = hub.prepare(input={"uri": f"{HUB}weather", "split": "dev", "revision": COMMIT})
+    assert of_dev["texts"] == [line.partition(",")[0] for line in LINES[:4]]
+    assert len(hub.prepare(input={"uri": f"{HUB}weather"})["texts"]) == len(LINES)
+    for field, value in {"split": "holdout", "subset": "arctic", "revision": "v9"}.items():
+        result = hub.prepare(input={"uri": f"{HUB}weather", field: value})
+        assert (result["code"], result["where"]) == ("DataNotFound", f"--{field}")
 
 
 @pytest.mark.causes("DataNotFound")

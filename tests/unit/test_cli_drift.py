@@ -61,3 +61,33 @@ def test_a_model_without_statistics_is_told(tuned: Path, cli: Callable[..., Any]
     assert ended.code == 66
     assert "drift.json" in ended.err
     assert "train it again" in ended.err
+
+
+@pytest.mark.causes("SpecInvalid")
+@pytest.mark.parametrize("command", ["predict", "drift"])
+@pytest.mark.parametrize(
+    ("options", "rows", "where", "hint"),
+    [
+        (["--split", "test"], "rows.csv", "--split", "use an hf:// uri"),
+        (["--subset", "a", "--revision", "b"], "-", "--subset", "use an hf:// uri"),
+        (["--quoting", "Triple"], "rows.csv", "--quoting", "DoubleQuote, Backslash, SingleQuote, None"),
+    ],
+)
+def test_settings_that_the_input_cant_have(
+    command: str, options: list[str], rows: str, where: str, hint: str, cli: Callable[..., Any]
+) -> None:
+    ended = cli(command, "nowhere", rows, *options)
+    assert ended.code == 64, ended.err
+    assert where in ended.err
+    assert hint in ended.err
+
+
+def test_both_commands_read_quotes_as_they_are_told(tuned: Path, cli: Callable[..., Any], data: Path) -> None:
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join([lines[0], "'The printer, is fine',neither", *lines[2:]]) + "\n")
+    assert cli("predict", tuned, data).code == 65
+    ended = cli("predict", tuned, data, "--quoting", "singlequote")
+    assert ended.code == 0, ended.err
+    assert ended.events[0]["text"] == "The printer, is fine"
+    assert "216 rows against" in cli("drift", tuned, data, "--quoting", "SingleQuote").out
+    assert "215 rows against" in cli("drift", tuned, data).out

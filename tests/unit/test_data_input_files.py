@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_api.data import DataFormat, DataSource
+from finetune_api.data import DataFormat, DataSource, Quoting
 from finetune_api.failures import DataUnreadable, JobFailure
 from finetune_api.inference import FileSettings
 from finetune_trainer.data.reading.input_files import InputFile, read_input
@@ -97,3 +97,21 @@ def test_hints_of_a_file_without_a_format(tmp_path: Path) -> None:
     with pytest.raises(DataUnreadable) as failure:
         list(read_input(InputFile("file://./x.txt", field="spec.predict"), Site(tmp_path), "text"))
     assert failure.value.problems[0].hint.startswith("set spec.predict.format: CSV")
+
+
+def test_quotes_are_what_the_option_says(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("text,label\n'near, or far',praise\na row,praise\n")
+    rows = list(read_input(InputFile("file://./x.csv", quoting=Quoting.SINGLE_QUOTE), Site(tmp_path), "text"))
+    assert [row.values["text"] for row in rows if isinstance(row, Row)] == ["near, or far", "a row"]
+    found = list(read_input(InputFile("file://./x.csv"), Site(tmp_path), "text"))
+    assert "near, or far" not in [row.values["text"] for row in found if isinstance(row, Row)]
+
+
+@pytest.mark.causes("DataUnreadable")
+def test_hints_about_quotes_name_the_option_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('text,topic\n"a, b",rain\n"open,rain\nlost,tide\n')
+    for field, hint in {"": "or give --quoting None if no quote encloses a field", "spec.predict": ""}.items():
+        with pytest.raises(DataUnreadable, match="never closed") as failure:
+            list(read_input(InputFile("file://./x.csv", field=field), Site(tmp_path), "text"))
+        assert ("quoting" in failure.value.problems[0].hint) == bool(hint)
+        assert hint in failure.value.problems[0].hint

@@ -56,6 +56,23 @@ Delimiter = Annotated[
         "--delimiter", metavar="CHARACTER", help="Column separator of a CSV input; by default that of its header line."
     ),
 ]
+QuotingOption = Annotated[
+    str,
+    typer.Option(
+        "--quoting",
+        metavar="DoubleQuote|Backslash|SingleQuote|None",
+        help="What quotes are in a CSV input; by default found from it.",
+    ),
+]
+Split = Annotated[
+    str, typer.Option("--split", metavar="NAME", help="Split of an hf://datasets/ input; by default train.")
+]
+Subset = Annotated[
+    str, typer.Option("--subset", metavar="NAME", help="Subset (configuration) of an hf://datasets/ input.")
+]
+Revision = Annotated[
+    str, typer.Option("--revision", metavar="NAME", help="Commit, tag or branch of an hf://datasets/ input.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole trace of an error.")]
 
 
@@ -163,6 +180,10 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
     input_format: InputFormat = "",
     encoding: Encoding = "",
     delimiter: Delimiter = "",
+    quoting: QuotingOption = "",
+    split: Split = "",
+    subset: Subset = "",
+    revision: Revision = "",
     debug: Debug = False,
 ) -> None:
     """Predict with a tuned model: what it says of each row."""
@@ -170,7 +191,7 @@ def predict(  # noqa: PLR0917 -- typer calls it by name
 
     with _debugging(debug):
         columns = {"text": text, "text_pair": text_pair} | columns_by_role(column or [])
-        given = Input(rows, columns, input_format, encoding, delimiter)
+        given = Input(rows, columns, input_format, encoding, delimiter, quoting, split, subset, revision)
         predict_command(model, given, output_format, Path(output) if output else None)
 
 
@@ -189,6 +210,10 @@ def drift(  # noqa: PLR0917 -- typer calls it by name
     input_format: InputFormat = "",
     encoding: Encoding = "",
     delimiter: Delimiter = "",
+    quoting: QuotingOption = "",
+    split: Split = "",
+    subset: Subset = "",
+    revision: Revision = "",
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -197,7 +222,8 @@ def drift(  # noqa: PLR0917 -- typer calls it by name
     from finetune_trainer.cli.predict_command import Input, columns_by_role
 
     with _debugging(debug):
-        given = Input(rows, columns_by_role(column or []), input_format, encoding, delimiter)
+        roles = columns_by_role(column or [])
+        given = Input(rows, roles, input_format, encoding, delimiter, quoting, split, subset, revision)
         raise typer.Exit(int(drift_command(model, given, fail_above=fail_above, as_json=as_json)))
 
 

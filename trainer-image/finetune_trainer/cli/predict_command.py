@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from finetune_api.data import Columns, DataFormat
+from finetune_api.data import Columns, DataFormat, DataSource, Quoting
 from finetune_api.failures import OutputNotWritable, Problem, SpecInvalid
 from finetune_trainer.cli.run_command import as_uri
 from finetune_trainer.cli.silence_libraries import silence_libraries
@@ -34,6 +34,10 @@ class Input:
     format: str = ""
     encoding: str = ""
     delimiter: str = ""
+    quoting: str = ""
+    split: str = ""
+    subset: str = ""
+    revision: str = ""
 
 
 def predict_command(model: str, given: Input, form: str, output: Path | None) -> None:
@@ -43,6 +47,7 @@ def predict_command(model: str, given: Input, form: str, output: Path | None) ->
     """
     kind = _format(form, output)
     check_format(given.format)
+    _check_hub(given)
     if given.rows == _STDIN and sys.stdin.isatty():
         sys.stderr.write("reading texts from the terminal, one per line; Ctrl-D ends\n")
     silence_libraries()
@@ -59,8 +64,34 @@ def input_file(given: Input) -> "InputFile":
     from finetune_trainer.data.reading.input_files import InputFile
 
     uri = given.rows if given.rows == _STDIN else as_uri(given.rows)
-    delimiter = given.delimiter.replace("\\t", "\t")
-    return InputFile(uri, format=check_format(given.format), encoding=given.encoding, delimiter=delimiter)
+    _check_hub(given)
+    return InputFile(
+        uri,
+        format=check_format(given.format),
+        encoding=given.encoding,
+        delimiter=given.delimiter.replace("\\t", "\t"),
+        quoting=_quoting(given.quoting),
+        split=given.split,
+        subset=given.subset,
+        revision=given.revision,
+    )
+
+
+def _check_hub(given: Input) -> None:
+    """Raise `SpecInvalid` for what only data sets on the hub have, as the rule of a job's sources does."""
+    named = [name for name in ("split", "subset", "revision") if getattr(given, name)]
+    rule = DataSource.rules[0]
+    if named and not rule.holds(DataSource.model_construct(uri=given.rows, split="given")):
+        message, _, hint = rule.message.partition("; ")
+        raise SpecInvalid(Problem(f"{message} (given {given.rows})", f"--{named[0]}", hint))
+
+
+def _quoting(given: str) -> Quoting:
+    known = {one.value.casefold(): one for one in Quoting}
+    if given and given.casefold() not in known:
+        message, hint = f"{given!r} is not a kind of quotes", f"use one of {', '.join(one.value for one in Quoting)}"
+        raise SpecInvalid(Problem(message, "--quoting", hint))
+    return known[given.casefold()] if given else Quoting.AUTO
 
 
 def check_format(form: str) -> str:

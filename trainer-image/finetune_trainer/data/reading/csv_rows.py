@@ -121,7 +121,7 @@ def _merges(found: Found, file: DataFile, skipped: int) -> DataUnreadable:
         f" become one{others}",
         where=f"{file.name}:{first}",
         hint=f"set {file.field}.quoting: None if quotes belong to the text, or DoubleQuote if this is one row"
-        if file.is_in_spec
+        if file.has_quoting
         else _DOUBLED,
     )
 
@@ -133,7 +133,7 @@ def _broken(record: BrokenRecord, file: DataFile, skipped: int) -> Bad:
             f"a quote opened in this row is never closed and swallows everything down to line {last}",
             where=f"{file.name}:{line}",
             hint=f"close it, or {_DOUBLED}"
-            + (f", or set {file.field}.quoting: None if no quote encloses a field" if file.is_in_spec else ""),
+            + (f", or set {file.field}.quoting: None if no quote encloses a field" if file.has_quoting else ""),
         )
     detail = "the last one is never closed" if record.is_open else "quotes inside a quoted field have to be doubled"
     return Bad(Place(file=file.name, line=line), "broken quotes", detail)

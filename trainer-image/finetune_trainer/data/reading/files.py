@@ -25,13 +25,13 @@ class DataFile:
     field: str = "spec.data.train[0]"
     quoting: Quoting = Quoting.AUTO
 
-    @property
-    def is_in_spec(self) -> bool:
-        """Whether `field` is a source of the job, with settings of its own; rows to predict are named by URI alone."""
-        return self.field.endswith("]")
-
     place: str = ""
     """What its rows are for: `train`, `validation` or `test`; empty for all of them."""
+
+    @property
+    def has_quoting(self) -> bool:
+        """Whether what quotes are can be said: of sources of a job and by commands, not of `spec.predict`."""
+        return self.field.endswith(("]", ">"))
 
 
 def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from finetune_api.base import SecretReference
-from finetune_api.data import DataFormat, DataSource
+from finetune_api.data import DataFormat, DataSource, Quoting
 from finetune_api.failures import DataUnreadable, JobFailure, Problem
 from finetune_api.file_formats import known_format
 from finetune_api.inference import FileSettings
@@ -39,6 +39,12 @@ class InputFile:
     """Empty is UTF-8, or what training used where the file is not UTF-8."""
     delimiter: str = ""
     """Empty is found from the header, or what training used where that does not show the columns."""
+    quoting: Quoting = Quoting.AUTO
+    """What quotes are in a CSV file; `Auto` is found from it."""
+    split: str = ""
+    """Split of a data set on the hub; empty is that for training, or the only one."""
+    subset: str = ""
+    revision: str = ""
     secret_ref: SecretReference | None = None
     field: str = ""
     """Path of the block in the spec that has these settings; empty for the options of a command."""
@@ -55,7 +61,7 @@ def read_input(file: InputFile, site: Site, text_column: str) -> Iterator[Row | 
             if piped is None:
                 return _file_rows(wanted, site, text_column)
             found = replace(piped, delimiter=wanted.delimiter, field=wanted.field or _FIELD)
-            found = replace(found, encoding=wanted.encoding or "utf-8")
+            found = replace(found, encoding=wanted.encoding or "utf-8", quoting=wanted.quoting)
             if wanted.format == LINES:
                 return read_lines(found, text_column)
             if wanted.format:
@@ -74,6 +80,10 @@ def _file_rows(file: InputFile, site: Site, text_column: str) -> Iterator[Row | 
         format=DataFormat.AUTO if form in ("", LINES) else DataFormat(form),
         encoding=file.encoding or "utf-8",
         delimiter=file.delimiter,
+        quoting=file.quoting,
+        split=file.split,
+        subset=file.subset,
+        revision=file.revision,
         secret_ref=file.secret_ref,
     )
     where = file.field or _FIELD
