@@ -38,6 +38,11 @@ _PROGRAMS = (
     "kubelet", "kube-proxy", "coredns", "versitygw", "pause", "helm",
 )  # fmt: skip
 _TOOLS = ("containerd", "ctr", "runc", "iptables", "conntrack", "prometheus", "ip", "umount")
+# Policies that change objects stand for the webhooks of a mesh. They are beta in Kubernetes 1.34.
+_API_SERVER = (
+    "--kubelet-preferred-address-types=InternalIP",
+    "--feature-gates=MutatingAdmissionPolicy=true", "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
+)  # fmt: skip
 _READY_SECONDS = 120
 
 
@@ -114,7 +119,7 @@ def _compose(folder: Path) -> Bed:
         network.up(folder / "networks", folder / "leases")
     control_plane = ControlPlane(
         folder / "control-plane", controllers=True, scheduler=True, audit=True, outlive=True,
-        address=network.ADDRESS, arguments=("--kubelet-preferred-address-types=InternalIP",),
+        address=network.ADDRESS, arguments=_API_SERVER,
     )  # fmt: skip
     containers = Containers(folder)
     with progress.step("containerd"):
@@ -154,7 +159,7 @@ def _wait_for_node(bed: Bed, processes: Processes) -> None:
 def _load_images(containers: Containers) -> None:
     """Take what was built and is not there yet; a cluster without images is of use, too."""
     built, there = images.built(), containers.images()
-    images.load("node", [name for name in built if images.IMAGES[name] not in there])
+    images.load("node", [image for name in built if (image := images.IMAGES[name]) not in there])
     if missing := [name for name in images.IMAGES if name not in built]:
         progress.tell(f"Not built yet: {', '.join(missing)}. `make images` builds and loads them")
 

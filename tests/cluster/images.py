@@ -44,23 +44,30 @@ def build_all(components: list[str]) -> None:
 
     Raises `BedError` with the builder's last words when one can't be built.
     """
-    build = _build_with_docker if docker_runs() else _build_with_buildah
     for component in components:
-        with progress.step(f"image {IMAGES[component]} built"):
-            build(component)
+        build(component, IMAGES[component])
     bed = Bed.load(state_folder())
     if bed is not None:
-        load(bed.kind, components)
+        load(bed.kind, [IMAGES[component] for component in components])
 
 
-def load(kind: str, components: list[str]) -> None:
+def build(component: str, image: str, tree: Path = ROOT) -> None:
+    """Build the image of one component from the sources in `tree`.
+
+    Raises `BedError` with the builder's last words when it can't be built.
+    """
+    with progress.step(f"image {image} built"):
+        (_build_with_docker if docker_runs() else _build_with_buildah)(component, image, tree)
+
+
+def load(kind: str, images: list[str]) -> None:
     """Bring built images to the cluster."""
-    for component in components:
-        with progress.step(f"image {IMAGES[component]} on the node"):
+    for image in images:
+        with progress.step(f"image {image} on the node"):
             if kind == "kind":
-                _run(["kind", "load", "docker-image", "--name", "finetune", IMAGES[component]])
+                _run(["kind", "load", "docker-image", "--name", "finetune", image])
             else:
-                transfer.to_containerd(IMAGES[component], Containers(state_folder()))
+                transfer.to_containerd(image, Containers(state_folder()))
 
 
 def built() -> list[str]:
@@ -73,14 +80,14 @@ def docker_runs() -> bool:
     return shutil.which("docker") is not None and _quiet(["docker", "info"])
 
 
-def _build_with_docker(component: str) -> None:
+def _build_with_docker(component: str, image: str, tree: Path) -> None:
     with TemporaryDirectory() as scratch:
         secret = _pip_settings(Path(scratch))
         try:
             _run([
                 "docker", "build", *base_argument(os.environ.get("FINETUNE_BASE_IMAGE", "")), *secret,
-                "-f", _DOCKERFILES[component], "-t", IMAGES[component], ".",
-            ])  # fmt: skip
+                "-f", _DOCKERFILES[component], "-t", image, ".",
+            ], tree)  # fmt: skip
         except BedError as error:
             raise BedError(f"{error}{builder_remedy(str(error))}") from error
 
@@ -100,7 +107,7 @@ def builder_remedy(complaint: str) -> str:
     return ""
 
 
-def _build_with_buildah(component: str) -> None:
+def _build_with_buildah(component: str, image: str, tree: Path) -> None:
     if shutil.which("buildah") is None:
         raise BedError("there is neither a Docker engine nor buildah: start Docker, or apt-get install buildah")
     base = debian_with_python()
@@ -108,8 +115,8 @@ def _build_with_buildah(component: str) -> None:
         _run([
             "buildah", "bud", "--layers", "--isolation", "chroot", "--network", "host",
             "--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro", "--build-arg", f"BASE_IMAGE={base}",
-            *_pip_settings(Path(scratch)), "-f", _DOCKERFILES[component], "-t", IMAGES[component], ".",
-        ])  # fmt: skip
+            *_pip_settings(Path(scratch)), "-f", _DOCKERFILES[component], "-t", image, ".",
+        ], tree)  # fmt: skip
 
 
 def debian_with_python() -> str:
@@ -162,9 +169,9 @@ def _quiet(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _run(command: list[str]) -> str:
-    """Run a step of a build at low priority from the root of the tree; return its output."""
-    done = subprocess.run(["nice", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+def _run(command: list[str], tree: Path = ROOT) -> str:
+    """Run a step of a build at low priority from the root of a tree; return its output."""
+    done = subprocess.run(["nice", *command], cwd=tree, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BedError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout

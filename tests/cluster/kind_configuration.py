@@ -34,7 +34,12 @@ def configuration(ports: tuple[int, ...], audit_logs: Path, targets: Path, image
         ],
         "kubeadmConfigPatches": [_patch(version) for version in ("v1beta3", "v1beta4")],
     }
-    return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": [node]}
+    # Policies that change objects stand for the webhooks of a mesh. They are beta in Kubernetes 1.34.
+    beta = {
+        "featureGates": {"MutatingAdmissionPolicy": True},
+        "runtimeConfig": {"admissionregistration.k8s.io/v1beta1": "true"},
+    }
+    return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": [node], **beta}
 
 
 def make_audit_log(folder: Path) -> Path:

@@ -26,8 +26,8 @@ from tuning_jobs import SECRET
 ORDER = (
     "test_bed", "test_readme_on_kind", "test_examples_on_node", "test_prediction_on_node", "test_failures_on_node",
     "test_interruptions_on_node", "test_run_policy_on_node", "test_nothing_is_lost_on_node",
-    "test_jobs_that_build_on_jobs", "test_first_contact_on_node",
-    "test_upgrade_and_uninstall", "test_granted_rights",
+    "test_jobs_that_build_on_jobs", "test_first_contact_on_node", "test_injected_sidecars_on_node",
+    "test_upgrade_from_an_earlier_version", "test_upgrade_and_uninstall", "test_granted_rights",
 )  # fmt: skip
 """Modules in the order in which they make sense; the last one looks back on all of them."""
 OURS = "finetune.dev/test=true"

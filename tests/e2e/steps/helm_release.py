@@ -22,6 +22,7 @@ class Release:
     values: Path
     name: str = "finetune"
     namespace: str = "finetune-system"
+    chart: Path = CHART
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
     """Since when the tests use it."""
 
@@ -37,12 +38,16 @@ class Release:
 
     def install(self, *options: str) -> str:
         """Install and wait until the operator is ready; return the notes."""
-        return self._helm("install", self.name, str(CHART), *self._with_values(), *options, "--wait", "--timeout=120s")
+        return self._helm(
+            "install", self.name, str(self.chart), *self._with_values(), *options, "--wait", "--timeout=120s"
+        )
 
-    def upgrade(self, chart: Path = CHART, *settings: str) -> str:
-        """Upgrade to `chart`, with `settings` as for `--set`, and wait."""
+    def upgrade(self, chart: Path | None = None, *settings: str) -> str:
+        """Upgrade to its chart or another, with `settings` as for `--set`, and wait."""
         changes = [f"--set={setting}" for setting in settings]
-        return self._helm("upgrade", self.name, str(chart), *self._with_values(), *changes, "--wait", "--timeout=120s")
+        return self._helm(
+            "upgrade", self.name, str(chart or self.chart), *self._with_values(), *changes, "--wait", "--timeout=120s"
+        )
 
     def test(self) -> str:
         """Run the tests of the chart."""
