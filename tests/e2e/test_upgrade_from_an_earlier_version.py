@@ -12,10 +12,13 @@ import pytest
 from audit_log import writes
 from earlier_version import EarlierVersion, unpack
 from helm_release import Release
-from kubectl_commands import Json, Kubectl, wait_until
+from kubectl_commands import CommandFailedError, Json, Kubectl, wait_until
 from release_values import write_values
 from state import Bed, given
 from tuning_jobs import Tuning, endless_job, saving_job, tiny_job
+
+from finetune_api.renamed import first_names
+from finetune_api.spec import Spec
 
 pytestmark = [pytest.mark.usefixtures("tiny_models"), pytest.mark.timeout(1200)]
 CRD = "finetunejobs.finetune.dev"
@@ -45,12 +48,12 @@ class Upgraded:
 
 
 def manifests(namespace: str) -> list[Json]:
-    """Jobs in every phase, written in the words of the earlier version."""
+    """Jobs in every phase, with fields that have other names now."""
     gated = {"metric": "accuracy", "baseline": False, "gates": [{"metric": "accuracy", "min": 1.0}]}
     slow = saving_job("paused", namespace, every=20, steps=400)
-    slow["spec"]["training"] |= {"batchSize": 16, "deviceBatchSize": 8}
+    slow["spec"]["training"]["perDeviceBatchSize"] = 8
     return [
-        tiny_job("good", namespace, training={"deviceBatchSize": 8}),
+        tiny_job("good", namespace, training={"perDeviceBatchSize": 8}),
         tiny_job("bad", namespace, data={"columns": {"text": "none", "label": "label"}}),
         tiny_job("gated", namespace, evaluation=gated),
         endless_job("training", namespace),
@@ -78,7 +81,7 @@ def upgraded(
     before = replace(release, values=values, chart=earlier.chart)
     before.install()
     try:
-        made = manifests(namespace)
+        made = [{**job, "spec": first_names(Spec, job["spec"])} for job in manifests(namespace)]
         kubectl.apply(*made)
         jobs = {job["metadata"]["name"]: Tuning(kubectl, namespace, job["metadata"]["name"]) for job in made}
         settle(jobs)
@@ -123,6 +126,16 @@ def test_what_has_ended_and_what_waits_is_as_it_was(upgraded: Upgraded) -> None:
         assert upgraded.status(name)["artifacts"] == upgraded.before[name]["artifacts"]
         assert upgraded.status(name).get("failure") == upgraded.before[name].get("failure")
     assert upgraded.status("bad")["failure"]["code"] == "ColumnMissing"
+
+
+def test_its_manifest_may_be_applied_again(upgraded: Upgraded, kubectl: Kubectl) -> None:
+    """As a GitOps controller does it, with the names that it was written in."""
+    good = upgraded.jobs["good"]
+    [made] = [job for job in manifests(good.namespace) if job["metadata"]["name"] == "good"]
+    assert "unchanged" in kubectl.apply({**made, "spec": first_names(Spec, made["spec"])})
+    new = {**made, "metadata": {**made["metadata"], "name": "new"}, "spec": first_names(Spec, made["spec"])}
+    with pytest.raises(CommandFailedError, match="deviceBatchSize is called perDeviceBatchSize now"):
+        kubectl.apply(new)
 
 
 def test_what_has_ended_is_not_written_again(upgraded: Upgraded, release: Release, audit_log: Path) -> None:
