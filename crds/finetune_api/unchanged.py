@@ -26,11 +26,6 @@ def same(path: str, annotation: Any = None) -> str:
     return f"({unchanged} || (has({mine}) && has({before}) && {' && '.join(_same_fields(path, model))}))"
 
 
-def has_renames(annotation: Any) -> bool:
-    """Whether a field of that type has renamed ones below."""
-    return _model_with_renames(annotation) is not None
-
-
 def _model_with_renames(annotation: Any) -> type[BaseModel] | None:
     models = (kind for kind in classes_in(annotation) if issubclass(kind, BaseModel) and renames_in(kind))
     return next(models, None)

@@ -89,8 +89,8 @@ def test_only_the_block_of_the_method_is_accepted(method: MethodType) -> None:
 
 
 def test_the_spec_is_fixed_but_for_the_run_policy() -> None:
-    rules = " ".join(rule.cel for rule in FineTuneJob.rules if rule.holds is None)
-    fixed = set(re.findall(r"self\.spec\.(\w+) == oldSelf\.spec\.\1\b", rules))
+    (rule,) = (rule for rule in FineTuneJob.rules if rule.holds is None)
+    fixed = set(re.findall(r"self\.spec\.(\w+) == oldSelf\.spec\.\1\b", rule.cel))
     assert {field.alias for field in Spec.model_fields.values()} - fixed == {"runPolicy"}
 
 
