@@ -119,9 +119,10 @@ class Cluster:
             yield answer["items"]
             more = query["continue"] = answer["metadata"].get("continue") or ""
 
-    async def create_job(self, namespace: str, manifest: Json) -> Json:
-        """Create a child Job."""
-        return await self._ask("POST", collection(Kind.JOB, namespace), manifest)
+    async def create_job(self, namespace: str, manifest: Json, *, dry_run: bool = False) -> Json:
+        """Create a child Job, or only ask whether it would be."""
+        query = {"dryRun": "All"} if dry_run else None
+        return await self._ask("POST", collection(Kind.JOB, namespace), manifest, query)
 
     async def get_job(self, namespace: str, name: str) -> Json:
         """Read a Job."""

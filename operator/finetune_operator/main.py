@@ -20,6 +20,7 @@ from finetune_operator.kopf_adapter import kopf_settings, make_registry
 from finetune_operator.metrics import Metrics
 from finetune_operator.permissions import check_permissions
 from finetune_operator.polling import Poller
+from finetune_operator.profile_check import check_profiles
 from finetune_operator.relist import Relister
 from finetune_operator.settings import Settings
 from finetune_operator.store import Store
@@ -79,6 +80,8 @@ class Operator:
             served = await check_permissions(self._cluster, self._settings.namespaces)
             watch_access = WatchAccess(self._cluster, self._settings.namespaces, served)
             self._metrics.left_out.set(watch_access.left_out)
+            trying = asyncio.create_task(check_profiles(self._cluster, self._settings, served, self._metrics))
+            stack.callback(trying.cancel)
             relister = Relister(self._cluster, self._event_handlers, served, self._on_synced)
             await _until_one_ends(
                 self._wait_for_signal,

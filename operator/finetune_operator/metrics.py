@@ -106,6 +106,10 @@ class Metrics:
             "Namespaces of the settings that are gone, or have no Role",
             registry=registry,
         )
+        self.profile_refused = Gauge(
+            "finetune_profile_refused", "1 for a profile whose Jobs the API server refused at the start", ["profile"],
+            registry=registry,
+        )  # fmt: skip
         self._last_event = dict.fromkeys(Kind, monotonic())
         age = Gauge(
             "finetune_watch_last_event_seconds", "Time since a watch last received an event or was restarted", ["kind"],

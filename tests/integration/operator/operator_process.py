@@ -1,5 +1,6 @@
 """The operator as a process of its own, as in its image: started, killed and asked like there."""
 
+import json
 import re
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import minder
 
@@ -21,6 +22,7 @@ namespaces: {namespaces}
 trainer: {{name: registry.example/finetune-trainer:1.0}}
 profiles:
   default: {{requests: {{cpu: "1", memory: 1Gi}}}}
+{more}\
 terminationGraceSeconds: 2
 pollSeconds: 0.3
 statusSeconds: 0.5
@@ -32,10 +34,11 @@ healthPort: 0
 class OperatorProcess:
     """`with OperatorProcess(...) as operator:` runs one that is ready, and ends it."""
 
-    def __init__(self, folder: Path, kubeconfig: Path, namespaces: list[str]) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path, namespaces: list[str], **profiles: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = folder / "settings.yaml"
-        self._settings.write_text(_SETTINGS.format(namespaces=namespaces))
+        more = "".join(f"  {name}: {json.dumps(profile)}\n" for name, profile in profiles.items())
+        self._settings.write_text(_SETTINGS.format(namespaces=namespaces, more=more))
         self._kubeconfig = kubeconfig
         self._log = folder / "operator.log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -141,6 +141,7 @@ class Namespace:
             for line, ref in self.audit()
             if line["user"]["username"] == user
             and line["verb"] not in ("get", "list", "watch")
+            and "dryRun=All" not in line["requestURI"]
             and line["responseStatus"]["code"] < 400
         ]
 

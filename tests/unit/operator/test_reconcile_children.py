@@ -123,6 +123,28 @@ def test_a_quota_is_waited_for_and_said() -> None:
     assert failed_with(then(limited, now=after(900))) == "PodRefused"
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("spec.template.spec.containers[0].resources.requests[bogus]: Invalid", "requests and limits of profiles.gpu"),
+        ("spec.template.spec.nodeSelector: Invalid value", "nodeSelector of profiles.gpu"),
+        ("spec.template.labels: Invalid value: 'a b'", "labels of profiles.gpu"),
+        ("volumes: too many", ""),
+    ],
+)
+def test_the_profile_whose_setting_is_refused_is_named(words: str, hint: str) -> None:
+    some = snapshot(of=finetune_job(spec(compute={"profile": "gpu"})), refusal=Refusal(422, words, after(0)))
+    failure = reconcile(some).status.failure
+    assert failure is not None
+    assert failure.hint == (f"that is {hint}, which the platform team sets" if hint else "")
+    checked = snapshot(of=finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1})), refusal=some.refusal)
+    failure = reconcile(checked).status.failure
+    assert failure is not None
+    assert failure.hint == (f"that is {hint}, which the platform team sets" if hint else "").replace(
+        "profiles.gpu", "checkProfile"
+    )
+
+
 def test_an_invalid_child_is_not_tried_again() -> None:
     assert failed_with(replace(snapshot(), refusal=Refusal(422, "volumes: too many", after(0)))) == "PodRefused"
 

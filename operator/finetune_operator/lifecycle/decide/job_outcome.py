@@ -32,6 +32,7 @@ from finetune_operator.lifecycle.observe.pod_outcome import (
 from finetune_operator.lifecycle.policies.active_deadline import active_deadline
 from finetune_operator.lifecycle.policies.dependency_failures import parent_failure
 from finetune_operator.lifecycle.policies.start_deadline import pod_wait, start_deadline, start_limit
+from finetune_operator.manifests.profile_fields import profile_hint
 from finetune_operator.records import ChildJobRecord, ConditionRecord
 
 NOT_CREATED = "JobRefused"
@@ -189,7 +190,13 @@ def _by_refusal(context: ReconcileContext, _: AttemptHistory) -> JobOutcome | No
     deadline = refusal_deadline(context)
     if not refused.is_final and (deadline is None or context.now < deadline):
         return None
-    return failed(failure_info(PodRefused, f"the API server refused the child Job: {refused.message}"))
+    message = f"the API server refused the child Job: {refused.message}"
+    return failed(failure_info(PodRefused, message, profile_hint(refused.message, profile_of(context))))
+
+
+def profile_of(context: ReconcileContext) -> str:
+    """What the settings file calls the profile that the next pod is made from."""
+    return "checkProfile" if context.mode is Mode.VALIDATE else f"profiles.{context.spec.compute.profile}"
 
 
 def refusal_deadline(context: ReconcileContext) -> datetime | None:

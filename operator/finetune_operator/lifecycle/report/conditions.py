@@ -12,7 +12,7 @@ from finetune_api.parent import Parent
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt, Condition, Phase, Status
 from finetune_operator.lifecycle.context import RUNNING, ReconcileContext, condition
-from finetune_operator.lifecycle.decide.job_outcome import NOT_CREATED, JobOutcome
+from finetune_operator.lifecycle.decide.job_outcome import NOT_CREATED, JobOutcome, profile_of
 from finetune_operator.lifecycle.messages import clock_text, failure_info_from, listed, sentence, tidy
 from finetune_operator.lifecycle.observe.attempts import AttemptHistory, last_failure
 from finetune_operator.lifecycle.observe.checkpoints import committed, kept, request_problem
@@ -23,6 +23,7 @@ from finetune_operator.lifecycle.observe.reachability import UNREACHABLE, unreac
 from finetune_operator.lifecycle.policies.lookups import found
 from finetune_operator.lifecycle.policies.start_deadline import pod_wait
 from finetune_operator.lifecycle.policies.stuck_pods import stuck_message, stuck_pod
+from finetune_operator.manifests.profile_fields import profile_hint
 from finetune_operator.plan import QueueState, Snapshot
 from finetune_operator.records import PodRecord
 
@@ -177,8 +178,9 @@ def _progressing(context: ReconcileContext, history: AttemptHistory, phase: Phas
     if wait is not None:
         return ConditionValue(kind, "False" if wait.reason == MISSING else "True", wait.reason, tidy(wait.message))
     if context.job is None and refusal is not None:
-        text = tidy(f"the API server refused the child Job ({refusal.code}): {refusal.message}")
-        return ConditionValue(kind, "False", NOT_CREATED, text)
+        hint = profile_hint(refusal.message, profile_of(context))
+        text = f"the API server refused the child Job ({refusal.code}): {refusal.message}"
+        return ConditionValue(kind, "False", NOT_CREATED, tidy(f"{text}; {hint}" if hint else text))
     if creating:
         return _created(context, creating)
     if phase is Phase.QUEUED:
