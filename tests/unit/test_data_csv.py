@@ -37,6 +37,15 @@ def test_the_delimiter_is_found_from_the_header(header: str, delimiter: str) -> 
     assert find_delimiter(header + "\n") == delimiter
 
 
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_line_break_in_a_name_of_the_header(tmp_path: Path, sign: str) -> None:
+    rows = list(rows_of(tmp_path, f'"text\n(en)"{sign}"label"\nhello{sign}a\n"bye, now"{sign}b\n'))
+    assert [row.values for row in rows if isinstance(row, Row)] == [
+        {"text\n(en)": "hello", "label": "a"},
+        {"text\n(en)": "bye, now", "label": "b"},
+    ]
+
+
 def test_a_single_column_may_hold_any_separator(tmp_path: Path) -> None:
     rows = list(rows_of(tmp_path, "text\nfirst, second; third\n"))
     assert [row.values for row in rows if isinstance(row, Row)] == [{"text": "first, second; third"}]

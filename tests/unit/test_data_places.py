@@ -120,6 +120,14 @@ def test_tables_that_cant_be_read_are_not_passed_over(folder: Path, name: str) -
     assert "name the files one by one" in caught.value.problems[0].hint
 
 
+def test_a_folder_of_nothing_but_arrow_is_told_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "data-00000-of-00001.arrow").write_bytes(b"ARROW1")
+    with pytest.raises(DataNotFound) as caught:
+        splits_of(tmp_path, train="file://./saved")
+    assert "data-00000-of-00001.arrow can't be read: write the rows as Parquet" in caught.value.problems[0].hint
+
+
 def test_a_file_of_the_place_is_the_example(folder: Path) -> None:
     (folder / "data" / "labels.json").write_text('["a", "b"]')
     with pytest.raises(DataNotFound, match=r"some are not: .*, labels\.json") as caught:

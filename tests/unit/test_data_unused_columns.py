@@ -84,3 +84,17 @@ def test_answers_that_repeat_their_prompt_are_told(tmp_path: Path, task: Task) -
     assert any(line.startswith(words) for line in warnings(tmp_path, rows, task))
     once = [{**row, answers[-1]: "It is fine."} for row in rows]
     assert not any("its own prompt" in line for line in warnings(tmp_path, once, task))
+
+
+@pytest.mark.parametrize("task", [Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION])
+def test_rows_that_an_annotator_rejected_are_left_out(tmp_path: Path, task: Task) -> None:
+    marks = {"_input_hash": 1, "_task_hash": 2}
+    tags = {"tokens": ["a", "b"], "tags": ["O", "B-x"]} if task is Task.TOKEN_CLASSIFICATION else {}
+    rows = [{"text": f"the {word}", "label": "ab"[n % 2], **tags, **marks} for n, word in enumerate(WORDS * 4)]
+    judged = [
+        {**row, "text": f"{row['text']} {n}", "answer": "accept" if n else "reject"} for n, row in enumerate(rows)
+    ]
+    told = "1 row was left out: the annotator did not accept the row (1)."
+    assert told in warnings(tmp_path, judged, task)
+    plain = [{key: cell for key, cell in row.items() if key not in marks} for row in judged]
+    assert told not in warnings(tmp_path, plain, task)

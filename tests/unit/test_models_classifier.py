@@ -55,7 +55,6 @@ def without_padding(folder: Path) -> None:
             (folder / name).write_text(json.dumps({key: value for key, value in values.items() if key != "pad_token"}))
 
 
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 90868376\n"
 BROKEN: dict[str, tuple[Change, str]] = {
     "an architecture that transformers doesn't know": (config(model_type="tiny-elephant"), "tiny-elephant"),
     "no architecture": (config(model_type=None), "model_type"),
@@ -65,7 +64,6 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "sizes that don't fit": (config(num_attention_heads=5), "attention heads"),
     "weights of half the length": (cut, "the model can't be loaded"),
     "weights that are none": (replaced("model.safetensors", b"junk" * 99), "the model can't be loaded"),
-    "a pointer instead of weights": (replaced("model.safetensors", POINTER), "the model can't be loaded"),
     "more layers than weights": (config(num_hidden_layers=5), r"48 weights are missing .*layer\.2\..* \.\.\."),
     "other sizes than the weights": (config(intermediate_size=48), "of another shape than config.json says"),
     "no tokenizer": (without("*token*"), "no tokenizer"),

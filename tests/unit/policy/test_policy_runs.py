@@ -104,11 +104,18 @@ def test_a_check_without_training_looks_for_the_reward_model(write_job: Callable
     ("blocks", "said"),
     [
         ({"rows": [{"prompt": f"The dog saw {number} cats."} for number in range(30)]}, "spec.data.columns.completion"),
+        (
+            {
+                "rows": [{"prompt": f"Dog {number} ran.", "completion": "so far"} for number in range(30)],
+                "policy": {"reward": {"type": "NumberMatch"}},
+            },
+            "24 of 24 expected train answers hold no number",
+        ),
         ({"training": {"policy": None}}, "spec.training.policy"),
         ({"training": {"labelSmoothing": 0.1}}, "spec.training.labelSmoothing"),
         ({"training": {"neftuneNoiseAlpha": 5}}, "spec.training.neftuneNoiseAlpha"),
     ],
-    ids=["no expected answers", "no reward", "smoothing", "noise"],
+    ids=["no expected answers", "no numbers", "no reward", "smoothing", "noise"],
 )
 def test_what_makes_no_sense_is_told_with_its_field(
     write_job: Callable[..., Path], blocks: dict[str, Any], said: str

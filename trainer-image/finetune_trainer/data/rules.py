@@ -25,6 +25,7 @@ _ADVICE = {  # by the kind of the most frequent bad rows
     "broken JSON": "write one whole JSON object a line",
     "a message lacks role or content": 'write messages as {"role": "user", "content": "..."}',
     "unknown role of a message": "rename the roles to those that are known",
+    "the annotator did not accept the row": "take out the rows whose answer is not accept",
     "label is no class": "write one name or number in each cell, or name what is in it by a path in data.columns",
 }
 _ADVICE_BY_END = {  # of kinds that begin with the name of a column

@@ -14,11 +14,12 @@ from finetune_api.curves import CurvePoint, Verdict
 from finetune_api.data import Columns
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.failures import ColumnMissing
+from finetune_api.failures import ColumnMissing, SpecInvalid
 from finetune_api.outcome import Best
 from finetune_api.policy import Policy, PolicyAlgorithm, Reward, RewardType
 from finetune_api.tasks import MethodType
 from finetune_trainer.data.cleaning import keeping_white_space
+from finetune_trainer.data.reading.rows import shown
 from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.splits import RETENTION_SPLIT
 from finetune_trainer.data.tokenising.collate import RowSource, TokenRows
@@ -27,7 +28,8 @@ from finetune_trainer.data.tokenising.learned import training_tokens
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.prompts_only_tokens import describe_prompts_only, tokenise_prompts_only
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.evaluation.generated_text import all_references, text_metrics
+from finetune_trainer.evaluation.generated_text import all_references, answer_in, text_metrics
+from finetune_trainer.evaluation.number_values import last_value
 from finetune_trainer.evaluation.reward_details import RewardedAnswers, diagnose_rewards
 from finetune_trainer.evaluation.rewards import checked_reward
 from finetune_trainer.models.files import ModelFiles
@@ -240,6 +242,17 @@ class PolicyOptimization(Task):
             hint = "name the column of expected answers, end chats with the answer, or use a reward model"
             where = "spec.evaluation.retention" if split == RETENTION_SPLIT else "spec.data"
             raise ColumnMissing(message, where=f"{where}.columns.completion", hint=hint)
+        if self.settings.reward.type is RewardType.NUMBER_MATCH:
+            self._check_numbers(split)
+
+    def _check_numbers(self, split: str) -> None:
+        after, labels = self.spec.evaluation.generation.answer_after, self._rows(split).labels
+        without = [str(label) for label in labels if last_value(answer_in(str(label), after)) is None]
+        if len(without) > len(labels) / 2:
+            counted = f"{len(without):,} of {len(labels):,} expected {split} answers"
+            message = f"{counted} hold no number, which NumberMatch goes by, such as {shown(without[0])}"
+            hint = "use ExactMatch or Contains, or name another column in data.columns.completion"
+            raise SpecInvalid(message, where="spec.training.policy.reward.type", hint=hint)
 
     def _form(self, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
         return form_of(self.spec, self.data.report, tokenizer)

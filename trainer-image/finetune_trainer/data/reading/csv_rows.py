@@ -18,6 +18,7 @@ from finetune_trainer.data.reading.text_files import open_text
 
 _DELIMITERS = ",;\t|"
 _NONE = "\x1f"  # for files of one column, whose rows may hold any of the usual separators
+_HEADER_LINES = 20
 _DOUBLED = 'double quotes that belong to the text ("")'
 _SEP_LINE = re.compile(r"\"?sep=(.)\"?\r?\n?")
 _RULER = re.compile(r":?-{2,}:?(?:\+-+)*")
@@ -75,12 +76,25 @@ def _layout(file: DataFile) -> _Layout | None:
         separator = _SEP_LINE.fullmatch(first)
         if separator:
             first, skipped = text.readline(), skipped + 1
+        header = _whole_record(first, text)
     if not first:
         return None
-    delimiter = file.delimiter or (separator[1] if separator else find_delimiter(first))
+    delimiter = file.delimiter or (separator[1] if separator else find_delimiter(header))
     later = first.split(delimiter)[1:]
     spaced = bool(later) and delimiter != " " and all(name.startswith(" ") for name in later)
     return _Layout(delimiter, skipped, spaced)
+
+
+def _whole_record(first: str, text: TextIO) -> str:
+    """A header with the lines that belong to it, as a line break in a name of a spreadsheet makes them."""
+    if not first.lstrip("\ufeff ").startswith('"') and ',"' not in first and ';"' not in first and '\t"' not in first:
+        return first
+    header = first
+    for line in islice(text, _HEADER_LINES):
+        if header.count('"') % 2 == 0:
+            return header
+        header += line
+    return header if header.count('"') % 2 == 0 else first
 
 
 def _first_line(text: TextIO) -> tuple[str, int]:

@@ -111,14 +111,17 @@ def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
     """The data files of a folder that are for a place. Raises `DataNotFound`."""
     found = [path for path, _ in folder.list() if not _is_hidden(path)]
     known = [path for path in found if known_format(path) is not None and not is_about_data(path)]
+    unread = [path for path in found if is_unread_table(path)]
     if not known:
+        there = (
+            f" {', '.join(unread[:_LISTED])} can't be read: write the rows as Parquet, CSV or JSONL" if unread else ""
+        )
         raise DataNotFound(
             f"no data file below {folder.uri()}",
             where=source.uri,
             hint="files are known by their endings: .csv .tsv .jsonl .json .parquet .conll .conllu .bio, also with .gz,"
-            " .bz2, .xz or .zst",
+            f" .bz2, .xz or .zst{';' if there else ''}{there}",
         )
-    unread = [path for path in found if is_unread_table(path)]
     if unread:
         message = f"{', '.join(unread[:_LISTED])} beside {known[0]} can't be read, and may hold rows"
         raise DataNotFound(message, where=source.uri, hint=_one_by_one(source, known[0]))

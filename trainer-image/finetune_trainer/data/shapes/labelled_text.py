@@ -9,7 +9,7 @@ from finetune_trainer.data.label_columns import chosen_columns, labels_of_column
 from finetune_trainer.data.labels import LabelReader, LabelSpace, label_reader, label_space
 from finetune_trainer.data.reading.rows import Bad, Row, shown
 from finetune_trainer.data.records import Record, cell_text, group_of
-from finetune_trainer.data.shapes.shape import with_group
+from finetune_trainer.data.shapes.shape import rejected, with_group
 
 
 class LabelledText:
@@ -31,6 +31,8 @@ class LabelledText:
 
     def record(self, row: Row) -> Record | Bad:
         """See `Shape.record`."""
+        if (refused := rejected(row)) is not None:
+            return refused
         texts: dict[str, str] = {}
         for role in ("text", "text_pair"):
             if role in self.roles:

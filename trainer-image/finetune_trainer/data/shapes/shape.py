@@ -38,3 +38,11 @@ def with_group(roles: dict[str, str], columns: Columns, group_column: str) -> di
     """The roles and, where the job names one, the column of groups."""
     group = group_column or columns.group
     return {**roles, "group": group} if group else roles
+
+
+def rejected(row: Row) -> Bad | None:
+    """Why a row of Prodigy is not to be learned: its annotator rejected or skipped what it says."""
+    answer = row.values.get("answer")
+    if answer in ("reject", "ignore") and {"_input_hash", "_task_hash"} & row.values.keys():
+        return Bad(row.place, "the annotator did not accept the row", f"answer is {answer!r}")
+    return None

@@ -13,7 +13,7 @@ from finetune_trainer.data.list_cells import why_no_list
 from finetune_trainer.data.reading.rows import Bad, Row, UnclearColumn, shown
 from finetune_trainer.data.records import Record, group_of
 from finetune_trainer.data.running_text import running_text
-from finetune_trainer.data.shapes.shape import with_group
+from finetune_trainer.data.shapes.shape import rejected, with_group
 from finetune_trainer.data.tags import TagReader
 
 
@@ -31,6 +31,8 @@ class TaggedWords:
         """See `Shape.record`."""
         if not self._is_seen:
             self.roles, self._is_seen = {**self.roles, **_spans_roles(row.values, self._data.columns)}, True
+        if (refused := rejected(row)) is not None:
+            return refused
         spanned = _with_words(row, self.roles)
         if isinstance(spanned, Bad):
             return spanned
