@@ -109,7 +109,7 @@ def test_a_check_without_training_looks_for_the_reward_model(write_job: Callable
                 "rows": [{"prompt": f"Dog {number} ran.", "completion": "so far"} for number in range(30)],
                 "policy": {"reward": {"type": "NumberMatch"}},
             },
-            "24 of 24 expected train answers hold no number",
+            "expected train answers hold no number, which NumberMatch goes by, such as",
         ),
         ({"training": {"policy": None}}, "spec.training.policy"),
         ({"training": {"labelSmoothing": 0.1}}, "spec.training.labelSmoothing"),
