@@ -98,3 +98,21 @@ def test_rows_that_an_annotator_rejected_are_left_out(tmp_path: Path, task: Task
     assert told in warnings(tmp_path, judged, task)
     plain = [{key: cell for key, cell in row.items() if key not in marks} for row in judged]
     assert told not in warnings(tmp_path, plain, task)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("<image>\nWhat is in the", "10 of 10 training prompts hold <image>, a place for what a model of text"),
+        ("\n\nHuman: Where is the {}?\n\nAssistant:", "10 of 10 training prompts are dialogues as text"),
+        ("Is a Human: or an Assistant: by the", None),
+    ],
+)
+def test_prompts_that_hold_the_markup_of_others_are_told(tmp_path: Path, prompt: str, words: str | None) -> None:
+    rows = [
+        {"prompt": prompt.format(word) if "{}" in prompt else f"{prompt} {word}?", "completion": f"{word}s"}
+        for word in WORDS
+    ]
+    told = [line for line in warnings(tmp_path, rows) if "training prompts" in line]
+    assert len(told) == (1 if words else 0)
+    assert all(line.startswith(words or "") for line in told)

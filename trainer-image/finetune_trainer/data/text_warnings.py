@@ -16,6 +16,9 @@ _MOSTLY = 0.5
 _MISREAD = re.compile("\ufffd|\u00e2\u20ac|\u00c3[\u0080-\u00bf]|\u00c2[\u00a0-\u00bf]")
 """The sign for what could not be decoded, and UTF-8 read as Windows-1252 or Latin-1: quotes and accented letters."""
 
+_MEDIA = re.compile("<(?:image|video|audio)>")
+_DIALOGUE = re.compile(r"\s*Human:.*\n\s*Assistant:\s*", re.DOTALL)
+
 
 def text_warnings(rows: Labelled) -> Iterator[str]:
     """Sentences about the texts and the answers of rows."""
@@ -34,11 +37,28 @@ def text_warnings(rows: Labelled) -> Iterator[str]:
             f"{broken:,} of {len(rows):,} training rows hold {shown(example.group())}, as texts do that were decoded"
             " wrongly: read them anew with the right encoding."
         )
+    yield from _about_prompts(rows)
     repeating = sum(map(_repeats, rows.records, rows.labels))
     if repeating > _MOSTLY * len(rows):
         yield (
             f"{repeating:,} of {len(rows):,} training rows have an answer that begins with its own prompt, which is"
             " learned with it: cut it off unless that is meant."
+        )
+
+
+def _about_prompts(rows: Labelled) -> Iterator[str]:
+    asked = ["\n".join(turn.content for turn in record.turns if turn.role == USER) for record in rows.records]
+    media = [found.group() for text in asked if (found := _MEDIA.search(text))]
+    if media:
+        yield (
+            f"{len(media):,} of {len(rows):,} training prompts hold {media[0]}, a place for what a model of text does"
+            " not see: take these rows out."
+        )
+    dialogues = sum(_DIALOGUE.fullmatch(text) is not None for text in asked)
+    if dialogues:
+        yield (
+            f"{dialogues:,} of {len(rows):,} training prompts are dialogues as text (Human: ... Assistant:) in one"
+            " message: for a model with a chat template, write them as messages."
         )
 
 
