@@ -63,7 +63,7 @@ def snapshot(step: int) -> Snapshot:
 
 
 @pytest.fixture
-def keeping(tmp_path: Path) -> Callable[..., CheckpointCallback]:
+def callback(tmp_path: Path) -> Callable[..., CheckpointCallback]:
     """A function that begins an attempt: `requested` is who asks for checkpoints."""
 
     def begin(requested: Callable[[], str] = str) -> CheckpointCallback:
@@ -80,19 +80,19 @@ def keeping(tmp_path: Path) -> Callable[..., CheckpointCallback]:
     return begin
 
 
-def saved(keeping: CheckpointCallback, *steps: int) -> None:
-    with keeping.settled():
+def saved(callback: CheckpointCallback, *steps: int) -> None:
+    with callback.settled():
         for step in steps:
-            keeping.keep(lambda step=step: snapshot(step))
-        keeping.finish()
+            callback.keep(lambda step=step: snapshot(step))
+        callback.finish()
 
 
-def test_what_was_computed_before_training_travels_along(keeping: Callable[..., CheckpointCallback]) -> None:
-    first = keeping()
+def test_what_was_computed_before_training_travels_along(callback: Callable[..., CheckpointCallback]) -> None:
+    first = callback()
     assert first.known == CachedBaseline()
     first.known = KNOWN
     saved(first, 3)
-    second = keeping()
+    second = callback()
     assert second.known.start == KNOWN.start
     baseline = second.known.baseline or {}
     assert baseline.keys() == {"logits", "lengths"}
@@ -101,25 +101,25 @@ def test_what_was_computed_before_training_travels_along(keeping: Callable[..., 
         assert np.array_equal(baseline[name], array)
 
 
-def test_texts_are_computed_again(keeping: Callable[..., CheckpointCallback]) -> None:
-    first = keeping()
+def test_texts_are_computed_again(callback: Callable[..., CheckpointCallback]) -> None:
+    first = callback()
     first.known = CachedBaseline({"texts": np.array(["a", "b"])}, KNOWN.start)
     saved(first, 3)
-    second = keeping()
+    second = callback()
     assert (second.known.baseline, second.known.start) == (None, KNOWN.start)
 
 
 def test_a_state_that_does_not_fit_is_passed_over_for_the_next_older(
-    keeping: Callable[..., CheckpointCallback],
+    callback: Callable[..., CheckpointCallback],
 ) -> None:
-    saved(keeping(), 1, 2, 3)
-    second: Any = keeping()
+    saved(callback(), 1, 2, 3)
+    second: Any = callback()
     loop: Any = Loop(lambda snapshot: snapshot.step < 3)
     assert second.resume(loop).manifest.step == 2
     assert loop.restored == [2]
     (warning,) = second.observer.warnings
     assert "checkpoints/1/3 can't be used: it does not fit this version of the trainer: weight a" in warning
-    third: Any = keeping()
+    third: Any = callback()
     loop = Loop(lambda _: False)
     assert third.resume(loop) is None
     assert loop.restored == []
@@ -128,17 +128,17 @@ def test_a_state_that_does_not_fit_is_passed_over_for_the_next_older(
 
 def test_what_is_due() -> None:
     asked = ""
-    keeping: Any = object.__new__(CheckpointCallback)
-    keeping._requested, keeping._asked = lambda: asked, ""
-    keeping.begin(5)
-    assert [step for step in range(1, 16) if keeping.is_due(step)] == [5, 10, 15]
+    callback: Any = object.__new__(CheckpointCallback)
+    callback._requested, callback._asked = lambda: asked, ""
+    callback.begin(5)
+    assert [step for step in range(1, 16) if callback.is_due(step)] == [5, 10, 15]
     asked = "now"
-    assert keeping.is_due(7)
+    assert callback.is_due(7)
 
 
-def test_a_request_is_answered_once_it_is_safe(keeping: Callable[..., CheckpointCallback]) -> None:
+def test_a_request_is_answered_once_it_is_safe(callback: Callable[..., CheckpointCallback]) -> None:
     wanted = ""
-    first: Any = keeping(lambda: wanted)
+    first: Any = callback(lambda: wanted)
     first.begin(1_000)
     with first.settled():
         assert not first.is_due(3)
@@ -155,14 +155,14 @@ def test_a_request_is_answered_once_it_is_safe(keeping: Callable[..., Checkpoint
         assert first.observer.told[-1].answered == "once more", "there is nothing newer to save"
 
 
-def fail_after(keeping: CheckpointCallback, step: int) -> None:
-    with keeping.settled():
-        keeping.keep(lambda: snapshot(step))
+def fail_after(callback: CheckpointCallback, step: int) -> None:
+    with callback.settled():
+        callback.keep(lambda: snapshot(step))
         raise ZeroDivisionError
 
 
-def test_a_failure_lets_what_is_under_way_come_through(keeping: Callable[..., CheckpointCallback]) -> None:
-    first = keeping()
+def test_a_failure_lets_what_is_under_way_come_through(callback: Callable[..., CheckpointCallback]) -> None:
+    first = callback()
     with pytest.raises(ZeroDivisionError):
         fail_after(first, 4)
     assert first.newest is not None

@@ -75,16 +75,16 @@ def run_job(
     observer: RunObserver,
     *,
     requested: Callable[[], str] = _nobody_asks,
-    go_on: str = RUN_AGAIN,
+    resume_hint: str = RUN_AGAIN,
     prior: ResumeMode = ResumeMode.REPLACED,
     stop: StopToken | None = None,
 ) -> RunResult:
     """Run the job and publish its output to `<output.uri>/<name>/<uid>/`.
 
     Goes on from the newest checkpoint that an earlier attempt with the same `uid` has saved there. `requested` gives a
-    text that changes whenever someone asks for a checkpoint; `go_on` tells who stops the run how to go on; `prior` says
-    what becomes of checkpoints of another spec, other rows or another base model that are there; `stop` is looked at
-    during and between steps.
+    text that changes whenever someone asks for a checkpoint; `resume_hint` tells who stops the run how to resume it;
+    `prior` says what becomes of checkpoints of another spec, other rows or another base model that are there; `stop` is
+    looked at during and between steps.
 
     A run that fails publishes its report alone: what happened, as far as it came. What an earlier attempt with the
     same `uid` and spec has finished already is the result. Failures are returned, see `RunResult.failure`; only an
@@ -105,7 +105,7 @@ def run_job(
             _run(run, Path(scratch))
     except KeyboardInterrupt:
         if output.published is None:
-            run.add(failure=stop_of(run.step, run.checkpoint, go_on))
+            run.add(failure=stop_of(run.step, run.checkpoint, resume_hint))
     except Exception as error:  # noqa: BLE001 -- the last line of defence: an unknown end is told as one
         run.add(failure=redacted(as_failure(error), site))
         traceback.clear_frames(error.__traceback__)  # their tensors may be what the memory is full of

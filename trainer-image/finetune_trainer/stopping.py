@@ -10,13 +10,13 @@ RUN_AGAIN = "run the job again: it resumes there"
 """How to go on, where whoever runs the job knows nothing better."""
 
 
-def stop_of(step: int, safe: CheckpointInfo | None, go_on: str) -> JobFailure:
+def stop_of(step: int, safe: CheckpointInfo | None, resume_hint: str) -> JobFailure:
     """The end of a run that had done `step` optimiser steps, with `safe` as its newest committed checkpoint."""
     if safe is not None and safe.step >= step:
-        return Stopped(f"stopped on request; step {safe.step} is safe in a checkpoint", hint=go_on)
+        return Stopped(f"stopped on request; step {safe.step} is safe in a checkpoint", hint=resume_hint)
     if safe is not None:
         lost = f"step {step} was not saved in time, step {safe.step} is safe in a checkpoint"
-        return Interrupted(f"stopped on request; {lost}", hint=go_on)
+        return Interrupted(f"stopped on request; {lost}", hint=resume_hint)
     if step:
         return Interrupted(f"stopped on request; step {step} was not saved in time", hint="run the job again")
     return Interrupted("stopped on request before training continued; nothing was lost", hint="run the job again")

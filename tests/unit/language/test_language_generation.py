@@ -23,8 +23,8 @@ def prompts(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[np.nda
 
 def test_a_pretrained_model_tells_its_story(stories: PreTrainedTokenizerBase) -> None:
     model = AutoModelForCausalLM.from_pretrained(STORIES).train()
-    manner = GenerationSettings(stories, Generation(max_new_tokens=30), [2])
-    (text,) = generate_texts(model, prompts(["Once upon a time"], stories), manner)
+    generation = GenerationSettings(stories, Generation(max_new_tokens=30), [2])
+    (text,) = generate_texts(model, prompts(["Once upon a time"], stories), generation)
     assert text.startswith(", there was a little girl named Lily. She loved to play outside")
     assert model.training
 
@@ -38,18 +38,18 @@ def test_padding_does_not_change_what_is_written(
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     tokenizer.pad_token = tokenizer.eos_token
     given = prompts([sentences[0], "The", "Our invoice broke", sentences[7]], tokenizer)
-    manner = GenerationSettings(tokenizer, Generation(max_new_tokens=12, num_beams=beams), [tokenizer.eos_token_id])
+    generation = GenerationSettings(tokenizer, Generation(max_new_tokens=12, num_beams=beams), [tokenizer.eos_token_id])
     done: list[int] = []
-    together = generate_texts(model, given, manner, Monitor(done.append))
-    assert together == [generate_texts(model, [one], manner)[0] for one in given]
+    together = generate_texts(model, given, generation, Monitor(done.append))
+    assert together == [generate_texts(model, [one], generation)[0] for one in given]
     assert sum(done) == len(given)
 
 
 def test_writing_ends_at_any_of_the_stops(stories: PreTrainedTokenizerBase) -> None:
     model = AutoModelForCausalLM.from_pretrained(STORIES)
     (comma,) = stories(",", add_special_tokens=False)["input_ids"][-1:]
-    manner = GenerationSettings(stories, Generation(max_new_tokens=30), [2, comma])
-    assert generate_texts(model, prompts(["Once upon a time"], stories), manner) == [","]
+    generation = GenerationSettings(stories, Generation(max_new_tokens=30), [2, comma])
+    assert generate_texts(model, prompts(["Once upon a time"], stories), generation) == [","]
 
 
 def test_writing_never_goes_beyond_the_positions_of_the_model(with_head: Callable[[str], Path]) -> None:

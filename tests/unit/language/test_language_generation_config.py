@@ -45,16 +45,18 @@ def given(stories: PreTrainedTokenizerBase) -> list[np.ndarray]:
 def test_text_is_searched_for_as_the_job_says(
     stories: PreTrainedTokenizerBase, given: list[np.ndarray], opinion: str, adapter: str
 ) -> None:
-    manner = GenerationSettings(stories, Generation(max_new_tokens=12), [2])
+    generation = GenerationSettings(stories, Generation(max_new_tokens=12), [2])
     torch.manual_seed(1)
     model = ADAPTERS[adapter](opinionated(**OPINIONS[opinion]))
     before = model.generation_config.to_dict()
-    written = generate_ids(model, given, manner)
+    written = generate_ids(model, given, generation)
     if adapter != "prompt":
         for prompt, ids in zip(given, written, strict=True):
             assert ids.tolist() == most_likely(model, prompt, 12)
     torch.manual_seed(1)
-    assert generate_texts(ADAPTERS[adapter](opinionated()), given, manner) == [manner.text(ids) for ids in written]
+    assert generate_texts(ADAPTERS[adapter](opinionated()), given, generation) == [
+        generation.text(ids) for ids in written
+    ]
     assert model.generation_config.to_dict() == before
 
 
@@ -75,9 +77,9 @@ def test_samples_are_those_of_the_policy(
 ) -> None:
     """On-policy, the mean of -log p of a sampled token is the mean entropy; a penalty pushes it above."""
     model = opinionated(**OPINIONS[opinion]).eval()
-    manner = GenerationSettings(stories, Generation(max_new_tokens=12), [2], Sampling(1.0, 1.0))
+    generation = GenerationSettings(stories, Generation(max_new_tokens=12), [2], Sampling(1.0, 1.0))
     torch.manual_seed(5)
-    written = generate_ids(model, given * 50, manner)
+    written = generate_ids(model, given * 50, generation)
     surprise, entropy, tokens = 0.0, 0.0, 0
     with torch.no_grad():
         for prompt, ids in zip(given * 50, written, strict=True):

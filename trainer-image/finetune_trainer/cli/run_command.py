@@ -50,7 +50,7 @@ class Wanted:
         places = {"output.uri": self.output, "checkpoints.resumeFrom.uri": self.resume_from}
         return [*self.overrides, *(f"spec.{field}={as_uri(place)}" for field, place in places.items() if place)]
 
-    def to_go_on(self, uid: str) -> str:
+    def resume_command(self, uid: str) -> str:
         """The command that goes on with the run `uid`."""
         words = ["finetune-trainer", "run", self.job]
         words += [word for override in self.overrides for word in ("--set", override)]
@@ -76,9 +76,11 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
             observer.warned("compute.gpusPerNode asks for a GPU, and PyTorch sees none here: this run uses the CPU.")
         site = Site(loaded.base)
         uid = _uid(wanted, loaded.job, site)
-        go_on = f"resume with: {wanted.to_go_on(uid)}"
+        resume_hint = f"resume with: {wanted.resume_command(uid)}"
         prior = ResumeMode.RESUMED if wanted.resume and not _is_finished(loaded.job, site, uid) else ResumeMode.KEPT
-        result = run_job(loaded.job, site, uid, observer, requested=requested, go_on=go_on, prior=prior, stop=stop)
+        result = run_job(
+            loaded.job, site, uid, observer, requested=requested, resume_hint=resume_hint, prior=prior, stop=stop
+        )
     if result.failure is not None:
         print_failure(result.failure, as_json=as_json, debug=debug)
         if result.artifacts.report and not as_json:

@@ -77,7 +77,7 @@ class Prepared:
     digest: str
     read: Mapping[str, RowsRead] = field(default_factory=dict)
     """What was read of each place that the job names files for."""
-    old_skill: "Prepared | None" = None
+    retention: "Prepared | None" = None
     """Rows of a skill that must not be forgotten, as the split `retention`."""
 
     def part(self, split: str, rows: Iterable[int]) -> "Prepared":

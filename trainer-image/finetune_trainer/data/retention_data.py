@@ -24,7 +24,7 @@ def prepare_job(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prep
         return prepared
     old = prepare_retention(spec, prepared.labels, site, progress)
     both = sha256(f"{prepared.digest} {old.digest}".encode()).hexdigest()  # figures on both are kept with checkpoints
-    return replace(prepared, old_skill=old, digest=both)
+    return replace(prepared, retention=old, digest=both)
 
 
 def _own_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prepared:

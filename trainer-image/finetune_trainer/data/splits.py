@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 SPLITS = TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _LARGEST = 0.3
 RETENTION_SPLIT = "retention"
-"""Rows that are only measured on; see `old_skill`."""
+"""Rows that are only measured on; see `retention`."""
 
 
 def sources_path(place: str) -> str:

@@ -113,9 +113,9 @@ class CausalLMPredictor:
     def predict(self, rows: Sequence[Given]) -> Iterator[GeneratedText]:
         """See `Predictor.predict`."""
         model, tokenizer = self._tuned.model, self._tuned.tokenizer
-        manner = GenerationSettings(tokenizer, self._generation, stop_ids(model, tokenizer, self._form))
+        generation = GenerationSettings(tokenizer, self._generation, stop_ids(model, tokenizer, self._form))
         prompts = [np.asarray(ids, np.int64) for ids in self._openings([row.turns for row in rows])]
-        for given, text in zip(rows, generate_texts(model, prompts, manner), strict=True):
+        for given, text in zip(rows, generate_texts(model, prompts, generation), strict=True):
             yield GeneratedText(given, text if given.role == "text" else text.strip())
 
     def _openings(self, rows: Sequence[Chat]) -> list[list[int]]:

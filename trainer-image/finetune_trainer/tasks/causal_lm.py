@@ -137,15 +137,15 @@ class CausalLM(Task):
             return evaluate_tokens(model, rows, monitor, shift=True)
         settings = self.spec.evaluation.generation
         if not self.answers:
-            manner = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, None))
+            generation = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, None))
             return evaluate_tokens(model, rows, monitor, shift=True) | generate_samples(
-                model, rows, manner, monitor.without_progress()
+                model, rows, generation, monitor.without_progress()
             )
         outputs = evaluate_tokens(model, rows, monitor.without_progress(), shift=True)
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [last_prompt(batch["input_ids"][0].numpy(), batch["labels"][0].numpy()) for batch in one]
-        manner = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
-        return {**outputs, TEXT: as_bytes(generate_texts(model, prompts, manner, monitor))}
+        generation = GenerationSettings(tokenizer, settings, stop_ids(model, tokenizer, self._form(tokenizer)))
+        return {**outputs, TEXT: as_bytes(generate_texts(model, prompts, generation, monitor))}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
         """Loss and its kin; for raw text bits a byte, for answers their likeness to what was expected."""

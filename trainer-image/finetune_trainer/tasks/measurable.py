@@ -105,7 +105,7 @@ def ideal_outputs(task: Task, split: str) -> Outputs | None:
 
 
 def _why_not_retained(task: Task, name: str) -> str:
-    old, wanted = task.data.old_skill, task.spec.evaluation.retention.task or task.spec.task
+    old, wanted = task.data.retention, task.spec.evaluation.retention.task or task.spec.task
     if old is None:
         return "there is no retention set"
     if wanted is tasks.Task.CAUSAL_LM:

@@ -148,9 +148,9 @@ class PolicyOptimization(Task):
         """
         one = (rows.collate(np.asarray([row])) for row in range(len(rows.lengths)))
         prompts = [prompt_ids(batch)[0] for batch in one]
-        manner = self._greedy(model, context.tokenizer)
-        answers = generate_ids(model, prompts, manner, context.monitor)
-        texts = [manner.text(ids).strip() for ids in answers]
+        generation = self._greedy(model, context.tokenizer)
+        answers = generate_ids(model, prompts, generation, context.monitor)
+        texts = [generation.text(ids).strip() for ids in answers]
         outputs = {TEXT: as_bytes(texts), _REWARD: np.asarray(self._rewards(split, range(len(texts)), texts))}
         if self.reference is None:
             return outputs

@@ -122,9 +122,9 @@ class Preference(Task):
         prompts = [last_prompt(pair["input_ids"][0].numpy(), pair["labels"][0].numpy()) for pair in one]
         tokenizer = context.tokenizer
         stops = stop_ids(model, tokenizer, self._form(tokenizer))
-        manner = GenerationSettings(tokenizer, self.spec.evaluation.generation, stops)
+        generation = GenerationSettings(tokenizer, self.spec.evaluation.generation, stops)
         for row, text in zip(
-            places, generate_texts(model, prompts, manner, context.monitor.without_progress()), strict=True
+            places, generate_texts(model, prompts, generation, context.monitor.without_progress()), strict=True
         ):
             texts[row] = text
         return {**outputs, TEXT: as_bytes(texts)}

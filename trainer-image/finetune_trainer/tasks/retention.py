@@ -104,9 +104,9 @@ def check_retention(
 
 def _skill_of(task: Task, tokenizer: "PreTrainedTokenizerBase") -> Task | None:
     """The task that is an old skill, on the rows that its chat template can write."""
-    if task.data.old_skill is None:
+    if task.data.retention is None:
         return None
-    skill = _task_of(task, task.data.old_skill)
+    skill = _task_of(task, task.data.retention)
     return replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
 
 

@@ -67,7 +67,7 @@ class Curve:
         """The curve as of now."""
         return CurveState(points=tuple(self._points), losses=tuple(self._losses), figures=tuple(self._figures))
 
-    def go_on_from(self, state: CurveState) -> None:
+    def resume_from(self, state: CurveState) -> None:
         """Take a state over."""
         self._points, self._losses, self._figures = list(state.points), list(state.losses), list(state.figures)
 

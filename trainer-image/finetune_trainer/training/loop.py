@@ -210,8 +210,8 @@ class Loop:
             self._moving.reschedule()
         self._step = self._kept = state.step
         self._evaluated, self._metric, self._choice = state.evaluated, state.metric, state.choice
-        self._curve.go_on_from(state.curve)
-        self._rate.go_on_from(state.work)
+        self._curve.resume_from(state.curve)
+        self._rate.resume_from(state.work)
         self._finished = state.finished
 
     def _batches(self) -> Iterator[Rows]:

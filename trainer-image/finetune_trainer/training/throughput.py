@@ -53,7 +53,7 @@ class ThroughputMeter:
             paused=self._pause,
         )
 
-    def go_on_from(self, work: Work) -> None:
+    def resume_from(self, work: Work) -> None:
         """Count work that was done before."""
         self._rows, self._tokens, self._padded = work.rows, work.tokens, work.padded
         self._before, self._pause = work.seconds, work.paused

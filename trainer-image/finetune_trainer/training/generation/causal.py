@@ -90,17 +90,17 @@ def last_prompt(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np
 def generate_texts(
     model: nn.Module,
     prompts: Sequence[NDArray[np.int64]],
-    manner: GenerationSettings,
+    generation: GenerationSettings,
     monitor: Monitor | None = None,
 ) -> list[str]:
     """Generated text for each prompt, decoded without special tokens; see `generate_ids`."""
-    return [manner.text(ids) for ids in generate_ids(model, prompts, manner, monitor)]
+    return [generation.text(ids) for ids in generate_ids(model, prompts, generation, monitor)]
 
 
 def generate_ids(
     model: nn.Module,
     prompts: Sequence[NDArray[np.int64]],
-    manner: GenerationSettings,
+    generation: GenerationSettings,
     monitor: Monitor | None = None,
 ) -> list[NDArray[np.int64]]:
     """Generated ids for each prompt (ids, [length]), the one that ends the text included.
@@ -116,7 +116,7 @@ def generate_ids(
     try:
         with torch.inference_mode():
             for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_per_batch(device)):
-                written = _write(model, [prompts[row] for row in part], manner, monitor or Monitor())
+                written = _write(model, [prompts[row] for row in part], generation, monitor or Monitor())
                 found |= zip(part.tolist(), written, strict=True)
     finally:
         model.train(was_training)
@@ -124,16 +124,16 @@ def generate_ids(
 
 
 def _write(
-    model: Any, prompts: Sequence[NDArray[np.int64]], manner: GenerationSettings, monitor: Monitor
+    model: Any, prompts: Sequence[NDArray[np.int64]], generation: GenerationSettings, monitor: Monitor
 ) -> list[NDArray[np.int64]]:
     from transformers import StoppingCriteriaList
 
     device = next(model.parameters()).device
-    most = manner.settings.max_new_tokens
+    most = generation.settings.max_new_tokens
     progress = GenerationProgress(monitor, len(prompts), most)
     width = max(map(len, prompts))
-    ids, mask = _padded_left(prompts, width, int(manner.tokenizer.pad_token_id))
-    with override_generation_config(model, manner.config(positions(model.config) - width)) as config:
+    ids, mask = _padded_left(prompts, width, int(generation.tokenizer.pad_token_id))
+    with override_generation_config(model, generation.config(positions(model.config) - width)) as config:
         written = model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
@@ -141,7 +141,7 @@ def _write(
             stopping_criteria=StoppingCriteriaList([progress]),
         )
     progress.finish()
-    return [_ended(row, manner.stops) for row in written[:, width:].cpu().numpy()]
+    return [_ended(row, generation.stops) for row in written[:, width:].cpu().numpy()]
 
 
 @contextmanager

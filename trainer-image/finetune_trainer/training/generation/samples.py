@@ -19,7 +19,7 @@ GIVEN, EXPECTED, TEXT = "given", "expected", "text"
 
 
 def generate_samples(
-    model: nn.Module, rows: RowSource, manner: GenerationSettings, monitor: Monitor | None = None
+    model: nn.Module, rows: RowSource, generation: GenerationSettings, monitor: Monitor | None = None
 ) -> Outputs:
     """What is given, how it goes on, and how the model goes on, as texts [n, bytes]; empty for most rows."""
     count = len(rows.lengths)
@@ -27,17 +27,17 @@ def generate_samples(
     chosen = chosen[rows.lengths[chosen] >= _LEAST]
     blocks = [rows.collate(np.asarray([row]))["input_ids"][0].numpy() for row in chosen]
     halves = [min(_GIVEN, len(block) // 2) for block in blocks]
-    settings = manner.settings.model_copy(update={"max_new_tokens": _WRITTEN})
+    settings = generation.settings.model_copy(update={"max_new_tokens": _WRITTEN})
     prompts = [block[:half] for block, half in zip(blocks, halves, strict=True)]
-    short = GenerationSettings(manner.tokenizer, settings, manner.stops)
+    short = GenerationSettings(generation.tokenizer, settings, generation.stops)
     written = generate_texts(model, prompts, short, monitor) if prompts else []
     ahead = [block[half : half + _WRITTEN] for block, half in zip(blocks, halves, strict=True)]
-    texts = {GIVEN: _decoded(prompts, manner), EXPECTED: _decoded(ahead, manner), TEXT: written}
+    texts = {GIVEN: _decoded(prompts, generation), EXPECTED: _decoded(ahead, generation), TEXT: written}
     return {name: as_bytes(_spread(found, chosen, count)) for name, found in texts.items()}
 
 
-def _decoded(rows: list[NDArray[np.int64]], manner: GenerationSettings) -> list[str]:
-    return [str(manner.tokenizer.decode(row.tolist(), skip_special_tokens=True)) for row in rows]
+def _decoded(rows: list[NDArray[np.int64]], generation: GenerationSettings) -> list[str]:
+    return [str(generation.tokenizer.decode(row.tolist(), skip_special_tokens=True)) for row in rows]
 
 
 def _spread(texts: list[str], rows: NDArray[np.int64], count: int) -> list[str]:
