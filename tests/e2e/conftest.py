@@ -13,7 +13,7 @@ from bed import get_programs, running, up
 from binaries import find, get_all
 from helm_release import Release
 from images import docker_runs
-from kubectl_commands import Kubectl, restricted_namespace
+from kubectl_commands import Json, Kubectl, restricted_namespace
 from object_store import DATA, open_bucket, upload
 from obstore.store import S3Store
 from prometheus_queries import Prometheus
@@ -21,7 +21,7 @@ from release_values import write_values
 from s3_bucket import make_bucket
 from small_pods import address_of, output_of, python_pod
 from state import Bed, BedError, given
-from tuning_jobs import SECRET
+from tuning_jobs import SECRET, Tuning
 
 ORDER = (
     "test_bed", "test_readme_on_kind", "test_examples_on_node", "test_prediction_on_node", "test_failures_on_node",
@@ -190,6 +190,21 @@ def audit_log(bed: Bed) -> Path:
     if not bed.audit_log:
         pytest.skip("the audit log of this cluster can't be read: set FINETUNE_AUDIT_LOG")
     return Path(bed.audit_log)
+
+
+@pytest.fixture
+def applied(kubectl: Kubectl, namespace: str) -> Iterator[Callable[[Json], Tuning]]:
+    """A function that applies a job in the module's namespace; it is deleted in the end."""
+    made: list[Tuning] = []
+
+    def apply(manifest: Json) -> Tuning:
+        kubectl.apply(manifest)
+        made.append(Tuning(kubectl, namespace, manifest["metadata"]["name"]))
+        return made[-1]
+
+    yield apply
+    for tuning in made:
+        tuning.delete()
 
 
 @pytest.fixture

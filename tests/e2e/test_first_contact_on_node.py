@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,21 +17,6 @@ pytestmark = [pytest.mark.usefixtures("release", "tiny_models"), pytest.mark.tim
 @pytest.fixture(scope="module")
 def namespace(namespace_with_credentials: Callable[[str], str]) -> str:
     return namespace_with_credentials("contact")
-
-
-@pytest.fixture
-def applied(kubectl: Kubectl, namespace: str) -> Iterator[Callable[[Json], Tuning]]:
-    """A function that applies a job; it is deleted in the end."""
-    made: list[Tuning] = []
-
-    def apply(manifest: Json) -> Tuning:
-        kubectl.apply(manifest)
-        made.append(Tuning(kubectl, namespace, manifest["metadata"]["name"]))
-        return made[-1]
-
-    yield apply
-    for tuning in made:
-        tuning.delete()
 
 
 def says(tuning: Tuning, words: str) -> None:

@@ -1,7 +1,7 @@
 """`runPolicy` with real pods: suspension, deadlines, retries, time to live. The words mean what they mean for Jobs."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from kubectl_commands import Json, Kubectl, wait_until
@@ -13,21 +13,6 @@ pytestmark = [pytest.mark.usefixtures("release", "tiny_models"), pytest.mark.tim
 @pytest.fixture(scope="module")
 def namespace(namespace_with_credentials: Callable[[str], str]) -> str:
     return namespace_with_credentials("policies")
-
-
-@pytest.fixture
-def applied(kubectl: Kubectl, namespace: str) -> Iterator[Callable[[Json], Tuning]]:
-    """A function that applies a job; it is deleted in the end."""
-    made: list[Tuning] = []
-
-    def apply(manifest: Json) -> Tuning:
-        kubectl.apply(manifest)
-        made.append(Tuning(kubectl, namespace, manifest["metadata"]["name"]))
-        return made[-1]
-
-    yield apply
-    for tuning in made:
-        tuning.delete()
 
 
 def test_suspended_job_starts_nothing_until_it_is_resumed_and_goes_when_its_time_is_over(

@@ -12,6 +12,7 @@ from control_plane import ControlPlane, free_port
 from definitions import CRD, Definition
 from operator_process import OperatorProcess, StartOperator
 from played_node import PlayedNode
+from started_job import StartedJob
 from tuning import Namespace, write_kubeconfig
 
 from finetune_operator.permissions import NEEDED
@@ -93,6 +94,15 @@ def start_operator(operator_kubeconfig: Path, namespace: Namespace, tmp_path: Pa
             return stack.enter_context(OperatorProcess(tmp_path / name, kubeconfig, [namespace.name]))
 
         yield start
+
+
+@pytest.fixture
+def started(namespace: Namespace, node: PlayedNode, start_operator: StartOperator) -> StartedJob:
+    """A FineTuneJob whose pod runs under an operator."""
+    operator, uid = start_operator(), namespace.apply()
+    pod = namespace.pod()
+    node.start(pod)
+    return StartedJob(operator, uid, pod)
 
 
 @pytest.fixture

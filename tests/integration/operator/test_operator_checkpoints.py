@@ -2,7 +2,7 @@
 
 from operator_process import OPERATOR, StartOperator
 from played_node import DIGEST, PlayedNode, PlayedTrainer, training
-from tuning import Json, Namespace
+from tuning import Namespace
 
 from finetune_api.live import Live
 from finetune_api.outcome import Outcome
@@ -14,11 +14,6 @@ def saved(live: Live, step: int, **facts: object) -> Live:
     """The same with a committed checkpoint."""
     info = CheckpointInfo(step=step, uri=f"s3://models/tuned/movies/x/checkpoints/1/{step}", digest=DIGEST)
     return live.model_copy(update={"checkpoints": [info], **facts})
-
-
-def message(status: Json, kind: str) -> str:
-    """What a condition says; empty where there is none."""
-    return next((str(c.get("message", "")) for c in status.get("conditions", []) if c["type"] == kind), "")
 
 
 def stories(namespace: Namespace) -> dict[str, str]:
@@ -40,12 +35,12 @@ def test_a_suspended_job_keeps_its_checkpoint_and_goes_on_from_it(
         namespace.until(lambda: namespace.status().get("checkpoints"), "a checkpoint")
         assert f'finetune_job_checkpoint_step{{name="movies",namespace="{namespace.name}"}} 5' in operator.metrics()
         namespace.patch("movies", {"spec": {"runPolicy": {"suspend": True}}})
-        namespace.until(lambda: "to save a checkpoint" in message(namespace.status(), "Suspended"), "time to save")
+        namespace.until(lambda: "to save a checkpoint" in namespace.message("Suspended"), "time to save")
     info = CheckpointInfo(step=8, uri="s3://models/tuned/movies/x/checkpoints/1/8", digest=DIGEST)
     words = Termination(uid=uid, attempt=1, outcome=Outcome.STOPPED, steps=8, checkpoint=info)
     node.end(pod, 85, words.encode(), reason="Error")
     node.let_go(pod)
-    namespace.until(lambda: "step 8 is in a checkpoint" in message(namespace.status(), "Suspended"), "what is kept")
+    namespace.until(lambda: "step 8 is in a checkpoint" in namespace.message("Suspended"), "what is kept")
     status = namespace.status()
     assert [(a["reason"], a["steps"], a["exitCode"]) for a in status["attempts"]] == [("Suspended", 8, 85)]
     assert status["checkpoints"][-1]["step"] == 8

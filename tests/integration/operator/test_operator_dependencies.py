@@ -1,36 +1,17 @@
 """`finetunejob://` on a real API server with its controllers: jobs that wait, take results, and give up with words."""
 
-import json
-
 import pytest
 from operator_process import StartOperator
 from played_node import DIGEST, SUCCEEDED, PlayedNode, failure, success
-from tuning import Json, Namespace, merge_of
+from tuning import Namespace, merge_of
 
 from finetune_api.outcome import FailureInfo
-
-
-def progressing(namespace: Namespace, name: str) -> str:
-    """What the condition says; empty where there is none."""
-    conditions = namespace.status(name).get("conditions", [])
-    return next((str(c.get("message", "")) for c in conditions if c["type"] == "Progressing"), "")
 
 
 def reasons(namespace: Namespace, name: str) -> list[str]:
     """Reasons of the job's events, the oldest first."""
     events = [event for event in namespace.objects("events") if event["involvedObject"]["name"] == name]
     return [event["reason"] for event in sorted(events, key=lambda event: str(event["metadata"]["name"]))]
-
-
-def order_of(namespace: Namespace, name: str) -> Json:
-    """The run file of the job, once there is one."""
-
-    def found() -> Json | None:
-        annotations = [job["spec"]["template"]["metadata"]["annotations"] for job in namespace.objects("jobs")]
-        orders = [json.loads(each["finetune.dev/run"]) for each in annotations]
-        return next((dict(order) for order in orders if order["job"]["name"] == name), None)
-
-    return dict(namespace.until(found, f"Job of {name}"))
 
 
 def pod_of(namespace: Namespace, name: str) -> str:
@@ -42,15 +23,15 @@ def test_a_job_waits_for_another_and_starts_from_its_result(
 ) -> None:
     start_operator()
     namespace.apply("tuned", {"model": {"uri": "finetunejob://base"}})
-    namespace.until(lambda: progressing(namespace, "tuned").startswith("there is no"), "its word")
+    namespace.until(lambda: namespace.message(name="tuned").startswith("there is no"), "its word")
     base = namespace.apply("base")
     pod = namespace.pod()
-    namespace.until(lambda: "waits for FineTuneJob base" in progressing(namespace, "tuned"), "a wait")
+    namespace.until(lambda: "waits for FineTuneJob base" in namespace.message(name="tuned"), "a wait")
     node.start(pod)
     assert len(namespace.objects("jobs")) == 1
     node.end(pod, 0, success(base))
     parent = {"name": "base", "uid": base, "output": f"s3://models/tuned/base/{base}", "digest": DIGEST}
-    assert order_of(namespace, "tuned")["parents"] == [{**parent, "bases": []}]
+    assert namespace.run_file("tuned")["parents"] == [{**parent, "bases": []}]
     assert namespace.status("tuned")["parents"] == [{**parent, "bases": []}]
 
 
@@ -59,14 +40,14 @@ def test_a_merge_takes_each_result_as_it_comes_whatever_happens_meanwhile(
 ) -> None:
     operator = start_operator()
     namespace.apply("merged", merge_of("one", "two"))
-    namespace.until(lambda: progressing(namespace, "merged").startswith("there is no FineTuneJob one"), "its word")
+    namespace.until(lambda: namespace.message(name="merged").startswith("there is no FineTuneJob one"), "its word")
     uids = {name: namespace.apply(name) for name in ("one", "two")}
     for name in ("two", "one"):
         node.start(pod_of(namespace, name))
-    namespace.until(lambda: "FineTuneJob one, which" in progressing(namespace, "merged"), "a wait for both")
-    assert "and FineTuneJob two, which" in progressing(namespace, "merged")
+    namespace.until(lambda: "FineTuneJob one, which" in namespace.message(name="merged"), "a wait for both")
+    assert "and FineTuneJob two, which" in namespace.message(name="merged")
     node.end(pod_of(namespace, "one"), 0, success(uids["one"]))
-    namespace.until(lambda: "has 1 of 2 results" in progressing(namespace, "merged"), "the first result")
+    namespace.until(lambda: "has 1 of 2 results" in namespace.message(name="merged"), "the first result")
     held = namespace.status("merged")["parents"]
     assert [(parent["name"], parent["uid"], parent["digest"]) for parent in held] == [("one", uids["one"], DIGEST)]
 
@@ -75,7 +56,7 @@ def test_a_merge_takes_each_result_as_it_comes_whatever_happens_meanwhile(
     operator.start()
     assert [job["metadata"]["labels"]["finetune.dev/job"] for job in namespace.objects("jobs")].count("merged") == 0
     node.end(pod_of(namespace, "two"), 0, success(uids["two"]))
-    assert {parent["name"]: parent["uid"] for parent in order_of(namespace, "merged")["parents"]} == uids
+    assert {parent["name"]: parent["uid"] for parent in namespace.run_file("merged")["parents"]} == uids
     story = namespace.until(lambda: (told := reasons(namespace, "merged"))[-1] == "JobCreated" and told, "the story")
     assert story == ["Accepted", "ParentMissing", "ParentNotFinished", "ParentFinished", "ParentFinished", "JobCreated"]
 
@@ -88,7 +69,7 @@ def test_a_merge_ends_with_the_first_source_that_has_no_result(
     namespace.apply("one")
     two = namespace.apply("two")
     namespace.apply("merged", merge_of("one", "two"))
-    namespace.until(lambda: "waits for FineTuneJob one" in progressing(namespace, "merged"), "a wait")
+    namespace.until(lambda: "waits for FineTuneJob one" in namespace.message(name="merged"), "a wait")
     node.start(pod_of(namespace, "two"))
     broken = FailureInfo(failure_class="Data", code="ColumnMissing", message="there is no column text")
     node.end(pod_of(namespace, "two"), 65, failure(two, broken), reason="Error")

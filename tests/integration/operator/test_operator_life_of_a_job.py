@@ -6,6 +6,7 @@ import re
 import pytest
 from operator_process import OPERATOR, StartOperator
 from played_node import PlayedNode, PlayedTrainer, failure, success, training
+from started_job import StartedJob
 from tuning import Namespace
 
 from finetune_api.outcome import FailureInfo
@@ -53,15 +54,9 @@ def test_progress_moves_and_success_is_told(
     assert len(namespace.writes_of(OPERATOR)) <= 9, namespace.writes_of(OPERATOR)
 
 
-def test_a_failure_is_told_with_its_remedy(
-    namespace: Namespace, node: PlayedNode, start_operator: StartOperator
-) -> None:
-    start_operator()
-    uid = namespace.apply()
-    pod = namespace.pod()
-    node.start(pod)
+def test_a_failure_is_told_with_its_remedy(namespace: Namespace, node: PlayedNode, started: StartedJob) -> None:
     info = FailureInfo(failure_class="Data", code="ColumnMissing", message="no column 'label'", hint="rename it")
-    node.end(pod, 65, failure(uid, info), reason="Error")
+    node.end(started.pod, 65, failure(started.uid, info), reason="Error")
     status = namespace.until_phase("Failed")
     assert status["failure"] == {"class": "Data", "code": "ColumnMissing", "message": info.message, "hint": info.hint}
 
@@ -90,15 +85,11 @@ def test_a_deleted_child_is_made_again(namespace: Namespace, start_operator: Sta
 
 
 def test_a_job_that_ended_while_nobody_watched_is_told(
-    namespace: Namespace, node: PlayedNode, start_operator: StartOperator
+    namespace: Namespace, node: PlayedNode, started: StartedJob
 ) -> None:
-    operator = start_operator()
-    uid = namespace.apply()
-    pod = namespace.pod()
-    node.start(pod)
-    operator.kill()
-    node.end(pod, 0, success(uid))
-    operator.start()
+    started.operator.kill()
+    node.end(started.pod, 0, success(started.uid))
+    started.operator.start()
     assert namespace.until_phase("Succeeded")["attempts"][0]["number"] == 1
 
 

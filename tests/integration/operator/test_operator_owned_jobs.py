@@ -4,6 +4,7 @@ import time
 
 from operator_process import StartOperator
 from played_node import PlayedNode, success
+from started_job import StartedJob
 from tuning import Json, Namespace
 
 
@@ -26,7 +27,7 @@ def test_a_job_that_a_tenant_made_in_our_name_is_not_believed(
     time.sleep(2)
     assert namespace.phase() == "Suspended"
     namespace.patch("movies", {"spec": {"runPolicy": {"suspend": False}}})
-    namespace.until(lambda: "the operator did not make" in progressing(namespace), "word of the forged Job")
+    namespace.until(lambda: "the operator did not make" in namespace.message(), "word of the forged Job")
     children = namespace.until(lambda: namespace.status().get("children"), "a Job of the operator's own")
     job = next(each for each in namespace.objects("jobs") if each["metadata"]["name"] == squatted)
     assert children == [{"name": squatted, "uid": job["metadata"]["uid"]}]
@@ -53,19 +54,17 @@ def test_a_job_is_known_again_though_no_status_told_of_it(
 
 
 def test_a_job_whose_labels_were_taken_gets_them_back_and_its_run_goes_on(
-    namespace: Namespace, node: PlayedNode, start_operator: StartOperator
+    namespace: Namespace, node: PlayedNode, started: StartedJob
 ) -> None:
-    start_operator()
-    uid = namespace.apply()
-    pod = namespace.pod()
-    node.start(pod)
     namespace.until(lambda: namespace.status().get("startTime"), "start")
     job = namespace.job()["metadata"]
     labels = dict.fromkeys(job["labels"])
     path = f"/apis/batch/v1/namespaces/{namespace.name}/jobs/{job['name']}"
     assert namespace.cluster.request("PATCH", path, {"metadata": {"labels": labels}})[0] == 200
-    namespace.until(lambda: namespace.job()["metadata"].get("labels", {}).get("finetune.dev/job-uid") == uid, "labels")
-    node.end(pod, 0, success(uid))
+    namespace.until(
+        lambda: namespace.job()["metadata"].get("labels", {}).get("finetune.dev/job-uid") == started.uid, "labels"
+    )
+    node.end(started.pod, 0, success(started.uid))
     status = namespace.until_phase("Succeeded")
     assert [attempt["reason"] for attempt in status["attempts"]] == ["Succeeded"]
 
@@ -106,8 +105,3 @@ def names_of(namespace: Namespace, kind: str) -> list[str]:
 
 def pod_meta(namespace: Namespace, name: str) -> Json:
     return next((dict(pod["metadata"]) for pod in namespace.objects("pods") if pod["metadata"]["name"] == name), {})
-
-
-def progressing(namespace: Namespace) -> str:
-    found = namespace.status().get("conditions", [])
-    return next((str(each.get("message", "")) for each in found if each["type"] == "Progressing"), "")

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from admission import admission, policy
 from operator_process import OperatorProcess
 from tuning import Namespace
 
@@ -41,22 +42,12 @@ def test_a_policy_that_denies_a_profile_is_told_too(
     namespace: Namespace, operator_kubeconfig: Path, tmp_path: Path
 ) -> None:
     """As one that asks for a label of the cost centre: it denies with 422, and the operator runs on."""
-    rules = [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}]
-    validation = {"expression": "!has(object.spec.template.spec.nodeSelector)", "message": "choose no nodes here"}
-    policy = {"matchConstraints": {"resourceRules": rules}, "validations": [validation]}
-    where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}}
-    binding = {"policyName": namespace.name, "validationActions": ["Deny"], "matchResources": where}
-    cluster, api = namespace.cluster, "/apis/admissionregistration.k8s.io/v1"
-    kinds = {"validatingadmissionpolicies": policy, "validatingadmissionpolicybindings": binding}
-    try:
-        for kind, spec in kinds.items():
-            body = {"metadata": {"name": namespace.name}, "spec": spec}
-            assert cluster.request("POST", f"{api}/{kind}", body)[0] == 201
+    denial = policy(
+        namespace, ["CREATE"], "choose no nodes here", "batch", "jobs", "!has(object.spec.template.spec.nodeSelector)"
+    )
+    pinned = {"nodeSelector": {"gpu": "a100"}}
+    with admission(namespace, "validatingadmissionpolicies", *denial):
         time.sleep(2)
-        pinned = {"nodeSelector": {"gpu": "a100"}}
         with OperatorProcess(tmp_path / "operator", operator_kubeconfig, [namespace.name], pinned=pinned) as operator:
             namespace.until(lambda: "refuses Jobs of profiles.pinned" in operator.log, "word of it")
             assert "choose no nodes here" in operator.log
-    finally:
-        for kind in kinds:
-            cluster.request("DELETE", f"{api}/{kind}/{namespace.name}")

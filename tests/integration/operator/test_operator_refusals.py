@@ -1,41 +1,11 @@
 """What the API server refuses is told in the status within seconds, by its own words, on a real API server."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
+from admission import admission, policy
 from operator_process import StartOperator
 from played_node import PlayedNode, success
+from started_job import StartedJob
 from tuning import Json, Namespace
-
-_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-
-
-@contextmanager
-def admission(namespace: Namespace, kind: str, name: str, *bodies: Json) -> Iterator[None]:
-    """Objects of admission, for a while; the first is of that kind, a second one binds it."""
-    cluster, kinds = namespace.cluster, [kind, f"{kind.removesuffix('ies')}ybindings"]
-    try:
-        for each, body in zip(kinds, bodies, strict=False):
-            code, answer = cluster.request("POST", f"{_ADMISSION}/{each}", {"metadata": {"name": name}, **body})
-            assert code == 201, answer
-        yield
-    finally:
-        for each, _ in zip(kinds, bodies, strict=False):
-            cluster.request("DELETE", f"{_ADMISSION}/{each}/{name}")
-
-
-def policy(namespace: Namespace, operations: list[str], message: str, group: str, resource: str) -> tuple[Json, Json]:
-    """A ValidatingAdmissionPolicy that denies something in that namespace, and its binding."""
-    rules = [{"apiGroups": [group], "apiVersions": ["v1"], "operations": operations, "resources": [resource]}]
-    spec = {
-        "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": rules},
-        "validations": [{"expression": "false", "message": message}],
-    }
-    where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}}}
-    binding = {"policyName": namespace.name, "validationActions": ["Deny"], "matchResources": where}
-    return {"spec": spec}, {"spec": binding}
 
 
 def broken_webhook(namespace: Namespace) -> Json:
@@ -56,7 +26,7 @@ def test_a_webhook_that_does_not_answer_is_told_and_waited_for(
     namespace: Namespace, start_operator: StartOperator
 ) -> None:
     start_operator()
-    with admission(namespace, "mutatingwebhookconfigurations", namespace.name, broken_webhook(namespace)):
+    with admission(namespace, "mutatingwebhookconfigurations", broken_webhook(namespace)):
         namespace.apply()
         namespace.until_phase("Pending")
         told = namespace.condition("Progressing")
@@ -69,7 +39,7 @@ def test_a_webhook_that_does_not_answer_is_told_and_waited_for(
 def test_a_policy_that_denies_jobs_is_told_and_waited_for(namespace: Namespace, start_operator: StartOperator) -> None:
     start_operator()
     denial = policy(namespace, ["CREATE"], "Jobs need an owner's label", "batch", "jobs")
-    with admission(namespace, "validatingadmissionpolicies", namespace.name, *denial):
+    with admission(namespace, "validatingadmissionpolicies", *denial):
         namespace.until(lambda: _is_denied(namespace, "jobs"), "the policy to hold")
         namespace.apply()
         namespace.until_phase("Pending")
@@ -78,15 +48,11 @@ def test_a_policy_that_denies_jobs_is_told_and_waited_for(namespace: Namespace, 
 
 
 def test_a_wish_that_is_refused_is_told_while_progress_goes_on(
-    namespace: Namespace, node: PlayedNode, start_operator: StartOperator
+    namespace: Namespace, node: PlayedNode, started: StartedJob
 ) -> None:
-    start_operator()
-    uid = namespace.apply()
-    pod = namespace.pod()
-    node.start(pod)
     namespace.until(lambda: namespace.status().get("startTime"), "the start")
     denial = policy(namespace, ["UPDATE"], "Jobs may not be changed", "batch", "jobs")
-    with admission(namespace, "validatingadmissionpolicies", namespace.name, *denial):
+    with admission(namespace, "validatingadmissionpolicies", *denial):
         job = namespace.job()["metadata"]["name"]
         probe = f"/apis/batch/v1/namespaces/{namespace.name}/jobs/{job}"
         marked = {"metadata": {"annotations": {"probe": "1"}}}
@@ -98,7 +64,7 @@ def test_a_wish_that_is_refused_is_told_while_progress_goes_on(
         assert "Jobs may not be changed" in told["message"]
         assert namespace.status()["observedGeneration"] == 2
         namespace.until(lambda: {e["reason"] for e in namespace.objects("events")} >= {"WriteRefused"}, "an event")
-        node.end(pod, 0, success(uid))
+        node.end(started.pod, 0, success(started.uid))
         namespace.until_phase("Succeeded")
 
 

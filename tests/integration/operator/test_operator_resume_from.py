@@ -1,7 +1,5 @@
 """`checkpoints.resumeFrom` on a real API server: a new job takes over the checkpoints of one that failed."""
 
-import json
-
 import pytest
 from operator_process import StartOperator
 from played_node import PlayedNode, failure
@@ -11,17 +9,6 @@ from finetune_api.outcome import FailureInfo
 
 CONTINUES: Json = {"checkpoints": {"resumeFrom": {"uri": "finetunejob://old"}}}
 BROKEN = FailureInfo(failure_class="Resources", code="OutOfMemory", message="the device ran out of memory")
-
-
-def run_file_of(namespace: Namespace, name: str) -> Json:
-    """The order in the Job of `name`, once there is one."""
-
-    def found() -> Json | None:
-        annotations = [job["spec"]["template"]["metadata"]["annotations"] for job in namespace.objects("jobs")]
-        orders = [json.loads(each["finetune.dev/run"]) for each in annotations]
-        return next((dict(order) for order in orders if order["job"]["name"] == name), None)
-
-    return dict(namespace.until(found, f"Job of {name}"))
 
 
 def test_a_new_job_continues_one_that_failed(
@@ -35,7 +22,7 @@ def test_a_new_job_continues_one_that_failed(
     node.start(pod)
     node.end(pod, 71, failure(old, BROKEN), reason="Error")
     namespace.until_phase("Failed", "old")
-    order = run_file_of(namespace, "new")
+    order = namespace.run_file("new")
     place = {"name": "old", "uid": old, "output": f"s3://models/tuned/old/{old}"}
     (parent,) = order["parents"]
     assert {name: parent[name] for name in place} == place

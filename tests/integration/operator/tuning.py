@@ -104,6 +104,20 @@ class Namespace:
         """Return a condition of a FineTuneJob; empty while there is none."""
         return next((one for one in self.status(name).get("conditions", []) if one["type"] == kind), {})
 
+    def message(self, kind: str = "Progressing", name: str = "movies") -> str:
+        """Return what a condition of a FineTuneJob says; empty where there is none."""
+        return str(self.condition(kind, name).get("message", ""))
+
+    def run_file(self, name: str = "movies") -> Json:
+        """Wait for the Job of a FineTuneJob, and return the order in it."""
+
+        def found() -> Json | None:
+            annotations = [job["spec"]["template"]["metadata"]["annotations"] for job in self.objects("jobs")]
+            orders = [json.loads(each["finetune.dev/run"]) for each in annotations if "finetune.dev/run" in each]
+            return next((dict(order) for order in orders if order["job"]["name"] == name), None)
+
+        return dict(self.until(found, f"Job of {name}"))
+
     def phase(self, name: str = "movies") -> str:
         """Return the phase of a FineTuneJob."""
         return str(self.status(name).get("phase", ""))
