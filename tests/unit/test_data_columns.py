@@ -61,6 +61,9 @@ def test_a_file_without_a_header_line_is_guessed() -> None:
     with pytest.raises(ColumnMissing) as caught:
         check_columns({"text": "text"}, ["I love this film", "1"], "rows.csv")
     assert "header line" in caught.value.problems[0].hint
+    with pytest.raises(ColumnMissing) as caught:
+        check_columns({"text": "text"}, ["I love this film", "1"], "rows.json")
+    assert "header line" not in caught.value.problems[0].hint
 
 
 @pytest.mark.parametrize(

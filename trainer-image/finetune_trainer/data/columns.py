@@ -6,7 +6,9 @@ from difflib import get_close_matches
 
 from pydantic.alias_generators import to_camel
 
+from finetune_api.data import DataFormat
 from finetune_api.failures import ColumnMissing, Problem
+from finetune_api.file_formats import known_format
 from finetune_trainer.data.header_checks import header_advice
 from finetune_trainer.data.label_columns import flag_columns
 from finetune_trainer.data.reading.rows import shown
@@ -77,7 +79,9 @@ def check_columns(
     flags = [name for name in flag_columns(rows) if name in free] if missing == ["label"] else []
     if len(flags) > 1:
         layout, better = _label_columns(flags), {}
-    hint = "; ".join(filter(None, (layout, _yaml(better) if better else "" if layout else _no_guess(names, wanted))))
+    hint = "; ".join(
+        filter(None, (layout, _yaml(better) if better else "" if layout else _no_guess(names, wanted, file)))
+    )
     listed = ", ".join(shown(name, 30) for name in names[:20]) or "none"
     raise ColumnMissing(
         *(
@@ -177,8 +181,9 @@ def _scalar(name: str) -> str:
     return name if name.replace("_", "").replace(".", "").isalnum() and not name[0].isdigit() else f'"{name}"'
 
 
-def _no_guess(names: list[str], wanted: Mapping[str, str]) -> str:
-    if any(" " in name.strip() for name in names) or any(name.isdigit() for name in names):
+def _no_guess(names: list[str], wanted: Mapping[str, str], file: str) -> str:
+    may_lack_header = known_format(file) in (None, DataFormat.CSV)
+    if may_lack_header and any(" " in name.strip() or name.isdigit() for name in names):
         return "does the file begin with a header line? If not, add one: text,label"
     roles = ", ".join(f"{to_camel(role)}: ..." for role in wanted if role not in ("group", "difficulty"))
     language = "; or for a language model {messages: ...} or {prompt: ..., completion: ...}" if roles == _RAW else ""
