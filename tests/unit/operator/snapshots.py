@@ -58,6 +58,11 @@ def finetune_job(made_from: Json | None = None, **changes: Any) -> FineTuneJobRe
     return replace(record, **changes)
 
 
+def on_gpu(**changes: Any) -> FineTuneJobRecord:
+    """A FineTuneJob that is checked before it gets a GPU."""
+    return finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1}), **changes)
+
+
 def job(**changes: Any) -> ChildJobRecord:
     """The training Job as it is just after its creation; or, by its mode, the check."""
     if changes.get("mode") == "Validate":
@@ -165,6 +170,11 @@ def begun(**blocks: Any) -> Snapshot:
     """A job whose first pod runs, with the status that says so."""
     start = then(snapshot(of=finetune_job(spec(**blocks))), job(), running_pod())
     return then(start)
+
+
+def ended_well(**blocks: Any) -> Snapshot:
+    """The same once that pod has told a success, a minute later; no status tells of it yet."""
+    return then(begun(**blocks), job(), ended_pod(0, termination()), now=after(60))
 
 
 def with_policy(before: Snapshot, **policy: Any) -> Snapshot:

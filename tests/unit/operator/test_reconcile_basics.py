@@ -8,6 +8,7 @@ from snapshots import (
     disrupted,
     ended,
     ended_pod,
+    ended_well,
     failure,
     job,
     pod,
@@ -77,7 +78,7 @@ def test_success_does_not_look_like_a_run_cut_short(steps: int, shown: str) -> N
 
 
 def test_success_needs_the_word_of_the_pod() -> None:
-    plan = reconcile(then(begun(), job(), ended_pod(0, termination()), now=after(60)))
+    plan = reconcile(ended_well())
     assert plan.status.phase is Phase.SUCCEEDED
     assert said(plan.status, "Succeeded") == ("True", "Succeeded")
     assert said(plan.status, "Failed") == ("False", "Succeeded")
@@ -244,7 +245,7 @@ def test_a_pod_that_nobody_saw_end_failed_only_if_its_job_says_so() -> None:
 
 
 def test_terminal_is_final() -> None:
-    done = then(begun(), job(), ended_pod(0, termination()), now=after(60))
+    done = ended_well()
     done = then(done)
     late: Snapshot = then(done, job(), ended_pod(65, failure("Data", "ColumnMissing")), now=after(70))
     plan = reconcile(late)

@@ -8,11 +8,10 @@ from snapshots import (
     after,
     begun,
     checkpoint,
-    finetune_job,
     job,
+    on_gpu,
     running_pod,
     said,
-    spec,
     status_of,
     still_says,
     termination,
@@ -202,7 +201,7 @@ def test_a_pod_that_does_not_run_is_not_asked(changes: dict[str, object]) -> Non
 
 def test_a_check_is_not_asked_for_a_checkpoint() -> None:
     check = job(name="movies-8f14e45f-check", uid="check-1", mode="Validate")
-    start = finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1}), annotations={CHECKPOINT_ANNOTATION: "now"})
+    start = on_gpu(annotations={CHECKPOINT_ANNOTATION: "now"})
     before = replace(begun(), finetune_job=start, jobs=(check,), pods=(running_pod(owner_uid="check-1"),))
     before = replace(before, created=frozenset({"check-1"}))
     assert reconcile(before).writes == ()

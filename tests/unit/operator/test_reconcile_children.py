@@ -9,10 +9,12 @@ from snapshots import (
     begun,
     ended,
     ended_pod,
+    ended_well,
     failed_with,
     failure,
     finetune_job,
     job,
+    on_gpu,
     running_pod,
     said,
     snapshot,
@@ -35,7 +37,7 @@ GPU = {"profile": "gpu", "gpusPerNode": 1}
 
 
 def succeeded(**policy: object) -> Snapshot:
-    return then(begun(runPolicy=policy), job(), ended_pod(0, termination()), now=after(60))
+    return ended_well(runPolicy=policy)
 
 
 def test_time_to_live_starts_when_the_outcome_is_stored() -> None:
@@ -137,7 +139,7 @@ def test_the_profile_whose_setting_is_refused_is_named(words: str, hint: str) ->
     failure = reconcile(some).status.failure
     assert failure is not None
     assert failure.hint == (f"that is {hint}, which the platform team sets" if hint else "")
-    checked = snapshot(of=finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1})), refusal=some.refusal)
+    checked = snapshot(of=on_gpu(), refusal=some.refusal)
     failure = reconcile(checked).status.failure
     assert failure is not None
     assert failure.hint == (f"that is {hint}, which the platform team sets" if hint else "").replace(

@@ -10,6 +10,7 @@ from snapshots import (
     ended_pod,
     finetune_job,
     job,
+    on_gpu,
     running_pod,
     snapshot,
     spec,
@@ -48,7 +49,7 @@ def test_a_job_that_the_operator_did_not_make_says_nothing(name: str, mode: str)
 
 
 def test_nor_does_a_forged_check_let_a_job_have_its_gpus() -> None:
-    some = snapshot(of=finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1})))
+    some = snapshot(of=on_gpu())
     check = forged(mode="Validate", conditions=())
     plan = reconcile(replace(some, jobs=(check,), pods=(FORGED,)))
     assert plan.status.phase is Phase.VALIDATING

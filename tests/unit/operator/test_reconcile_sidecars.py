@@ -7,11 +7,11 @@ from snapshots import (
     after,
     begun,
     ended_pod,
+    ended_well,
     failure,
-    finetune_job,
     job,
+    on_gpu,
     snapshot,
-    spec,
     status_of,
     stored,
     termination,
@@ -60,7 +60,7 @@ def test_what_is_left_of_a_pod_is_ended_with_its_job(code: int, message: str, ph
 
 
 def test_without_a_sidecar_the_job_controller_ends_the_job() -> None:
-    ended = then(begun(), job(), ended_pod(0, termination()), now=after(60))
+    ended = ended_well()
     done = stored(ended, reconcile(ended))
     assert reconcile(at_seconds(done, 3600)).writes == ()
 
@@ -93,7 +93,7 @@ def test_a_retried_attempt_waits_for_its_sidecar_and_looks_again() -> None:
 
 def test_a_check_with_a_sidecar_lets_training_begin_and_is_ended() -> None:
     check = job(name="movies-8f14e45f-check", mode="Validate")
-    some = snapshot(check, kept(0), of=finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1})))
+    some = snapshot(check, kept(0), of=on_gpu())
     plan = reconcile(at_seconds(some, 61))
     assert [type(write) for write in plan.writes] == [CreateJob]
     training = replace(stored(some, plan), jobs=(check, job(uid="job-2", started=None)), now=after(71))

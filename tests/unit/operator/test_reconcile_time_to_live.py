@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from snapshots import UID, after, begun, ended_pod, job, stored, termination, then
+from snapshots import UID, after, ended_well, stored
 
 from finetune_operator.plan import DeleteFineTuneJob, Snapshot
 from finetune_operator.reconcile import reconcile
@@ -11,7 +11,7 @@ from finetune_operator.reconcile import reconcile
 
 def done(ttl: int) -> Snapshot:
     """A job that has succeeded after a minute."""
-    ended = then(begun(runPolicy={"ttlSecondsAfterFinished": ttl}), job(), ended_pod(0, termination()), now=after(60))
+    ended = ended_well(runPolicy={"ttlSecondsAfterFinished": ttl})
     return stored(ended, reconcile(ended))
 
 

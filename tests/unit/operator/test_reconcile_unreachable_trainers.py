@@ -10,6 +10,7 @@ from snapshots import (
     failed_with,
     finetune_job,
     job,
+    on_gpu,
     pod,
     said,
     snapshot,
@@ -82,7 +83,7 @@ def test_a_profile_with_gpus_of_which_the_job_takes_none_is_told(compute: dict[s
 
 
 def test_a_check_that_fits_no_node_names_its_profile() -> None:
-    gpus = finetune_job(spec(compute={"profile": "gpu", "gpusPerNode": 1}))
+    gpus = on_gpu()
     full = ConditionRecord("PodScheduled", "False", "Unschedulable", "0/1 nodes: 1 node(s) had untolerated taint(s)")
     waits = pod(owner_uid="check-1", conditions=(full,))
     some = then(snapshot(of=gpus), job(uid="check-1", mode="Validate"), waits)

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snapshots import DIGEST, NOW, after, begun, ended_pod, failure, job, snapshot, termination, then, told, waiting_pod
+from snapshots import DIGEST, NOW, after, begun, ended_pod, ended_well, failure, job, snapshot, then, told, waiting_pod
 
 from finetune_api.outcome import Artifacts, Best, EvaluationResult, FailureInfo, GateResult, Progress
 from finetune_api.parent import MOST_PARENTS, Parent
@@ -147,7 +147,7 @@ def test_what_another_job_s_pod_tells_is_ignored() -> None:
 
 
 def test_a_stored_status_that_can_not_be_read_is_read_as_far_as_it_can() -> None:
-    done = then(then(begun(), job(), ended_pod(0, termination()), now=after(60)))
+    done = then(ended_well())
     odd = {**done.finetune_job.status, "checkpoints": "none", "future": 1}
     object.__setattr__(done.finetune_job, "status", odd)
     assert reconcile(done).status.phase is Phase.SUCCEEDED
