@@ -12,6 +12,7 @@ from finetune_trainer.output.lineage import spec_digest
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.run_record import RunRecord, RunResult, Timings
 from finetune_trainer.stages.checking import (
+    check_precision,
     check_rows_of,
     check_tokens,
     merged_spec,
@@ -63,6 +64,7 @@ def _validate(check: _Check, site: Site, observer: RunObserver) -> None:
         data = read_rows(merged.spec, site, observer)
         check.add(data=data.report)
         task = check_rows_of(merged.spec, data, site).task
+    check_precision(merged.spec)
     task, resolved = rows_in_template(task, base)
     if other is not None:
         other.check_data(task.data.digest)

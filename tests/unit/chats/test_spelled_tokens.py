@@ -1,6 +1,8 @@
 """Text that spells special tokens stays text, with tokenizers of several kinds; what formats write stays special."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,3 +131,48 @@ def test_they_are_counted_and_told_with_the_first_row(make_tokenizer: Make, read
         assert warning.startswith("2 rows spell special tokens (<s>, </s>)")
         assert "rows.jsonl:5 first" in warning
         assert words in warning
+
+
+STORIES = Path(__file__).parents[2] / "models" / "stories260k"
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "row", "spelled"),
+    [
+        ("SequenceClassification", "bert", {"text": "a [SEP] b", "label": "x"}, "[SEP]"),
+        ("SequenceClassification", "bert", {"text": "a", "textPair": "[CLS] b", "label": "x"}, "[CLS]"),
+        ("TokenClassification", "bert", {"tokens": ["a", "[PAD]"], "tags": ["O", "B-X"]}, "[PAD]"),
+        ("CausalLM", "stories", {"text": "Once</s>upon a time"}, "</s>"),
+        ("Seq2Seq", "t5", {"input": "a", "target": "b </s> c"}, "</s>"),
+    ],
+)
+def test_texts_that_spell_tokens_are_counted_and_named(
+    task: str,
+    model: str,
+    row: dict[str, Any],
+    spelled: str,
+    *,
+    tiny_model: Callable[..., Path],
+    encoder_decoder: Callable[..., Path],
+    job: Callable[..., str],
+    cli: Callable[..., Any],
+    lines: Any,
+) -> None:
+    """They are encoded as these tokens, which is said; `splitSpecialTokens` is about prompts and chats."""
+    plain = {
+        key: ["a", "b"] if key == "tokens" else value if key in ("tags", "label") else f"{key} is"
+        for key, value in row.items()
+    }
+    found = [{**plain, "label": "xy"[n % 2]} if "label" in row else plain for n in range(12)]
+    found[4] = row
+    where = {"stories": STORIES, "t5": encoder_decoder("t5", ["a b c"])}.get(model) or tiny_model(model)
+    columns = {"columns": {"textPair": "textPair"}} if "textPair" in row else {}
+    data = {"train": [{"uri": lines("r.jsonl", found)}], "split": {"validation": 0, "test": 0}, **columns}
+    path = Path(job(model=where.as_uri(), data=data, method={"type": "LoRA"}, evaluation={"metric": "evalLoss"}))
+    path.write_text(path.read_text().replace("SequenceClassification", task))
+    report = json.loads(cli("validate", path, "--json").out)["data"]
+    (warning,) = [one for one in report["warnings"] if "special tokens" in one]
+    assert warning.startswith(f"1 row spells special tokens ({spelled}), ")
+    assert "r.jsonl:5 first: they are encoded as these tokens, not as text." in warning
+    refused = json.loads(cli("validate", path, "--set", "data.splitSpecialTokens=true", "--json").out)["failure"]
+    assert refused["problems"][0]["where"].endswith("spec.data.splitSpecialTokens")

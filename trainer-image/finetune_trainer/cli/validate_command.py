@@ -62,6 +62,7 @@ def _check(loaded: LoadedJob) -> Found:
     from finetune_trainer.output.publish import OutputFolder
     from finetune_trainer.run_record import Timings
     from finetune_trainer.stages.checking import (
+        check_precision,
         check_rows_of,
         check_tokens,
         merged_spec,
@@ -83,6 +84,7 @@ def _check(loaded: LoadedJob) -> Found:
     if base is None:
         report = task.data.report
         return Found(resolve(merged.spec, report.training_rows), report, None, unseen)
+    check_precision(merged.spec)
     task, resolved = rows_in_template(task, base)
     if other is not None:
         other.check_data(task.data.digest)

@@ -24,6 +24,7 @@ from finetune_trainer.tasks import TASKS
 from finetune_trainer.tasks.measurable import check_measurable
 from finetune_trainer.tasks.merged import as_its_sources, sources_of
 from finetune_trainer.tasks.task import Task
+from finetune_trainer.training.precision import choose_precision
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ def check_rows_of(spec: Spec, data: Prepared, site: Site) -> CheckedRows:
     task = TASKS[spec.task](spec, data)
     check_measurable(task)
     return CheckedRows(task, check_rows(spec, data.report.columns, site))
+
+
+def check_precision(spec: Spec) -> None:
+    """Raise `SpecInvalid` for a precision that a machine without a GPU lacks, where the job asks for no GPU."""
+    if not spec.compute.gpus_per_node:
+        choose_precision(spec.training.precision)
 
 
 def rows_in_template(task: Task, base: BaseModel) -> tuple[Task, Resolved]:

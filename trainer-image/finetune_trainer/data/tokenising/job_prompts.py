@@ -21,7 +21,7 @@ from finetune_trainer.data.splits import TRAIN, sources_path
 from finetune_trainer.data.tokenising.chat_checks import check_chat
 from finetune_trainer.data.tokenising.prompt_formats import TEMPLATE_FIELD, PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.special_tokens import encode
-from finetune_trainer.data.tokenising.spelled_tokens import spelled_in_chats
+from finetune_trainer.data.tokenising.spelled_tokens import spelled_in_chats, spelled_pattern
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -52,7 +52,8 @@ def form_of(spec: Spec, report: DataReport, tokenizer: "PreTrainedTokenizerBase"
 def check_chats(prepared: Prepared, spec: Spec, tokenizer: "PreTrainedTokenizerBase") -> Prepared:
     """The rows without those that the chat template can't write, which are bad rows with file and line.
 
-    The report says what it does not write of messages, and which special tokens the rows spell out. A template of
+    The report says what it does not write of messages, and which special tokens the rows spell out, be they chats,
+    prompts or texts. A template of
     `spec.data.chatTemplate` must be the tokenizer's already.
 
     Raises:
@@ -61,7 +62,7 @@ def check_chats(prepared: Prepared, spec: Spec, tokenizer: "PreTrainedTokenizerB
         ModelUnsuitable, SpecInvalid: the model has no chat template, or it is no template at all.
     """
     if not has_prompts(spec, prepared.report):
-        return prepared
+        return _texts_checked(prepared, tokenizer)
     form = form_of(spec, prepared.report, tokenizer)
     found = _Found()
     kept = {name: _checked(rows, name, form, tokenizer, found) for name, rows in prepared.splits.items()}
@@ -208,12 +209,35 @@ def _warnings(bad: Sequence[Bad], kinds: Counter[str], found: _Found, form: Prom
     for kind, places in found.rewritten.items():
         many = f"{len(places):,} row{'s' if len(places) > 1 else ''}"
         yield f"The chat template {kind} of {many} ({at(places[0])} first): the model sees another text than the row's."
+    how = "as text; where they are meant as tokens, set data.splitSpecialTokens: false"
+    yield from _spelling(found, how if form.spelled_as_text else "as these tokens, as data.splitSpecialTokens says")
+
+
+def _spelling(found: _Found, how: str) -> Iterator[str]:
     if found.spelling:
         which = ", ".join(token for token, _ in found.spelled.most_common(_NAMED))
-        how = "as text" if form.spelled_as_text else "as these tokens, as data.splitSpecialTokens says"
-        hint = "; where they are meant as tokens, set data.splitSpecialTokens: false" if form.spelled_as_text else ""
         many = f"{len(found.spelling):,} row{'s spell' if len(found.spelling) > 1 else ' spells'}"
-        yield f"{many} special tokens ({which}), {found.spelling[0]} first: they are encoded {how}{hint}."
+        yield f"{many} special tokens ({which}), {found.spelling[0]} first: they are encoded {how}."
+
+
+def _texts(rows: Examples, row: int) -> list[str]:
+    """The texts of a row that become tokens: input, second text, words, and a text to be written."""
+    pair, label = rows.pairs[row : row + 1] if rows.pairs else [], rows.labels[row] if rows.labels else None
+    target = [label] if isinstance(label, str) and not rows.space.names else []
+    return [*((rows.words[row] if rows.words else ()) or [rows.texts[row]]), *pair, *target]
+
+
+def _texts_checked(prepared: Prepared, tokenizer: "PreTrainedTokenizerBase") -> Prepared:
+    """Rows of texts or words, with a warning about special tokens that they spell: these are what they spell."""
+    found, pattern = _Found(), spelled_pattern(tokenizer)
+    for rows in prepared.splits.values():
+        for row in range(len(rows)):
+            tokens = [token for text in _texts(rows, row) for token in pattern.findall(text)]
+            found.spelled.update(tokens)
+            found.spelling += [at(rows.places[row])] if tokens else []
+    told = _spelling(found, "as these tokens, not as text")
+    report = prepared.report.model_copy(update={"warnings": [*prepared.report.warnings, *told]})
+    return replace(prepared, report=report)
 
 
 _TELLING = frozenset({"content beside tool_calls", "reasoning_content", "reasoning", "thinking", "name", "documents"})

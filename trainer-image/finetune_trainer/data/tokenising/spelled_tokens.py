@@ -39,6 +39,11 @@ def _pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, texts)) or "(?!)")
 
 
+def spelled_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
+    """What finds the special tokens that a text spells."""
+    return _pattern(special_texts(tokenizer))
+
+
 def spelled_in(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
     """The special tokens that a text spells, in their order."""
     return _pattern(special_texts(tokenizer)).findall(text)
