@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,3 +248,13 @@ def tiny_rows() -> Callable[..., "RowSource"]:
         return TokenRows(tokenise(texts, pairs, tokenizer, 64), tokenizer.pad_token_id)
 
     return rows
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Programs that the test starts end by SIGINT and SIGHUP, also where nohup or a shell's `&` made us ignore them."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -50,7 +50,7 @@ def scraping(file: str) -> dict[str, Any]:
 
 def follow(kubeconfig: Path, file: Path) -> None:
     """Keep the file up to date; never returns. A failed request is tried again."""
-    pods = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    pods: Any = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))  # its types know no raw answer
     while True:
         try:
             answer = pods.list_pod_for_all_namespaces(

@@ -98,6 +98,7 @@ def test_two_runs_build_a_program_once(machine: Machine) -> None:
     assert re.search(r"building helm, about 70 s.*\nbuilt helm in \d+ s\nGot 1 of 1 in \d", told)
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_build_that_is_ended_leaves_nothing(machine: Machine, number: int) -> None:
     ended = machine.get("helm")

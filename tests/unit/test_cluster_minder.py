@@ -48,6 +48,7 @@ def wait_for_the_end_of(pid: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_server_ends_with_the_process_that_was_killed(tmp_path: Path, number: int) -> None:
     starter = Starter(tmp_path, "time.sleep(600)")

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from finetune_trainer.models.files import ModelFiles
 
+_PACKS = "support_avx512bf16_for_cpu"
+"""Attribute of bitsandbytes' modules: whether they pack their weights anew when they are evaluated."""
 _COMPUTE = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -74,8 +76,8 @@ def keep_4_bits_unpacked(model: torch.nn.Module) -> None:
     sizes are no multiples of 32 and of the block.
     """
     for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+        if hasattr(module, _PACKS):
+            setattr(module, _PACKS, False)
 
 
 def _not_of_the_body(auto: Any, config: Any) -> list[str]:

@@ -99,9 +99,10 @@ class HeadSolver:
                 with rate.paused():
                     metrics = evaluate()
                 metric = self._penalties.metric
+                best_step = choice.best.step if choice.best else None
                 choice = choice.update(
                     step, metrics.get(metric.name), metric, self._penalties.early_stopping,
-                    loss=metrics.get("evalLoss"), best_loss=validation_loss(points, choice.best and choice.best.step),
+                    loss=metrics.get("evalLoss"), best_loss=validation_loss(points, best_step),
                 )  # fmt: skip
                 point = point.model_copy(update={"validation": metrics, "sources": losses()})
                 observer.evaluated(step, metrics, choice.is_best(step))

@@ -316,7 +316,7 @@ class Loop:
         best = self._choice.best
         self._choice = self._choice.update(
             step, self._metric, metric, self._plan.training.early_stopping,
-            loss=metrics.get("evalLoss"), best_loss=validation_loss(self._curve.points, best and best.step),
+            loss=metrics.get("evalLoss"), best_loss=validation_loss(self._curve.points, best.step if best else None),
         )  # fmt: skip
         if self._choice.is_best(step):
             self._best.save(self._model)
