@@ -60,7 +60,7 @@ def test_what_becomes_of_each_message(
 ) -> None:
     chat = Chat.of(*messages)
     said = list(rewrites(chat, ChatTemplate(make_tokenizer("bpe", template)), to_be_answered=False))
-    assert [(one.index, one.verb) for one in said] == found
+    assert [(one.message, one.verb) for one in said] == found
 
 
 def test_parts_of_a_message_are_looked_for_one_by_one(make_tokenizer: Callable[..., PreTrainedTokenizerBase]) -> None:

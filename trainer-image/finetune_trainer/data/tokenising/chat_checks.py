@@ -37,10 +37,10 @@ def check_chat(chat: Chat, form: PromptFormat) -> CheckedChat:
         return CheckedChat(refusal, variables)
     answered = chat[-1].role == ASSISTANT
     found = list(rewrites(chat, form.template, to_be_answered=not answered))
-    if answered and any(one.index == len(chat) - 1 and one.verb == "leaves out" for one in found):
+    if answered and any(one.message == len(chat) - 1 and one.verb == "leaves out" for one in found):
         detail = "use a template that does, or other rows"
         return CheckedChat(Refusal("the chat template never writes the answer", detail))
-    rewritten = tuple(dict.fromkeys(f"{one.verb} {_a(chat[one.index].role)} message" for one in found))
+    rewritten = tuple(dict.fromkeys(f"{one.verb} {_a(chat[one.message].role)} message" for one in found))
     if not chat.beyond_text:
         return CheckedChat(rewritten=rewritten)
     unwritten = tuple(dict.fromkeys(_unwritten(chat, form.template)))

@@ -17,7 +17,7 @@ _OTHER = "[another text]"
 class Rewrite(NamedTuple):
     """What happens to a message."""
 
-    index: int
+    message: int
     """Its place in the chat."""
     verb: str
     """`leaves out`, `moves` or `changes`."""
@@ -47,11 +47,11 @@ def rewrites(chat: Chat, template: ChatTemplate, *, to_be_answered: bool) -> Ite
 
 def _in_order(places: dict[int, int]) -> set[int]:
     """As many messages as stand in their order, each at its place."""
-    longest = dict[int, tuple[int, ...]]()
+    longest, none = dict[int, tuple[int, ...]](), tuple[int, ...]()
     for index, place in places.items():
         before = [chain for other, chain in longest.items() if places[other] < place]
-        longest[index] = (*max(before, key=len, default=()), index)
-    return set(max(longest.values(), key=len, default=()))
+        longest[index] = (*max(before, key=len, default=none), index)
+    return set(max(longest.values(), key=len, default=none))
 
 
 def _forms(part: str) -> list[str]:
