@@ -50,8 +50,8 @@ def _in_order(places: dict[int, int]) -> set[int]:
     longest, none = dict[int, tuple[int, ...]](), tuple[int, ...]()
     for index, place in places.items():
         before = [chain for other, chain in longest.items() if places[other] < place]
-        longest[index] = (*max(before, key=len, default=none), index)
-    return set(max(longest.values(), key=len, default=none))
+        longest[index] = (*max([none, *before], key=len), index)
+    return set(max([none, *longest.values()], key=len))
 
 
 def _forms(part: str) -> list[str]:
