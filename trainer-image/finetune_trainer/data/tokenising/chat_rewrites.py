@@ -51,7 +51,8 @@ def _in_order(places: dict[int, int]) -> set[int]:
     for index, place in places.items():
         before = [chain for other, chain in longest.items() if places[other] < place]
         longest[index] = (*max([none, *before], key=len), index)
-    return set(max([none, *longest.values()], key=len))
+    chain = max([none, *longest.values()], key=len)
+    return set(chain)
 
 
 def _forms(part: str) -> list[str]:
