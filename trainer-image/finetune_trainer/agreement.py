@@ -1,4 +1,4 @@
-"""Whether job and data fit together, once the data is known: what `Auto` left open in the spec. Pure."""
+"""Consistency of a spec with its data, once problem type and labels are known: `Auto` resolved. Pure."""
 
 from finetune_api.checks.no_effect import pair_shape_problems, shape_problems
 from finetune_api.checks.semantic import semantic_problems
@@ -10,7 +10,7 @@ from finetune_api.tasks import ProblemType, Task
 
 
 def check_agreement(spec: Spec, data: DataReport) -> None:
-    """Check the spec again with the problem type and the labels that the data turned out to have.
+    """Check the spec again with the problem type and the labels found in the data.
 
     Raises `SpecInvalid`, for example for a gate on `accuracy` where the labels are numbers to predict, or for
     groups of rows that are joined to blocks of text.

@@ -1,4 +1,4 @@
-"""Where content-addressed results (tokens, features, models) are kept between runs."""
+"""Cache folders of content-addressed results (tokens, features, models), and atomic writes to them."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder(kind: str) -> Path:
-    """Folder for one kind of result: below `$FINETUNE_CACHE`, else the user's cache folder (XDG)."""
+    """Folder of one kind of result: below `$FINETUNE_CACHE`, else the user's cache folder (XDG)."""
     root = os.environ.get("FINETUNE_CACHE")
     if root:
         return Path(root) / kind
@@ -16,7 +16,7 @@ def cache_folder(kind: str) -> Path:
 
 
 def write_atomically(file: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make `file` under another name, then rename it: a file that is there is whole.
+    """Write `file` atomically: `write` fills a temporary file, which is then renamed.
 
     A cache that can't be written (full, read-only) costs time, not the run: nothing is kept then.
     """

@@ -1,1 +1,1 @@
-"""Checkpoints: what training needs to go on, kept in the output so that nothing is lost with a process or a pod."""
+"""Checkpoints: training states saved to the output, from which a later attempt or another run resumes."""

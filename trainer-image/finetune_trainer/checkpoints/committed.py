@@ -13,7 +13,7 @@ from finetune_trainer.storage import Folder
 
 @dataclass(frozen=True)
 class Committed:
-    """A checkpoint whose manifest is in the store."""
+    """A committed checkpoint: its manifest is in the store."""
 
     place: Place
     manifest: CheckpointManifest
@@ -22,11 +22,11 @@ class Committed:
 
     @classmethod
     def of(cls, place: Place, manifest: CheckpointManifest, content: bytes) -> "Committed":
-        """Take the manifest and its content as it is stored."""
+        """Parse the stored manifest and keep its bytes."""
         return cls(place, manifest, hashlib.sha256(content).hexdigest())
 
     def info(self, folder: Folder) -> CheckpointInfo:
-        """What status and termination message tell of it; `folder` is the output."""
+        """The checkpoint as status and termination message show it; `folder` is the output."""
         return CheckpointInfo(
             step=self.place.step,
             uri=folder.uri(self.place.folder),
@@ -37,7 +37,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Resumed:
-    """A checkpoint that was read back and verified: what training goes on from."""
+    """A checkpoint that was read and verified, from which training resumes."""
 
     snapshot: Snapshot
     manifest: CheckpointManifest

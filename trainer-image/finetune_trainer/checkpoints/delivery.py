@@ -1,4 +1,4 @@
-"""The way of one checkpoint into the output: data files, a look at them, and the manifest last, create-only."""
+"""Upload of one checkpoint: data files, their verification, and the manifest last, create-only."""
 
 from threading import Event
 
@@ -12,12 +12,12 @@ from finetune_trainer.output.publish import OutputFolder
 
 
 class Delivery:
-    """An upload that can be tried again: files that are up already are not sent twice."""
+    """An upload that can be retried: files that are uploaded already are not sent again."""
 
     def __init__(
         self, output: OutputFolder, manifest: CheckpointManifest, copy: LocalCopy, unsure: set[Place], closed: Event
     ) -> None:
-        """Take what goes where. Once `closed` is set, nothing is committed any more.
+        """Take the files and their destination. Once `closed` is set, nothing is committed any more.
 
         `unsure` is of the whole run: places whose manifest was sent without an answer. It is kept up to date.
         """
@@ -27,7 +27,7 @@ class Delivery:
         self._uploaded: set[str] = set()
 
     def attempt(self) -> Committed:
-        """Upload what is not up yet, and commit; returns what is in the store then.
+        """Upload the missing files and commit; returns the checkpoint as stored.
 
         Raises `Fenced` where a newer attempt owns the output, also where it came while this was committing: that one
         may have looked before. `StorageUnavailable` may be tried again.
@@ -43,7 +43,7 @@ class Delivery:
         return committed
 
     def _found(self) -> Committed | None:
-        """What an earlier try has committed after all."""
+        """The checkpoint, where an earlier try has committed it after all."""
         if self._place not in self._unsure or not self._output.folder.exists(self._place.manifest):
             return None
         content = self._output.folder.get(self._place.manifest)

@@ -1,4 +1,4 @@
-"""Deletes checkpoints: the manifest first, so that none ever looks whole that is not."""
+"""Deletion of checkpoints: the manifest first, so that no incomplete checkpoint ever looks complete."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ from finetune_trainer.storage import Folder
 
 
 def dispose(folder: Folder, place: Place) -> None:
-    """Delete one checkpoint of the output `folder`. Raises what the store raises."""
+    """Delete one checkpoint of the output `folder`. Raises the failures of the store."""
     folder.delete(place.manifest)
     folder.delete_all(place.folder)
 
 
 def sweep(folder: Folder, claim: Claim) -> None:
-    """Delete what attempts before `claim` left without ever committing it. Raises what the store raises.
+    """Delete uncommitted checkpoints of attempts before `claim`. Raises the failures of the store.
 
     Those attempts are fenced: a manifest that is not there by now will not come.
     """
@@ -27,7 +27,7 @@ def sweep(folder: Folder, claim: Claim) -> None:
 
 
 def discard_checkpoints(folder: Folder, warned: Callable[[str], None]) -> None:
-    """Delete all checkpoints of a finished run: its result is committed, nothing goes on from them any more.
+    """Delete all checkpoints of a finished run: its result is committed, nothing resumes from them.
 
     What can't be deleted is told and stays; a result is not worth less for it.
     """

@@ -1,4 +1,4 @@
-"""A snapshot as files: one safetensors file for each part, and `state.json`. Never pickle."""
+"""Serialisation of a snapshot: one safetensors file per part, and `state.json`. Never pickle."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _OVERHEAD = 1 << 20
 
 
 def bytes_needed(snapshot: Snapshot) -> int:
-    """Upper bound of what `write_snapshot` writes, in bytes."""
+    """Upper bound of the size of the files of `write_snapshot`, in bytes."""
     tensors = sum(
         tensor.numel() * tensor.element_size() for part in snapshot.parts.values() for tensor in part.values()
     )
@@ -30,7 +30,7 @@ def bytes_needed(snapshot: Snapshot) -> int:
 
 
 def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
-    """Write all files into `folder`, which exists; when it returns they are on the disk.
+    """Write all files into the existing `folder`; they are synced to disk when it returns.
 
     Raises `OSError` where the disk refuses, `ValueError` for names and values that can't be kept.
     """
@@ -44,7 +44,7 @@ def write_snapshot(snapshot: Snapshot, folder: Path) -> None:
 
 
 def read_snapshot(manifest: CheckpointManifest, files: Mapping[str, Path]) -> Snapshot:
-    """The snapshot in files that are verified: local copies by their names in the manifest.
+    """Read a snapshot from verified files: local copies by their names in the manifest.
 
     Raises `ValueError` where they are not what this version writes.
     """
@@ -71,7 +71,7 @@ def _write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors of which no two share memory, as safetensors wants them; those that did are there twice."""
+    """Contiguous tensors without shared memory, as safetensors requires; shared ones are duplicated."""
     seen: set[int] = set()
     separate = {}
     for name, tensor in tensors.items():
@@ -83,6 +83,6 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sync(file: Path) -> None:
-    """Make sure that the disk has taken what was written, which some say only then."""
+    """Sync written files to disk (`fsync`), since some file systems report errors only then."""
     with file.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -1,4 +1,4 @@
-"""Where checkpoints are: `checkpoints/<claim>/<step>/`, found in a listing of the output. Pure."""
+"""Paths of checkpoints, `checkpoints/<claim>/<step>/`, and their discovery in a listing of the output. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _FILE = re.compile(rf"{CHECKPOINTS}/([^/]+)/(0|[1-9][0-9]{{0,11}})/(.+)")
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A checkpoint's folder. A later one is greater: by step, the same step by attempt."""
+    """Folder of a checkpoint; ordered by step, then by attempt."""
 
     step: int
     """Optimiser steps that are done."""

@@ -1,4 +1,4 @@
-"""Another run, which `checkpoints.resumeFrom` names: whether this one may continue its training. Nothing is written."""
+"""The run that `checkpoints.resumeFrom` names: whether its training may be continued. Nothing is written."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ _DIGESTS = {
 
 @dataclass(frozen=True)
 class OtherRun:
-    """A run in some output folder, and the spec of the one that is to continue it."""
+    """A run in some output folder, and the spec of the run that is to continue it."""
 
     folder: Folder
     uid: str
@@ -38,7 +38,7 @@ class OtherRun:
     spec: Spec
 
     def check(self) -> None:
-        """Look for checkpoints of the same training, before anything is loaded. Hashes are left for later.
+        """Check that it has checkpoints of the same training, before anything is loaded. Hashes are verified later.
 
         Raises `CheckpointNotFound` where there are none, `SpecInvalid` for each field that makes it another training.
         """
@@ -52,7 +52,7 @@ class OtherRun:
         self.check_spec(next(filter(None, map(self._spec_at, places)), None))
 
     def check_spec(self, there: object) -> None:
-        """Compare the spec that a checkpoint holds. Raises `SpecInvalid`, or `CheckpointNotFound` if it holds none."""
+        """Compare the spec in its checkpoint. Raises `SpecInvalid`, or `CheckpointNotFound` if it holds none."""
         if not isinstance(there, Mapping):
             message = f"the checkpoints in {self.folder.uri()} do not hold the spec that they were made from"
             raise CheckpointNotFound(message, where=_FIELD, hint="run the job without resumeFrom to start over")
@@ -66,25 +66,25 @@ class OtherRun:
             raise SpecInvalid(*wrong)
 
     def check_data(self, digest: str) -> None:
-        """Compare the digest of the rows with that of the newest checkpoint. Raises `SpecInvalid`."""
+        """Compare the digest of the rows with that of its newest checkpoint. Raises `SpecInvalid`."""
         newest = next(self._manifests(), None)
         if newest is not None:
             _check_digest(newest.lineage, "data_digest", digest)
 
     def check_lineage(self, lineage: Lineage) -> None:
-        """The same for the rows and the base model."""
+        """Compare the digests of rows and base model. Raises `SpecInvalid`."""
         newest = next(self._manifests(), None)
         if newest is not None:
             for name in _DIGESTS:
                 _check_digest(newest.lineage, name, getattr(lineage, name))
 
     def unusable(self) -> CheckpointNotFound:
-        """The failure for a run none of whose checkpoints training can go on from."""
+        """The failure of a run without a checkpoint that training can resume from."""
         message = f"none of the checkpoints in {self.folder.uri()} can be resumed from; the warnings say why"
         return CheckpointNotFound(message, where=_FIELD, hint="run the job without resumeFrom to start over")
 
     def _places(self) -> list[Place]:
-        """Those with a manifest, the newest first."""
+        """Checkpoints with a manifest, the newest first."""
         found = find_places(self.folder.list())
         return sorted((place for place, sizes in found.items() if MANIFEST_NAME in sizes), reverse=True)
 

@@ -1,4 +1,4 @@
-"""How long to go on where the store does not answer."""
+"""Retries of checkpoint uploads while the store does not answer."""
 
 import random
 import time
@@ -16,7 +16,7 @@ _LONGEST_WAIT = 30.0
 
 @dataclass(frozen=True)
 class Persistence:
-    """Limits of patience, on top of the tries that the store's client makes by itself."""
+    """Retry limits, on top of the retries of the store's client."""
 
     first_wait: float = 1
     """Seconds between the first try and the second; each wait is up to twice as long as the one before."""
@@ -29,11 +29,11 @@ class Persistence:
 
 
 class ClosedError(Exception):
-    """There is no further try, since nobody wants the upload any more."""
+    """The upload was cancelled; it is not retried."""
 
 
 def persist(action: Callable[[], T], persistence: Persistence, closed: Event) -> T:
-    """Do `action` until it goes through, or raise the `StorageUnavailable` that is one too many.
+    """Retry `action` until it succeeds; raise the last `StorageUnavailable` once the limits are reached.
 
     Waits between tries double, with jitter: many jobs may have lost the same store at the same moment.
     Raises `ClosedError` once `closed` is set, and any other failure at once.

@@ -1,4 +1,4 @@
-"""Checkpoints that an earlier run left in an output, compared with what a run would go on from."""
+"""Checkpoints of an earlier run in an output, compared with the lineage of the current run."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +21,7 @@ _MOST = 6
 
 
 def prior_checkpoints(folder: Folder) -> list[CheckpointManifest]:
-    """The manifests of all checkpoints in an output, the newest last; those that can't be read are left out."""
+    """Manifests of all checkpoints in an output, the newest last; unreadable ones are left out."""
     return sorted(_manifests(folder), key=lambda manifest: (manifest.step, manifest.attempt))
 
 
@@ -32,7 +32,7 @@ def _manifests(folder: Folder) -> Iterator[CheckpointManifest]:
 
 
 def check_resumable(folder: Folder, lineage: Lineage, spec: dict[str, Any], *, resume: bool) -> None:
-    """Refuse to start over over checkpoints that a run of this lineage can't go on from; nothing is written.
+    """Refuse to restart over checkpoints that a run of this lineage can't resume from; nothing is written.
 
     Raises `CheckpointNotFound` for a run that is to resume, else `OutputExists`; both say what differs.
     """
@@ -59,7 +59,7 @@ def check_resumable(folder: Folder, lineage: Lineage, spec: dict[str, Any], *, r
 
 
 def _spec_of(folder: Folder) -> dict[str, Any]:
-    """The spec of the run that left a report there, as stopped ones do; empty where there is none."""
+    """Spec in the report of the earlier run, as stopped runs leave one; empty without a report."""
     if not folder.exists(_REPORT):
         return {}
     with suppress(ValidationError, JobFailure):
@@ -69,7 +69,7 @@ def _spec_of(folder: Folder) -> dict[str, Any]:
 
 
 def differing_fields(before: dict[str, Any], now: dict[str, Any], path: str = "spec") -> list[str]:
-    """Fields with their values there and now, for what makes two specs another run; none where `before` is unknown."""
+    """Fields that make two specs different runs, with both values; none where `before` is unknown."""
     if not before:
         return []
     found = list[str]()

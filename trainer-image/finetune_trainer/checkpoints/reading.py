@@ -1,4 +1,4 @@
-"""Finds the newest checkpoint that can be trusted: by manifests, sizes and hashes, and never by names of folders."""
+"""Reader of checkpoints: finds the newest one that verifies by manifest, sizes and hashes, never by folder names."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -20,23 +20,23 @@ _MOST_LISTINGS = 5
 
 
 class _GoneError(UnusableError):
-    """It was deleted since it was listed, as its attempt has a newer one by now."""
+    """The checkpoint was deleted since the listing, because its attempt committed a newer one."""
 
 
 class CheckpointReader:
-    """Reads what all attempts of a job have committed.
+    """Reads the committed checkpoints of all attempts of a job.
 
     Failures of the store (`StorageUnavailable`, `PermissionDenied`) and of the local disk are raised: they say nothing
     about a checkpoint. One that is broken is told of and left out.
     """
 
     def __init__(self, folder: Folder, scratch: Path, warned: Callable[[str], None]) -> None:
-        """Take the output, a local folder for copies (made and removed here), and who is told of broken ones."""
+        """Take the output, a local folder for copies (created and removed here), and the receiver of warnings."""
         self._folder, self._scratch, self._warned = folder, scratch, warned
         self._broken: set[Place] = set()
 
     def newest(self, origin: Origin) -> tuple[Committed, Snapshot] | None:
-        """The newest checkpoint that verifies, with its content; None where there is none."""
+        """The newest checkpoint that verifies, with its content; None without one."""
         for listings_left in reversed(range(_MOST_LISTINGS)):
             try:
                 return self._newest_listed(origin, again=listings_left > 0)
@@ -45,7 +45,7 @@ class CheckpointReader:
         return None
 
     def older(self, newest: Committed, origin: Origin) -> list[Committed]:
-        """Those before `newest` whose manifests are sound, oldest first; their hashes are not looked at."""
+        """Checkpoints before `newest` with valid manifests, oldest first; their hashes are not verified."""
         found = []
         for place, sizes in sorted(self._places().items()):
             if place < newest.place:
@@ -56,7 +56,7 @@ class CheckpointReader:
         return found
 
     def set_aside(self, uri: str, why: str) -> None:
-        """Leave out the checkpoint at `uri` from now on, and tell why."""
+        """Exclude the checkpoint at `uri` from now on, and warn with the reason."""
         self._broken |= {place for place in self._places() if self._folder.uri(place.folder) == uri}
         self._warned(f"the checkpoint {uri} can't be used: {why}")
 
@@ -75,7 +75,7 @@ class CheckpointReader:
         return None
 
     def _places(self) -> dict[Place, dict[str, int]]:
-        """Those that have a manifest. The others were never committed, or are half deleted."""
+        """Checkpoints with a manifest; all others were never committed, or are partly deleted."""
         places = find_places(self._folder.list(CHECKPOINTS))
         return {place: sizes for place, sizes in places.items() if MANIFEST_NAME in sizes}
 
@@ -95,7 +95,7 @@ class CheckpointReader:
             shutil.rmtree(copies, ignore_errors=True)  # what is mapped into memory stays until it is let go
 
     def _verified(self, place: Place, entry: FileEntry, copies: Path) -> Path:
-        """A local file with the content that the manifest tells of; what came otherwise is fetched once again."""
+        """A local file that matches its manifest entry; a mismatch is fetched once more."""
         for _ in range(2):
             with _may_be_gone(self._folder, place.file(entry.path)):
                 file = self._folder.fetch(place.file(entry.path), copies)
@@ -106,7 +106,7 @@ class CheckpointReader:
 
 @contextmanager
 def _may_be_gone(folder: Folder, path: str) -> Iterator[None]:
-    """Tell a file that is gone from a disk that is full, which both are `OutputNotWritable` here."""
+    """Distinguish a missing file from a full disk: both are `OutputNotWritable` here."""
     try:
         yield
     except OutputNotWritable:

@@ -1,4 +1,4 @@
-"""Which checkpoints are kept while a run goes on. Pure."""
+"""Retention policy of checkpoints during a run. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from finetune_trainer.checkpoints.layout import Place
 
 @dataclass(frozen=True)
 class Retention:
-    """What is kept: the newest, the best, and the one that an attempt went on from."""
+    """Retention policy: the newest checkpoint, the best one, and the one that an attempt resumed from."""
 
     keep: Checkpoints
     """How many of the newest and of the best."""
@@ -19,7 +19,7 @@ class Retention:
     """What "best" means."""
 
     def superseded(self, committed: Iterable[Committed], source: Place | None) -> list[Committed]:
-        """Those that may be deleted, oldest first; never `source`. Of equally good ones the earlier is kept."""
+        """Checkpoints that may be deleted, oldest first; never `source`. Of equally good ones the earlier stays."""
         ordered = sorted(committed, key=lambda one: one.place)
         kept = {one.place for one in [*ordered[-self.keep.keep_last :], *self._best(ordered)]}
         return [one for one in ordered if one.place not in kept and one.place != source]

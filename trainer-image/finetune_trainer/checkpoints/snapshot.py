@@ -1,4 +1,4 @@
-"""The state of training as a value: what a checkpoint holds."""
+"""`Snapshot`: the training state of a checkpoint, as a value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that training after `step` depends on, copied: nothing that goes on changes it."""
+    """Copy of everything that training after `step` depends on; later steps do not change it."""
 
     step: int
     """Optimiser steps that are done."""

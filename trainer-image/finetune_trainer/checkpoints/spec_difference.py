@@ -1,4 +1,4 @@
-"""What makes two specs two trainings: differing fields, but for those of length, places and way of computing. Pure."""
+"""Differences between two specs that make them different trainings; length, URIs and hardware aside. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ _LONGEST = 60
 
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield field, value there and value now of whatever makes them another training; both are specs as JSON."""
+    """Yield field and both values of each such difference; both specs are JSON data."""
     before, after = dict(_leaves(there)), dict(_leaves(now))
     for path in sorted({*before, *after}):
         if before.get(path) != after.get(path) and not _may_differ(path):

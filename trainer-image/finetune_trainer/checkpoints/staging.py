@@ -1,4 +1,4 @@
-"""Local copies of checkpoints, from which they are uploaded. Nobody resumes from them."""
+"""Local copies of checkpoints on their way to the store. Nothing resumes from them."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class LocalCopy:
-    """A checkpoint on local disk, whole."""
+    """A complete checkpoint on local disk."""
 
     step: int
     """Optimiser steps that are done."""
@@ -33,23 +33,23 @@ class LocalCopy:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return sum(entry.size for entry in self.files)
 
     def remove(self) -> None:
-        """Free the disk."""
+        """Delete the local files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Staging:
-    """A folder of local copies, of its owner alone: what is in it at the start is removed."""
+    """Folder of local copies, used by one owner: its content is removed at the start."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, snapshot: Snapshot) -> LocalCopy:
-        """Write a snapshot to disk under another name, then rename it: a copy that is there is whole.
+        """Write a snapshot to disk atomically, by renaming.
 
         Where there is no room, all other copies make way first. Raises `OutputNotWritable` where that is not enough,
         or where the disk refuses.

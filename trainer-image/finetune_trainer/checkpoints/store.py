@@ -1,4 +1,4 @@
-"""Checkpoints of a run: read back at its start, saved beside the training, and thinned out as newer ones come."""
+"""`CheckpointStore`: reads checkpoints of a run at its start, saves them in the background, deletes superseded ones."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class CheckpointStore:
         *,
         other: OtherRun | None = None,
     ) -> None:
-        """Take the claimed output, a folder on local disk, what to keep, who hears warnings, and how long to try.
+        """Take the claimed output, a local folder, the retention policy, the receiver of warnings and retry limits.
 
         `other` is the run to go on from where this one has no checkpoint of its own.
 
@@ -68,16 +68,16 @@ class CheckpointStore:
 
     @property
     def lineage(self) -> Lineage | None:
-        """What the training starts from, with the run that it continues; None before `newest`."""
+        """Lineage of the training, with the run that it continues; None before `newest`."""
         return self._lineage
 
     @property
     def committed(self) -> tuple[CheckpointInfo, ...]:
-        """The checkpoints that are in the store, oldest first, those of earlier attempts too."""
+        """Checkpoints in the store, oldest first, those of earlier attempts included."""
         return tuple(one.info(self._output.folder) for one in self._committed)
 
     def newest(self, lineage: Lineage) -> Resumed | None:
-        """The newest checkpoint of the same spec, data and model, verified by its hashes; None where there is none.
+        """The newest checkpoint of the same spec, data and model, verified by its hashes; None without one.
 
         One that is broken, or was made from something else, is told of, and the next older is tried; where this run has
         none, those of the other one are. Also removes what earlier attempts left without committing it.
@@ -98,7 +98,7 @@ class CheckpointStore:
         return Resumed(snapshot, self._source.manifest, self._source.info(self._output.folder))
 
     def set_aside(self, resumed: Resumed, why: str) -> None:
-        """Leave out a checkpoint that training can't go on from, and tell why, after `it`.
+        """Exclude a checkpoint that training can't resume from, and warn with the reason, after `it`.
 
         `newest` then finds the next older one.
         """
@@ -106,7 +106,7 @@ class CheckpointStore:
         reader.set_aside(resumed.info.uri, why)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Hand a snapshot to the uploader's thread, and return; waits while another is under way.
+        """Queue a snapshot for the uploader's thread; blocks while another upload runs.
 
         A step that this attempt has committed already is not saved again.
         """
@@ -115,25 +115,25 @@ class CheckpointStore:
             self._uploader.hand_over(snapshot)
 
     def wait(self, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until nothing is under way: a snapshot that is taken then is the only one in memory.
+        """Wait until no upload runs: a snapshot taken then is the only one in memory.
 
         False where `given_up` says first that there is no time for it.
         """
         return self._uploader.wait(given_up)
 
     def check(self) -> None:
-        """Tell what there is to warn of, and raise what went wrong. Cheap: for every step."""
+        """Emit pending warnings and raise failures of uploads. Cheap enough for every step."""
         self._uploader.check()
 
     def finish(self, seconds: float | None = None) -> None:
-        """Wait until all that was saved is committed.
+        """Wait until all saved snapshots are committed.
 
         Raises `StorageUnavailable` where that takes more than `seconds`, or where the last one was missed.
         """
         self._uploader.finish(seconds)
 
     def close(self) -> None:
-        """End the uploader's thread; what is under way is not committed any more."""
+        """Stop the uploader's thread; a running upload is not committed."""
         self._uploader.close()
 
     def _newest_of_other(self, lineage: Lineage) -> Resumed | None:
@@ -178,7 +178,7 @@ class CheckpointStore:
         self._thin_out()
 
     def _thin_out(self) -> None:
-        """Delete what is superseded, now that something newer is committed. Not worth a run: what stays is told."""
+        """Delete superseded checkpoints after a commit. A failed deletion is a warning, never the end of the run."""
         source = self._source.place if self._source else None
         try:
             for one in self._retention.superseded(self._committed, source):

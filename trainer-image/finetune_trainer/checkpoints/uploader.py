@@ -1,4 +1,4 @@
-"""One thread that writes and uploads checkpoints while training goes on; one at a time, so memory stays bounded."""
+"""Background thread that writes and uploads checkpoints during training; one at a time, which bounds memory."""
 
 import time
 import traceback
@@ -21,7 +21,7 @@ Note = Callable[[], None]
 
 
 class Uploader:
-    """Takes snapshots from the thread that trains. What it has to tell is told in that thread too.
+    """Takes snapshots from the training thread; its warnings and failures are raised in that thread too.
 
     A checkpoint that the store does not take is missed, which is told; too many in a row, and any failure that another
     try can't cure, are raised at the next call.
@@ -34,7 +34,7 @@ class Uploader:
         persistence: Persistence,
         warned: Callable[[str], None],
     ) -> None:
-        """Take the two steps, of which the second must end soon once its event is set, and who hears warnings."""
+        """Take both steps (the second must stop soon after its event is set), retry limits and receiver of warnings."""
         self._write, self._upload = write, upload
         self._persistence, self._warned = persistence, warned
         self._changed = Condition()
@@ -47,7 +47,7 @@ class Uploader:
         self._thread: Thread | None = None
 
     def hand_over(self, snapshot: Snapshot) -> None:
-        """Return as soon as the thread has `snapshot`; waits for the one before. Raises what went wrong so far."""
+        """Queue `snapshot`; blocks while an upload runs. Raises failures of earlier uploads."""
         self.wait()
         if self._thread is None:
             self._thread = Thread(target=self._work, name="checkpoints", daemon=True)
@@ -57,7 +57,7 @@ class Uploader:
             self._changed.notify_all()
 
     def wait(self, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until nothing is under way; False where `given_up` says first that there is no time for it.
+        """Wait until no upload runs; False where `given_up` ends the wait first.
 
         Raises what went wrong so far.
         """
@@ -72,7 +72,7 @@ class Uploader:
         return True
 
     def finish(self, seconds: float | None) -> None:
-        """Wait until nothing is under way, `seconds` at most; also raises where the last one was missed."""
+        """Wait until no upload runs, `seconds` at most; also raises where the last one failed."""
         if not self._idle(seconds):
             message = f"there was no more time to upload the checkpoint at step {self._under_way}"
             raise StorageUnavailable(message, hint="the store is slow, or the checkpoint large")
@@ -81,18 +81,18 @@ class Uploader:
             raise self._missed[-1]
 
     def check(self) -> None:
-        """Tell what there is to tell, and raise what can't be cured."""
+        """Emit pending warnings, and raise permanent failures."""
         while self._notes:
             self._notes.popleft()()
         if self._failure is not None:
             raise self._failure
 
     def note(self, note: Note) -> None:
-        """Have `note` called by the thread that trains. For the two steps."""
+        """Queue `note` to be called by the training thread. For the two steps."""
         self._notes.append(note)
 
     def close(self) -> None:
-        """Commit nothing any more, and end the thread; an upload that does not end soon ends with the process."""
+        """Commit nothing from now on, and stop the thread; an upload that does not stop soon ends with the process."""
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
@@ -124,7 +124,7 @@ class Uploader:
         return None
 
     def _taken(self) -> Snapshot:
-        """The snapshot, of which nothing is left in memory once it is written."""
+        """The queued snapshot, which is released from memory once it is written."""
         snapshot, self._handed = self._handed, None
         if snapshot is None:
             raise RuntimeError("woken without a snapshot")

@@ -1,4 +1,4 @@
-"""Whether something in the output may be trusted as a checkpoint of this job. Pure."""
+"""Verification of a checkpoint's manifest against the job, its sizes and its lineage. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _ORIGINS = {"spec_digest": "another spec", "data_digest": "other data", "model_d
 
 
 class UnusableError(Exception):
-    """A folder is no checkpoint that this run can go on from; the message says why, after `it`."""
+    """The run can't resume from this checkpoint; the message gives the reason, after `it`."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint must come from."""
+    """Lineage that a checkpoint must have."""
 
     uid: str
     """UID of the job; empty where any will do."""
@@ -31,7 +31,7 @@ class Origin:
 
 
 def check_manifest(content: bytes, place: Place, sizes: Mapping[str, int], origin: Origin) -> CheckpointManifest:
-    """The manifest of the checkpoint at `place`, of whose files `sizes` are stored. Raises `UnusableError`.
+    """Verify the manifest of the checkpoint at `place`; `sizes` are those of its stored files. Raises `UnusableError`.
 
     Contents of files are not looked at: that takes a download.
     """

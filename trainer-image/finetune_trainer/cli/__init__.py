@@ -1,1 +1,1 @@
-"""The command line: everything a person sees. Nothing here imports torch before it is needed."""
+"""Command line and progress output. Nothing here imports torch before it is needed."""

@@ -1,4 +1,4 @@
-"""The commands of `finetune-trainer`. Each is thin: read arguments, call one function, show the result."""
+"""Commands of `finetune-trainer`: each parses arguments, calls one function and prints the result."""
 
 import sys
 import traceback

@@ -1,4 +1,4 @@
-"""`finetune-trainer drift`: are these rows like those that the model was trained on?"""
+"""`finetune-trainer drift`: compares new rows with the training rows of a model."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ _STYLES = {Drift.NONE: "green", Drift.SOME: "yellow", Drift.STRONG: "bold red"}
 
 
 def drift_command(model: str, given: Input, *, fail_above: float | None, as_json: bool) -> ExitCode:
-    """Compare and show; returns `DRIFTED` where a divergence is more than `fail_above` beyond chance.
+    """Compare and print; returns `DRIFTED` where a divergence exceeds chance by more than `fail_above`.
 
     Raises what reading the model and the rows raises.
     """

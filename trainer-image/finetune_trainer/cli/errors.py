@@ -1,4 +1,4 @@
-"""Failures as people and programs read them."""
+"""Failures as text for people and as JSON for programs."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def failure_fields(failure: JobFailure) -> dict[str, Any]:
 
 
 def failure_text(failure: JobFailure, *, color: bool) -> str:
-    """The failure as text: a headline, then each problem with its place and its remedy."""
+    """The failure as text: a headline, then each problem with its place and its fix."""
     red, bold, dim, end = ("\033[31m", "\033[1m", "\033[2m", "\033[0m") if color else ("", "", "", "")
     count = f", {len(failure.problems)} problems" if len(failure.problems) > 1 else ""
     lines = [f"{red}{bold}{failure.code}{end}{red} (exit code {int(failure.exit_code)}{count}){end}"]
@@ -49,5 +49,5 @@ def failure_text(failure: JobFailure, *, color: bool) -> str:
 
 
 def wants_color(stream: TextIO) -> bool:
-    """Whether to write colours: on a terminal, unless `NO_COLOR` is set (no-color.org) or it can't show them."""
+    """Whether to use colours: on a terminal that supports them, unless `NO_COLOR` is set (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

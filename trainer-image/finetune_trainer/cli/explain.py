@@ -1,4 +1,4 @@
-"""What a field means, in words: the answers of `finetune-trainer explain` and `finetune-trainer schema`. Pure."""
+"""Documentation of API fields for `finetune-trainer explain`, and the JSON schema for `schema`. Pure."""
 
 import re
 from textwrap import fill, indent
@@ -26,14 +26,14 @@ _RESOLVED = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a whole manifest, for the completion and checks of an editor."""
+    """JSON schema of a whole manifest, for completion and validation in editors."""
     schema = FineTuneJob.model_json_schema(by_alias=True)
     required = ["apiVersion", "kind", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "required": required}
 
 
 def explain_field(path: str) -> str:
-    """Describe the field at `path`: type, meaning, default, bounds and what is below it.
+    """Describe the field at `path`: type, meaning, default, bounds and nested fields.
 
     `path` may leave out `spec` and list indices, and may begin with the kind as for `kubectl explain`:
     `training.epochs`, `spec.data.train[0].uri`, `ftj.spec.method`. A name of transformers, PEFT or TRL stands for the
@@ -61,7 +61,7 @@ def _full_path(path: str) -> str:
 
 
 def _known_fields() -> dict[str, Field]:
-    """All fields by their path without the marks of lists; a list comes before its items."""
+    """All fields by path without list markers; a list comes before its items."""
     known: dict[str, Field] = {}
     for path, field in fields().items():
         known.setdefault(path.replace("[]", ""), field)
@@ -69,7 +69,7 @@ def _known_fields() -> dict[str, Field]:
 
 
 def _meant(name: str) -> str:
-    """Words about the field that `name` was probably meant for: one beside it, else one anywhere in the spec."""
+    """Suggestion for the unknown field `name`: a sibling, else a field anywhere in the spec."""
     try:
         hint = meant_field(parse_path(name))
     except ValueError:
@@ -90,7 +90,7 @@ def _kind(field: Field) -> str:
 
 
 def _facts(field: Field) -> str:
-    """Default, bounds and choices, one a line."""
+    """Default, bounds and choices, one per line."""
     items = fields().get(f"{field.path}[]")
     facts = {
         "default": _default(field),
@@ -114,14 +114,14 @@ def _default(field: Field) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value as it is written in YAML."""
+    """A value in YAML syntax."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else '""' if value == "" else str(value)
 
 
 def _below(path: str) -> str:
-    """The fields of a mapping, or of each item of a list of mappings, one a line."""
+    """The fields of a mapping, or of each item of a list of mappings, one per line."""
     start = f"{path}." if path else ""
     found = {name: fields()[start + name] for name in children(path)}
     if not found:
@@ -153,7 +153,7 @@ def _first_sentence(field: Field) -> str:
 
 
 def _text(description: str | None) -> str:
-    """A description on one line; where it broke in the source means nothing."""
+    """A description on one line."""
     return " ".join((description or "").split())
 
 

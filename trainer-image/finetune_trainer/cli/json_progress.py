@@ -1,4 +1,4 @@
-"""Progress as JSON lines, for programs: one object an event.
+"""Progress as JSON lines, one object per event.
 
 The event `result` holds the whole report; where the job failed, `failure` with all its problems comes after it.
 """

@@ -1,4 +1,4 @@
-"""Lines to a stream whose reader may go away: losing sight of a run never ends it."""
+"""Line output to a stream whose reader may close it (`head`): a broken pipe never ends the run."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 class Lines:
-    """Writes lines, each at once. When nobody reads any more (`| head`), the rest is dropped."""
+    """Writes and flushes lines. After a broken pipe the rest is dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -22,21 +22,21 @@ class Lines:
 
 
 def drop_output(stream: TextIO) -> None:
-    """Send what is still to come, and what Python flushes at its end, to nowhere."""
+    """Redirect further output, and the flush at exit, to the null device."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def show_what_can_be_shown() -> None:
-    """Have standard output and error escape what their encoding can't hold (`LANG=C`), rather than fail."""
+    """Make standard output and error escape characters outside their encoding (`LANG=C`)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def can_show(text: str, stream: TextIO) -> bool:
-    """Whether the encoding of a stream holds a text as it is."""
+    """Whether the encoding of a stream can encode a text."""
     try:
         text.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a local run makes of settings that are meant for a cluster: it says so, once. Pure."""
+"""Notes on settings that only take effect in a cluster, for local runs. Pure."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from finetune_api.output import Compute, RunPolicy
 
 
 def local_run_notes(job: FineTuneJob) -> list[str]:
-    """Sentences about settings that only a cluster looks at; empty for a job that comes from one (it has a uid)."""
+    """Notes on settings that a local run ignores; empty for a job from a cluster (it has a uid)."""
     if job.metadata.uid is not None:
         return []
     notes = []

@@ -1,4 +1,4 @@
-"""The words that all ways of showing a run share. Pure: facts in, lines out."""
+"""Text fragments shared by all progress outputs. Pure: values in, lines out."""
 
 import re
 from shlex import quote
@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[\w \[\]<>]+")
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `8s`, `2m 05s`, `3h 10m`."""
+    """Seconds as text: `8s`, `2m 05s`, `3h 10m`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -27,12 +27,12 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """A metric with the digits that matter."""
+    """A metric with four decimals below 100, one above."""
     return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def data_line(report: DataReport) -> str:
-    """The data in one line."""
+    """Summary of the data in one line."""
     splits = ", ".join(f"{name} {split.rows:,}" for name, split in report.splits.items())
     labels = f"; {len(report.label_names)} labels" if report.label_names else ""
     if report.tag_scheme:
@@ -49,7 +49,7 @@ def data_line(report: DataReport) -> str:
 
 
 def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> list[str]:
-    """What is trained, with which values, on what."""
+    """Model, hyperparameters and hardware in one line."""
     share = 100 * parameters.trainable / max(1, parameters.total)
     threads = f"{hardware.get('threads')} thread{'' if hardware.get('threads') == '1' else 's'}"
     device = hardware["gpu"] if hardware.get("gpu", "none") != "none" else f"CPU, {threads}"
@@ -70,7 +70,7 @@ def model_line(parameters: Parameters, resolved: Resolved, hardware: dict[str, s
 
 
 def size(count: float) -> str:
-    """Bytes as people say them: `980 bytes`, `12 MB`, `1.3 GB`."""
+    """Bytes as text: `980 bytes`, `12 MB`, `1.3 GB`."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= factor:
             return f"{count / factor:.{1 if count < 10 * factor else 0}f} {unit}"
@@ -78,17 +78,17 @@ def size(count: float) -> str:
 
 
 def resumed_line(step: int, attempt: int) -> str:
-    """Where training goes on."""
+    """The checkpoint that training resumes from."""
     return f"resuming from step {step} of attempt {attempt}"
 
 
 def checkpoint_line(upload: Upload) -> str:
-    """A checkpoint that is safe."""
+    """A committed checkpoint."""
     return f"checkpoint step {upload.step} ({size(upload.size)}) committed"
 
 
 def progress_line(progress: Progress) -> str:
-    """How training goes, in one line."""
+    """Progress of training in one line."""
     parts = [f"step {progress.step}/{progress.total_steps} ({progress.percent:.0f} %)"]
     if progress.loss is not None:
         parts.append(f"loss {progress.loss:.4f}")
@@ -108,12 +108,12 @@ def evaluation_line(step: int, metrics: dict[str, float], is_best: bool) -> str:
 
 
 def headline_rows(report: Report) -> list[tuple[str, float | None, float]]:
-    """Name, baseline and tuned value of the metrics worth showing first."""
+    """Name, baseline and tuned value of the most important metrics."""
     return [(one.metric.name, one.baseline, one.tuned) for one in leading_metrics(report)]
 
 
 def outcome_line(report: Report) -> str:
-    """How the run ended, in one line."""
+    """Outcome of the run in one line."""
     took = duration((report.finished_at - report.started_at).total_seconds())
     if report.outcome is Outcome.GATE_FAILED:
         missed = list(dict.fromkeys(gate.metric for gate in report.evaluation.gates if not gate.passed))
@@ -123,24 +123,24 @@ def outcome_line(report: Report) -> str:
 
 
 def gate_line(gate: GateResult) -> str:
-    """A gate and how it went: `gate accuracy min 0.8: MISSED (0.7500)`."""
+    """Result of a gate: `gate accuracy min 0.8: MISSED (0.7500)`."""
     value = number(gate.value) if gate.value is not None else "not measured"
     return f"gate {gate.metric} {gate.limit}: {'passed' if gate.passed else 'MISSED'} ({value})"
 
 
 def place(uri: str) -> str:
-    """A URI as people use it: a path where it is one."""
+    """A URI for people: a plain path for `file://`."""
     return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
 
 
 def predict_command_line(uri: str, example: str) -> str:
-    """The command that tries the model out with an example input."""
+    """A `predict` command with an example input."""
     given = f'"{example}"' if _PLAIN.fullmatch(example) else quote(example)
     return f"echo {given} | finetune-trainer predict {quote(place(uri))} -"
 
 
 def summary_lines(report: Report, uri: str) -> list[str]:
-    """The end of a run as plain lines."""
+    """Summary of a finished run as plain lines."""
     lines = [outcome_line(report)]
     for name, before, after in headline_rows(report):
         baseline = f"{number(before)} -> " if before is not None else ""

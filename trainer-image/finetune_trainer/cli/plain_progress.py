@@ -27,7 +27,7 @@ _SECONDS_BETWEEN = 5.0
 
 
 class PlainObserver:
-    """Writes a line for each thing that happens, and for training one every few seconds."""
+    """Writes a line per event, and a line every few seconds during training."""
 
     def __init__(self, stream: TextIO | None = None, seconds_between: float = _SECONDS_BETWEEN) -> None:
         self._lines = Lines(stream or sys.stderr)
@@ -49,7 +49,7 @@ class PlainObserver:
 
     @contextmanager
     def working(self, what: str, total: int) -> Iterator[Advance]:
-        """Write a line now and then while something long goes on."""
+        """Write a line now and then during a long operation."""
         done, start = 0, time.monotonic()
         self._last = start
 
@@ -64,33 +64,33 @@ class PlainObserver:
             self._write(f"{what}: done in {duration(time.monotonic() - start)}")
 
     def data_ready(self, report: DataReport) -> None:
-        """Say what the data is like."""
+        """Write the summary of the data."""
         self._write(data_line(report))
         for warning in report.warnings:
             self.warned(warning)
 
     def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:
-        """Say what is trained and with which values."""
+        """Write model and hyperparameters."""
         for line in model_line(parameters, resolved, hardware):
             self._write(line)
 
     def claimed(self, attempt: int) -> None:
-        """Say so if there were attempts before."""
+        """Write the attempt number, if there were attempts before."""
         if attempt > 1:
             self.said(f"attempt {attempt} at this output")
 
     def resumed(self, step: int, attempt: int) -> None:
-        """Say where training goes on."""
+        """Write which checkpoint training resumes from."""
         self._write(resumed_line(step, attempt))
 
     def checkpointed(self, safe: CheckpointStatus) -> None:
-        """Say what is safe."""
+        """Write the committed checkpoint."""
         if safe.upload is not None and safe.upload != self._upload:
             self._upload = safe.upload
             self._write(checkpoint_line(safe.upload))
 
     def trained(self, progress: Progress, _tally: TrainingTotals) -> None:
-        """Write how training goes, every few seconds and at the end."""
+        """Write the progress of training, every few seconds and at the end."""
         if self._is_due() or progress.step == progress.total_steps:
             self._write(progress_line(progress))
 
@@ -99,10 +99,10 @@ class PlainObserver:
         self._write(evaluation_line(step, metrics, is_best))
 
     def measured(self, evaluation: EvaluationResult, split: str) -> None:
-        """Nothing: the end shows it all."""
+        """No output: the summary at the end has it all."""
 
     def finished(self, report: Report, uri: str) -> None:
-        """Write how it ended."""
+        """Write the summary."""
         for line in summary_lines(report, uri):
             self._write(line)
 

@@ -1,4 +1,4 @@
-"""What a job that passed its check would do, in lines for a person. Pure: facts in, lines out."""
+"""Plan of a job that passed its checks, as lines of text. Pure: values in, lines out."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ _MOST_LABELS = 20
 
 
 def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, warnings: Sequence[str]) -> list[str]:
-    """The job, its data, how it would be trained, what it must reach, and warnings; without `report` what is known."""
+    """Job, data, training plan, gates and warnings; without `report` as far as known."""
     spec = job.spec
     facts = [
         ("job", f"{job.metadata.name}: {spec.task} by {spec.method.type}"),
@@ -37,7 +37,7 @@ def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, 
 
 
 def _unused(report: DataReport) -> list[str]:
-    """Columns that the job makes nothing of, and keys of chats that the chat template makes nothing of."""
+    """Columns that the job does not use, and chat keys that the chat template does not render."""
     keys = ", ".join(f"{key} ({rows:,} rows)" for key, rows in report.unused_keys.items())
     columns = ", ".join(map(str, report.unused_columns[:_MOST_LABELS]))
     more = len(report.unused_columns) - _MOST_LABELS
@@ -48,7 +48,7 @@ def _unused(report: DataReport) -> list[str]:
 
 
 def split_table(report: DataReport) -> list[str]:
-    """Rows of each split by label (or the range of the target) and their lengths, below the names of the splits."""
+    """Table of rows per split by label (or range of the target), and of lengths."""
     splits = report.splits.values()
     rows = [["", *report.splits], ["rows", *(f"{part.rows:,}" for part in splits)]]
     if any(part.groups is not None for part in splits):
@@ -70,7 +70,7 @@ def split_table(report: DataReport) -> list[str]:
 
 
 def _sample(report: DataReport) -> list[str]:
-    """The first example as the model gets it; none of tasks that learn no text."""
+    """The first example as the model reads it; empty for tasks that generate no text."""
     if not report.sample:
         return []
     from finetune_trainer.data.tokenising.learned import sample_line  # which takes numpy
@@ -79,7 +79,7 @@ def _sample(report: DataReport) -> list[str]:
 
 
 def _lengths(what: str, lengths: Sequence[Lengths | None]) -> list[list[str]]:
-    """Rows about the tokens of inputs or targets; none where no split has any."""
+    """Table rows with input and target lengths in tokens; empty without any."""
     known = next((one for one in lengths if one is not None), None)
     if known is None:
         return []
@@ -94,7 +94,7 @@ def _lengths(what: str, lengths: Sequence[Lengths | None]) -> list[list[str]]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, all others to the right."""
+    """Table cells aligned: the first column left, all others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""`finetune-trainer pod`: what a pod's container runs."""
+"""`finetune-trainer pod`: entry point of the trainer's container."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -33,7 +33,7 @@ _LIMITS = 4
 
 
 def pod_command(run_file: str, root: Path, port: int) -> int:
-    """Carry out the order in the run file; returns the exit code.
+    """Execute the run file; returns the exit code.
 
     However it ends, the termination message says so. `root` stands for `/`, so that it can be tried outside of pods.
     """
@@ -59,7 +59,7 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
 
 
 def _hung(order: RunFile, root: Path) -> Callable[[str], None]:
-    """What leaves the message of a run that can't leave its own, and says so in the log."""
+    """Callback that writes log line and termination message for a run that hangs."""
     seconds = _LIMITS * order.spec.run_policy.stall_seconds
 
     def tell(doing: str) -> None:
@@ -98,7 +98,7 @@ _IGNORED = "ignored, since the platform team has not allowed Secrets to name end
 
 
 def _run(order: RunFile, site: Site, observer: RunObserver, request: Path, stop: StopToken) -> RunResult:
-    """Do what the order says; what it takes is imported here, so that a broken one is told within a second."""
+    """Execute the order; heavy imports happen here, so that a broken run file is reported within a second."""
     job, uid = job_of(order), order.job.uid
     if order.mode is Mode.VALIDATE:
         from finetune_trainer.validation import validate_job
@@ -112,7 +112,7 @@ def _run(order: RunFile, site: Site, observer: RunObserver, request: Path, stop:
 
 @contextmanager
 def _served(order: RunFile, board: RunProgress, port: int, log: PlainObserver) -> Iterator[None]:
-    """Answer who asks how it goes. A port that is taken costs the answers, not the run."""
+    """Serve progress and metrics over HTTP. A port in use disables the server, not the run."""
     exposition = Exposition(order, board)
     pages: dict[str, Page] = {
         pod.METRICS_PATH: (CONTENT_TYPE, exposition.text),

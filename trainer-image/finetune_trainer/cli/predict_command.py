@@ -1,4 +1,4 @@
-"""`finetune-trainer predict`."""
+"""`finetune-trainer predict`: reads rows, predicts and writes."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ _UNFINISHED = ".part"
 
 @dataclass(frozen=True)
 class Input:
-    """The rows that a command is asked about, as the command line names them."""
+    """The rows to predict, by the options of the command line."""
 
     rows: str
     """A path, a URI, or `-`."""
@@ -60,7 +60,7 @@ def predict_command(model: str, given: Input, form: str, output: Path | None) ->
 
 
 def input_file(given: Input) -> "InputFile":
-    """What the readers take."""
+    """The input as the readers take it."""
     from finetune_trainer.data.reading.input_files import InputFile
 
     uri = given.rows if given.rows == _STDIN else as_uri(given.rows)
@@ -78,7 +78,7 @@ def input_file(given: Input) -> "InputFile":
 
 
 def _check_hub(given: Input) -> None:
-    """Raise `SpecInvalid` for what only data sets on the hub have, as the rule of a job's sources does."""
+    """Raise `SpecInvalid` for settings that only hub data sets have, by the rule of a job's sources."""
     named = [name for name in ("split", "subset", "revision") if getattr(given, name)]
     if named and not given.rows.startswith("hf://"):
         message, _, hint = DataSource.rules[0].message.partition("; ")
@@ -94,7 +94,7 @@ def _quoting(given: str) -> Quoting:
 
 
 def check_format(form: str) -> str:
-    """The name of an input format, in whatever case it is given. Raises `SpecInvalid` for what is none."""
+    """The input format of that name, case-insensitively. Raises `SpecInvalid` for unknown names."""
     known = {name.casefold(): name for name in INPUT_FORMATS}
     if form.casefold() not in {"", *known}:
         hint = f"use one of {', '.join(INPUT_FORMATS)}; {INPUT_FORMATS[-1]} is one text per line"
@@ -103,7 +103,7 @@ def check_format(form: str) -> str:
 
 
 def columns_by_role(given: list[str]) -> dict[str, str]:
-    """The columns of `ROLE=COLUMN`. Raises `SpecInvalid` for anything else."""
+    """Columns from `ROLE=COLUMN` options. Raises `SpecInvalid` for anything else."""
     by_alias = {str(field.alias): role for role, field in Columns.model_fields.items() if role != "labels"}
     columns = {}
     for assignment in given:
@@ -116,7 +116,7 @@ def columns_by_role(given: list[str]) -> dict[str, str]:
 
 
 def _format(form: str, output: Path | None) -> str:
-    """The format asked for, else the one that the file's ending names, else a table for people and JSON lines."""
+    """The requested format, else that of the file's ending, else a table on terminals and JSON lines elsewhere."""
     if form and form not in WRITERS:
         hint = f"use one of {', '.join(WRITERS)}"
         raise SpecInvalid(Problem(f"{form!r} is not a format of predictions", "--format", hint))
@@ -131,7 +131,7 @@ def _format(form: str, output: Path | None) -> str:
 def _target(
     output: Path | None, predictions: Iterator["Prediction"]
 ) -> Iterator[tuple[TextIO, Iterable["Prediction"]]]:
-    """Where to write, and what. A file gets its name when it is complete, and is not begun before the first row."""
+    """Output stream and format. A file is created with the first row and renamed when complete."""
     first = next(predictions)
     found = _chained(first, predictions)
     if output is None:

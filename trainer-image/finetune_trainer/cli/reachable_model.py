@@ -1,4 +1,4 @@
-"""The base model as `validate` sees it: opened, or not looked at where its store can't be reached in a moment."""
+"""Base model for `validate`: opened, or skipped where its store is not reachable quickly."""
 
 from concurrent.futures import Future
 from contextlib import suppress
@@ -17,7 +17,7 @@ _SECONDS = 20.0
 
 
 def open_within(merged: "MergedSpec", site: "Site", seconds: float = _SECONDS) -> "tuple[BaseModel | None, str]":
-    """The base model, or None and the reason why it was not looked at: no network, or no answer within `seconds`.
+    """The base model, or None with the reason it was skipped: no network, or no answer within `seconds`.
 
     Raises whatever else says that the job can't be done with it.
     """

@@ -1,4 +1,4 @@
-"""`finetune-trainer run`."""
+"""`finetune-trainer run`: runs a job locally and shows its progress."""
 
 import re
 import secrets
@@ -30,7 +30,7 @@ _UID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to run."""
+    """Options of the run command."""
 
     job: str
     """The manifest's file."""
@@ -46,12 +46,12 @@ class Wanted:
 
     @property
     def settings(self) -> list[str]:
-        """All overrides, those that have an option of their own too."""
+        """All overrides, including those with an option of their own."""
         places = {"output.uri": self.output, "checkpoints.resumeFrom.uri": self.resume_from}
         return [*self.overrides, *(f"spec.{field}={as_uri(place)}" for field, place in places.items() if place)]
 
     def resume_command(self, uid: str) -> str:
-        """The command that goes on with the run `uid`."""
+        """The command that resumes the run `uid`."""
         words = ["finetune-trainer", "run", self.job]
         words += [word for override in self.overrides for word in ("--set", override)]
         words += ["--output", self.output] if self.output else []
@@ -60,7 +60,7 @@ class Wanted:
 
 
 def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
-    """Run a job and show it; returns the exit code. Raises the failures of reading the job, and of finding a run."""
+    """Run a job and show it; returns the exit code. Raises failures of reading the job and of finding a run."""
     loaded = load_job(wanted.job, wanted.settings)
     observer = _observer(as_json=as_json)
     for note in local_run_notes(loaded.job):
@@ -89,7 +89,7 @@ def run_command(wanted: Wanted, *, as_json: bool, debug: bool) -> int:
 
 
 def _uid(wanted: Wanted, job: FineTuneJob, site: "Site") -> str:
-    """UID to run under: a new one, unless the manifest has one or an unfinished run is to go on."""
+    """UID of the run: new, unless the manifest has one or an unfinished run is resumed."""
     if job.metadata.uid:
         check_uid(job.metadata.uid, "metadata.uid")
         if wanted.uid and wanted.uid != job.metadata.uid:
@@ -104,26 +104,26 @@ def _uid(wanted: Wanted, job: FineTuneJob, site: "Site") -> str:
 
 
 def check_uid(uid: str, where: str) -> None:
-    """Raise `SpecInvalid` for the name of a run that is no name of a folder."""
+    """Raise `SpecInvalid` for a uid that is no valid folder name."""
     if not _UID.fullmatch(uid):
         hint = "use letters, digits, - and _, and . but at the beginning; 64 characters at most"
         raise SpecInvalid(f"{uid!r} can't be the name of a run", where=where, hint=hint)
 
 
 def _is_finished(job: FineTuneJob, site: "Site", uid: str) -> bool:
-    """Whether a run has come to its end: its result stands, and nothing is resumed."""
+    """Whether a run is finished: its result is published, and nothing is resumed."""
     from finetune_trainer.output.publish import OutputFolder
 
     return OutputFolder(job.spec.output, site, job.metadata.name, uid).folder.exists(MANIFEST_NAME)
 
 
 def as_uri(path: str) -> str:
-    """A URI stays; a path becomes an absolute `file://` one, relative to the current folder."""
+    """A URI as it is; a path as an absolute `file://` URI, relative to the current folder."""
     return path if "://" in path else Path(path).absolute().as_uri()
 
 
 def local_uid() -> str:
-    """A uid for a run without an API server: the time, and four random digits against collisions."""
+    """A uid of a local run: the time, and four random digits against collisions."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 

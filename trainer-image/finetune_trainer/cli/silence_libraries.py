@@ -1,4 +1,4 @@
-"""Keeps libraries off the terminal: what matters in their messages, we say ourselves."""
+"""Silences libraries on the terminal: their relevant messages are reported by the trainer itself."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ _SETTINGS = {
 
 
 def silence_libraries() -> None:
-    """Silence warnings, log lines and progress bars of libraries. Call it before they are imported.
+    """Silence warnings, logs and progress bars of libraries. Call it before they are imported.
 
     What the user set in the environment, or by Python's `-W`, stays as it is.
     """

@@ -22,7 +22,7 @@ _EDGES = 3  # a line and two spaces per column
 
 
 def write_jsonl(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    """One object per row; what the stream's encoding can't hold is escaped as JSON has it."""
+    """One JSON object per row, escaped to the stream's encoding."""
     for prediction in predictions:
         content = prediction.as_dict()
         line = json.dumps(content, ensure_ascii=False)
@@ -30,7 +30,7 @@ def write_jsonl(predictions: Iterable["Prediction"], stream: TextIO) -> None:
 
 
 def write_csv(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    """One line per row, one plain value per column."""
+    """One CSV line per row, one plain value per column."""
     writer: csv.DictWriter[str] | None = None
     for prediction in predictions:
         flat = prediction.as_flat()
@@ -41,7 +41,7 @@ def write_csv(predictions: Iterable["Prediction"], stream: TextIO) -> None:
 
 
 def write_table(predictions: Iterable["Prediction"], stream: TextIO) -> None:
-    """A table of what matters most; columns without content are left out.
+    """A table of the most important columns; empty columns are left out.
 
     Texts are cut to what room there is, answers never: they are folded where a line is too short for them, and where
     it leaves no room for a text at all, the text comes on a line of its own.
@@ -59,13 +59,13 @@ def write_table(predictions: Iterable["Prediction"], stream: TextIO) -> None:
 
 
 def _shown(cell: str, stream: TextIO) -> str:
-    """A cell on one line, with what the stream can't show escaped, as wide as it is then."""
+    """A cell on one line with its displayed width; characters outside the stream's encoding are escaped."""
     line = " ".join(cell.split())
     return line if can_show(line, stream) else line.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
 
 
 def _widths(rows: list[dict[str, str]], names: list[str], width: int) -> dict[str, int] | None:
-    """Cells for each column; None where nothing fits."""
+    """Width of each column in characters; None where the table does not fit."""
     from rich.cells import cell_len
 
     wanted = {name: max(cell_len(name), *(cell_len(row.get(name, "")) for row in rows)) for name in names}
@@ -106,7 +106,7 @@ def _table(rows: list[dict[str, str]], names: list[str], widths: dict[str, int])
 
 
 def _write_records(rows: list[dict[str, str]], names: list[str], console: "Console") -> None:
-    """Each row as lines of its own, for terminals that are too narrow for a table."""
+    """Rows as blocks of lines, for terminals that are too narrow for a table."""
     from rich.text import Text
 
     for row in rows:

@@ -1,4 +1,4 @@
-"""Progress on a terminal: bars while something runs, a table at the end."""
+"""Progress on a terminal: bars during operations, a table at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ _INDENT = (0, 0, 0, 2)
 
 
 class TerminalObserver:
-    """Shows a run to a person."""
+    """Shows a run on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -61,39 +61,39 @@ class TerminalObserver:
 
     @contextmanager
     def working(self, what: str, total: int) -> Iterator[Advance]:
-        """Show a bar that goes away when it is full."""
+        """Show a bar that disappears when it is full."""
         with self._new_bars(transient=True) as bars:
             task = bars.add_task(f"  {what}", total=total, note="")
             yield lambda rows: bars.advance(task, rows)
 
     def data_ready(self, report: DataReport) -> None:
-        """Say what the data is like."""
+        """Print the summary of the data."""
         self._print(data_line(report))
         for warning in report.warnings:
             self.warned(warning)
 
     def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:
-        """Say what is trained and with which values."""
+        """Print model and hyperparameters."""
         for line in model_line(parameters, resolved, hardware):
             self._print(line)
 
     def claimed(self, attempt: int) -> None:
-        """Say so if there were attempts before."""
+        """Print the attempt number, if there were attempts before."""
         if attempt > 1:
             self.said(f"attempt {attempt} at this output")
 
     def resumed(self, step: int, attempt: int) -> None:
-        """Say where training goes on."""
+        """Print which checkpoint training resumes from."""
         self._print(resumed_line(step, attempt))
 
     def checkpointed(self, safe: CheckpointStatus) -> None:
-        """Say what is safe."""
+        """Print the committed checkpoint."""
         if safe.upload is not None and safe.upload != self._upload:
             self._upload = safe.upload
             self._print(checkpoint_line(safe.upload), "dim")
 
     def trained(self, progress: Progress, tally: TrainingTotals) -> None:
-        """Move the training bar."""
+        """Advance the training bar."""
         if self._bars is None:
             self._bars = self._new_bars(transient=True)
             self._bars.start()
@@ -109,10 +109,10 @@ class TerminalObserver:
         self._print(evaluation_line(step, metrics, is_best), "green" if is_best else None)
 
     def measured(self, evaluation: EvaluationResult, split: str) -> None:
-        """Nothing: the end shows it all."""
+        """No output: the table at the end has it all."""
 
     def finished(self, report: Report, uri: str) -> None:
-        """Print the table, the gates and where everything is."""
+        """Print the results table, the gates and the locations of the outputs."""
         self._end_training()
         self._console.print()
         if report.evaluation.metrics:
@@ -156,7 +156,7 @@ class TerminalObserver:
 
 
 def result_table(report: Report) -> Table:
-    """Baseline against tuned, and the gates."""
+    """Table of baseline and tuned metrics, and of the gates."""
     table = Table(title=f"{report.job}: {report.evaluated_on} rows", title_justify="left", title_style="bold")
     table.add_column("metric")
     few_shot = report.evaluation.few_shot

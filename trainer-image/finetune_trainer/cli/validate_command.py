@@ -1,4 +1,4 @@
-"""`finetune-trainer validate`: what is wrong with a job, or what it would do. The cluster's check before a GPU too."""
+"""`finetune-trainer validate`: problems of a job, or its plan. Also the operator's check before a GPU is taken."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What a check has found out about a job."""
+    """Results of a check."""
 
     resolved: Resolved
     """The values in force: those of the run, once model and rows are known."""
@@ -32,7 +32,7 @@ class Found:
 
 
 def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> int:
-    """Check a manifest, its model and its data, and show what the job would do; returns the exit code.
+    """Check a manifest, its model and its data, and print problems or plan; returns the exit code.
 
     Raises the failures of all three, unless they are told as JSON.
     """
@@ -94,7 +94,7 @@ def _check(loaded: LoadedJob) -> Found:
 
 
 def _warnings(loaded: LoadedJob, found: Found) -> list[str]:
-    """What a careful person would look at."""
+    """Warnings about a job that passed its checks."""
     model = f"The model was not looked at: {found.unseen}. Its tokenizer, chat template and limits are unchecked."
     told = found.report.warnings if found.report else []
     return [*local_run_notes(loaded.job), *([model] if found.unseen else []), *told]

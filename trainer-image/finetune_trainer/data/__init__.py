@@ -1,4 +1,4 @@
-"""Rows: found, read, cleaned, checked, split, and made ready for the model.
+"""Rows: read, cleaned, checked, split and tokenised.
 
 `prepare` is the way in; `read_rows` reads input for prediction through the same readers. `reading` gets rows from
 wherever they are, `shapes` says what a task finds in one, `tokenising` makes them what a model reads; what stands here

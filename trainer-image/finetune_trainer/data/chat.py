@@ -1,4 +1,4 @@
-"""Chats: messages with the keys that chat templates know, and the variables that a template gets beside them."""
+"""Chats: messages with the keys that chat templates know, and template variables."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Turn(NamedTuple):
 
     @property
     def keys(self) -> dict[str, Any]:
-        """The further keys, parsed."""
+        """The further keys, parsed from JSON."""
         return dict(loads(self.more)) if self.more else {}
 
     @property
     def text(self) -> str:
-        """The message as people read it: reasoning, content, then tool calls as JSON, one per line."""
+        """The message as plain text: reasoning, content, then tool calls as JSON, one per line."""
         if not self.more:
             return self.content
         keys = self.keys
@@ -43,7 +43,7 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 
 @dataclass(frozen=True, slots=True)
 class Chat(Sequence[Turn]):
-    """The messages of a chat; parts of it and continuations keep the variables."""
+    """Messages and template variables; slices and extensions keep the variables."""
 
     turns: tuple[Turn, ...] = ()
     variables: str = ""
@@ -73,11 +73,11 @@ class Chat(Sequence[Turn]):
         return iter(self.turns)
 
     def then(self, *turns: Turn) -> "Chat":
-        """The chat with further messages behind it."""
+        """The chat extended by further messages."""
         return Chat((*self.turns, *turns), self.variables)
 
     def answered(self, text: str) -> "Chat":
-        """The chat with a message of the assistant behind it."""
+        """The chat extended by an assistant message."""
         return self.then(Turn(ASSISTANT, text))
 
     @property
@@ -87,22 +87,22 @@ class Chat(Sequence[Turn]):
 
     @property
     def own_turns(self) -> tuple[Turn, ...]:
-        """The messages without those that instruct (system and developer), which many rows share."""
+        """The messages without system and developer messages, which many rows share."""
         return tuple(turn for turn in self.turns if turn.role not in _INSTRUCTING)
 
     @property
     def beyond_text(self) -> str:
-        """What sets the chat apart beside roles and contents (keys, weights, variables) as JSON; empty for nothing."""
+        """Everything beyond roles and contents (keys, weights, variables) as JSON; empty for nothing."""
         marks = [[turn.more, turn.learned] if turn.more or not turn.learned else 0 for turn in self.turns]
         return dumps([self.variables, marks]) if self.variables or any(marks) else ""
 
     @property
     def text(self) -> str:
-        """The messages as people read them."""
+        """The messages as plain text."""
         return "\n".join(f"{turn.role}: {turn.text}" for turn in self.turns)
 
     def prefixed(self, prefix: str) -> "Chat":
-        """The chat with `prefix` in front of the first thing that the user says, or of its very beginning."""
+        """The chat with `prefix` in front of the first user message, or of the first message without one."""
         if not prefix or not self.turns:
             return self
         first = next((number for number, turn in enumerate(self.turns) if turn.role == USER), 0)
@@ -118,12 +118,12 @@ NO_CHAT = Chat()
 
 
 def as_json(keys: dict[str, Any]) -> str:
-    """Keys as JSON in the order in which they came, in which templates write them; empty for none."""
+    """Keys as JSON in their original order, in which templates render them; empty for none."""
     return dumps(keys, ensure_ascii=False, default=str) if keys else ""
 
 
 def chat_columns(chats: Iterable[Chat]) -> tuple[list[str], list[str], list[str]]:
-    """Roles and contents of all messages, and what goes beyond them by chat: what tokens of the chats depend on."""
+    """Roles, contents and further keys of all messages by chat: what tokens of the chats depend on."""
     known = list(chats)
     roles = [turn.role for chat in known for turn in chat]
     contents = [turn.content for chat in known for turn in chat]
@@ -131,7 +131,7 @@ def chat_columns(chats: Iterable[Chat]) -> tuple[list[str], list[str], list[str]
 
 
 def as_messages(chat: Chat) -> dict[str, Any]:
-    """`messages` with all their keys, and the variables of the chat (`tools`) beside them where there are some."""
+    """`messages` with all their keys, and the template variables of the chat (`tools`) where there are some."""
     messages = []
     for turn in chat:
         keys = turn.keys

@@ -1,4 +1,4 @@
-"""Cleaning of text, as `data.clean` says."""
+"""Text cleaning by `data.clean`: HTML, white space, case."""
 
 import re
 from html.parser import HTMLParser
@@ -24,7 +24,7 @@ def clean_text(text: str, clean: Clean) -> str:
 
 
 def strip_html(text: str) -> str:
-    """Remove tags and comments, drop what a page doesn't show (script, style), decode entities.
+    """Remove tags, comments and invisible elements (script, style), decode entities.
 
     Tags that start a new line on a page leave a space, so that words don't run together. A `<` that opens no tag,
     as in `a < b`, stays.
@@ -59,5 +59,5 @@ class _Words(HTMLParser):
 
 
 def keeping_white_space(clean: Clean) -> Clean:
-    """The cleaning with its open choice made: line breaks and indentation are part of the text."""
+    """The cleaning settings with white space preserved: line breaks and indentation are part of the text."""
     return clean.model_copy(update={"collapse_whitespace": bool(clean.collapse_whitespace)})

@@ -1,4 +1,4 @@
-"""Which column plays which role, and what to write when a name is off."""
+"""Columns by role, and suggestions for misspelt column names."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +62,7 @@ def check_columns(
     layout: str = "",
     rows: Sequence[Mapping[str, object]] = (),
 ) -> None:
-    """Raise `ColumnMissing` for each role whose column is not among `found`, with what to write instead.
+    """Raise `ColumnMissing` for each role whose column is not in `found`, with a suggestion.
 
     `inner` are paths to what is in cells, `layout` says what the columns look like where that is known; `rows` are
     some rows of the file.
@@ -100,7 +100,7 @@ def _guesses(missing: list[str], wanted: Mapping[str, str], free: list[str]) -> 
 
 
 def _with_second(better: dict[str, str], wanted: Mapping[str, str], free: list[str]) -> dict[str, str]:
-    """The guesses, with the second text where the first is one of a pair and a label is looked for."""
+    """The guesses, with the second text where the first belongs to a known pair and a label is expected."""
     second = second_text(better.get("text", ""), free) if "label" in wanted and "text_pair" not in wanted else ""
     return {**better, "text_pair": second} if second else better
 
@@ -108,7 +108,7 @@ def _with_second(better: dict[str, str], wanted: Mapping[str, str], free: list[s
 def _inside(
     guessed: Mapping[str, str], missing: Iterable[str], wanted: Mapping[str, str], inner: Sequence[str]
 ) -> dict[str, str]:
-    """The guesses, those that are objects with what is in them; roles without a guess take what is left in cells."""
+    """The guesses, with paths into cells that are objects; roles without a guess take unclaimed paths."""
     better = dict[str, str]()
     for role in missing:
         if "question" in guessed and role not in guessed:
@@ -125,7 +125,7 @@ def _inside(
 
 
 def _parts_of_a_question(missing: list[str], wanted: Mapping[str, str], names: list[str]) -> dict[str, str]:
-    """Columns by role for a file that has a question and its context where an input was looked for."""
+    """Columns by role for a file with question and context where an input is expected."""
     parts = {"question": "question", "context": "context"}
     if "input" not in missing or not parts.keys() <= set(names):
         return {}
@@ -137,7 +137,7 @@ def _parts_of_a_question(missing: list[str], wanted: Mapping[str, str], names: l
 
 
 def suggest(role: str, wanted: str, found: list[str]) -> str:
-    """The column among `found` that `role` most likely means, or an empty string.
+    """The column in `found` that `role` most likely means, or an empty string.
 
     Tried in turn: the same name in another case, a name spelt nearly so, a usual name for the role, a usual name as
     one of a few words.
@@ -154,7 +154,7 @@ def suggest(role: str, wanted: str, found: list[str]) -> str:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name of several; none of what is longer than names are, as a row in place of a header is."""
+    """The words of a compound name; empty for longer texts, such as data rows in place of a header."""
     words = _WORD.findall(name.casefold())
     return words if 1 < len(words) <= _FEW else []
 

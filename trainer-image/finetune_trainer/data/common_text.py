@@ -1,4 +1,4 @@
-"""Text that many rows share: system prompts, instructions, disclaimers, form letters, contexts. It tells no two apart.
+"""Text that many rows share (system prompts, disclaimers, form letters), excluded from near-duplicate detection.
 
 Counted as the share of rows that hold each seven-character shingle, in a table of fixed size over a sample of rows.
 """
@@ -26,7 +26,7 @@ _COUNTED = 1 << 18
 
 @dataclass(frozen=True)
 class Rests:
-    """What is left of texts without what is common."""
+    """Texts without their common parts."""
 
     texts: Ragged
     levels: Counts
@@ -34,10 +34,10 @@ class Rests:
 
 
 class CommonText:
-    """Which shingles are common among texts."""
+    """Shingles that are common among texts."""
 
     def __init__(self, batches: Iterable[Ragged]) -> None:
-        """Count the shingles of texts that are all different, at most `SAMPLE` of them."""
+        """Count the shingles of distinct texts, at most `SAMPLE` of them."""
         counts, rows = np.zeros(1 << _SLOT_BITS, dtype=np.uint16), 0
         for texts in batches:
             hashes, sizes = shingle_hashes(texts, _LENGTH)
@@ -52,7 +52,7 @@ class CommonText:
                 self._levels += counts >= max(FEWEST, int(share * rows) + 1)
 
     def rests(self, texts: Ragged, lowest: int = 0) -> Rests:
-        """Take away what is common from each text, by the shares from number `lowest` on."""
+        """Texts without their common parts, by the share thresholds from number `lowest` on."""
         levels = np.full(len(texts), lowest, dtype=np.int64)
         if self._levels is None:
             return Rests(texts, levels)
@@ -76,7 +76,7 @@ def _slots(hashes: Hashes) -> Hashes:
 
 
 def _covered(texts: Ragged, common: Bools, sizes: Counts) -> Bools:
-    """Which code points lie in a common shingle; those of a text begin at the code point before it."""
+    """Mask of the code points in a common shingle; those of a text begin at the code point before it."""
     first = np.repeat(texts.starts - 1 - (np.cumsum(sizes) - sizes), sizes) + np.arange(len(common))
     edges = np.zeros(len(texts.codes) + _LENGTH + 1, dtype=np.int32)
     edges[first[common]] += 1
@@ -85,7 +85,7 @@ def _covered(texts: Ragged, common: Bools, sizes: Counts) -> Bools:
 
 
 def _whole_words(texts: Ragged, left: Bools) -> Bools:
-    """Words of which anything is left are left whole; longer stretches without a space (Chinese, Thai) are no words."""
+    """Mask extended to whole words; stretches without a space (Chinese, Thai) are no words."""
     inside = texts.inside & (texts.codes != ord(" "))
     begins = inside.copy()
     begins[1:] &= ~inside[:-1]
@@ -97,7 +97,7 @@ def _whole_words(texts: Ragged, left: Bools) -> Bools:
 
 
 def _trimmed(texts: Ragged, kept: Bools) -> Bools:
-    """Without the spaces at the ends of stretches."""
+    """Mask without spaces at the ends of stretches."""
     kept = kept & texts.inside
     spaces = kept & (texts.codes == ord(" "))
     beside = np.zeros(len(kept), dtype=bool)

@@ -1,4 +1,4 @@
-"""Whether one of two texts holds nearly all of the other with ever more of the common text: the same preamble, or none.
+"""Containment of one text in another by shingles, at rising thresholds of common text.
 
 Asked of pairs whose own text is too short to tell. What is left of a text is worked out once, not once a pair.
 """
@@ -17,7 +17,7 @@ _HELD = 4 << 20
 
 
 class _Rest:
-    """What is left of one text from some share on, as sets of shingles."""
+    """Text without common parts at some threshold, as sets of shingles."""
 
     def __init__(self, text: Ragged) -> None:
         self.size = int(text.sizes[0])
@@ -26,7 +26,7 @@ class _Rest:
         self._sets: list[tuple[Hashes, int]] = []
 
     def shingles(self, number: int) -> tuple[Hashes, int]:
-        """Hashes of the shingles of `LENGTHS[number]`, sorted and each once, and how many shingles there are."""
+        """Sorted unique hashes of the shingles of `LENGTHS[number]`, and their number."""
         for length in LENGTHS[len(self._sets) : number + 1]:
             hashes, counts = shingle_hashes(self._text, length)
             self._sets.append((np.unique(hashes), int(counts[0])))
@@ -34,27 +34,27 @@ class _Rest:
 
     @property
     def held(self) -> int:
-        """Numbers that it takes at most: the text, and a hash for each place and length."""
+        """Upper bound of the numbers it stores: the text, and a hash per place and length."""
         return len(self._text.codes) * (1 + len(LENGTHS))
 
 
 class Containment:
-    """Compares texts by what is left of them; keeps what was worked out last, within `_HELD`."""
+    """Compares texts without common parts; caches the latest results within `_HELD`."""
 
     def __init__(self, texts: Sequence[str], common: CommonText) -> None:
-        """Take all texts, and what is common among them."""
+        """Take all texts and their common shingles."""
         self._texts, self._common, self._held = texts, common, 0
         self._rests: OrderedDict[tuple[int, int], _Rest] = OrderedDict()
 
     def agree(self, left: int, right: int, level: int) -> bool:
-        """Whether one holds nearly all of the other for each share above number `level`, and with all common text."""
+        """Whether one contains nearly all of the other, at each threshold above `level` and with all common text."""
         return all(
             _contained(self._rest(left, lowest), self._rest(right, lowest))
             for lowest in range(level + 1, len(SHARES) + 1)
         )
 
     def _rest(self, row: int, lowest: int) -> _Rest:
-        """What is left of a text by the shares from number `lowest` on."""
+        """A text without its common parts at the thresholds from number `lowest` on."""
         key = row, lowest
         if key in self._rests:
             self._rests.move_to_end(key)
@@ -68,7 +68,7 @@ class Containment:
 
 
 def _contained(left: _Rest, right: _Rest) -> bool:
-    """Whether one of two texts holds nearly all shingles of the other, the shorter one."""
+    """Whether nearly all shingles of the shorter text are in the other."""
     shorter, longer = (left, right) if left.size <= right.size else (right, left)
     for number in range(shorter.last + 1):
         found, count = shorter.shingles(number)

@@ -1,4 +1,4 @@
-"""The data report: counts, and sentences about what a careful person would look at."""
+"""Data report: counts and warnings."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ _OFTEN = 4
 
 @dataclass(frozen=True)
 class Findings:
-    """All that preparation found out."""
+    """Results of data preparation."""
 
     roles: Mapping[str, str]
     loaded: list[Loaded]
@@ -55,12 +55,12 @@ class Findings:
 
     @property
     def bad(self) -> list[Bad]:
-        """Bad rows of all places."""
+        """Invalid examples of all splits."""
         return list(chain.from_iterable(part.bad for part in self.loaded))
 
 
 def describe(found: Findings) -> DataReport:
-    """Put the findings into the report's shape. Lengths in tokens are added where the tokenizer is known."""
+    """The data report of the findings; lengths in tokens are added where the tokenizer is known."""
     splits = {name: split_report(rows, found.space) for name, rows in found.splits.items()}
     if found.has_groups:
         counted = {name: group_count(rows) for name, rows in found.splits.items()}
@@ -92,7 +92,7 @@ def describe(found: Findings) -> DataReport:
 
 
 def split_report(rows: Labelled, space: LabelSpace) -> SplitReport:
-    """Rows of one split, by label or as figures of the numbers to predict."""
+    """Rows of one split, by label or as statistics of the numbers to predict."""
     if space.problem_type is ProblemType.REGRESSION:
         values = np.asarray(rows.labels, dtype=np.float64)
         numbers = {name: float(getattr(values, name)()) for name in ("mean", "std", "min", "max")}
@@ -179,7 +179,7 @@ def _about_held_out(splits: Mapping[str, SplitReport]) -> Iterator[str]:
 
 
 def _about_names(found: Findings) -> Iterator[str]:
-    """What the names of the classes look like, and whether some of them may stand for a missing value."""
+    """Warnings about class names, such as names that may stand for a missing value."""
     yield from look_alikes(found.space.names)
     cells = [record.label for part in found.loaded for record in part.records]
     grouped = may_be_thousands(cells) if found.space.problem_type is ProblemType.REGRESSION else ""

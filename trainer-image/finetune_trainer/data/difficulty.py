@@ -1,4 +1,4 @@
-"""How hard a row is: a number in a column of its own."""
+"""Difficulty of a row: a number in a column."""
 
 from dataclasses import replace
 from math import isfinite
@@ -8,7 +8,7 @@ from finetune_trainer.data.records import Record
 
 
 def rated(record: Record, row: Row, column: str) -> Record | Bad:
-    """The record with the number in `column`, or the reason why there is none."""
+    """The record with the number in `column`, or the reason it is invalid."""
     cell = row.values.get(column)
     try:
         number = float(cell) if isinstance(cell, str | int | float) else float("nan")

@@ -1,4 +1,4 @@
-"""Entities as character spans of a text, as annotation tools export them, turned into words and BIO tags. Pure."""
+"""Entities as character spans, as annotation tools export them, converted to words and BIO tags. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _TYPES = ("label", "labels", "type", "entity", "entity_group", "tag")
 
 
 class Span(NamedTuple):
-    """An entity: the characters `start` to `end`, the last one not included."""
+    """An entity: the characters from `start` to `end`, exclusive."""
 
     start: int
     end: int
@@ -39,7 +39,7 @@ def as_spans(cell: object) -> list[Span] | None:
 
 
 def _results(part: object) -> list[object]:
-    """What a Label Studio annotation found; anything else by itself."""
+    """Results of a Label Studio annotation; any other cell as it is."""
     if isinstance(part, Mapping) and isinstance(part.get("result"), list):
         return [item.get("value") for item in part["result"] if isinstance(item, Mapping)]
     return [part]
@@ -59,7 +59,7 @@ def _span(item: object) -> Span | None:
 
 
 def words_and_tags(text: str, spans: list[Span]) -> tuple[list[str], list[str]] | str:
-    """The words of a text with their tags, or why spans can't be tags of words.
+    """Words of a text with their BIO tags, or the reason the spans can't be tags of words.
 
     Words are runs of letters and digits; any other character, and each of a script without spaces, is one by itself.
     """
@@ -77,7 +77,7 @@ def words_and_tags(text: str, spans: list[Span]) -> tuple[list[str], list[str]] 
 
 
 def _words_of(text: str, span: Span, places: list[tuple[int, int]]) -> list[int] | str:
-    """Numbers of the words of a span, or what is wrong with it; white space at its ends does not count."""
+    """Indices of the words of a span, or the reason it is invalid; white space at its ends is ignored."""
     start, end, kind = span
     if not 0 <= start < end <= len(text):
         return f"the span {start} to {end} ({kind}) is not in the text, which has {len(text)} characters"

@@ -1,4 +1,4 @@
-"""Training rows that are shown to the base model in front of a question (few-shot prompting)."""
+"""Few-shot prompts: training rows in front of a question to the base model."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _BREAKS = ("\n\n", "\n\n###\n\n")
 def choose_examples(
     train: Examples, asked: Examples, wanted: int, seed: int, *, of_its_source: bool = False
 ) -> list[list[int]]:
-    """For each row that is asked, the indices of the training rows to show in front of it, in their order.
+    """Indices of the training rows to show in front of each evaluated row, in their order.
 
     They are drawn once, so that all rows (or with `of_its_source` all rows of a source) show the same ones, none twice;
     only a row that is itself among them, as where test rows leak, shows the next one instead.
@@ -41,7 +41,7 @@ def _content(rows: Examples, row: int) -> Content:
 def as_many_as_fit(
     most: Sequence[int], encode: Callable[[list[int], list[int]], Sequence[T]], fits: Callable[[T], bool]
 ) -> tuple[list[T], list[int]]:
-    """Every row with as many examples as fit, and how many these are.
+    """Every row with as many examples as fit, and their number.
 
     Args:
         most: how many examples there are for each row.
@@ -59,19 +59,19 @@ def as_many_as_fit(
 
 
 def break_between(answers: Sequence[str]) -> str:
-    """What stands between examples: a blank line, or a mark where answers have blank lines themselves."""
+    """Separator between examples: a blank line, or a mark where answers contain blank lines."""
     return next((mark for mark in _BREAKS if not any(mark in answer for answer in answers)), _BREAKS[-1])
 
 
 def shown_source(examples: Sequence[tuple[str, str]], source: str, mark: str) -> str:
-    """An input of an encoder-decoder behind examples, each an input with its text; by itself where there are none."""
+    """Encoder-decoder input behind examples, each an input with its target; unchanged without examples."""
     if not examples:
         return source
     return mark.join([*(f"{given} answer: {answer}" for given, answer in examples), f"{source} answer:"])
 
 
 def shown_turns(examples: Sequence[Chat], chat: Chat) -> Chat:
-    """A chat behind examples, as if these came first in it; what the system says stands at the beginning, once."""
+    """A chat behind examples as earlier messages; the system message comes first, once."""
     opening = [turn for turn in chat[:1] if turn.role == SYSTEM]
     shown = [turn for example in examples for turn in example if turn.role != SYSTEM]
     return Chat((*opening, *shown, *chat.turns[len(opening) :]), chat.variables)
@@ -79,7 +79,7 @@ def shown_turns(examples: Sequence[Chat], chat: Chat) -> Chat:
 
 @dataclass(frozen=True)
 class FewShotPrompt:
-    """Plain prompts with their completions one behind the other. A `PromptFormat`."""
+    """Concatenated plain prompts with completions. A `PromptFormat`."""
 
     form: PlainPrompt
     mark: str
@@ -105,7 +105,7 @@ class FewShotPrompt:
         return self.form.written(chat, self.mark)
 
     def segments(self, chat: Chat) -> list[Segment]:
-        """See `PromptFormat.segments`: the last answer alone is one."""
+        """See `PromptFormat.segments`: only the last answer is one."""
         return [Segment(self.opening(chat[:-1]), is_answer=False), Segment(chat[-1].text, is_answer=True)]
 
     def refusal(self, chat: Chat) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""What is wrong with the header of a file whose columns are not found: another separator, or lines above it. Pure."""
+"""Suggestions for CSV files whose header lacks the columns: another separator, or lines above the header. Pure."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ _PARTS = re.compile(r"[,;\t|]")
 
 
 def header_advice(names: Sequence[str], missing: Collection[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """What to write where the header is one field, or stands further down; empty where neither is to be seen.
+    """Suggestion where the header is a single field, or stands further down; empty for neither.
 
     `names` are the columns found, `missing` those that are looked for, `rows` some rows of the file.
     """
@@ -23,14 +23,14 @@ def header_advice(names: Sequence[str], missing: Collection[str], rows: Iterable
 
 
 def _sign(name: str, missing: Collection[str]) -> str:
-    """The character that parts the missing names in the only one; empty where they are not in it."""
+    """The separator of the missing names within the only one; empty where they are not in it."""
     others = dict.fromkeys(char for char in name if not char.isalnum() and char not in "_\"'.-")
     parted = (sign for sign in others if set(missing) <= {part.strip(" \"'") for part in name.split(sign)})
     return next(parted, "")
 
 
 def _is_header(values: Mapping[str, object], missing: Collection[str]) -> bool:
-    """Whether a row has the missing names for its cells; columns without a name hide some of them."""
+    """Whether a row contains the missing names as cells; nameless columns hide some of them."""
     cells = [cell for cell in values.values() if isinstance(cell, str)]
     found = {part.strip(" \"'") for cell in cells if len(cell) < 1000 for part in _PARTS.split(cell)}
     return len(missing) > 1 and (bool(found & set(missing)) if "" in values else found >= set(missing))

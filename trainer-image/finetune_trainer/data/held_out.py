@@ -1,4 +1,4 @@
-"""Rows that are only measured on, where labels and columns are known already: nothing is split, nothing trained."""
+"""Held-out rows alone, where labels and columns are known: nothing is split or trained."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def prepare_test_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -
 
 
 def read_split(sources: Sequence[DataSource], place: str, how: Reading, allowed: float, space: LabelSpace) -> Prepared:
-    """All usable rows of one place as its split; `space` says what there is to tell apart, which the rows need not."""
+    """All usable rows of one place as its split; `space` is the label space, not all of which must occur."""
     loaded = load(sources, place, how)
     reader = how.shape.reader([record.label for record in loaded.records])
     rows = usable(loaded, reader, allowed)
@@ -55,7 +55,7 @@ def read_split(sources: Sequence[DataSource], place: str, how: Reading, allowed:
 
 
 def only_measured(prepared: Prepared) -> Prepared:
-    """The same with the test rows alone, where there are training rows too."""
+    """The data with the test rows alone, without training rows."""
     splits, reports = prepared.splits, prepared.report.splits
     report = prepared.report.model_copy(update={"splits": {TEST: reports[TEST]}})
     return replace(prepared, splits={TEST: splits[TEST]}, report=report)

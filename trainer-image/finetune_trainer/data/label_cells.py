@@ -1,4 +1,4 @@
-"""What a label cell says: a class, a list of classes or a number. Pure; `"1"`, `1` and `1.0` are one label."""
+"""Parsing of label cells: a class, a list of classes or a number. Pure; `"1"`, `1` and `1.0` are one label."""
 
 import math
 import re
@@ -25,33 +25,33 @@ OTHER_NOTATION = "label is a number in another notation"
 
 
 class Passage(str):
-    """Text to be produced: a target that is of no class."""
+    """A target text to generate, of no class."""
 
     __slots__ = ()
 
 
 @dataclass
 class UnusableLabel(ValueError):  # noqa: N818 -- a finding about a row, not a defect
-    """A label that makes its row a bad row; `kind` groups findings of one sort."""
+    """An invalid label, which makes its row an invalid example; `kind` groups findings."""
 
     kind: str
     detail: str = ""
 
 
 def is_absent(cell: object) -> bool:
-    """Tell whether a cell holds nothing: null, NaN, empty text, or `nan` in a format that has nothing but text."""
+    """Whether a cell is empty: null, NaN, empty text, or `nan` in a text-only format."""
     if isinstance(cell, str):
         return not cell.strip() or is_spelled_nan(cell)
     return cell is None or (isinstance(cell, (float, Decimal)) and math.isnan(cell))
 
 
 def is_spelled_nan(cell: object) -> bool:
-    """Tell whether a cell of a CSV file is `nan`, as NumPy and pandas may write a missing value."""
+    """Whether a CSV cell is `nan`, as NumPy and pandas may write a missing value."""
     return isinstance(cell, Spelled) and cell.strip().casefold().lstrip("-") == "nan"
 
 
 def class_name(cell: object) -> str:
-    """The name of the class in a cell: text in Unicode's composed form (NFC), without white space at its ends.
+    """The class name in a cell: text in Unicode's composed form (NFC), stripped of white space.
 
     Raises `UnusableLabel` for what is no class.
     """
@@ -77,17 +77,17 @@ def class_name(cell: object) -> str:
 
 
 def is_whole(name: str) -> bool:
-    """Tell whether a class name is a whole number."""
+    """Whether a class name is an integer."""
     return _WHOLE.fullmatch(name) is not None
 
 
 def is_number(name: str) -> bool:
-    """Tell whether a class name is a number, whole or not."""
+    """Whether a class name is a number."""
     return _NUMBER.fullmatch(name) is not None
 
 
 def number(cell: object) -> float:
-    """The finite number in a cell. Raises `UnusableLabel` for what is none."""
+    """The finite number in a cell. Raises `UnusableLabel` for anything else."""
     if is_absent(cell) or (isinstance(cell, str) and cell.strip().casefold() == "nan"):
         raise UnusableLabel("no label")
     if isinstance(cell, str) and _NUMBER.fullmatch(cell.strip()):
@@ -134,13 +134,13 @@ def as_list(cell: object, separator: str = "") -> list[object] | None:
 
 
 def is_listed(cell: object) -> bool:
-    """Tell whether a cell holds a list or a set of labels, be it one that can't be read."""
+    """Whether a cell holds a list or set of labels, readable or not."""
     is_set = isinstance(cell, str) and set_in_text(cell) is not None
     return is_set or as_list(cell) is not None or bool(why_no_list(cell))
 
 
 def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
-    """What kind of problem the training cells pose, where the spec leaves it open.
+    """Problem type of the training cells, where the spec leaves it open.
 
     Lists or a separator make it MultiLabel. Numbers with fractions make it Regression, also when a few cells are no
     numbers (those rows are bad then), unless `labels.names` asks for classes. All else is SingleLabel.
@@ -160,7 +160,7 @@ def detect(labels: Labels, cells: Sequence[object]) -> ProblemType:
 
 
 def looks_multi_hot(cells: Iterable[object]) -> bool:
-    """Tell whether label lists are rows of zeros and ones, one for each class, rather than lists of classes.
+    """Whether label lists are multi-hot rows (a zero or one per class) rather than lists of classes.
 
     They are equally long, hold nothing but 0 and 1, and repeat one of them, which a list of classes has no reason to,
     or all hold both.
@@ -179,7 +179,7 @@ def looks_multi_hot(cells: Iterable[object]) -> bool:
 
 
 def looks_scored(cells: Iterable[object]) -> bool:
-    """Tell whether label lists are scores, as probabilities of classes: numbers alone, and some with fractions."""
+    """Whether label lists are scores, as class probabilities: numbers only, some with fractions."""
     items = [item for cell in cells for item in as_list(cell) or ()]
     numbers = [_number_or_none(item) for item in items]
     return None not in numbers and any(value != int(value) for value in numbers if value is not None)

@@ -1,4 +1,4 @@
-"""Labels in columns of their own: zeros and ones, one column for each label. Pure."""
+"""Multi-label targets in columns of their own: a column of zeros and ones per label. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +11,7 @@ _CHOSEN = {"1": True, "0": False, "true": True, "false": False}
 
 
 def labels_of_columns(labels: Labels, columns: Sequence[str]) -> Labels:
-    """How labels are read where `columns` hold them; as the spec says where there are none."""
+    """Label settings for labels in `columns`; those of the spec without such columns."""
     if not columns:
         return labels
     several = labels.problem_type is ProblemType.AUTO
@@ -20,7 +20,7 @@ def labels_of_columns(labels: Labels, columns: Sequence[str]) -> Labels:
 
 
 def chosen_columns(row: Row, columns: Sequence[str]) -> list[str] | Bad:
-    """The names of the columns that hold 1 or true, or the reason why a cell is neither yes nor no."""
+    """Names of the columns that hold 1 or true, or the reason why a cell is no truth value."""
     chosen = []
     for column in columns:
         is_chosen = _flag(row.values.get(column))
@@ -32,7 +32,7 @@ def chosen_columns(row: Row, columns: Sequence[str]) -> list[str] | Bad:
 
 
 def flag_columns(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """The columns that hold nothing but zeros and ones, each of them somewhere, in their order."""
+    """Columns that hold only zeros and ones, both of them, in order."""
     seen: dict[str, set[bool | None]] = {}
     for values in rows:
         for column, cell in values.items():

@@ -1,4 +1,4 @@
-"""What the names of classes look like: names that nobody can tell apart, and names that are lists of others. Pure."""
+"""Checks of class names: look-alikes, names for a missing value, and names that are lists of others. Pure."""
 
 import re
 import unicodedata
@@ -29,7 +29,7 @@ _BRACKETS = "{}[]()"
 
 @dataclass(frozen=True)
 class ListedClasses:
-    """A name of a class that is a list of other classes, with the sign that parts them."""
+    """A class name that is a list of other classes, with its separator."""
 
     name: str
     parts: tuple[str, ...]
@@ -39,7 +39,7 @@ class ListedClasses:
 
 
 def listed_classes(names: Iterable[str]) -> ListedClasses | None:
-    """A class whose name is a list of other classes; None where there is none."""
+    """A class whose name is a list of other classes; None without one."""
     known = set(names)
     for separator in (*_SURE, *_PERHAPS):
         for name in sorted(known):
@@ -50,7 +50,7 @@ def listed_classes(names: Iterable[str]) -> ListedClasses | None:
 
 
 def compound_classes(names: Iterable[str]) -> ListedClasses | None:
-    """A class that seems to be a list though its parts are no classes: most names are made of few parts."""
+    """A class that is probably a list though its parts are no classes: most names share few parts."""
     known = sorted(set(names))
     for separator in _SURE:
         split = {name: tuple(part.strip(" \"'") for part in name.strip(_BRACKETS).split(separator)) for name in known}
@@ -62,7 +62,7 @@ def compound_classes(names: Iterable[str]) -> ListedClasses | None:
 
 
 def look_alikes(names: Iterable[str]) -> Iterator[str]:
-    """What to say of names that differ in case, spaces or leading zeros, or in what nobody sees."""
+    """Warnings about names that differ only in case, spaces, leading zeros or invisible characters."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     known = set(names)
     for name in sorted(known):
@@ -83,7 +83,7 @@ def look_alikes(names: Iterable[str]) -> Iterator[str]:
 
 
 def stands_for_none(names: Iterable[str]) -> str | None:
-    """What to say of a class that may stand for no label: a sign among words, -1 below classes from 0 to 2 and more."""
+    """Warnings about classes that may stand for no label: a sign among words, -1 below 0, 1, 2 ..."""
     known = set(names)
     signs = [name for name in known if not any(char.isalnum() for char in name) and name.isascii()]
     whole = {str(number) for number in range(-1, len(known) - 1)}
@@ -97,7 +97,7 @@ def stands_for_none(names: Iterable[str]) -> str | None:
 
 
 def listed_warning(names: Iterable[str]) -> str | None:
-    """What to say of classes that may be lists of others; None where there is nothing to say."""
+    """Warning about classes that may be lists of others; None without any."""
     known = set(names)
     found = listed_classes(known) or compound_classes(known)
     if found is None:
@@ -124,7 +124,7 @@ def _skeleton(name: str) -> str:
 
 
 def _code_points(name: str, group: list[str]) -> str:
-    """The characters of a name that others of its group do not have, where they are not of ASCII."""
+    """Non-ASCII characters of a name that others of its group lack."""
     others = set.intersection(*(set(other) for other in group))
     odd = [char for char in dict.fromkeys(name) if char not in others and not char.isascii()]
     return ", ".join(f"U+{ord(char):04X} ({unicodedata.name(char, 'no name')})" for char in odd[:_NAMED])

@@ -1,4 +1,4 @@
-"""Records with their labels, and what can be found out by comparing them."""
+"""Records with labels: duplicates, conflicting labels, digest."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ class Labelled:
 
     @property
     def identities(self) -> Iterator[str]:
-        """Content and label of each row, one after another: what makes it the row it is."""
+        """Content and label of each row, one after another: the identity of a row."""
         rows = zip(self.records, self.labels, strict=True)
         return (dumps([record.content, label, *_prefix(record)]) for record, label in rows)
 
@@ -48,12 +48,12 @@ class Labelled:
 
     @property
     def places(self) -> list[Place]:
-        """Where each row came from."""
+        """Source location of each row."""
         return [record.place for record in self.records]
 
 
 def _prefix(record: Record) -> list[str]:
-    """The prefix, and what a chat has beyond its text, where there is some: other rows are what they always were."""
+    """Prefix, and what a chat has beyond its text; plain rows have the identity of earlier versions."""
     beyond = record.turns.beyond_text
     return [record.prefix, *([beyond] if beyond else [])] if record.prefix or beyond else []
 
@@ -65,7 +65,7 @@ def _classes(label: Label) -> frozenset[str]:
 
 
 def with_labels(records: Sequence[Record], reader: TargetReader) -> tuple[Labelled, list[Bad]]:
-    """Read the label of each record; those without a usable one come out as bad rows."""
+    """Read the label of each record; records without a usable one are invalid examples."""
     kept, labels, bad = [], [], []
     for record in records:
         try:
@@ -87,7 +87,7 @@ def first_of_each(rows: Labelled) -> list[int]:
 
 
 def conflicts(parts: Iterable[Labelled]) -> int:
-    """How many texts occur with more than one label; of two answers, how many pairs both ways round."""
+    """Number of texts with more than one label; for answer pairs, of pairs in both orders."""
     labels: dict[str, set[Hashable]] = defaultdict(set)
     for rows in parts:
         for record, label in zip(rows.records, rows.labels, strict=True):
@@ -97,12 +97,12 @@ def conflicts(parts: Iterable[Labelled]) -> int:
 
 
 def _asked(content: str, label: Label) -> str:
-    """What a label is the answer to: the text, and for two answers also which these are."""
+    """The input that a label answers: the text, and for answer pairs the two answers."""
     return dumps([content, *label.both]) if isinstance(label, Answers) else content
 
 
 def examples(rows: Labelled, space: LabelSpace) -> Examples:
-    """The rows as the tokenizer and the loss want them."""
+    """The rows as input of tokenizer and loss."""
     records = rows.records
     pairs = [record.pair or "" for record in records] if records and records[0].pair is not None else None
     groups = [record.group or "" for record in records] if records and records[0].group is not None else None
@@ -121,7 +121,7 @@ def examples(rows: Labelled, space: LabelSpace) -> Examples:
 
 
 def digest(splits: dict[str, Labelled]) -> str:
-    """SHA-256 over texts and labels of all splits in their order, in hexadecimal. Places don't count."""
+    """SHA-256 over texts and labels of all splits in their order, in hexadecimal; locations are excluded."""
     summed = sha256()
     for name, rows in splits.items():
         for record, label in zip(rows.records, rows.labels, strict=True):

@@ -1,4 +1,4 @@
-"""From label cells to the label space and to the targets that a model learns."""
+"""Label space and training targets from label cells."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _CHECK = "check that spec.data.columns.label is the right column"
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """What there is to predict: the kind of problem, and the classes in the order of their numbers."""
+    """Problem type, and class names in the order of their ids."""
 
     problem_type: ProblemType
     names: tuple[str, ...] = ()
@@ -45,12 +45,12 @@ class LabelSpace:
 
     @property
     def num_labels(self) -> int:
-        """Outputs of the model: one a class, or one for a number."""
+        """Outputs of the model (`num_labels`): one per class, or one for a number."""
         return len(self.names) if self.names else 1
 
     @property
     def has_tags(self) -> bool:
-        """Whether the names are tags of words, so that each row has as many as words."""
+        """Whether the names are tags of words, so that each row has one per word."""
         return bool(self.names) and self.problem_type is ProblemType.AUTO
 
 
@@ -59,10 +59,10 @@ NO_LABELS = LabelSpace(ProblemType.AUTO)
 
 
 class LabelReader:
-    """Reads label cells of one problem type, with the names that the spec may give."""
+    """Parser of label cells for one problem type, with the class names of the spec."""
 
     def __init__(self, problem_type: ProblemType, labels: Labels) -> None:
-        """Take the problem type (not Auto). Raises `SpecInvalid` where the given names can't be."""
+        """Take the problem type (not Auto). Raises `SpecInvalid` for class names that contradict it."""
         self.problem_type = problem_type
         self._separator, self._decimal = labels.separator, labels.decimal
         self.is_guessed = labels.problem_type is ProblemType.AUTO and not labels.names
@@ -72,7 +72,7 @@ class LabelReader:
         self.names = tuple(labels.names)
 
     def read(self, cell: object) -> Label:
-        """The label in a cell. Raises `UnusableLabel` for a cell without a usable one."""
+        """Parse the label in a cell. Raises `UnusableLabel` for a cell without a usable one."""
         cell = self._as_meant(plain_number(cell, self._decimal))
         if self.problem_type is ProblemType.REGRESSION:
             return number(cell)
@@ -81,7 +81,7 @@ class LabelReader:
         return self._named(class_name(cell))
 
     def _as_meant(self, cell: object) -> object:
-        """A cell as plain text where it spells a missing value and is one of the given names."""
+        """A cell as plain text where it spells a missing value but is one of the given names."""
         return str(cell) if isinstance(cell, Spelled) and cell.strip() in self._names else cell
 
     def _named(self, name: str) -> str:
@@ -95,7 +95,7 @@ class LabelReader:
 
 
 def label_reader(labels: Labels, cells: Sequence[object]) -> LabelReader:
-    """The reader for what the training `cells` hold.
+    """The label reader for the training `cells`.
 
     Raises `LabelsUnsuitable` for rows of zeros and ones, which would be taken for classes 0 and 1, and for scores.
     """
@@ -116,7 +116,7 @@ def label_reader(labels: Labels, cells: Sequence[object]) -> LabelReader:
 
 
 def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
-    """The label space of the training labels: given names, else those found (numbers by value, text by alphabet).
+    """The label space of the training labels: given names, else sorted ones (numbers by value, text by alphabet).
 
     Raises `LabelsUnsuitable` for a single class, for more than `MAX_CLASSES`, and for numbers that are all the same.
     """
@@ -140,13 +140,13 @@ def label_space(reader: LabelReader, labels: Iterable[Label]) -> LabelSpace:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Class names in the order of their numbers if all are whole numbers, else of the alphabet."""
+    """Class names by value if all are integers, else by alphabet."""
     found = list(names)
     return sorted(found, key=int) if all(is_whole(name) for name in found) else sorted(found)
 
 
 def targets(space: LabelSpace, labels: Sequence[Label]) -> NDArray[np.int64] | NDArray[np.float32]:
-    """What the model learns: class numbers [n], a row of zeros and ones a label set [n, k], or numbers [n]."""
+    """Training targets: class ids [n], multi-hot rows [n, k], or numbers [n]."""
     index = {name: position for position, name in enumerate(space.names)}
     if space.problem_type is ProblemType.REGRESSION:
         return np.asarray(labels, dtype=np.float32)
@@ -159,7 +159,7 @@ def targets(space: LabelSpace, labels: Sequence[Label]) -> NDArray[np.int64] | N
 
 
 def check_known(space: LabelSpace, classes: Sequence[frozenset[str]], places: Sequence[Place], split: str) -> None:
-    """Raise `LabelsUnsuitable` where rows of a given file have classes that the training rows don't."""
+    """Raise `LabelsUnsuitable` where rows of a given file have classes that the training rows lack."""
     known = set(space.names)
     problems = [
         Problem(f"label {shown(name)} does not occur in the training rows{_nearest(name, space.names)}", at(place))
@@ -192,7 +192,7 @@ _MOSTLY = 0.9
 
 
 def _check_classes(found: set[str]) -> None:
-    """Raise `LabelsUnsuitable` where the names of classes are lists of others, or numbers in another notation."""
+    """Raise `LabelsUnsuitable` where class names are lists of others, or numbers in another notation."""
     path = "spec.data.labels"
     single = f"{path}.problemType: SingleLabel if each is a class of its own"
     lists = sorted(name for name in found if is_listed(name))

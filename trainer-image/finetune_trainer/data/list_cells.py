@@ -1,4 +1,4 @@
-"""Lists written as text: JSON, Python, and arrays as NumPy prints them, which have no commas. Pure.
+"""Parsing of lists as text: JSON, Python literals, and NumPy arrays, which have no commas. Pure.
 
 `['a' 'b']` is an array of two texts to NumPy and one text, `'ab'`, to Python, which joins adjacent literals. Cells of
 CSV files that pandas or `datasets` wrote from arrays look like this.
@@ -35,11 +35,11 @@ _CUT = "..."
 
 
 class NotAListError(Exception):
-    """Text that looks like a list and can't be read as one; says why, for a message."""
+    """Text that looks like a list and can't be parsed; the message gives the reason."""
 
 
 def list_in_text(text: str) -> list[object] | None:
-    """The list in `text`, or the tuple; None where there is none, or where it can't be read."""
+    """The list or tuple in `text`; None for anything else."""
     try:
         return _read(text)
     except NotAListError:
@@ -47,7 +47,7 @@ def list_in_text(text: str) -> list[object] | None:
 
 
 def set_in_text(text: str) -> list[object] | None:
-    """The items of a set as Python writes it, in no order of meaning; None where there is none."""
+    """Items of a set in Python's notation, in no particular order; None for anything else."""
     bare = text.strip()
     if not (bare.startswith("{") and bare.endswith("}")) or (bare[1:2] not in ("'", '"') and not bare[1:2].isdigit()):
         return None
@@ -56,7 +56,7 @@ def set_in_text(text: str) -> list[object] | None:
 
 
 def why_no_list(cell: object) -> str:
-    """Why text that looks like a list can't be read as one, to be put behind it in a message; empty for other cells."""
+    """Reason why text that looks like a list can't be parsed, as the end of a message; empty for other cells."""
     try:
         if isinstance(cell, str):
             _read(cell)
@@ -77,7 +77,7 @@ def _read(text: str) -> list[object] | None:
 
 
 def _evaluated(text: str) -> object:
-    """The value of a Python literal; None for what is none. Raises `NotAListError` as `_with_commas` does."""
+    """Value of a Python literal; None for anything else. Raises `NotAListError` as `_with_commas` does."""
     try:
         return ast.literal_eval(_with_commas(text))
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
@@ -86,7 +86,7 @@ def _evaluated(text: str) -> object:
 
 @dataclass
 class _Level:
-    """What is inside of one pair of brackets."""
+    """Content of one pair of brackets."""
 
     bracket: str
     is_call: bool = False
@@ -97,7 +97,7 @@ class _Level:
 
 
 def _with_commas(text: str) -> str:
-    """The same as Python source, with commas between all values.
+    """The text as Python source, with commas between all values.
 
     Raises `NotAListError` for an array that NumPy cut short, and where some commas are missing, `ValueError` for what
     is no list.

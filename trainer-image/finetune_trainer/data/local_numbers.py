@@ -1,4 +1,4 @@
-"""Numbers as spreadsheets of several languages write them: `1.234,5`, `1 234,5`, `1'234.5`, `1,234.5`. Pure."""
+"""Localised numbers: `1.234,5`, `1 234,5`, `1'234.5`, `1,234.5`. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def plain_number(cell: object, decimal: str) -> object:
-    """A cell with its number as programs write it (`1234.5`), where `decimal` is given and the cell is such text."""
+    """A text cell with its number in programming notation (`1234.5`), by the separator `decimal`."""
     if not decimal or not isinstance(cell, str):
         return cell
     found = _PATTERNS[decimal].fullmatch(cell.strip().replace("\u2212", "-"))
@@ -30,7 +30,7 @@ def plain_number(cell: object, decimal: str) -> object:
 
 
 def may_be_thousands(cells: Iterable[object]) -> str:
-    """A number of text that may be a whole one with groups of digits (`1.500`): all with a point are like it.
+    """A number that may be an integer with digit groups (`1.500`), if all numbers with a point look so.
 
     Where others have no point: a writer of three decimals gives them to all. Empty where there is none.
     """

@@ -1,4 +1,4 @@
-"""What each of several training sources gives to the mix."""
+"""Mixing of several training sources by weight."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,13 +19,13 @@ def mixing_shares(sources: Sequence[DataSource]) -> tuple[float, ...] | None:
 
 
 def common_prefix(sources: Sequence[DataSource]) -> str:
-    """What all sources put in front of an input; empty where they differ."""
+    """The input prefix that all sources share; empty where they differ."""
     prefixes = {source.prefix for source in sources}
     return prefixes.pop() if len(prefixes) == 1 else ""
 
 
 def source_names(sources: Sequence[DataSource]) -> list[str]:
-    """A name for each source that no other one has: its URI, with its subset and split where there are some."""
+    """A unique name per source: its URI, with subset and split where needed."""
     names: list[str] = []
     for source in sources:
         name = " ".join(filter(None, [source.uri, source.subset, source.split]))
@@ -56,7 +56,7 @@ def draw_shares(
 
 
 def quotas(sizes: NDArray[np.int64], shares: Sequence[float], wanted: int) -> dict[int, int]:
-    """Rows of each source that has any: its share, the whole source where that is less, and the rest to the others."""
+    """Rows drawn from each source: its share, capped at its size, the remainder from the others."""
     found: dict[int, int] = {}
     open_ = [number for number in range(len(sizes)) if sizes[number]]
     while open_:
@@ -73,7 +73,7 @@ def quotas(sizes: NDArray[np.int64], shares: Sequence[float], wanted: int) -> di
 
 
 def mixed_sources(data: Data, loaded: Loaded, splits: Mapping[str, Grouped]) -> list[SourceReport]:
-    """What the report says of the training sources; nothing of a single one."""
+    """Report rows of the training sources; empty for a single source."""
     if len(data.train) == 1:
         return []
     counts = {

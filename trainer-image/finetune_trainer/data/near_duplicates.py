@@ -1,4 +1,4 @@
-"""Groups of texts that are nearly the same: MinHash finds the candidates, the similarity itself is the judge.
+"""Groups of near-duplicate texts: MinHash candidates, verified by similarity.
 
 There are no false alarms, and a pair at the threshold is missed once in some two thousand. What is held of a text is
 some 150 bytes, however long it is. Neither the order of texts nor the machine has a say.
@@ -26,7 +26,7 @@ Groups = NDArray[np.int64]
 
 
 class NearDuplicates:
-    """The groups of nearly the same texts, and the judge of any two of them."""
+    """Groups of near-duplicate texts, and the comparison of any two texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Find the groups."""
@@ -44,14 +44,14 @@ class NearDuplicates:
         """The number of each text's group, the smallest index in it [n]. A text like no other is its own group."""
 
     def alike(self, left: int, right: int) -> bool:
-        """Whether two texts, by their indices, are nearly the same."""
+        """Whether two texts, by their indices, are near-duplicates."""
         return bool(self.equal[left] == self.equal[right]) or self._judge.alike(left, right)
 
     def _plain(self, rows: Groups) -> Ragged:
         return plain([self._texts[row] for row in rows.tolist()])
 
     def _signatures(self) -> tuple[Groups, NDArray[np.uint32], NDArray[np.uint8]]:
-        """Text, keys of the bands [sketches, bands] and last bytes of the MinHashes [sketches, hashes]."""
+        """Text index, band keys [sketches, bands] and last bytes of the MinHashes [sketches, hashes]."""
         owners = [np.zeros(0, np.int64)]
         keys = [np.zeros((0, BANDS), np.uint32)]
         minima = [np.zeros((0, BANDS * ROWS), np.uint8)]
@@ -66,7 +66,7 @@ class NearDuplicates:
         return np.concatenate(owners), np.concatenate(keys), np.concatenate(minima)
 
     def _join_all(self, found: Iterator[Groups], owners: Groups, minima: NDArray[np.uint8], parents: Groups) -> None:
-        """Join in each bucket, but for one that was seen before where nothing has been joined since it began."""
+        """Merge groups within each bucket; buckets already seen since the last merge are skipped."""
         joins, seen = 0, dict[bytes, int]()
         for bucket in found:
             digest = blake2b(bucket.tobytes(), digest_size=16).digest() if len(bucket) >= _LARGE else b""
@@ -78,7 +78,7 @@ class NearDuplicates:
             joins += self._join(bucket, owners, minima, parents)
 
     def _join(self, bucket: Groups, owners: Groups, minima: NDArray[np.uint8], parents: Groups) -> int:
-        """Join the groups of similar members, and tell how many joins there were.
+        """Merge the groups of similar members; returns the number of merges.
 
         Each member is compared with one of each group that is in the bucket. The number of groups compared with is
         bounded, so that a bucket of many unlike texts stays cheap.
@@ -104,7 +104,7 @@ class NearDuplicates:
 
 
 def root_of(parents: Groups, index: int) -> int:
-    """The end of the chain of parents; shortens the chain."""
+    """Root of a union-find tree; compresses the path."""
     while parents[index] != index:
         parents[index] = parents[parents[index]]
         index = int(parents[index])
@@ -118,7 +118,7 @@ def smallest_members(groups: Groups) -> Groups:
 
 
 def _digests(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """A hash of each text made plain [n]."""
+    """Hash of each normalised text [n]."""
     found = np.zeros(len(texts), dtype=np.uint64)
     for rows in _batches(np.arange(len(texts)), texts):
         batch = plain([texts[row] for row in rows.tolist()])

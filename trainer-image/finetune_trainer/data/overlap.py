@@ -1,4 +1,4 @@
-"""What given validation and test rows share with the training rows and with each other: rows, and groups of rows."""
+"""Rows and groups that given validation and test files share with the training rows and with each other."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Pairs = list[tuple[Place, Place]]
 
 @dataclass(frozen=True)
 class Overlap:
-    """What was found."""
+    """Shared rows and groups by split."""
 
     leaks: dict[str, Pairs] = field(default_factory=dict)
     """By given split: its rows that are nearly the same as a training row, each with that."""
@@ -34,7 +34,7 @@ class Overlap:
 
 
 def find_overlap(data: Data, parts: Mapping[str, Grouped], loaded: Mapping[str, Loaded]) -> Overlap:
-    """Compare what files were given for with the training rows, and given test rows with given validation rows."""
+    """Compare given validation and test rows with the training rows, and test rows with validation rows."""
     given = [name for name in (VALIDATION, TEST) if name in loaded]
     found = {name: list(leaks(parts[name], parts[TRAIN])) for name in given}
     both = list(leaks(parts[TEST], parts[VALIDATION])) if len(given) > 1 else []

@@ -1,4 +1,4 @@
-"""Two answers to one prompt, of which one is preferred: what `Preference` and `RewardModel` learn from a row."""
+"""Preference pairs: two answers to one prompt, of which one is chosen."""
 
 from json import dumps, loads
 
@@ -16,29 +16,29 @@ class Answers(Passage):
 
     @classmethod
     def of(cls, chosen: str | Turn, rejected: str | Turn) -> "Answers":
-        """Put two answers together."""
+        """Encode two answers."""
         turns = [turn if isinstance(turn, Turn) else Turn(ASSISTANT, turn) for turn in (chosen, rejected)]
         further = [turn.more for turn in turns]
         return cls(dumps([*(turn.content for turn in turns), *(further if any(further) else ())], ensure_ascii=False))
 
     @property
     def turns(self) -> tuple[Turn, Turn]:
-        """The preferred answer and the other one as messages of the assistant."""
+        """The chosen and the rejected answer as assistant messages."""
         chosen, rejected, *further = loads(self)
         first, second = further or ("", "")
         return Turn(ASSISTANT, chosen, first), Turn(ASSISTANT, rejected, second)
 
     @property
     def chosen(self) -> str:
-        """The preferred answer as people read it."""
+        """The chosen answer as plain text."""
         return self.turns[0].text
 
     @property
     def rejected(self) -> str:
-        """The other one."""
+        """The rejected answer as plain text."""
         return self.turns[1].text
 
     @property
     def both(self) -> tuple[str, ...]:
-        """The two in an order that does not tell which is preferred."""
+        """Both answers in an order that is independent of the preference."""
         return tuple(sorted((self.chosen, self.rejected)))

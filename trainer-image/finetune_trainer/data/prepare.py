@@ -1,4 +1,4 @@
-"""From `spec.data` to splits that can be trained on, with a report of what the data is like."""
+"""Preparation of `spec.data`: reads, checks, cleans and splits rows, with a data report."""
 
 from collections.abc import Callable
 
@@ -80,7 +80,7 @@ def prepare(
 
 
 def usable(loaded: Loaded, reader: TargetReader, allowed: float) -> Labelled:
-    """Read the labels, note rows without one as bad, and make sure that enough is left."""
+    """Parse the labels, record rows without one as invalid, and require enough usable rows."""
     rows, without_label = with_labels(loaded.records, reader)
     loaded.note_bad(without_label)
     check_bad_rows(loaded.place, loaded.bad, loaded.rows_read, allowed)

@@ -1,4 +1,4 @@
-"""What `prepare` hands on: rows ready for the tokenizer."""
+"""Prepared data: splits ready for the tokenizer, label space, report and digest."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -69,7 +69,7 @@ class RowsRead:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All splits that have rows (`train` always), the label space, what the data is like, and the digest of it all."""
+    """Splits with rows (`train` always), label space, data report, and digest over all rows."""
 
     splits: dict[str, Examples]
     labels: LabelSpace
@@ -81,5 +81,5 @@ class Prepared:
     """Rows of a skill that must not be forgotten, as the split `retention`."""
 
     def part(self, split: str, rows: Iterable[int]) -> "Prepared":
-        """The same with only these rows of a split."""
+        """The data with these rows of a split only."""
         return replace(self, splits={**self.splits, split: self.splits[split].pick(rows)})

@@ -1,4 +1,4 @@
-"""What every row becomes, whatever the task: its content, what is to be learned from it, and where it is."""
+"""Records: rows by role, the same for all tasks."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Record:
 
     @property
     def compared(self) -> str:
-        """The content by which near-duplicates are found: without system messages, unless there is nothing else."""
+        """Content for near-duplicate detection: without system messages, unless there is nothing else."""
         text, own = self.content, self.turns.own_turns
         for turn in self.turns if len(own) < len(self.turns) else ():
             if turn not in own:
@@ -49,7 +49,7 @@ class Record:
 
 
 def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False) -> str | Bad:
-    """The cleaned text of one cell, or why there is none. Prediction reads its input with this too."""
+    """The cleaned text of one cell, or the reason it is invalid. Prediction reads inputs with it too."""
     cell = row.values.get(column)
     if isinstance(cell, (list, tuple)) and "." in column and len(set(map(str, cell))) == 1 and isinstance(cell[0], str):
         cell = cell[0]  # a path into a cell leads to a list of one text, as SQuAD's answers.text
@@ -74,7 +74,7 @@ def cell_text(row: Row, column: str, clean: Clean, *, may_be_empty: bool = False
 
 
 def _inside(column: str, cell: object) -> str:
-    """The path to the first text in a cell, to be put behind what is wrong with it; empty for none."""
+    """Path to the first text in a cell, as the end of a message; empty for none."""
     items = cell.items() if isinstance(cell, dict) else enumerate(cell) if isinstance(cell, (list, tuple)) else ()
     found = next((key for key, item in items if isinstance(item, str)), None)
     return "" if found is None else f"; {column}.{found} is a text in it"

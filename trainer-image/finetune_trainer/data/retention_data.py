@@ -1,4 +1,4 @@
-"""Rows of a skill that must not be forgotten: `spec.evaluation.retention`. They are measured on, never trained on."""
+"""Retention set: rows of `spec.evaluation.retention`, evaluated but never trained on."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from finetune_trainer.storage import Site
 
 
 def prepare_job(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prepared:
-    """Read, check, clean and split all rows of a job, those of its old skill too. Raises as `prepare` does."""
+    """Read, check, clean and split all rows of a job, with its retention set. Raises as `prepare` does."""
     prepared = _own_rows(spec, site, progress)
     if not spec.evaluation.retention.data:
         return prepared
@@ -28,7 +28,7 @@ def prepare_job(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prep
 
 
 def _own_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prepared:
-    """The rows of the job's own task; those of a merge are only measured on."""
+    """The rows of the job's own task; those of a merge are only evaluated."""
     if not spec.data.train:
         return prepare_test_rows(spec, site, progress)
     groups = group_column(spec)
@@ -37,7 +37,7 @@ def _own_rows(spec: Spec, site: Site, progress: Callable[[str], None]) -> Prepar
 
 
 def prepare_retention(spec: Spec, known: LabelSpace, site: Site, progress: Callable[[str], None]) -> Prepared:
-    """The retention rows as one split, `RETENTION_SPLIT`; `known` are the job's labels, where the task is the same."""
+    """The retention rows as `RETENTION_SPLIT`; `known` are the job's labels, where the task is the same."""
     retention = spec.evaluation.retention
     task = retention.task or spec.task
     space = known if task is spec.task else NO_LABELS

@@ -1,4 +1,4 @@
-"""Rows that belong together: near-duplicates, and rows of one user, document or whatever a column says."""
+"""Groups of rows that must stay in one split: near-duplicates, and rows with the same group column value."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ Groups = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Grouped:
-    """Rows with the numbers of their groups [n], which count over all parts that were grouped together."""
+    """Rows with their group numbers [n], unique across all parts that were grouped together."""
 
     rows: Labelled
     alike: Groups
@@ -54,13 +54,13 @@ def grouped(parts: dict[str, Labelled], rule: NearDuplicateRule) -> dict[str, Gr
 
 
 def near_duplicates(parts: Iterable[Grouped]) -> int:
-    """How many rows are nearly the same as another one."""
+    """Number of rows that are near-duplicates of another one."""
     _, sizes = np.unique(np.concatenate([part.alike for part in parts]), return_counts=True)
     return int(sizes[sizes > 1].sum())
 
 
 def leaks(held_out: Grouped, known: Grouped) -> Iterator[tuple[Place, Place]]:
-    """Yield each held-out row that is nearly the same as one of the `known` rows, with that row."""
+    """Yield each held-out row that is a near-duplicate of a `known` row, with that row."""
     of_group: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(known.alike.tolist()):
         of_group[group].append(index)
@@ -72,7 +72,7 @@ def leaks(held_out: Grouped, known: Grouped) -> Iterator[tuple[Place, Place]]:
 
 
 def column_groups(rows: Labelled) -> Groups:
-    """Number of each row's group by the column that names it; a row without a value is its own group [n]."""
+    """Group number of each row by its column [n]; a row without a value is a group of its own."""
     numbers: dict[str, int] = {}
     own = iter(range(len(rows), 2 * len(rows)))
     values = (record.split_group for record in rows.records)
@@ -80,12 +80,12 @@ def column_groups(rows: Labelled) -> Groups:
 
 
 def group_count(rows: Labelled) -> int:
-    """How many groups there are by the column."""
+    """Number of groups by the column."""
     return len(np.unique(column_groups(rows)))
 
 
 def connected(first: Groups, second: Groups) -> Groups:
-    """Groups of rows that are together in one of two groupings, directly or through others [n]."""
+    """Connected components of two groupings [n]."""
     parents = np.arange(len(first), dtype=np.int64)
     for groups in (first, second):
         _, member, inverse = np.unique(groups, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""`spec.predict`: the rows that a job is asked about, looked at before it trains."""
+"""Rows of `spec.predict`, checked before training."""
 
 from finetune_api.data import Columns, DataFormat
 from finetune_api.failures import ColumnMissing, DataEmpty, DataUnreadable, Problem
@@ -17,7 +17,7 @@ _TEXTS = ("text", "text_pair", "input", "question", "context", "prompt")
 
 
 def check_rows(spec: Spec, columns: dict[str, str], site: Site) -> int:
-    """Count the rows to predict, and see before training that they can be: hours later is too late.
+    """Count the rows to predict and check that they are valid: hours later is too late.
 
     `columns` are those of the training rows, by role. Raises `DataNotFound` and the like, `DataUnreadable` for the
     first row that can't be used, `ColumnMissing`, and `DataEmpty`.
@@ -39,7 +39,7 @@ def check_rows(spec: Spec, columns: dict[str, str], site: Site) -> int:
 
 
 def input_of(spec: Spec) -> InputFile:
-    """Where the rows are, and how they are read. Raises `ValueError` for a job that predicts none."""
+    """The input file with its settings. Raises `ValueError` for a job without `spec.predict`."""
     wanted = spec.predict
     if wanted is None:
         raise ValueError(spec.predict)
@@ -55,7 +55,7 @@ def input_of(spec: Spec) -> InputFile:
 
 
 def _unusable(row: Row, texts: dict[str, str], spec: Spec) -> Bad | None:
-    """Why a text of the row can't be used; None where all can. Raises `ColumnMissing`."""
+    """Reason why a text of the row is invalid; None for a valid row. Raises `ColumnMissing`."""
     row = with_paths(row, dotted(texts.values()))
     missing = [column for column in texts.values() if column not in row.values]
     if missing:

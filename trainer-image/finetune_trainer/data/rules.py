@@ -1,4 +1,4 @@
-"""What rows must be like to go on: enough of them, and few enough that are bad. Pure checks that raise."""
+"""Limits on rows: enough usable ones, few enough invalid ones. Pure checks that raise."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _ADVICE_BY_END = {  # of kinds that begin with the name of a column
 
 
 def check_bad_rows(place: str, bad: Sequence[Bad], rows_read: int, allowed: float) -> None:
-    """Raise `TooManyBadRows` where the share of bad rows is above `allowed`; lists the first of them."""
+    """Raise `TooManyBadRows` where the ratio of invalid examples is above `allowed`; lists the first ones."""
     if not bad or len(bad) <= allowed * rows_read:
         return
     frequent = Counter(b.kind for b in bad).most_common(6)
@@ -68,7 +68,7 @@ def check_not_empty(place: str, rows: int, rows_read: int, uris: Sequence[str]) 
 
 @dataclass(frozen=True)
 class Indivisible:
-    """Groups of training rows that stay whole in a split."""
+    """Groups of training rows that stay in one split."""
 
     rows: int
     without_near_duplicates: int
@@ -80,7 +80,7 @@ class Indivisible:
 
 
 def check_split(name: str, rows: int, of: Indivisible, share: float) -> None:
-    """Raise `DataEmpty` where a split that was asked for got no row."""
+    """Raise `DataEmpty` where a requested split is empty."""
     if rows:
         return
     alike = of.without_near_duplicates < of.rows

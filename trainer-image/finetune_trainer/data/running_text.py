@@ -1,4 +1,4 @@
-"""Words and running text: the words of a text, and the text of words. For any script; pure."""
+"""Tokenisation of text into words, and detokenisation, for any script; pure."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ _ATTACHED = "@#"
 
 
 def running_text(words: Sequence[str]) -> str:
-    """The words as one text, with spaces between those that are written with spaces."""
+    """The words joined to text, with spaces between words of scripts that use them."""
     return "".join(_pieces(words))
 
 
 def word_places(words: Sequence[str]) -> list[tuple[int, int]]:
-    """First character of each word in the running text, and the one after its last."""
+    """Character span [start, end) of each word in the running text."""
     ends = list(accumulate(map(len, _pieces(words))))
     return [(end - len(word), end) for word, end in zip(words, ends, strict=True)]
 
 
 def text_words(text: str) -> list[tuple[int, int]]:
-    """Places of the words of a text: runs of letters, digits and marks, and all other characters one by one.
+    """Character spans of words: runs of letters, digits and marks, and every other character by itself.
 
     A character of a script without spaces is a word by itself, `@` and `#` stay with what follows them.
     """
@@ -38,7 +38,7 @@ def text_words(text: str) -> list[tuple[int, int]]:
 
 
 def _pieces(words: Sequence[str]) -> list[str]:
-    """Each word with the space that comes before it."""
+    """Each word with its preceding space."""
     found, before = list[str](), ""
     for word in words:
         found.append(f"{_gap(before, word)}{word}")

@@ -1,4 +1,4 @@
-"""Which rows an epoch takes, and in which order: a pure function of the seed and the epoch's number."""
+"""Row order of an epoch: a pure function of seed and epoch number."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sampler:
-    """The way of training through rows of several sources, or in an order of its own.
+    """Sampler over rows of several sources, or in a given order.
 
     An epoch always has as many rows as there are. With `shares`, each source gives its share of them, and goes through
     all of its rows, shuffled anew each time, before it gives one again.
@@ -33,7 +33,7 @@ class Sampler:
     """Rows of the whole training, over which `AsGiven` spreads the sources; one epoch at least."""
 
     def rows(self, epoch: int) -> Rows:
-        """Row indices of an epoch, as many as there are rows; in no special order unless `is_ordered`."""
+        """Row indices of an epoch, as many as there are rows; unordered unless `is_ordered`."""
         if self.order is RowOrder.AS_GIVEN:
             return self._stages(epoch)
         drawn = np.arange(len(self.sources)) if self.shares is None else self._drawn(epoch)
@@ -43,22 +43,22 @@ class Sampler:
         return drawn[np.argsort(self.difficulty[drawn], kind="stable")]
 
     def is_ordered(self, epoch: int) -> bool:
-        """Whether the rows of an epoch are to be trained on in the order that they come in."""
+        """Whether the rows of an epoch are trained on in their given order."""
         return self.order is RowOrder.AS_GIVEN or (self.order is RowOrder.EASY_FIRST and epoch == 0)
 
     def digest(self) -> str:
-        """SHA-256 over what the course depends on beside the spec."""
+        """SHA-256 over the sampler's inputs beside the spec."""
         summed = hashlib.sha256(self.sources.astype("<i8").tobytes())
         summed.update(self.difficulty.astype("<f8").tobytes())
         return summed.hexdigest()
 
     @cached_property
     def _members(self) -> list[Rows]:
-        """Rows of each source that has some, in the order of the sources."""
+        """Rows of each non-empty source, in the order of the sources."""
         return [np.flatnonzero(self.sources == number) for number in np.unique(self.sources)]
 
     def _quotas(self, rows: int) -> list[int]:
-        """How many of `rows` rows each of the sources gives."""
+        """Number of rows from each source among `rows`."""
         if self.shares is None:
             weights = [float(len(members)) for members in self._members]
         else:
@@ -75,7 +75,7 @@ class Sampler:
         )
 
     def _passes(self, members: Rows, number: int, start: int, count: int) -> Rows:
-        """A stretch of the endless row of passes through one source, each pass in an order of its own."""
+        """A slice of the infinite sequence of shuffled passes over one source."""
         first, last = start // len(members), (start + count - 1) // len(members)
         orders = [
             np.random.default_rng((self.seed, number, again)).permutation(members) for again in range(first, last + 1)
@@ -97,7 +97,7 @@ class Sampler:
 
 
 def apportion(weights: Sequence[float], total: int) -> list[int]:
-    """Split `total` by the weights, by largest remainders; each gets one at least, where there are enough."""
+    """Split `total` by the weights, by largest remainders; at least one each, where there are enough."""
     exact = np.asarray(weights, np.float64) / sum(weights) * total
     parts = np.floor(exact).astype(np.int64)
     most_missing = np.argsort(parts - exact, kind="stable")[: total - int(parts.sum())]

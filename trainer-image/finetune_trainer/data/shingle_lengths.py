@@ -1,4 +1,4 @@
-"""How long shingles are, and from which likeness texts are nearly the same.
+"""Shingle lengths, and similarity thresholds of near-duplicates.
 
 Longer shingles are taken where a text repeats so many of them that unlike texts would have the same ones (sequences of
 bases, numbers, moves).
@@ -20,5 +20,5 @@ _ROOM = 4
 
 
 def room_for(sizes: NDArray[np.int64], number: int) -> NDArray[np.bool_]:
-    """Which texts of so many characters are long enough for shingles of `LENGTHS[number]`, if there are such [n]."""
+    """Whether texts of so many characters are long enough for shingles of `LENGTHS[number]` [n]."""
     return sizes >= _ROOM * LENGTHS[number] if number < len(LENGTHS) else np.zeros(len(sizes), dtype=bool)

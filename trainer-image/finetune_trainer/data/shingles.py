@@ -1,4 +1,4 @@
-"""Shingles: texts as sets of overlapping character n-grams, hashed to 32 bits. Pure; all rows of a batch in one array.
+"""Shingles: overlapping character n-grams hashed to 32 bits. Pure; all texts of a batch in one array.
 
 A text is first made plain: letters, digits and combining marks without case, one space for all that is between. Where
 signs outnumber the letters (emoji, operators, formulas), they are what the text holds and are kept.
@@ -42,19 +42,19 @@ class Ragged:
 
     @property
     def inside(self) -> Bools:
-        """Which code points belong to a text."""
+        """Mask of the code points that belong to a text."""
         edges = np.zeros(len(self.codes) + 1, dtype=np.int8)
         np.add.at(edges, self.starts, 1)
         np.add.at(edges, self.starts + self.sizes, -1)
         return np.cumsum(edges[:-1], dtype=np.int8) > 0
 
     def count(self, mask: Bools) -> Counts:
-        """How many code points of each text are in a mask."""
+        """Number of code points per text in a mask."""
         total = np.concatenate([[0], np.cumsum(mask)])
         return np.asarray(total[self.starts + self.sizes] - total[self.starts], dtype=np.int64)
 
     def spread(self, of_texts: Bools) -> Bools:
-        """One value a text as one a code point; those of gaps have no meaning."""
+        """Values per text repeated per code point; those of gaps have no meaning."""
         number = np.zeros(len(self.codes), dtype=np.int64)
         number[self.starts[1:] - 1] = 1  # the gap before a text is that text's: empty ones start where they end
         return of_texts[np.cumsum(number)]
@@ -64,7 +64,7 @@ class Ragged:
         return self.codes[self.starts[number] : self.starts[number] + self.sizes[number]]
 
     def squeezed(self, kept: Bools, *, unspaced: Bools | None = None) -> "Ragged":
-        """The kept code points, with one space between stretches that were apart, but for texts that are `unspaced`."""
+        """The masked code points, with one space between separate stretches, except in `unspaced` texts."""
         inside = self.inside
         kept &= inside
         blank = inside & ~kept
@@ -82,7 +82,7 @@ class Ragged:
 
 
 def plain(texts: Sequence[str]) -> Ragged:
-    """Make texts plain; one of white space alone comes out empty."""
+    """Normalise texts; white space alone becomes empty."""
     folded = [unicodedata.normalize("NFKC", text[:LONGEST_TEXT].casefold()) for text in texts]
     sizes = np.asarray([len(text) for text in folded], dtype=np.int64)
     starts = np.cumsum([0, *(sizes[:-1] + len(_GAP))], dtype=np.int64)[: len(sizes)] + len(_GAP)
@@ -102,7 +102,7 @@ def plain(texts: Sequence[str]) -> Ragged:
 
 
 def shingle_hashes(texts: Ragged, length: int) -> tuple[Hashes, Counts]:
-    """Hashes of all shingles, text by text, and how many each text has.
+    """Hashes of all shingles, text by text, and their number per text.
 
     Both ends of a text count as a space. A text that is too short for a shingle has none, but for the `SHORTEST`
     ones, of which each text has at least one.
@@ -127,7 +127,7 @@ def _windows(codes: NDArray[np.uint32], length: int) -> Hashes:
 
 
 def _mixed(values: Hashes) -> Hashes:
-    """Spread the bits of each value over all others (the last step of MurmurHash3)."""
+    """Bit mixing (finaliser of MurmurHash3)."""
     mixed = values ^ (values >> np.uint32(16))
     mixed *= np.uint32(0x85EBCA6B)
     mixed ^= mixed >> np.uint32(13)

@@ -1,4 +1,4 @@
-"""What a row belongs to when rows are split: the value of a column of its own."""
+"""Groups of rows for splitting: the value of a column."""
 
 import json
 import math
@@ -13,7 +13,7 @@ _MANY = 20
 
 
 def split_group(row: Row, column: str) -> str | None:
-    """The value as text, the same for `7`, `7.0` and `"7"`; None where there is none."""
+    """The value as text, the same for `7`, `7.0` and `"7"`; None without one."""
     cell = row.values.get(column)
     if isinstance(cell, float) and math.isfinite(cell) and cell.is_integer():
         cell = int(cell)

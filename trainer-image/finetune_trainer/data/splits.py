@@ -1,4 +1,4 @@
-"""Splitting rows: stratified, groups kept whole, no class taken from training, the same on every machine.
+"""Stratified group splits that keep every class in training, the same on every machine.
 
 The order in which rows are dealt comes from a keyed hash of their content, not from their position, so that neither
 the order of rows nor that of files matters, and adding rows moves few others.
@@ -17,12 +17,12 @@ RETENTION_SPLIT = "retention"
 
 
 def sources_path(place: str) -> str:
-    """The field of the spec that names the files of a place."""
+    """Field of the spec with the files of a split."""
     return "spec.evaluation.retention.data" if place == RETENTION_SPLIT else f"spec.data.{place}"
 
 
 def draw_keys(contents: Iterable[str], seed: int) -> list[bytes]:
-    """A pseudo-random key for each row that depends on its content and `seed` alone."""
+    """Pseudo-random key per row that depends on its content and `seed` alone."""
     salt = seed.to_bytes(16, "little")
     return [blake2b(c.encode(errors="surrogatepass"), digest_size=16, salt=salt).digest() for c in contents]
 
@@ -63,7 +63,7 @@ def split_rows(
 
 
 def draw_rows(keys: Sequence[bytes], strata: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
-    """Draw `wanted` rows with the strata in proportion; indices in the order of the rows, one of each stratum first."""
+    """Stratified sample of `wanted` rows; ascending indices, one row per stratum first."""
     if wanted >= len(keys):
         return np.arange(len(keys), dtype=np.int64)
     counts = np.bincount(strata)
@@ -77,7 +77,7 @@ def draw_rows(keys: Sequence[bytes], strata: NDArray[np.int64], wanted: int) -> 
 
 
 def _quotas(strata: NDArray[np.int64], shares: Sequence[float]) -> NDArray[np.int64]:
-    """Rows of each stratum for each split [splits, strata]; each stratum keeps one row for training."""
+    """Rows per split and stratum [splits, strata]; each stratum keeps one row for training."""
     counts = np.bincount(strata)
     free = np.maximum(counts - 1, 0)
     quotas = np.zeros((len(shares), len(counts)), dtype=np.int64)
@@ -118,7 +118,7 @@ def _by_need(quotas: NDArray[np.int64]) -> list[int]:
 
 
 def _top_up(assigned: NDArray[np.int64], members: Sequence[NDArray[np.int64]], quotas: NDArray[np.int64]) -> None:
-    """Where whole groups did not fit the quotas, give splits that fall short the groups that bring them closest.
+    """Move whole groups to splits below their quota, the closest fit first.
 
     A split without any row gets the smallest group, unless that is `_LARGEST` of all rows or more.
     """
@@ -139,7 +139,7 @@ def _top_up(assigned: NDArray[np.int64], members: Sequence[NDArray[np.int64]], q
 def _return_lost_classes(
     assigned: NDArray[np.int64], members: Sequence[NDArray[np.int64]], classes: Sequence[frozenset[str]]
 ) -> None:
-    """Move groups back until training has every class."""
+    """Move groups back to training until it has every class."""
     kept = {name for row in np.flatnonzero(assigned == 0).tolist() for name in classes[row]}
     for rows in members:
         missing = {name for row in rows.tolist() for name in classes[row]} - kept

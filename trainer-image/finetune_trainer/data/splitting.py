@@ -1,4 +1,4 @@
-"""The training rows split by what `spec.data.split` asks for: groups whole, near-duplicates on one side."""
+"""Split of the training rows by `spec.data.split`: whole groups, near-duplicates on one side."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _NOTEWORTHY = 5
 
 @dataclass(frozen=True)
 class Splitting:
-    """The parts of the data after splitting, in the order of `SPLITS`, and what is to be said of it."""
+    """Splits in the order of `SPLITS`, and warnings."""
 
     parts: dict[str, Grouped]
     warnings: list[str]
 
 
 def split_training_rows(data: Data, space: LabelSpace, parts: Mapping[str, Grouped]) -> Splitting:
-    """Split what no files were given for from the training rows, then cut those to `maxRows`. Raises `DataEmpty`."""
+    """Split off what no files were given for, then cut training to `maxRows`. Raises `DataEmpty`."""
     train = parts[TRAIN]
     wanted = {VALIDATION: data.split.validation, TEST: data.split.test}
     shares = {name: share for name, share in wanted.items() if share > 0 and name not in parts}
@@ -83,7 +83,7 @@ def _apart(rows: int, groups: int) -> str:
 
 
 def _off_target(shares: Mapping[str, float], assigned: NDArray[np.int64]) -> Iterator[str]:
-    """Say where groups that stay whole make a split much larger or smaller than was asked for."""
+    """Warnings where whole groups make a split much larger or smaller than requested."""
     for number, (name, share) in enumerate(shares.items(), start=1):
         rows, wanted = int((assigned == number).sum()), share * len(assigned)
         if abs(rows - wanted) > max(_NOTEWORTHY, _FAR_OFF * wanted):

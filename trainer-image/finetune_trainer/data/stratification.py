@@ -1,4 +1,4 @@
-"""Which rows count as alike when shares are to be the same in all splits."""
+"""Strata of rows, whose shares are the same in all splits."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _ROWS_A_BIN = 20
 
 
 def strata(problem_type: ProblemType, labels: Sequence[Label], *, stratify: bool) -> NDArray[np.int64]:
-    """Give each row the number of its stratum [n].
+    """Stratum number of each row [n].
 
     That is its class; for numbers, the tenth of all rows it falls in (wider bins for few rows); for label sets and tags
     of words, the row's rarest one, since the split of the frequent ones follows by itself.

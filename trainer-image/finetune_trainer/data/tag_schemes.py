@@ -1,4 +1,4 @@
-"""Tag schemes: how tags of words say where an entity begins and ends, and their canonical form. Pure.
+"""Tag schemes of entities (BIO, IOB1, IOBES ...) and their canonical form. Pure.
 
 Recognised are a marker before or after the type (`B-PER`, `PER-B`), in either case, joined by `-`, `_`, `:` or `/`
 (`b_per`), and markers without a type (`B`, `I`). Markers: `B` begin, `I` or `M` inside, `E` or `L` end, `S`, `U` or `W`
@@ -26,7 +26,7 @@ _NAMES = {"I": "IO", "BI": "BIO", "BIES": "BIOES", "BILU": "BILOU", "BMES": "BME
 
 @dataclass
 class AmbiguousTags(ValueError):  # noqa: N818 -- a finding about the data, not a defect
-    """Tags that more than one scheme fits; `question` is put to the user."""
+    """Tags that fit more than one scheme; `question` is shown to the user."""
 
     message: str
     question: str
@@ -34,7 +34,7 @@ class AmbiguousTags(ValueError):  # noqa: N818 -- a finding about the data, not 
 
 @dataclass(frozen=True)
 class TagScheme:
-    """How the tags of one data set are written."""
+    """Notation of the tags of one data set."""
 
     separator: str = "-"
     """What joins marker and type; empty where there are no types."""
@@ -50,7 +50,7 @@ class TagScheme:
     """Whether entities begin with `I`, and with `B` only right after one of their type (IOB1)."""
 
     def canonical(self, tag: str) -> str | None:
-        """The tag in canonical form, None where it is not of this scheme."""
+        """The tag in canonical form; None for a tag of another scheme."""
         if tag in (self.outside, OUTSIDE):
             return OUTSIDE
         found = self._pattern.fullmatch(tag)
@@ -60,19 +60,19 @@ class TagScheme:
         return f"{_MARKERS[marker]}-{kind}"
 
     def written(self, marker: str, kind: str) -> str:
-        """A tag as this scheme writes it."""
+        """A canonical tag in this scheme's notation."""
         marker = marker if self.upper else marker.lower()
         parts = (kind, marker) if self.marker_last else (marker, kind)
         return self.separator.join(parts) if self.separator else marker
 
     def marker_of(self, tag: str) -> str:
-        """The marker of a tag, in capitals; empty for tags of other schemes and outside of entities."""
+        """Marker of a tag in capitals; empty for `O` and tags of other schemes."""
         found = None if tag == self.outside else self._pattern.fullmatch(tag)
         return found["marker"].upper() if found else ""
 
     @property
     def description(self) -> str:
-        """The scheme for a report, with what is read otherwise than it is written: `BIO, PER-B is read as B-PER`."""
+        """Name of the scheme, with deviating notations: `BIO, PER-B is read as B-PER`."""
         inside = next((marker for marker in "MW" if marker in self.markers), "B")
         written = self.written(inside, "TYPE")
         changed = "" if self.canonical(written) == written else f", {written} is read as {self.canonical(written)}"
@@ -95,7 +95,7 @@ class TagScheme:
 
 
 def find_scheme(counts: Mapping[str, int]) -> TagScheme | None:
-    """The scheme that most tagged words are written in, from the number of words with each tag; None for plain tags.
+    """The scheme of most tagged words, from the number of words per tag; None for plain tags.
 
     Raises `AmbiguousTags` where two schemes fit equally well, or where it is not clear which tag is outside.
     """
@@ -118,7 +118,7 @@ def find_scheme(counts: Mapping[str, int]) -> TagScheme | None:
 
 
 def with_order(scheme: TagScheme, rows: Sequence[Sequence[str]]) -> TagScheme:
-    """The scheme with what only the order of tags tells: whether entities begin with `I` (IOB1)."""
+    """The scheme refined by the order of tags: whether entities begin with `I` (IOB1)."""
     if scheme.markers != "BI":
         return scheme
     pairs = [pair for row in rows for pair in pairwise(["", *row])]
@@ -135,7 +135,7 @@ def with_order(scheme: TagScheme, rows: Sequence[Sequence[str]]) -> TagScheme:
 
 
 def _bare_scheme(tags: Mapping[str, int]) -> TagScheme | None:
-    """The scheme of tags that are nothing but markers."""
+    """The scheme of tags that are markers only."""
     for upper in (True, False):
         outside = OUTSIDE if upper else "o"
         inside = {tag for tag in tags if tag != outside}
@@ -147,7 +147,7 @@ def _bare_scheme(tags: Mapping[str, int]) -> TagScheme | None:
 
 
 def _fits(tags: Mapping[str, int]) -> Iterator[tuple[tuple[int, bool, bool], TagScheme]]:
-    """Schemes that more than half of the tagged words are written in, each with how well it fits."""
+    """Schemes of more than half of the tagged words, each with its fit."""
     for separator, marker_last, upper in product(_SEPARATORS, (False, True), (True, False)):
         plain = TagScheme(separator, marker_last=marker_last, upper=upper)
         markers = {tag: plain.marker_of(tag) for tag in tags}
@@ -164,7 +164,7 @@ def _fits(tags: Mapping[str, int]) -> Iterator[tuple[tuple[int, bool, bool], Tag
 
 
 def _outside(tags: Mapping[str, int], unmarked: Sequence[str], markers: str) -> str:
-    """What stands for `O`. Raises `AmbiguousTags` where that may be a tag of any other name."""
+    """The tag for `O`. Raises `AmbiguousTags` where it may be a tag of another name."""
     if len(unmarked) != 1 or "B" not in markers or OUTSIDE in tags:
         return OUTSIDE
     (tag,) = unmarked

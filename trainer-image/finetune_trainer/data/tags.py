@@ -1,4 +1,4 @@
-"""Tags of words: read into their canonical form, and the tag space. Pure.
+"""Tags of words in canonical form, and the tag space. Pure.
 
 Entities are written as `O` and a prefix with a type: `B-person` begins one, `I-person` goes on with it (BIO), and in
 BIOES and BILOU `E-` or `L-` ends one and `S-` or `U-` is one of a single word. What is written otherwise
@@ -26,18 +26,18 @@ _CHECK = "check that spec.data.columns.tags is the right column"
 
 
 def split_tag(tag: str) -> tuple[str, str]:
-    """Prefix and type of an entity tag; `O` and plain tags have neither prefix nor another name."""
+    """Prefix and type of an entity tag; `O` and plain tags have no prefix."""
     found = _ENTITY.fullmatch(tag)
     return (found[1], found[2]) if found else ("", tag)
 
 
 def entity_types(tags: Iterable[str]) -> list[str]:
-    """The types of entities, or the plain tags, in order and each once; `O` is none."""
+    """Entity types, or plain tags, in order without repetition; without `O`."""
     return list(dict.fromkeys(split_tag(tag)[1] for tag in tags if tag != OUTSIDE))
 
 
 def entity_counts(words: Mapping[str, int]) -> dict[str, int]:
-    """Entities of each type, from the number of words with each tag; plain tags count as they are."""
+    """Entities per type from the number of words per tag; plain tags count words."""
     types = entity_types(words)
     inside = [(*split_tag(tag), count) for tag, count in words.items() if tag != OUTSIDE]
     begins = {
@@ -47,7 +47,7 @@ def entity_counts(words: Mapping[str, int]) -> dict[str, int]:
 
 
 def tag_warnings(words: Mapping[str, int]) -> Iterator[str]:
-    """What to say of the tags of the training words."""
+    """Warnings about the tags of the training words."""
     counts = entity_counts(words)
     absent = [kind for kind, count in counts.items() if not count]
     few = [f"{shown(kind)} ({count})" for kind, count in counts.items() if 0 < count < _FEW]
@@ -58,10 +58,10 @@ def tag_warnings(words: Mapping[str, int]) -> Iterator[str]:
 
 
 class TagReader:
-    """Reads cells with a list of tags, all of one scheme, into tags in canonical form."""
+    """Parser of tag lists of one scheme into canonical tags."""
 
     def __init__(self, labels: Labels, cells: Sequence[object]) -> None:
-        """Find the scheme in the names that the spec gives, else in the training cells.
+        """Detect the scheme from the names that the spec gives, else from the training cells.
 
         Raises `LabelsUnsuitable` for numbers that no name is given for, and for tags that can be read in two ways.
         """
@@ -77,7 +77,7 @@ class TagReader:
 
     @property
     def description(self) -> str:
-        """The scheme in words."""
+        """Name of the scheme."""
         return self.scheme.description if self.scheme is not None else "plain, each word by itself"
 
     def read(self, cell: object) -> Label:
@@ -119,7 +119,7 @@ class TagReader:
         raise UnusableLabel("tag is not one of data.labels.names", f"{shown(tag)}{meant}")
 
     def space(self, labels: Iterable[Label]) -> LabelSpace:
-        """The names that are given, else `O` and the tags of the training rows: each type with all prefixes in use.
+        """The given names, else `O` and the tags of the training rows: each type with all prefixes in use.
 
         Raises `LabelsUnsuitable` for a single tag and for more than `MAX_CLASSES`.
         """
@@ -144,7 +144,7 @@ class TagReader:
 
 
 def _named_tags(names: Sequence[str], found: Mapping[str, int]) -> tuple[tuple[str, ...], TagScheme | None]:
-    """The names of the tags that are given, and the scheme of those or else of the tags found.
+    """The given tag names, and their scheme or else that of the tags found.
 
     Names that are the types of the tags found stand for all their tags. Raises `LabelsUnsuitable`.
     """

@@ -1,4 +1,4 @@
-"""How data sets call the two texts of a pair. Pure."""
+"""Column names of text pairs in published data sets. Pure."""
 
 from collections.abc import Collection
 
@@ -11,6 +11,6 @@ _SECONDS = {
 
 
 def second_text(column: str, columns: Collection[str]) -> str:
-    """The column that is the second of a pair whose first text is in `column`; empty for none."""
+    """The second column of a pair whose first is `column`; empty for none."""
     wanted = _SECONDS.get(column.strip().lower(), "")
     return next((name for name in columns if wanted and name.strip().lower() == wanted), "")

@@ -1,4 +1,4 @@
-"""Whether two texts are nearly the same: Jaccard similarity of the shingles of what tells them apart.
+"""Near-duplicate test of two texts: Jaccard similarity of shingles without common text.
 
 Compared is what is left without the text that many rows share. Shingles have five characters, and more where a text
 repeats so many of them that unlike texts would have the same ones (sequences of bases, numbers, moves). Of a long text
@@ -47,17 +47,17 @@ class _View:
 
 
 class Judge:
-    """Compares any two of the texts; what was worked out last is kept."""
+    """Pairwise similarity of texts; caches the latest results."""
 
     def __init__(self, texts: Sequence[str], common: CommonText) -> None:
-        """Take all texts, and what is common among them."""
+        """Take all texts and their common shingles."""
         self._texts, self._common = texts, common
         self._containment = Containment(texts, common)
         self._seen: OrderedDict[int, dict[int, _View]] = OrderedDict()
         self._verdicts: dict[tuple[int, int], bool] = {}
 
     def alike(self, left: int, right: int) -> bool:
-        """Whether two texts, by their indices, are nearly the same."""
+        """Whether two texts, by their indices, are near-duplicates."""
         pair = min(left, right), max(left, right)
         if pair not in self._verdicts:
             if len(self._verdicts) == _VERDICTS:
@@ -66,7 +66,7 @@ class Judge:
         return self._verdicts[pair]
 
     def _compare(self, left: int, right: int) -> bool:
-        """Compare by the longest shingles that both are looked at by."""
+        """Compare by the longest shingles that both have."""
         of_left, of_right = self._views(left), self._views(right)
         kind = max(of_left.keys() & of_right.keys(), default=None)
         if kind is None or similarity(of_left[kind].sketch, of_right[kind].sketch) < SIMILAR:
@@ -75,7 +75,7 @@ class Judge:
         return is_telling or self._containment.agree(left, right, kind // len(LENGTHS))
 
     def _views(self, row: int) -> dict[int, _View]:
-        """The views of a text by their kinds."""
+        """Views of a text by kind."""
         if row in self._seen:
             self._seen.move_to_end(row)
             return self._seen[row]
@@ -88,7 +88,7 @@ class Judge:
 
 
 def sketches(rests: Rests) -> Iterator[Sketches]:
-    """Yield the sketches of texts, by length of shingles.
+    """Yield sketches of texts by shingle length.
 
     A text that is made of common text alone has none, unless it is long: only its equals are like it.
     """
@@ -112,13 +112,13 @@ def sketches(rests: Rests) -> Iterator[Sketches]:
 
 
 def similarity(left: Hashes, right: Hashes) -> float:
-    """Jaccard similarity of two sorted arrays of different hashes."""
+    """Jaccard similarity of two sorted arrays of unique hashes."""
     shared = np.intersect1d(left, right, assume_unique=True).size
     return shared / (left.size + right.size - shared)
 
 
 def _unique(hashes: Hashes, sizes: Indices) -> tuple[Hashes, Indices]:
-    """The hashes of each text sorted and each once, and how many they are."""
+    """Sorted unique hashes per text, and their number."""
     texts = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
     keyed = np.sort((texts << np.uint64(32)) | hashes)
     keyed = keyed[np.diff(keyed, prepend=np.uint64(2**64 - 1)) != 0]

@@ -1,4 +1,4 @@
-"""What the texts of training rows look like: words for a missing value, answers that repeat their prompt. Pure."""
+"""Warnings about training texts: words for a missing value, answers that repeat their prompt. Pure."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ _DIALOGUE = re.compile(r"\s*Human:.*\n\s*Assistant:\s*", re.DOTALL)
 
 
 def text_warnings(rows: Labelled) -> Iterator[str]:
-    """Sentences about the texts and the answers of rows."""
+    """Warnings about inputs and answers of rows."""
     texts = (text for record in rows.records for text in (record.text, record.pair) if text is not None)
     spelled = Counter(text.strip() for text in texts if text.strip() in MISSING)
     if spelled:
@@ -63,7 +63,7 @@ def _about_prompts(rows: Labelled) -> Iterator[str]:
 
 
 def _repeats(record: Record, label: Label) -> bool:
-    """Whether what is to be written begins with what is asked; of two answers, whether both do."""
+    """Whether a target begins with its input; for pairs, whether both answers do."""
     asked = next((turn.content for turn in reversed(record.turns) if turn.role == USER), record.text).strip()
     if not isinstance(label, Passage) or len(asked) < _LONG:
         return False

@@ -1,4 +1,4 @@
-"""Columns that a job leaves unused though they likely belong to what it learns. Pure."""
+"""Unused columns that likely belong to the training data. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping
 
@@ -10,13 +10,13 @@ _REASONING = ("reasoning", "reasoning_content", "thinking", "rationale", "chain_
 
 
 def without_role(roles: Mapping[str, str], columns: Collection[str]) -> list[str]:
-    """The columns that play no role, those left out of which a role takes a part (`translation.en`)."""
+    """Columns without a role, and without a path into them that has one (`translation.en`)."""
     used = {*roles.values(), *(column.partition(".")[0] for column in roles.values())}
     return [name for name in columns if name and name not in used]
 
 
 def unused_columns(roles: Mapping[str, str], columns: Collection[str]) -> Iterator[str]:
-    """What to say of columns that play none of the roles. `roles` are the columns by role."""
+    """Warnings about columns without a role; `roles` are the columns by role."""
     unused = without_role(roles, columns)
     if "label" in roles or "labels[0]" in roles:
         second = second_text(roles.get("text", ""), unused)

@@ -1,1 +1,1 @@
-"""From addresses to rows: files, folders, hub data sets and standard input, whatever their format."""
+"""Readers of data sources: files, folders, hub data sets and standard input, in all formats."""

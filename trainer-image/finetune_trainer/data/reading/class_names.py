@@ -1,4 +1,4 @@
-"""Names of classes that the features of a data set give to the numbers in it. Pure.
+"""Class names of integer columns, from the features of a data set. Pure.
 
 Features are as `datasets` writes them (`Features.to_dict()`), also into the `huggingface` metadata of Parquet files:
 `{"label": {"names": ["ham", "spam"], "_type": "ClassLabel"}}`, inside of sequences, lists and structs as well.
@@ -13,7 +13,7 @@ _SEQUENCES = ("Sequence", "List", "LargeList")
 
 
 def unpackers(features: Mapping[str, Any]) -> dict[str, Unpack]:
-    """For each column with class numbers in it, a function from a cell to the same with names.
+    """For each column with class ids, a function that replaces ids by names.
 
     A number without a name (-1: no label) becomes None.
     """
@@ -22,7 +22,7 @@ def unpackers(features: Mapping[str, Any]) -> dict[str, Unpack]:
 
 
 def named(values: Mapping[str, object], unpack: Mapping[str, Unpack]) -> dict[str, object]:
-    """The cells of a row with names for class numbers."""
+    """The cells of a row with class names in place of ids."""
     return {column: unpack[column](cell) if column in unpack else cell for column, cell in values.items()}
 
 
@@ -59,7 +59,7 @@ def _of_class(names: list[str]) -> Unpack:
 
 
 def _of_list(inner: Unpack | None) -> Unpack | None:
-    """For lists; a sequence of a struct may also be held as a struct of lists."""
+    """Unpacker for lists; a sequence of structs may also be a struct of lists."""
     if inner is None:
         return None
 

@@ -1,4 +1,4 @@
-"""Compressed files, known by their first bytes whatever their name: gzip, bzip2, xz and Zstandard."""
+"""Decompression of files, detected by magic bytes: gzip, bzip2, xz and Zstandard."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Layout of a CoNLL file: its separator, and which column holds words, tags or nothing of use. Pure.
+"""Layout detection of CoNLL files: separator, and columns of words and tags. Pure.
 
 The first column is the word and the last the tag, unless the columns say otherwise: a first column that counts the
 words of each sentence (CoNLL-U, GermEval), a first column of tags (MIT), a last column that is blank.
@@ -30,7 +30,7 @@ Sentence = list[list[str]]
 
 @dataclass(frozen=True)
 class Layout:
-    """What the columns of a file hold; columns are counted from 0."""
+    """Separator, word column and tag column of a file; columns are counted from 0."""
 
     by_tabs: bool
     """Whether tabs alone separate columns, rather than spaces and tabs."""
@@ -67,12 +67,12 @@ class Layout:
 
 
 def split_columns(line: str, *, by_tabs: bool) -> list[str]:
-    """Columns are separated by spaces and tabs alone: other white space, such as U+00A0, belongs to words."""
+    """Split at spaces and tabs alone: other white space, such as U+00A0, belongs to words."""
     return line.strip("\r\n").split("\t") if by_tabs else _SPACES.split(line.strip(" \t\r\n"))
 
 
 def document_of(line: str) -> str | None:
-    """The name of the document that begins with this line, empty where it has none; None for all other lines."""
+    """Name of the document that begins with this line, empty where it has none; None for all other lines."""
     found = _DOCUMENT.fullmatch(line.strip())
     return None if found is None else (found["id"] or found["name"] or "").strip()
 
@@ -105,7 +105,7 @@ def find_layout(lines: Iterable[str], file: str) -> Layout:
 
 @dataclass
 class _Survey:
-    """What is found on the way through a file."""
+    """Statistics of one pass over a file."""
 
     names: tuple[str, ...] = ()
     has_documents: bool = False
@@ -113,7 +113,7 @@ class _Survey:
 
 
 def _sentences(lines: Iterable[str], survey: _Survey) -> Iterator[list[str]]:
-    """The lines of each sentence that are words for sure."""
+    """Word lines of each sentence; ambiguous lines are left out."""
     for has_words, block in groupby(lines, key=lambda line: bool(line.strip())):
         if not has_words:
             continue
@@ -136,7 +136,7 @@ def _most_common(counts: Sequence[int]) -> int:
 
 
 class _Columns:
-    """What each column of some sentences holds."""
+    """Column contents of some sentences."""
 
     def __init__(self, sentences: list[Sentence], columns: int, names: tuple[str, ...], file: str) -> None:
         self._sentences, self._columns, self._file = sentences, columns, file
@@ -198,7 +198,7 @@ def _mostly(sentences: list[Sentence], holds: Callable[[Sentence], bool]) -> boo
 
 
 def _counts(sentence: Sentence) -> bool:
-    """Whether the first column counts the words, from 0 or 1; ranges (`1-2`) and empty nodes (`1.1`) don't count."""
+    """Whether the first column numbers the words, from 0 or 1; ranges (`1-2`) and empty nodes (`1.1`) are ignored."""
     numbers = [cells[0] for cells in sentence if not _RANGE.fullmatch(cells[0])]
     return numbers in ([str(start + at) for at in range(len(numbers))] for start in (0, 1))
 
@@ -208,7 +208,7 @@ def _is_constant(sentence: Sentence) -> bool:
 
 
 def _has_tags(values: Sequence[str]) -> bool:
-    """Whether nearly all values are tags of one scheme of entities."""
+    """Whether nearly all values are tags of one entity scheme."""
     counts = Counter(values)
     try:
         scheme = find_scheme(counts)
@@ -226,5 +226,5 @@ def _examples(values: Sequence[str]) -> str:
 
 
 def is_range(first: str) -> bool:
-    """Whether the number of a line is one of several words at once (`1-2`) or of a word that is not there (`1.1`)."""
+    """Whether a line's number is a multiword range (`1-2`) or an empty node (`1.1`), as in CoNLL-U."""
     return _RANGE.fullmatch(first) is not None

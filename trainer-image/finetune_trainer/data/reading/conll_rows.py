@@ -1,4 +1,4 @@
-"""CoNLL files: a word a line with its tag in another column, and a blank line after each sentence."""
+"""CoNLL files: one word per line with its tag in another column, a blank line after each sentence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ DOCUMENT = "document"
 
 
 def read_conll(file: DataFile) -> Iterator[Row | Bad]:
-    """Read a CoNLL file, in two passes: the first finds its layout, see `conll_layout`.
+    """Read a CoNLL file in two passes, the first for its layout (`conll_layout`).
 
     Rows have every column as a list, by its number from 1 and by its name (CoNLL-U, CoNLL-U Plus); `tokens` and `tags`
     are those that hold the words and their tags, or an `UnclearColumn`. `-DOCSTART-`, `# newdoc` and
@@ -41,7 +41,7 @@ class _Reader:
     """Name of the document that the next sentence belongs to."""
 
     def row(self, lines: list[tuple[int, str]]) -> Row | Bad | None:
-        """One sentence; None where there is no word in it."""
+        """One sentence; None without words."""
         words = list[tuple[int, list[str]]]()
         for number, line in lines:
             name = document_of(line)

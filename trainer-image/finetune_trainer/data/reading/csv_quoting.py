@@ -1,4 +1,4 @@
-"""Whether quotes in a CSV file enclose fields or are characters of the text, told from the whole file.
+"""CSV quoting: whether quotes enclose fields or are part of the text, detected from the whole file.
 
 A quote that belongs to the text, at the start of a field, opens a field to a reader of RFC 4180, which goes on to the
 next quote: the lines between vanish inside one text. So the records of each reading are checked against the lines.
@@ -34,7 +34,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Found:
-    """The reading of a file, and spans that this reading may merge wrongly; without any, the reading is safe."""
+    """Detected quoting, and spans that may be merged wrongly under it; without any it is safe."""
 
     quoting: Quoting
     merged: Sequence[Span] = ()
@@ -43,7 +43,7 @@ class Found:
 
 
 def find_quoting(lines: Lines, delimiter: str, *, spaced: bool = False) -> Found:
-    """Find what quotes are in a file. Looks at its lines once where each row is a line, four times at most."""
+    """Detect the quoting of a file in one pass over its lines where each row is a line, in four at most."""
     with lines() as text:
         if _is_single_quoted(next(iter(text), ""), delimiter):
             return Found(Quoting.SINGLE_QUOTE)
@@ -85,7 +85,7 @@ def _is_clear(lines: Iterable[str], delimiter: str, *, spaced: bool) -> bool:
 
 @dataclass
 class _Look:
-    """What the lines of a file show by themselves."""
+    """Statistics of the lines of a file."""
 
     columns: int = 0
     has_escapes: bool = False
@@ -99,7 +99,7 @@ class _Look:
 
     @classmethod
     def at(cls, lines: Iterable[str], delimiter: str) -> "_Look":
-        """Go through the lines once."""
+        """Collect them in one pass."""
         look = cls()
         for line in lines:
             bare = line.rstrip("\r\n")
@@ -116,7 +116,7 @@ class _Look:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the file reads well with quotes as characters, and no column is quoted throughout."""
+        """Whether the file parses with quotes as characters, and no column is quoted throughout."""
         return self.fits and not self.doubled and all(count <= self.rows / 2 for count in self.wrapped.values())
 
     def _quotes(self, line: str, delimiter: str) -> None:
@@ -129,7 +129,7 @@ class _Look:
 
 @dataclass
 class _Trial:
-    """How a reading with quotes goes."""
+    """Result of parsing with quotes."""
 
     broken: int = 0
     multi_line: int = 0
@@ -158,27 +158,27 @@ def _tried(lines: Lines, delimiter: str, quoting: Quoting, *, spaced: bool) -> _
 
 
 def _as_rows(record: Record, delimiter: str, columns: int) -> Iterator[list[str]]:
-    """The lines of a record as rows of their own; nothing where one of them can't be a row."""
+    """Lines of a record as separate rows; empty where one of them can't be a row."""
     rows = [line.rstrip("\r\n").split(delimiter) for line in record.lines]
     if columns > 1 and all(len(row) == columns for row in rows):
         yield from rows
 
 
 class _Values:
-    """Short values that rows of one line have in each column: the names of classes, mostly."""
+    """Repeated short values per column of single-line rows: mostly class names."""
 
     def __init__(self) -> None:
         self._seen: defaultdict[int, Counter[str]] = defaultdict(Counter)
 
     def note(self, cells: Sequence[str]) -> None:
-        """Take the cells of a row."""
+        """Count the cells of a row."""
         for column, cell in enumerate(cells):
             known = self._seen[column]
             if len(cell) <= _SHORT and (cell in known or len(known) < _KEPT):
                 known[cell] += 1
 
     def know(self, rows: Sequence[Sequence[str]]) -> bool:
-        """Whether all rows have a value in one of the columns that other rows repeat there."""
+        """Whether all rows have a known repeated value in one of the columns."""
         return any(
             all(known[row[column].strip('"')] > 1 for row in rows if column < len(row))
             for column, known in self._seen.items()

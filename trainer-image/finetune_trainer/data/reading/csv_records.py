@@ -1,4 +1,4 @@
-"""Records of a CSV file by the standard library, each with the lines that it was written on."""
+"""CSV records by the standard library, each with its line numbers."""
 
 import csv
 import re
@@ -29,7 +29,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BrokenRecord:
-    """A record whose quotes are not as they should be; `is_open` where the last one is never closed."""
+    """A record with misplaced quotes; `is_open` where the last one is never closed."""
 
     first: int
     last: int
@@ -37,7 +37,7 @@ class BrokenRecord:
 
 
 def lines_as_records(lines: Iterable[str], delimiter: str, *, spaced: bool = False) -> Iterator[Record]:
-    """Read records of which each is a line, as is known before; blank lines are passed over."""
+    """Records of files known to have one per line; blank lines are skipped."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=spaced)
     for cells in reader:
         if cells:
@@ -47,7 +47,7 @@ def lines_as_records(lines: Iterable[str], delimiter: str, *, spaced: bool = Fal
 def records(
     lines: Iterable[str], delimiter: str, quoting: Quoting, *, spaced: bool = False
 ) -> Iterator[Record | BrokenRecord]:
-    """Read records; blank lines are passed over, as are spaces after a delimiter where `spaced`.
+    """Parse records; blank lines are skipped, and spaces after a delimiter where `spaced`.
 
     A broken record costs its first line alone: the lines after it are read again as records of their own, unless its
     quote stays open to the end.
@@ -78,7 +78,7 @@ def records(
 
 
 def _noted(lines: Iterator[str], again: deque[str], taken: list[str], *, escaped: bool) -> Iterator[str]:
-    """The lines, those in `again` first, each noted in `taken`."""
+    """Lines, those in `again` first, each appended to `taken`."""
     while True:
         while again:
             line = again.popleft()

@@ -1,4 +1,4 @@
-"""CSV files: rows by the names in the header, with the line each starts at."""
+"""CSV files: rows by header names, each with its first line number."""
 
 import re
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def read_csv(file: DataFile) -> Iterator[Row | Bad]:
 
 
 def find_delimiter(header: str) -> str:
-    """The separator of a header line: the most frequent of comma, semicolon, tab and bar outside quotes."""
+    """Delimiter of a header line: the most frequent of comma, semicolon, tab and bar outside quotes."""
     bare = _QUOTED.sub("", header)
     best = max(_DELIMITERS, key=bare.count)
     return best if best in bare else _NONE
@@ -70,7 +70,7 @@ class _Layout:
 
 
 def _layout(file: DataFile) -> _Layout | None:
-    """The layout of a file by its first lines; None for a file without any."""
+    """Layout of a file by its first lines; None for an empty file."""
     with open_text(file) as text:
         first, skipped = _first_line(text)
         separator = _SEP_LINE.fullmatch(first)
@@ -86,7 +86,7 @@ def _layout(file: DataFile) -> _Layout | None:
 
 
 def _whole_record(first: str, text: TextIO) -> str:
-    """A header with the lines that belong to it, as a line break in a name of a spreadsheet makes them."""
+    """A header that spans several lines, as line breaks in spreadsheet column names make it."""
     if not first.lstrip("\ufeff ").startswith('"') and ',"' not in first and ';"' not in first and '\t"' not in first:
         return first
     header = first
@@ -98,7 +98,7 @@ def _whole_record(first: str, text: TextIO) -> str:
 
 
 def _first_line(text: TextIO) -> tuple[str, int]:
-    """The first line with something in it, and how many lines came before it."""
+    """The first non-blank line, and the number of lines before it."""
     before = 0
     for line in text:
         if line.strip():
@@ -168,7 +168,7 @@ def _header(cells: list[str], file: DataFile, line: int) -> list[str]:
 
 
 def _not_a_row(columns: list[str], cells: list[str], place: Place, delimiter: str) -> Bad | None:
-    """The line below the header of a table that is drawn, or a row that is one field; None for others."""
+    """A ruler line below the header of a drawn table, or a row with a single field; None for others."""
     if len(cells) == 1 and len(columns) > 1 and delimiter in cells[0]:
         return Bad(place, "the whole row is in quotes", shown(cells[0]))
     drawn = [cell for cell in cells if cell.strip()]
@@ -192,7 +192,7 @@ def _row(columns: list[str], cells: list[str], place: Place, file: DataFile) -> 
 
 
 def _header_again(columns: list[str], cells: list[str], place: Place, file: DataFile) -> Bad | None:
-    """A row that repeats the header, as in files put one behind the other."""
+    """A row that repeats the header, as in concatenated files."""
     names = [cell.strip().lstrip("\ufeff") for cell in cells]
     if names == columns:
         return Bad(place, "the header again", "files put one behind the other keep one header line")

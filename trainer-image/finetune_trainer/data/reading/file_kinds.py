@@ -1,4 +1,4 @@
-"""Signatures of files that are no table of text: what their first bytes say they are, and what to do about it. Pure."""
+"""Magic bytes of binary file formats that are not supported, with a fix for each. Pure."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class FileKind:
     """Whether the magic bytes are plain letters, so that only bytes that no text has make it this kind."""
 
     def begins(self, start: bytes) -> bool:
-        """Whether a file that begins with `start` is of this kind."""
+        """Whether a file that begins with `start` is of this format."""
         found = start[self.offset : self.offset + len(self.magic)].lower() == self.magic.lower()
         return found and (not self.binary or any(byte < 9 for byte in start[:512]))
 
@@ -68,6 +68,6 @@ _KINDS = (  # special ones before general ones
 
 
 def known_kind(start: bytes) -> FileKind | None:
-    """The kind of file that begins with `start` (some hundred bytes); None for what may be text."""
+    """The format of a file that begins with `start` (some hundred bytes); None for possible text."""
     bare = start.lstrip(b" \t\r\n")
     return next((kind for kind in _KINDS if kind.begins(start) or (not kind.offset and kind.begins(bare))), None)

@@ -1,4 +1,4 @@
-"""A data file on disk, with all that is needed to read it and to talk about it."""
+"""`DataFile`: a local data file with its format settings and its name for messages."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +30,12 @@ class DataFile:
 
     @property
     def has_quoting(self) -> bool:
-        """Whether what quotes are can be said: of sources of a job and by commands, not of `spec.predict`."""
+        """Whether quoting can be set: for sources of a job and on the command line, not for `spec.predict`."""
         return self.field.endswith(("]", ">"))
 
 
 def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile:
-    """Describe one file of `source`. Raises `DataUnreadable` where the format is neither given nor in the ending."""
+    """The data file of `source`. Raises `DataUnreadable` where neither setting nor ending gives the format."""
     form = source.format if source.format is not DataFormat.AUTO else known_format(name)
     if form is None:
         raise DataUnreadable(f"the format is not clear from the name {name}", where=name, hint=_advice(name, field))
@@ -44,7 +44,7 @@ def data_file(path: Path, name: str, source: DataSource, field: str) -> DataFile
 
 
 def is_unread_table(name: str) -> bool:
-    """Whether a file is of a kind that mostly holds rows and that nothing here reads: a sheet, an archive, Arrow."""
+    """Whether a file is an unsupported container of rows: a spreadsheet, an archive, Arrow."""
     return name.lower().endswith((*_PACKED, *_SHEETS, *_OTHERS)) or ending(name) in (".tar", *_SHEETS)
 
 

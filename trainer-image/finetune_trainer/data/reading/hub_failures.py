@@ -1,4 +1,4 @@
-"""What the hub's many exceptions mean: not there, not allowed, not answering, not readable.
+"""Exceptions of the hub's libraries as failures: not found, not permitted, unavailable, unreadable.
 
 They are told by name, all bases and causes included, since the HTTP library behind the hub's client changes its name
 from version to version. Pure: no library of the hub is imported.
@@ -50,7 +50,7 @@ _CASES = (  # the first that fits: special ones come before their bases
 
 @contextmanager
 def hub_failures(uri: str, field: str) -> Iterator[None]:
-    """Turn any exception of the hub's libraries into a failure of the catalogue that points at `field`."""
+    """Convert exceptions of the hub's libraries inside the block into failures that point at `field`."""
     try:
         yield
     except Exception as error:

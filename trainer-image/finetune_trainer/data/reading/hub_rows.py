@@ -1,4 +1,4 @@
-"""Data sets and single files on the Hugging Face hub. Imported only where a job names one: `datasets` loads slowly."""
+"""Data sets and single files on the Hugging Face hub. Imported on demand: `datasets` loads slowly."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def fetch_file(wanted: HubDataSet, revision: str, field: str, token: str | None)
 
 
 def read_data_set(repository: str, source: DataSource, place: str, field: str, token: str | None) -> Iterator[Row]:
-    """Read the rows of one split; class numbers come out as the names that the data set gives them."""
+    """Read the rows of one split; class ids become class names of the data set."""
     which = {"revision": source.revision or None, "token": token}
     with hub_failures(source.uri, field):
         names = get_dataset_split_names(repository, source.subset or None, **which)

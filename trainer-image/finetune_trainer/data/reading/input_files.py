@@ -1,4 +1,4 @@
-"""Files to predict, as a command or a job names them: read as it says, else as their ending and training suggest."""
+"""Files to predict: read by explicit settings, else by ending and training settings."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -95,12 +95,12 @@ def _file_rows(file: InputFile, site: Site, text_column: str) -> Iterator[Row | 
 
 
 def _is_several(uri: str) -> bool:
-    """Whether an input is a folder or a data set, whose files have endings of their own."""
+    """Whether an input is a folder or a data set, whose files have their own endings."""
     return uri.startswith(HUB) or uri.endswith("/") or Path(uri.removeprefix("file://")).is_dir()
 
 
 def _in_its_encoding(file: InputFile, read: Callable[[InputFile], Iterator[Row | Bad]]) -> Iterator[Row | Bad]:
-    """Rows as UTF-8 and, from the first that is not, in the encoding of the training files.
+    """Rows as UTF-8, falling back to the encoding of the training files at the first undecodable row.
 
     What came before it is the same in both.
     """
@@ -123,7 +123,7 @@ def _in_its_encoding(file: InputFile, read: Callable[[InputFile], Iterator[Row |
 def _by_its_delimiter(
     file: InputFile, read: Callable[[InputFile], Iterator[Row | Bad]], text_column: str
 ) -> Iterator[Row | Bad]:
-    """Rows by the delimiter of the header and, where that shows no column of texts, by that of the training files."""
+    """Rows by the header's delimiter, falling back to that of the training files without a text column."""
     rows = read(file)
     first = next(rows, None)
     trained = file.trained.delimiter
@@ -137,7 +137,7 @@ def _by_its_delimiter(
 
 @contextmanager
 def _as_options(file: InputFile) -> Iterator[None]:
-    """Let failures name options of the command line in place of fields of a source."""
+    """Convert field names of failures into options of the command line."""
     try:
         yield
     except JobFailure as failure:

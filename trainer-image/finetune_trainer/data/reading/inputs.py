@@ -1,4 +1,4 @@
-"""Rows to predict, through the same readers as in training; what a row must hold is the predictor's to say."""
+"""Prediction inputs, through the readers of training; the predictor says what a row must hold."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -16,17 +16,17 @@ _WITH_OPTION = ("text", "text_pair")
 
 
 class InputShape(Protocol[InputRow_co]):
-    """What the rows of one model are; the part of `Predictor` that reads."""
+    """Row format of one model; the reading part of `Predictor`."""
 
     @property
     def line_column(self) -> str:
-        """Column that a bare line of text on standard input stands for."""
+        """Column name of a bare line of text on standard input."""
 
     def roles(self, found: Sequence[str]) -> Mapping[str, str]:
-        """Column by role, for the columns that every row must have, where the input has the columns `found`."""
+        """Required columns by role, for an input with the columns `found`."""
 
     def read(self, row: Row) -> InputRow_co | Bad:
-        """What the model takes of a row, or the reason why the row can't be used."""
+        """The model's input from a row, or the reason the row is invalid."""
 
 
 def read_inputs(file: InputFile, site: Site, shape: InputShape[InputRow_co]) -> Iterator[InputRow_co]:

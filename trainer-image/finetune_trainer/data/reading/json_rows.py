@@ -1,4 +1,4 @@
-"""JSON Lines, and JSON files that hold one array of objects or another table."""
+"""JSON Lines, and JSON files with one array of objects or another table."""
 
 import json
 import re
@@ -27,7 +27,7 @@ _BROKEN = (ValueError, RecursionError)  # ValueError covers syntax and numbers w
 
 
 class _Decoder(json.JSONDecoder):
-    """A decoder that notes a key that an object has twice, of which only the last value would be left."""
+    """JSON decoder that detects duplicate keys, of which only the last value would remain."""
 
     def __init__(self) -> None:
         self.twice = ""
@@ -41,7 +41,7 @@ class _Decoder(json.JSONDecoder):
         return found
 
     def row(self, value: object, place: Place) -> Row | Bad:
-        """What has just been decoded as a row."""
+        """The last decoded value as a row."""
         twice, self.twice = self.twice, ""
         if twice:
             return Bad(place, _TWICE, shown(twice))
@@ -51,7 +51,7 @@ class _Decoder(json.JSONDecoder):
 
 
 def read_jsonl(file: DataFile) -> Iterator[Row | Bad]:
-    """Read one JSON object a line. Broken lines come out as `Bad`; blank ones are passed over.
+    """Read one JSON object per line. Invalid lines become `Bad`; blank ones are skipped.
 
     A JSON array or a whole table under a `.jsonl` name is read as such. Raises `DataUnreadable` where the first line is
     no JSON at all, since then the format is wrong.
@@ -73,7 +73,7 @@ def read_jsonl(file: DataFile) -> Iterator[Row | Bad]:
 
 
 def read_json(file: DataFile) -> Iterator[Row | Bad]:
-    """Read an array of objects, or of an object that holds arrays the one that fits the file's place.
+    """Read an array of objects, or the array for the file's place in an object of arrays.
 
     That is the one under the place's name (`train`, `val`, `test`), under `data`, `rows` or `examples`, or the only
     one.
@@ -100,7 +100,7 @@ def read_json(file: DataFile) -> Iterator[Row | Bad]:
 
 
 def _of_object(decoder: _Decoder, value: object, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
-    """The rows in a lone object, which opens at `start`."""
+    """The rows in a single object, which opens at `start`."""
     key = _rows_key(value, file)
     if key is not None and not decoder.twice:
         yield from _elements(decoder, content, _position_of(content, start, key), file)
@@ -115,7 +115,7 @@ def _of_object(decoder: _Decoder, value: object, content: str, start: int, file:
 
 
 def _stream(content: str, position: int, file: DataFile) -> Iterator[Row | Bad]:
-    """Objects one behind the other, on any number of lines, as `jq` prints them."""
+    """Concatenated objects on any number of lines, as `jq` prints them."""
     decoder, line, seen = _Decoder(), 1, 0
     while position < len(content):
         line, seen = line + content.count("\n", seen, position), position
@@ -127,7 +127,7 @@ def _stream(content: str, position: int, file: DataFile) -> Iterator[Row | Bad]:
 
 
 def _lines(file: DataFile) -> Iterator[Row | Bad]:
-    """JSON Lines, whatever the first of them looks like."""
+    """JSON Lines, whatever the first line looks like."""
     decoder = _Decoder()
     with open_text(file, newline="\n") as text:
         for number, line in enumerate(text, start=1):
@@ -136,7 +136,7 @@ def _lines(file: DataFile) -> Iterator[Row | Bad]:
 
 
 def _is_a_whole(first: str, second: tuple[int, str] | None) -> bool:
-    """Tell whether a first line begins one JSON value that is the file, rather than being a line of JSON Lines."""
+    """Whether a first line begins a JSON value that spans the file, rather than a line of JSON Lines."""
     bare = first.strip()
     return bare in ("[", "{") or bare.startswith("[{") or (second is None and bare.startswith(("{", "[[")))
 
@@ -150,7 +150,7 @@ def _parsed(decoder: _Decoder, line: str, place: Place) -> Row | Bad:
 
 
 def _check_no_table(value: object, file: DataFile) -> None:
-    """Raise `DataUnreadable` for an object that is a table, of columns that differ in length."""
+    """Raise `DataUnreadable` for a table whose columns differ in length."""
     cells = list(value.values()) if isinstance(value, dict) else []
     if len(cells) > 1 and all(isinstance(cell, list) for cell in cells) and len({len(cell) for cell in cells}) > 1:
         lengths = ", ".join(f"{shown(name)} {len(cell):,}" for name, cell in list(value.items())[:6])  # type: ignore[attr-defined]
@@ -160,7 +160,7 @@ def _check_no_table(value: object, file: DataFile) -> None:
 
 
 def _arrays(decoder: _Decoder, content: str, start: int, file: DataFile) -> Iterator[Row | Bad]:
-    """The rows of the array that opens at `start`, and of those behind it, as a writer of chunks leaves them."""
+    """Rows of the array that opens at `start` and of those that follow it, as chunked writers leave them."""
     position = start
     while position < len(content):
         if content[position] != "[":
@@ -169,7 +169,7 @@ def _arrays(decoder: _Decoder, content: str, start: int, file: DataFile) -> Iter
 
 
 def _elements(decoder: _Decoder, content: str, start: int, file: DataFile) -> Generator[Row | Bad, None, int]:
-    """Decode the array that opens at `start` element by element, so that each has its line; returns its end."""
+    """Decode the array at `start` element by element, for line numbers; returns its end."""
     position, line = start + 1, content.count("\n", 0, start + 1) + 1
     seen = start + 1
     while True:
@@ -200,7 +200,7 @@ def _decode(decoder: _Decoder, content: str, position: int, file: DataFile) -> t
 
 
 def _rows_key(value: object, file: DataFile) -> str | None:
-    """The key of `value` that holds the rows of the file's place; None for an object that is a row, as a chat is.
+    """Key of `value` with the rows of the file's place; None for an object that is itself a row, such as a chat.
 
     Raises `DataUnreadable` where several keys hold rows and none is named for the place.
     """
@@ -224,7 +224,7 @@ def _holds_rows(name: str, cell: list[object]) -> bool:
 
 
 def _position_of(content: str, start: int, wanted: str) -> int:
-    """Position of the value of key `wanted` in the object whose text opens at `start` and is known to be whole."""
+    """Position of the value of key `wanted` in the object at `start`, which is valid JSON."""
     position, plain = start + 1, json.JSONDecoder()
     while True:
         key, position = plain.raw_decode(content, _skip_space(content, position))

@@ -1,4 +1,4 @@
-"""Tables that one JSON object holds as a whole, as `DataFrame.to_json` and `to_dict` of pandas write them. Pure."""
+"""Tables in one JSON object, as written by pandas' `DataFrame.to_json` and `to_dict`. Pure."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,7 +18,7 @@ _SPLIT = {"columns", "data"}
 
 
 def table_of(value: Mapping[str, object]) -> Iterator[Values] | None:
-    """The rows of a table by columns, by rows or in the layout `split`; None where the object is something else.
+    """Rows of a table oriented by columns, by rows or in `split` layout; None for any other object.
 
     By columns: a list or an object of cells for each column, all as long. By rows: an object for each row, under its
     index. Of a square of objects, the smaller side is that of the columns, and one of numbers that of the rows.
@@ -50,7 +50,7 @@ def _of_split(columns: list[str], data: list[list[object]]) -> Iterator[Values]:
 
 
 def _is_by_lists(lists: Mapping[str, list[object]]) -> bool:
-    """Whether lists are columns. Words and tags of one sentence are not, though they are equally long."""
+    """Whether lists are columns; words and tags of one sentence, though equally long, are not."""
     one_row = lists.keys() <= _LISTS_OF_A_ROW and not any(
         isinstance(cells[0], list) for cells in lists.values() if cells
     )

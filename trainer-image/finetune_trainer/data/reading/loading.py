@@ -1,4 +1,4 @@
-"""Reads all sources of one place (train, validation or test) into records, and keeps count of what can't be used."""
+"""Reads all sources of one split into records, and counts invalid examples."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,7 @@ _TELL_EVERY = 20_000
 
 @dataclass
 class Loaded:
-    """What the sources of one place hold. Grows while they are read."""
+    """Records and invalid examples of one split; grows while sources are read."""
 
     place: str
     sources: Sequence[DataSource]
@@ -36,14 +36,14 @@ class Loaded:
     """Rows read of each source."""
 
     def note_bad(self, rows: Sequence[Bad]) -> None:
-        """Add rows that turned out to be bad later, and keep all in the order of files and lines."""
+        """Add examples found invalid later, and keep all in the order of files and lines."""
         order = {name: number for number, name in enumerate(self.files)}
         self.bad = sorted([*self.bad, *rows], key=lambda bad: (order[bad.place.file], bad.place.line))
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What reading needs to know, the same for all places."""
+    """Settings of reading, the same for all splits."""
 
     site: Site
     shape: Shape
@@ -56,11 +56,11 @@ class Reading:
     """Column whose values keep rows together when they are split; empty for none."""
 
     def column_of_difficulty(self, place: str) -> str:
-        """The same for the rows of a place."""
+        """The settings with the difficulty column of a split."""
         return self.difficulty if place == TRAIN else ""
 
     def wanted(self, place: str) -> dict[str, str]:
-        """Column by role, for the columns that every row must have; known once the shape has seen a row."""
+        """Required columns by role; known once the shape has seen a row."""
         column = self.column_of_difficulty(place)
         return {**self.shape.roles, **({"difficulty": column} if column else {})}
 
@@ -82,7 +82,7 @@ class Reading:
 
 
 def paths_of(columns: Columns, *others: str) -> tuple[str, ...]:
-    """The names of columns, those that the job gives and `others`, that may be paths into cells."""
+    """Column names, those of the job and `others`, that may be paths into cells."""
     names = columns.model_dump()
     return dotted([*names.pop("labels"), *names.values(), *others])
 
@@ -141,7 +141,7 @@ def _check_files(
 
 
 def _remembered(rows: Iterator[Row | Bad], first: list[Row | Bad]) -> Iterator[Row | Bad]:
-    """The rows, with the first of them noted in `first`."""
+    """The rows, with the first of them stored in `first`."""
     for row in rows:
         if len(first) < _ENOUGH:
             first.append(row)
@@ -160,5 +160,5 @@ def _values(rows: Sequence[Row | Bad]) -> list[dict[str, object]]:
 
 
 def _marked(record: Record, number: int, source: DataSource) -> Record:
-    """The record with what it has from its source."""
+    """The record with prefix and number of its source."""
     return replace(record, source=number, prefix=source.prefix) if number or source.prefix else record

@@ -1,4 +1,4 @@
-"""Paths into cells that are objects: `translation.en` is the column `translation`, and `en` in it."""
+"""Dotted paths into cells that are objects: `translation.en` is `en` in the column `translation`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,12 +11,12 @@ _LONGEST = 1 << 20
 
 
 def dotted(names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the names that can be paths."""
+    """The names that may be paths."""
     return tuple(dict.fromkeys(name for name in names if "." in name.strip(".")))
 
 
 def with_paths(row: Row, paths: Sequence[str]) -> Row:
-    """The row with a cell for each path that leads somewhere in it; columns that are themselves called so stay."""
+    """The row with a cell per resolvable path; columns with a dotted name of their own take precedence."""
     found = {
         path: value for path in paths if path not in row.values and (value := _at(row.values, path)) is not _NOTHING
     }
@@ -24,7 +24,7 @@ def with_paths(row: Row, paths: Sequence[str]) -> Row:
 
 
 def inner_names(values: Mapping[str, object]) -> list[str]:
-    """Paths to what is in the cells of a row that are objects, but for further rows and objects."""
+    """Paths into the object cells of a row, without nested lists and objects."""
     cells = ((name, _parsed(cell)) for name, cell in values.items())
     inner = ((name, key, item) for name, cell in cells if isinstance(cell, Mapping) for key, item in cell.items())
     return [f"{name}.{key}" for name, key, item in inner if not _holds_objects(item)]
@@ -35,7 +35,7 @@ def _holds_objects(item: object) -> bool:
 
 
 def _at(values: Mapping[str, object], path: str) -> object:
-    """What the path leads to. The longest name of a column that it begins with is taken for one."""
+    """The value at a path. The longest column name that it begins with is its column."""
     parts = path.split(".")
     for count in range(len(parts) - 1, 0, -1):
         name = ".".join(parts[:count])
@@ -60,7 +60,7 @@ def _inside(cell: object, parts: Sequence[str]) -> object:
 
 
 def _parsed(cell: object) -> object:
-    """An object or list that is JSON text in its cell, as in CSV files, else the cell itself."""
+    """The object or list of a JSON text cell, as in CSV files; other cells as they are."""
     if not isinstance(cell, str) or len(cell) > _LONGEST or cell.strip()[:1] not in ("{", "["):
         return cell
     try:

@@ -1,4 +1,4 @@
-"""Parquet files, batch by batch."""
+"""Parquet files, read in batches."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ _PEEK = 512
 
 
 def read_parquet(file: DataFile) -> Iterator[Row | Bad]:
-    """Read a Parquet file; rows are numbered from 1, and class numbers come out as the names in its metadata.
+    """Read a Parquet file; rows are numbered from 1, class ids become the names in its metadata.
 
     Raises `DataUnreadable` where it is none or damaged, and where a name is given to two columns.
     """
@@ -60,7 +60,7 @@ def _check_names(schema: Any, file: DataFile) -> None:
 
 
 def _twice(fields: Iterable[Any], path: str = "") -> Iterator[str]:
-    """Names that a schema or a struct in it gives to two fields."""
+    """Duplicate field names of a schema or of a struct in it."""
     found = list(fields)
     yield from (path + name for name, count in Counter(field.name for field in found).items() if count > 1)
     for field in found:

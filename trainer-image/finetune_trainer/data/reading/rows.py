@@ -1,4 +1,4 @@
-"""A row as it comes from a file, before anything is known about its columns."""
+"""Raw rows of a file, before columns have roles."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from finetune_api.data_report import Place
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record: its cells by column name, and where it is."""
+    """One record: cells by column name, and its location."""
 
     values: dict[str, object]
     place: Place
@@ -15,7 +15,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A record that can't be used. `kind` groups reasons of one sort; `detail` says what is wrong with this one."""
+    """An invalid example. `kind` groups reasons; `detail` is specific to this one."""
 
     place: Place
     kind: str
@@ -23,13 +23,13 @@ class Bad:
 
     @property
     def reason(self) -> str:
-        """The kind and the detail as one phrase."""
+        """Kind and detail as one phrase."""
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
 @dataclass(frozen=True, slots=True)
 class UnclearColumn:
-    """Stands for the cells of a column that a file does not name, and that can't be told from what it holds."""
+    """Placeholder for cells of a nameless column whose role can't be inferred."""
 
     role: str
     """What is looked for: `tokens` or `tags`."""
@@ -41,7 +41,7 @@ class UnclearColumn:
 
 
 class Spelled(str):
-    """Text of a CSV cell that programs write for a missing value, and that may be a word or a class as well."""
+    """CSV text that programs write for a missing value, but that may be a word or a class."""
 
     __slots__ = ()
 
@@ -69,17 +69,17 @@ _LONGEST = 9
 
 
 def csv_cell(cell: str) -> str:
-    """A cell of a format that has text only, marked where it may stand for a missing value."""
+    """A cell of a text-only format, marked where it may stand for a missing value."""
     return Spelled(cell) if len(cell) < _LONGEST and cell.strip() in MISSING else cell
 
 
 def at(place: Place) -> str:
-    """`file:line`, as editors and terminals understand it."""
+    """`file:line`, the location format of editors and terminals."""
     return f"{place.file}:{place.line}"
 
 
 def shown(value: object, limit: int = 40) -> str:
-    """A value for a message: quoted as Python would, so on one line, and shortened to about `limit` characters."""
+    """A value for a message: its `repr`, shortened to about `limit` characters."""
     if isinstance(value, str):
         return repr(value if len(value) <= limit else value[: limit - 3] + "...")
     text = repr(value)

@@ -1,4 +1,4 @@
-"""From a `DataSource` to rows: finds the files, fetches what is remote, and picks the reader."""
+"""Rows of a `DataSource`: finds files, downloads remote ones, chooses the reader."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -71,12 +71,12 @@ def read_rows(
 
 
 def reader_of(form: DataFormat) -> Callable[[DataFile], Iterator[Row | Bad]]:
-    """What reads files of a format; not for `Auto`."""
+    """The reader of a file format; not for `Auto`."""
     return _READERS[form]
 
 
 def source_files(source: DataSource, site: Site, field: str) -> Iterator[DataFile]:
-    """The files of a source that is not on the hub, each as long as it is looked at. Raises as `read_rows` does."""
+    """Files of a source that is not on the hub, each available during its iteration. Raises as `read_rows` does."""
     with ExitStack() as stack:
         yield from _files(source, site, "", field, partial(_scratch, stack))
 
@@ -94,7 +94,7 @@ def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterato
 
 
 def _files(source: DataSource, site: Site, place: str, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
-    """Find the files of a storage URI, in order of their names; each is fetched when its turn comes."""
+    """Files of a storage URI in name order, each downloaded on demand."""
     address = find_address(source.uri, site)
     check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
     here = on_disk(address, site)
@@ -108,7 +108,7 @@ def _files(source: DataSource, site: Site, place: str, field: str, scratch: Call
 
 
 def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
-    """The data files of a folder that are for a place. Raises `DataNotFound`."""
+    """The data files in a folder for a split. Raises `DataNotFound`."""
     found = [path for path, _ in folder.list() if not _is_hidden(path)]
     known = [path for path in found if known_format(path) is not None and not is_about_data(path)]
     unread = [path for path in found if is_unread_table(path)]
@@ -133,7 +133,7 @@ def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
 
 
 def _is_hidden(path: str) -> bool:
-    """Whether a file, or a folder that it is in, is none of data: `.ipynb_checkpoints`, `__MACOSX`, `_SUCCESS`."""
+    """Whether a file or a folder on its path is no data: `.ipynb_checkpoints`, `__MACOSX`, `_SUCCESS`."""
     return any(part.startswith((".", "_")) for part in PurePosixPath(path).parts)
 
 
@@ -142,7 +142,7 @@ def _one_by_one(source: DataSource, path: str) -> str:
 
 
 def _name(top: Address, path: str, site: Site) -> str:
-    """How messages name a file: local ones by a path that an editor opens, others by their URI."""
+    """Name of a file in messages: a local path that editors open, or a URI."""
     if top.scheme != "file":
         return f"{top}/{path}"
     local = Path(top.path) / path

@@ -1,4 +1,4 @@
-"""How splits are called: in the names of files and folders, as keys of a JSON file, and on the hub. Pure."""
+"""Split names in file and folder names, in JSON keys, and on the hub. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ _ABOUT = frozenset({
 
 
 def place_of(name: str) -> str:
-    """The place that one name stands for, whatever its case; empty for none."""
+    """The split that a name stands for, case-insensitively; empty for none."""
     return _PLACES.get(name.lower(), "")
 
 
 def place_of_file(path: str) -> str:
-    """The place that a path below a folder stands for, by the words in its parts, the outermost first; empty for none.
+    """The split that a path below a folder stands for, outermost part first; empty for none.
 
     A part with words of two places stands for none: `train_test.csv`.
     """
@@ -38,13 +38,13 @@ def place_of_file(path: str) -> str:
 
 
 def is_about_data(path: str) -> bool:
-    """Whether a file tells of the data, as data sets from the hub have: `dataset_info.json`."""
+    """Whether a file is metadata, as in data sets from the hub: `dataset_info.json`."""
     name = PurePosixPath(path.lower()).name
     return name.endswith(".json") and name.removesuffix(".json") in _ABOUT
 
 
 def files_of_place(paths: Sequence[str], place: str) -> tuple[list[str], str]:
-    """The files of a folder that belong to a place, and else why that can't be told.
+    """Files of a folder that belong to a split, or the reason that is ambiguous.
 
     Without names of splits all files do; with some, those of the place, if every file has one.
     """
@@ -62,7 +62,7 @@ def files_of_place(paths: Sequence[str], place: str) -> tuple[list[str], str]:
 
 
 def key_of_place(arrays: Mapping[str, object], place: str, usual: Sequence[str]) -> tuple[str | None, str]:
-    """The key of a JSON object that holds the rows of a place, and else why that can't be told.
+    """Key of a JSON object with the rows of a split, or the reason that is ambiguous.
 
     `arrays` are the keys that hold rows, `usual` those that hold the rows of any place. None where no key fits.
     """

@@ -1,4 +1,4 @@
-"""Standard input, whose format has no ending to go by: JSON Lines, a JSON array, CSV, or one text per line."""
+"""Rows on standard input, whose format is detected: JSON Lines, a JSON array, CSV, or one text per line."""
 
 import csv
 import re
@@ -24,7 +24,7 @@ _OPENS_ARRAY = re.compile(r"\s*\[\s*(\{|\]|$)")
 
 
 def spool(folder: Path) -> DataFile:
-    """What is piped in, copied to a file in `folder` so that it can be read more than once."""
+    """Standard input copied to a file in `folder`, so that it can be read more than once."""
     path = folder / "stdin"
     with path.open("wb") as copy:
         copyfileobj(sys.stdin.buffer, copy)
@@ -32,7 +32,7 @@ def spool(folder: Path) -> DataFile:
 
 
 def read_stream(file: DataFile, text_column: str) -> Iterator[Row | Bad]:
-    """Read what was piped in, by what its beginning looks like.
+    """Read the copy in the format that its beginning shows.
 
     JSON is what opens an object with a key, or an array of objects: `{name} asks` and `[MASK] is` are texts. CSV is
     what has `text_column` in its first line and as many fields in the lines after it. Other lines are rows with
@@ -51,7 +51,7 @@ def read_stream(file: DataFile, text_column: str) -> Iterator[Row | Bad]:
 
 
 def read_lines(file: DataFile, text_column: str) -> Iterator[Row]:
-    """One text per line, blank ones passed over; rows have `text_column` alone."""
+    """One text per line in the column `text_column`; blank lines are skipped."""
     with open_text(file, newline="\n") as text:
         for number, line in enumerate(text, start=1):
             if line.strip():
@@ -64,7 +64,7 @@ def _cells(header: str, file: DataFile) -> list[str]:
 
 
 def _is_table(file: DataFile) -> bool:
-    """Whether most of the first records have as many fields as the header; a header alone is one without spaces."""
+    """Whether most of the first records have as many fields as the header; a lone header has no spaces."""
     with open_text(file) as text:
         lines = (line for line in text if line.strip())
         first = next(lines)

@@ -1,4 +1,4 @@
-"""From bytes to text: compression, byte order marks, encodings, and files that are not what they claim to be."""
+"""Text decoding of files: compression, byte order marks, encodings, and misnamed binary files."""
 
 import codecs
 import re
@@ -27,7 +27,7 @@ _WORD = re.compile(rb"[\x80-\xff]{4}|[\x80-\xff][^\n\r ,;\t][\x80-\xff][^\n\r ,;
 
 @contextmanager
 def open_text(file: DataFile, newline: str = "") -> Iterator[TextIO]:
-    """Open a text file for reading, unpacked and decoded; `newline` is as in `open`.
+    """Open a text file for reading, decompressed and decoded; `newline` is as in `open`.
 
     A byte order mark wins over the encoding of the spec. Raises `DataUnreadable` (also while the caller reads) for
     undecodable bytes, broken compression and files of another kind, `SpecInvalid` for an encoding that doesn't exist.
@@ -109,7 +109,7 @@ def _first_undecodable(content: BufferedReader, encoding: str) -> tuple[int, int
 
 
 def _guesses(text: tuple[bytes, int], encoding: str) -> Iterator[tuple[str, str]]:
-    """Encodings that these bytes fit, and what they would read.
+    """Encodings under which these bytes decode, with the resulting text.
 
     One of western files, or several for words of bytes beyond ASCII: Chinese, Japanese, Korean, Cyrillic.
     """
@@ -125,7 +125,7 @@ def _guesses(text: tuple[bytes, int], encoding: str) -> Iterator[tuple[str, str]
 
 
 def _decoded(content: bytes, encoding: str) -> str:
-    """The text of bytes that may end within a character; empty where they are not of the encoding."""
+    """Text of bytes that may end within a character; empty if they don't decode."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(content)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a row is, task by task: which columns it takes, and how their cells become a record. One module a task."""
+"""Row shapes by task: required columns, and conversion of cells to records."""
 
 from collections.abc import Callable
 

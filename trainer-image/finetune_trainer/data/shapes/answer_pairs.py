@@ -29,7 +29,7 @@ from finetune_trainer.data.shapes.transcripts import begins_with, is_transcript,
 
 
 class _AsRead:
-    """Takes the answers as they were read with their row."""
+    """Target reader for answers that were read with their row."""
 
     def read(self, cell: object) -> Label:
         """See `TargetReader.read`."""
@@ -38,7 +38,7 @@ class _AsRead:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which columns the rows of a data set have."""
+    """Column layout of the pairs of a data set."""
 
     roles: dict[str, str]
     transcripts: bool = False
@@ -84,7 +84,7 @@ class AnswerPairs:
         return _AsRead()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS
 
     def _read(self, row: Row, layout: _Layout) -> Record | Bad:
@@ -128,7 +128,7 @@ class AnswerPairs:
         return _Layout(with_group(roles, columns, self._group_column), transcripts)
 
     def _prompt_column(self, values: Mapping[str, object], answers: Mapping[str, str]) -> str:
-        """The column that the job names or that prompts mostly are in; empty for none."""
+        """The prompt column by name or convention; empty for none."""
         if self._columns.prompt:
             return self._columns.prompt
         if answers["chosen"] == "preferred_output" and "input" in values:
@@ -138,7 +138,7 @@ class AnswerPairs:
         return prompt_column(values) or chat_column(values)
 
     def _prompt(self, row: Row, layout: _Layout) -> Chat | Bad:
-        """The messages of the prompt; none where the answers bring them."""
+        """Messages of the prompt; none where the answers include them."""
         roles = layout.roles
         if "messages" in roles:
             return self._reader.messages(row, roles["messages"])
@@ -148,7 +148,7 @@ class AnswerPairs:
         return text if isinstance(text, Bad) else self._reader.prompt(row, text)
 
     def _answer(self, row: Row, layout: _Layout, role: str, asked: Chat) -> tuple[Chat, Turn] | Bad:
-        """What is answered, and the answer."""
+        """Prompt messages and answer."""
         column = layout.roles[role]
         if not is_chat(row.values.get(column)):
             if asked:
@@ -172,7 +172,7 @@ class AnswerPairs:
 
 
 def _is_whole_chat(cell: object) -> bool:
-    """Whether messages begin with a prompt of their own."""
+    """Whether messages include their own prompt."""
     if not is_chat(cell) or not isinstance(cell, (list, tuple)):
         return is_chat(cell) and not isinstance(cell, Mapping)
     speaker = known_role(cell[0].get("role", cell[0].get("from")))

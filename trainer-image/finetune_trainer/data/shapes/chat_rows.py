@@ -1,4 +1,4 @@
-"""What a row has beside its messages or its prompt: a system prompt, earlier exchanges, tools, template variables."""
+"""`ChatReader`: chats from messages or prompts, with system prompt, history, tools and template variables."""
 
 import re
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ _PAIR = 2
 
 @dataclass(frozen=True)
 class ChatReader:
-    """Makes chats of rows: of their messages, or of a prompt with what belongs to it.
+    """Builds chats from rows: of their messages, or of a prompt and its context.
 
     Columns for the system prompt, earlier exchanges and tools are those that the job names, else the ones that data
     sets call so; rows that lack the latter do without.
@@ -50,11 +50,11 @@ class ChatReader:
 
     @property
     def named(self) -> dict[str, str]:
-        """Column by role, for those that the job names, which every file must have."""
+        """Columns that the job names, by role; every file must have them."""
         return {role: column for role in ("system", "history", "tools") if (column := getattr(self.columns, role))}
 
     def messages(self, row: Row, column: str) -> Chat | Bad:
-        """The chat in a column of messages, with what its row has beside them.
+        """The chat in a messages column, with its row's system prompt, tools and variables.
 
         OpenAI's pairs have messages and tools together in an object, which is then the row.
         """
@@ -65,11 +65,11 @@ class ChatReader:
         return turns if isinstance(turns, Bad) else self.around(row, turns)
 
     def prompt(self, row: Row, text: str) -> Chat | Bad:
-        """A user's prompt as a chat, behind earlier exchanges where there are some."""
+        """A user's prompt as a chat, after earlier exchanges if any."""
         return self.around(row, (Turn(USER, text),))
 
     def around(self, row: Row, turns: tuple[Turn, ...]) -> Chat | Bad:
-        """Messages with what their row has beside them."""
+        """Messages with their row's system prompt, tools and variables."""
         try:
             history = self._history(row)
             if isinstance(history, Bad):
@@ -113,7 +113,7 @@ class ChatReader:
         return tuple(turns)
 
     def _variables(self, row: Row) -> dict[str, Any]:
-        """What the template gets beside the messages. Raises `UnusableKey`."""
+        """Template variables of the row. Raises `UnusableKey`."""
         _check_media(row)
         found: dict[str, Any] = {}
         column = self._column(row, self.columns.tools, _TOOLS)
@@ -126,12 +126,12 @@ class ChatReader:
 
     @staticmethod
     def _column(row: Row, named: str, usual: tuple[str, ...]) -> str:
-        """The column that the job names or, of those with a usual name, the first that the row has."""
+        """The column that the job names, or the first with a usual name."""
         return next((name for name in ((named,) if named else usual) if name in row.values), "")
 
 
 def holds_messages(cell: object) -> bool:
-    """Whether a cell holds messages, or an object with messages in it."""
+    """Whether a cell holds messages, or an object that contains them."""
     return is_chat(cell["messages"] if isinstance(cell, Mapping) and "messages" in cell else cell)
 
 
@@ -140,7 +140,7 @@ def _is_empty(cell: object) -> bool:
 
 
 def _template_variables(cell: object) -> dict[str, Any]:
-    """Raises `UnusableKey` for names that say how a template is applied, which is not the row's to say."""
+    """Raise `UnusableKey` for names that set how a template is applied, which rows may not."""
     found = {key: value for key, value in _object(cell).items() if value is not None}
     if reserved := sorted(_RESERVED & found.keys()):
         raise UnusableKey(f"{_TEMPLATE_VARIABLES} can't set {reserved[0]}", "remove it")

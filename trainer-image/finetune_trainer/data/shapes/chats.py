@@ -1,4 +1,4 @@
-"""`CausalLM` on chats: lists of messages, of which the assistant's are learned."""
+"""`CausalLM` on chats: lists of messages, of which those of the assistant are trained on."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from finetune_trainer.data.shapes.text_to_text import Written
 
 
 class Chats:
-    """A chat a row; what follows its last answer to be learned is left out."""
+    """One chat per row, cut after its last trained answer."""
 
     def __init__(self, data: Data, group_column: str, column: str = "messages") -> None:
         """Take the columns from `spec.data`; `column` holds the messages where the job does not say which."""
@@ -50,12 +50,12 @@ class Chats:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS
 
 
 class AnsweredChats:
-    """Messages to be answered in one column, the answer in another: a text, or messages that end with it."""
+    """Messages in one column, their answer in another: a text, or messages that end with it."""
 
     def __init__(self, data: Data, group_column: str, usual: dict[str, str]) -> None:
         """Take the columns from `spec.data`; `usual` are those of roles that the job does not name."""
@@ -81,7 +81,7 @@ class AnsweredChats:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS
 
 

@@ -1,4 +1,4 @@
-"""`SequenceClassification`: a text, or two, and a label."""
+"""`SequenceClassification`: a text, or two, with a label."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from finetune_trainer.data.shapes.shape import rejected, with_group
 
 
 class LabelledText:
-    """Text and label always, a second text and a group where the job names their columns."""
+    """Text and label, with second text and group where the job names their columns."""
 
     def __init__(self, data: Data, group_column: str) -> None:
         """Take the columns from `spec.data`."""

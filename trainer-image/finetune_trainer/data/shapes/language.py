@@ -1,4 +1,4 @@
-"""`CausalLM`: raw text, prompts with completions, or chats, by the columns that the job names or the rows have."""
+"""`CausalLM`: raw text, prompts with completions, or chats, chosen by columns."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ _Shape = RawText | Prompts | Chats | AnsweredChats
 
 
 class LanguageRows:
-    """Rows of the one of three shapes that the columns of the first row show."""
+    """Rows of the shape that the columns of the first row show."""
 
     def __init__(self, data: Data, group_column: str) -> None:
         """Take the columns from `spec.data`."""
@@ -82,7 +82,7 @@ class LanguageRows:
         return RawText(data, group, "completion" if only_completion and "text" not in values else "text")
 
     def _answered(self, values: Mapping[str, object]) -> dict[str, str]:
-        """Column by role for prompts with completions; none for raw text. What is missing is told later."""
+        """Column by role for prompts with completions; empty for raw text. Missing columns are reported later."""
         columns = self._data.columns
         if not (columns.prompt or columns.completion):
             if "text" in values or set(values) == {"completion"}:
@@ -97,7 +97,7 @@ class LanguageRows:
 
 
 def _check_layout(row: Row) -> None:
-    """Raise `SpecInvalid` for layouts that would be learned as what they are not."""
+    """Raise `SpecInvalid` for layouts that this task would misread."""
     if is_kto(row.values):
         message = "these rows are answers judged by a label, as KTO learns from: bad ones would be learned too"
         names = (

@@ -1,4 +1,4 @@
-"""Layouts of published data sets, told by their columns: which roles they play, and which task learns from them."""
+"""Column layouts of published data sets: their roles, and the task that uses them."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -24,13 +24,13 @@ _PAIRS: tuple[dict[str, str], ...] = (
 
 
 def chat_column(values: Mapping[str, object]) -> str:
-    """The column of messages that a row has; empty for none. `messages` is one whatever it holds."""
+    """The messages column of a row; empty for none. `messages` is one whatever it holds."""
     found = (name for name in MESSAGES if name in values and (name == MESSAGES[0] or is_chat(values[name])))
     return next(found, "")
 
 
 def answered_columns(found: Collection[str]) -> dict[str, str]:
-    """Columns of a prompt, its completion and its further input, by role; empty where names don't say."""
+    """Columns of prompt, completion and further input by role; empty for unknown names."""
     roles = next((known for known in _ANSWERED if set(known.values()) <= set(found)), {})
     if not roles:
         return {}
@@ -38,31 +38,31 @@ def answered_columns(found: Collection[str]) -> dict[str, str]:
 
 
 def input_column(found: Collection[str], others: Mapping[str, str]) -> dict[str, str]:
-    """The column of further input by its role, where there is one beside the others; Dolly calls it `context`."""
+    """The further-input column by its role, beside the others; Dolly calls it `context`."""
     names = _INPUT if others.get("prompt") == "instruction" else _INPUT[:1]
     name = next((name for name in names if name in found and name not in others.values()), "")
     return {"input": name} if name else {}
 
 
 def prompt_column(found: Collection[str]) -> str:
-    """The column of a prompt that is to be answered; empty for none."""
+    """The prompt column of rows to be answered; empty for none."""
     return next((name for name in _ASKED if name in found), "")
 
 
 def pair_columns(found: Collection[str]) -> dict[str, str]:
-    """Columns of two answers, by role; empty where there are none."""
+    """Columns of two answers by role; empty without them."""
     return next((known for known in _PAIRS if set(known.values()) <= set(found)), {})
 
 
 class Layout(NamedTuple):
-    """A layout that some task learns from."""
+    """A layout that some task trains on."""
 
     name: str
     advice: str
 
 
 def known_layout(found: Collection[str], wanted: Collection[str]) -> Layout | None:
-    """The layout that columns are of where it is not what the roles `wanted` are for; None for no known one."""
+    """The known layout of the columns, if it is not that of the roles `wanted`; None for an unknown one."""
     names = set(found)
     if pair_columns(names) and "chosen" not in wanted:
         return Layout("preference pairs", "the tasks Preference and RewardModel learn from them")
@@ -85,7 +85,7 @@ KTO_ADVICE = (
 
 
 def is_kto(values: Mapping[str, object]) -> bool:
-    """Whether a row is one answer, to a prompt or at the end of a chat, that a truth value judges."""
+    """Whether a row is a KTO example: one answer, to a prompt or ending a chat, with a truth value."""
     if {"prompt", "completion"} <= values.keys():
         return _is_truth(values.get("label"))
     return bool(chat_column(values)) and (_is_truth(values.get("kto_tag")) or isinstance(values.get("label"), bool))
@@ -102,6 +102,6 @@ MESSAGE_ADVICE = (
 
 
 def is_single_message(values: Mapping[str, object]) -> bool:
-    """Whether a row is one message of a chat, as OpenAssistant and exports of chat programs have them."""
+    """Whether a row is a single message of a chat, as in OpenAssistant and exports of chat programs."""
     speaker = next((values[name] for name in _SPEAKERS if name in values), None)
     return bool(known_role(speaker)) and any(isinstance(values.get(name), str) for name in _SAID)

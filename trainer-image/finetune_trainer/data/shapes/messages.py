@@ -1,4 +1,4 @@
-"""Messages of chats as data sets have them: OpenAI's (`role`, `content`) and ShareGPT's (`from`, `value`)."""
+"""Chat messages in the formats of data sets: OpenAI's (`role`, `content`) and ShareGPT's (`from`, `value`)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,13 +37,13 @@ _MEDIA = ("image", "images", "audio", "video", "videos", "file")
 
 
 def is_chat(cell: object) -> bool:
-    """Whether a cell holds messages: objects with a speaker and something said, as a list or JSON text of one."""
+    """Whether a cell holds messages: objects with role and content, as a list or as JSON text."""
     items = _listed(cell)
     return bool(items) and all(_is_message(item) for item in items or ())
 
 
 def _listed(cell: object) -> list[object] | None:
-    """The messages in a cell; a single one is a list of one, as LLaMA-Factory has answers."""
+    """The messages in a cell; a single message becomes a list, as LLaMA-Factory stores answers."""
     return [cell] if isinstance(cell, Mapping) and _is_message(cell) else as_list(cell)
 
 
@@ -54,7 +54,7 @@ def _is_message(item: object) -> bool:
 
 
 def read_messages(row: Row, column: str, clean: Clean) -> tuple[Turn, ...] | Bad:
-    """The messages in a cell: a list of objects, or JSON text of one. `Bad` for the first that can't be used."""
+    """The messages in a cell: a list of objects, or JSON text. `Bad` for the first invalid one."""
     cell = row.values.get(column)
     if is_absent(cell):
         return Bad(row.place, f"{column} is empty")
@@ -97,7 +97,7 @@ def _turn(message: object, row: Row, clean: Clean) -> Turn | Bad:
 
 
 def known_role(given: object) -> str:
-    """The role that a data set calls so, in any case; empty for what is none."""
+    """The standard role of a data set's role name, case-insensitively; empty for an unknown one."""
     name = given.strip().lower() if isinstance(given, str) else ""
     role = _OTHER_NAMES.get(name, name)
     return role if role in ROLES else ""
@@ -111,7 +111,7 @@ def _role(given: object) -> str:
 
 
 def _said(message: Mapping[Any, Any], role: str) -> object:
-    """What a message says: its content, or the refusal that a user is told instead."""
+    """The text of a message: its content, or its refusal."""
     said = next((message[key] for key in _SAID if key in message), None)
     refused = message.get("refusal")
     if not refused:
@@ -122,7 +122,7 @@ def _said(message: Mapping[Any, Any], role: str) -> object:
 
 
 def _further_keys(message: Mapping[Any, Any]) -> dict[str, Any]:
-    """All other keys that hold something, as they are: the template decides what it writes of them."""
+    """All other non-empty keys as they are: the template decides what to render."""
     further = {str(key): value for key, value in message.items() if key not in _OWN and not _is_nothing(value)}
     for name in REASONING:
         if name in further and not isinstance(further[name], str):
@@ -144,7 +144,7 @@ def _calls(message: Mapping[Any, Any]) -> list[dict[str, Any]]:
 
 
 def _text_parts(said: object) -> list[Any]:
-    """The texts of content that comes in parts, else the content as its only part. Raises `UnusableKey` for media."""
+    """The texts of multi-part content, else the content as its only part. Raises `UnusableKey` for media."""
     if isinstance(said, (list, tuple)) and said and all(isinstance(part, Mapping) for part in said):
         return [_text_part(part) for part in said]
     return [said]
@@ -159,7 +159,7 @@ def _text_part(part: Mapping[Any, Any]) -> str:
 
 
 def _is_learned(message: Mapping[Any, Any], role: str) -> bool:
-    """Whether a message may be learned: OpenAI's `weight`, or a truth value under the names that others give it."""
+    """Whether a message is trained on: OpenAI's `weight`, or a truth value under other known keys."""
     for key in _WEIGHTS:
         value = message.get(key)
         if value is None:

@@ -1,4 +1,4 @@
-"""`CausalLM` on prompts with their completions."""
+"""`CausalLM` on prompts with completions."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from finetune_trainer.data.shapes.text_to_text import Written
 
 
 class Prompts:
-    """A prompt and its completion, with what belongs to the prompt: further input, a system prompt, a history."""
+    """A prompt and its completion, with further input, system prompt and history."""
 
     def __init__(self, data: Data, group_column: str, usual: dict[str, str]) -> None:
         """Take the columns from `spec.data`; `usual` are those of roles that the job does not name."""
@@ -44,7 +44,7 @@ class Prompts:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS
 
 

@@ -1,4 +1,4 @@
-"""`PolicyOptimization`: prompts or chats to be answered, with the expected answers where there are some."""
+"""`PolicyOptimization`: prompts or chats, with expected answers if any."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,7 +35,7 @@ class PromptsOnly:
         return self._choose({}) if self._roles is None else self._roles
 
     def record(self, row: Row) -> Record | Bad:
-        """See `Shape.record`: the turns are those that are to be answered."""
+        """See `Shape.record`: the turns are those to answer."""
         if self._roles is None:
             self._roles = self._choose(row.values)
         chat = self._chat(row)
@@ -58,7 +58,7 @@ class PromptsOnly:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS
 
     def _chat(self, row: Row) -> Chat | Bad:

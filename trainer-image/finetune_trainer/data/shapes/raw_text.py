@@ -1,4 +1,4 @@
-"""`MaskedLM`, and `CausalLM` on raw text: documents to learn from as they are."""
+"""`MaskedLM`, and `CausalLM` on raw text: documents."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from finetune_trainer.data.shapes.text_to_text import Written
 
 
 class RawText:
-    """One document a row."""
+    """One document per row."""
 
     def __init__(self, data: Data, group_column: str, column: str = "text") -> None:
         """Take the column from `spec.data`, `column` where it names none."""
@@ -32,5 +32,5 @@ class RawText:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS

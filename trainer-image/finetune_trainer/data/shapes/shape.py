@@ -1,4 +1,4 @@
-"""The interface of all shapes of rows, and what their columns are."""
+"""`Shape`, the interface of row shapes: columns by role, conversion of cells, target reader, label space."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,27 +11,27 @@ from finetune_trainer.data.records import Record
 
 
 class TargetReader(Protocol):
-    """Reads what is to be learned from a row."""
+    """Parser of training targets."""
 
     def read(self, cell: object) -> Label:
-        """What is in the cell `Record.label`. Raises `UnusableLabel`, which makes the row a bad row."""
+        """The target in the cell `Record.label`. Raises `UnusableLabel`, which makes the row an invalid example."""
 
 
 class Shape(Protocol):
-    """What the rows of one task are."""
+    """Row shape of one task."""
 
     @property
     def roles(self) -> dict[str, str]:
-        """Column by role, for the columns that every row must have."""
+        """Required columns by role."""
 
     def record(self, row: Row) -> Record | Bad:
-        """The cells of the roles, cleaned, or the reason why the row can't be used."""
+        """The cleaned cells of the roles, or the reason the row is invalid."""
 
     def reader(self, cells: Sequence[object]) -> TargetReader:
-        """What reads the targets; `cells` are those of the training rows."""
+        """The target reader; `cells` are those of the training rows."""
 
     def space(self, labels: Sequence[Label]) -> LabelSpace:
-        """What there is to tell apart, from the targets of the training rows; asked for after `reader`."""
+        """The label space of the targets of the training rows; called after `reader`."""
 
 
 def with_group(roles: dict[str, str], columns: Columns, group_column: str) -> dict[str, str]:
@@ -41,7 +41,7 @@ def with_group(roles: dict[str, str], columns: Columns, group_column: str) -> di
 
 
 def rejected(row: Row) -> Bad | None:
-    """Why a row of Prodigy is not to be learned: its annotator rejected or skipped what it says."""
+    """Reason to leave out a Prodigy row: its annotator rejected or skipped it."""
     answer = row.values.get("answer")
     if answer in ("reject", "ignore") and {"_input_hash", "_task_hash"} & row.values.keys():
         return Bad(row.place, "the annotator did not accept the row", f"answer is {answer!r}")

@@ -1,4 +1,4 @@
-"""`TokenClassification`: words, and a tag for each."""
+"""`TokenClassification`: words with a tag each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from finetune_trainer.data.tags import TagReader
 
 
 class TaggedWords:
-    """`tokens` and `tags`: two lists of one length; or a text and the character spans of its entities."""
+    """`tokens` and `tags`, two lists of one length; or a text with character spans of entities."""
 
     def __init__(self, data: Data, group_column: str) -> None:
         """Take the columns from `spec.data`."""
@@ -59,7 +59,7 @@ class TaggedWords:
 
 
 def _spans_roles(values: Mapping[str, object], named: Columns) -> dict[str, str]:
-    """Columns by role for rows of a text with spans, by their usual names; empty for rows of words, and others."""
+    """Columns by role for texts with spans, by their usual names; empty for other rows."""
     if "tags" in values and any(not isinstance(token, Mapping) for token in as_list(values.get("tokens")) or ()):
         return {}
     usual_texts, usual_spans = (named.tokens or "text", "data.text"), (named.tags,) if named.tags else SPAN_COLUMNS
@@ -70,14 +70,14 @@ def _spans_roles(values: Mapping[str, object], named: Columns) -> dict[str, str]
 
 
 def _cell(values: Mapping[str, object], name: str) -> object:
-    """The cell of a column, or what is in it by a path."""
+    """The cell of a column or path."""
     head, _, rest = name.partition(".")
     inner = values.get(head)
     return values.get(name, inner.get(rest) if rest and isinstance(inner, Mapping) else None)
 
 
 def _with_words(row: Row, roles: Mapping[str, str]) -> Row | Bad:
-    """The row with words and tags in place of a text and spans; any other row as it is."""
+    """The row with words and tags in place of text and spans; other rows unchanged."""
     text, spans = _cell(row.values, roles["tokens"]), as_spans(row.values.get(roles["tags"]))
     if not isinstance(text, str) or spans is None or as_list(text) is not None:
         return row
@@ -89,7 +89,7 @@ def _with_words(row: Row, roles: Mapping[str, str]) -> Row | Bad:
 
 
 def check_clear(cell: object, option: str = "") -> None:
-    """Raise `ColumnMissing` for a column that the file leaves unclear; `option` names it on a command line."""
+    """Raise `ColumnMissing` for a column with an unclear name; `option` is its command-line option."""
     if isinstance(cell, UnclearColumn):
         where, field = cell.file, f'write  data.columns: {{{cell.role}: "{cell.example}"}}, or another column'
         hint = f"{option} {cell.role}={cell.example}, or another column" if option else field
@@ -97,7 +97,7 @@ def check_clear(cell: object, option: str = "") -> None:
 
 
 def cell_words(row: Row, column: str, clean: Clean) -> tuple[str, ...] | Bad:
-    """The cleaned words of one cell, or why there are none; a word that cleaning empties stays, as an empty one."""
+    """The cleaned words of one cell, or the reason it is invalid; words that cleaning empties stay empty."""
     cell = row.values.get(column)
     items = as_list(cell)
     if items is None:

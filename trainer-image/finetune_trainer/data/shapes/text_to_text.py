@@ -1,4 +1,4 @@
-"""`Seq2Seq`: a text, or a question with a passage, and the text to be written."""
+"""`Seq2Seq`: a text, or a question with a passage, and a target text."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from finetune_trainer.data.shapes.shape import with_group
 
 
 class Written:
-    """Reads texts that are to be written; they are cleaned with their row."""
+    """Target reader for texts, which are cleaned with their row."""
 
     def read(self, cell: object) -> Label:
         """See `TargetReader.read`."""
@@ -46,5 +46,5 @@ class TextToText:
         return Written()
 
     def space(self, _labels: Sequence[Label]) -> LabelSpace:
-        """See `Shape.space`: there is nothing to distinguish."""
+        """See `Shape.space`: no labels."""
         return NO_LABELS

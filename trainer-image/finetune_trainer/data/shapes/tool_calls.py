@@ -1,4 +1,4 @@
-"""Tool calls and descriptions of tools, in the form in which chat templates of transformers take them."""
+"""Tool calls and tool descriptions in the form that transformers' chat templates take."""
 
 from collections.abc import Mapping
 from json import loads
@@ -8,7 +8,7 @@ from finetune_trainer.data.reading.rows import shown
 
 
 class UnusableKey(ValueError):  # noqa: N818 -- a finding about a row, not a defect
-    """A key of a message or row whose value can't be used; `kind` groups findings of one sort."""
+    """An invalid key of a message or row; `kind` groups findings."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
         super().__init__(kind)
@@ -27,7 +27,7 @@ def tool_calls(cell: object) -> list[dict[str, Any]]:
 
 
 def tools(cell: object) -> list[dict[str, Any]]:
-    """Descriptions as `{"type": "function", "function": {...}}`; bare ones are put into that form.
+    """Tools as `{"type": "function", "function": {...}}`; bare descriptions are wrapped.
 
     Takes lists, a single description, and JSON text of these. Raises `UnusableKey`.
     """

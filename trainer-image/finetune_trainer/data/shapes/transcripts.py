@@ -12,14 +12,14 @@ _ROLES = {"Human": USER, "Assistant": ASSISTANT}
 
 
 def is_transcript(cell: object) -> bool:
-    """Whether a text is a dialogue that begins with the human and has an answer."""
+    """Whether a text is such a dialogue, beginning with the human, with at least one answer."""
     if not isinstance(cell, str) or not cell.lstrip().startswith("Human:"):
         return False
     return any(match[1] == "Assistant" for match in _SPEAKER.finditer(cell.lstrip()))
 
 
 def begins_with(cell: object, prompt: object) -> bool:
-    """Whether a text begins with a prompt, white space around them aside, and goes on."""
+    """Whether a text begins with a prompt and continues, white space aside."""
     if not isinstance(cell, str) or not isinstance(prompt, str) or not prompt.strip():
         return False
     text, start = cell.strip(), prompt.strip()
@@ -27,7 +27,7 @@ def begins_with(cell: object, prompt: object) -> bool:
 
 
 def read_transcript(row: Row, column: str, clean: Clean) -> tuple[Turn, ...] | Bad:
-    """The messages of a dialogue as text, which ends with the assistant's."""
+    """The messages of a dialogue as text; the last one is the assistant's."""
     cell = row.values.get(column)
     if not is_transcript(cell):
         return Bad(row.place, f"{column} is no dialogue", "it begins with 'Human:' and has an 'Assistant:', as others")
