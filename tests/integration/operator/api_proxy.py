@@ -121,7 +121,8 @@ class ApiProxy:
             if watch:
                 return await self._stream(request, answer)
             body = await answer.read()
-            if request.method != "GET" and "selfsubjectaccessreviews" not in request.path:
+            stores = "selfsubjectaccessreviews" not in request.path and "dryRun" not in request.query
+            if request.method != "GET" and stores:
                 self.writes.append(f"{request.method} {request.path} {answer.status}")
                 self._written(len(self.writes))
             return web.Response(status=answer.status, body=body, headers=_content(answer))
