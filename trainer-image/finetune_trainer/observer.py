@@ -1,4 +1,4 @@
-"""What a run tells while it works. The command line shows it, a pod serves it as metrics."""
+"""`RunObserver`: events of a run, for the command line and for pod metrics."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -21,19 +21,19 @@ def no_progress(_rows: int) -> None:
 
 @dataclass(frozen=True)
 class Monitor:
-    """What a pass over many rows reports its progress to, and what may stop it between two batches."""
+    """Progress callback and stop token of a long pass over rows."""
 
     advance: Advance = no_progress
     stop: StopToken = field(default_factory=StopToken)
 
     def without_progress(self) -> "Monitor":
-        """The same stop token; nothing is reported."""
+        """The same stop token without progress reports."""
         return replace(self, advance=no_progress)
 
 
 @dataclass(frozen=True)
 class TrainingTotals:
-    """What training has done so far, counted."""
+    """Cumulative counts of training so far."""
 
     samples: int = 0
     """Rows, one more each time that it is trained on."""
@@ -59,7 +59,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class CheckpointStatus:
-    """What is safe by now."""
+    """Committed checkpoints and answered requests."""
 
     checkpoints: tuple[CheckpointInfo, ...] = ()
     """Committed checkpoints that are still there, oldest first."""
@@ -70,43 +70,43 @@ class CheckpointStatus:
 
 
 class RunObserver(Protocol):
-    """Who wants to know how a run goes."""
+    """Interface of observers of a run."""
 
     def phase(self, name: str) -> None:
         """A phase begins: Validating, Starting, Training, Evaluating or Exporting."""
 
     def said(self, text: str) -> None:
-        """Something worth a line."""
+        """A message."""
 
     def warned(self, text: str) -> None:
-        """Something a careful person would look at."""
+        """A warning."""
 
     def working(self, what: str, total: int) -> AbstractContextManager[Advance]:
-        """Something long begins: `total` rows, of which the callable is told how many more are done."""
+        """A long operation begins, of `total` rows; the returned callable takes the number of further rows done."""
 
     def data_ready(self, report: DataReport) -> None:
-        """The data is read and checked."""
+        """The data has been read and checked."""
 
     def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:
-        """The model is loaded; training can begin."""
+        """The model is loaded; training begins."""
 
     def claimed(self, attempt: int) -> None:
-        """The output is this run's, under that number."""
+        """The run has claimed its output, under that attempt number."""
 
     def resumed(self, step: int, attempt: int) -> None:
-        """Training goes on from a checkpoint that `attempt` saved after `step`."""
+        """Training resumes from a checkpoint that `attempt` saved after `step`."""
 
     def checkpointed(self, safe: CheckpointStatus) -> None:
         """A checkpoint was committed, a request carried out, or an older one deleted."""
 
     def trained(self, progress: Progress, tally: TrainingTotals) -> None:
-        """An optimiser step is done."""
+        """An optimizer step is done."""
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
-        """The model was measured on the validation rows."""
+        """An evaluation on the validation rows is done."""
 
     def measured(self, evaluation: EvaluationResult, split: str) -> None:
-        """The tuned model was measured on the held-out rows of `split`."""
+        """The evaluation of the tuned model on the held-out rows of `split` is done."""
 
     def finished(self, report: Report, uri: str) -> None:
-        """The run is over, well or not, and its output is at `uri`."""
+        """The run has ended, successfully or not, with its output at `uri`."""

@@ -1,4 +1,4 @@
-"""One run, told to several observers."""
+"""`Observers`: several observers of one run."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ from finetune_trainer.observer import Advance, CheckpointStatus, RunObserver, Tr
 
 
 class Observers:
-    """Tells each of them everything, in their order."""
+    """Forwards every event to each observer, in order."""
 
     def __init__(self, *observers: RunObserver) -> None:
         self._all = observers

@@ -1,4 +1,4 @@
-"""How long training is meant to be, and by which values: what a run does, and what `validate` foretells. Pure."""
+"""Number of steps and values in force of a training, for the run and for `validate`. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from finetune_api.spec import Spec
 
 @dataclass(frozen=True)
 class Steps:
-    """Optimiser steps of a run."""
+    """Numbers of optimizer steps of a run."""
 
     an_epoch: int
     """Steps in one pass over the training rows."""
@@ -22,13 +22,13 @@ class Steps:
     """Training rows."""
 
     def rows(self, batch_size: int) -> int:
-        """Rows of the whole training, those that come again included; the last step of an epoch may have fewer."""
+        """Rows of the whole training, repeated ones included; the last step of an epoch may have fewer."""
         epochs, left = divmod(self.total, self.an_epoch)
         return epochs * self.rows_an_epoch + min(self.rows_an_epoch, left * batch_size)
 
 
 def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
-    """Plan the steps for `rows` training rows: `maxSteps` wins over `epochs`, no epoch has a step left over."""
+    """Steps for `rows` training rows: `maxSteps` overrides `epochs`; the last step of an epoch may be partial."""
     if resolved.penalties:
         return Steps(1, resolved.penalties, 1, rows)
     an_epoch = math.ceil(rows / resolved.batch_size)
@@ -37,7 +37,7 @@ def plan_steps(spec: Spec, resolved: Resolved, rows: int) -> Steps:
 
 
 def resolve_values(spec: Spec, limit: int, rows: int | None = None) -> Resolved:
-    """The values in force for a model that takes `limit` tokens, to which a default is cut, and for training `rows`.
+    """Resolved values for a model with a `limit` in tokens, which caps defaults, and for training `rows`.
 
     Virtual tokens of the method are taken off it. Raises `ModelUnsuitable` where the spec itself asks for more.
     """

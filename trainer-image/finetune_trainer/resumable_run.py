@@ -1,4 +1,4 @@
-"""Finds the run that `--resume` means: the newest one of the same job that has not come to its end."""
+"""Search for the run that `--resume` means: the newest unfinished one of the same job."""
 
 import re
 from contextlib import suppress
@@ -17,7 +17,7 @@ _OTHERS_HINT = "the spec must be the very same; run the job without --resume to 
 
 
 def find_unfinished(job: FineTuneJob, site: Site, uid: str = "") -> str:
-    """UID of the run of `job` in its output that can go on: the one named `uid`, or the newest.
+    """UID of the resumable run of `job` in its output: the one named `uid`, or the newest.
 
     Local UIDs begin with the time, so the newest is the last by name. Raises `CheckpointNotFound` where there is none.
     """
@@ -36,7 +36,7 @@ def find_unfinished(job: FineTuneJob, site: Site, uid: str = "") -> str:
 
 
 def _with_checkpoints(paths: list[str]) -> dict[str, list[str]]:
-    """Manifests of checkpoints by run, for runs that are not finished."""
+    """Checkpoint manifests by run, for unfinished runs."""
     finished = {path.partition("/")[0] for path in paths if path.count("/") == 1 and path.endswith(f"/{MANIFEST_NAME}")}
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -47,7 +47,7 @@ def _with_checkpoints(paths: list[str]) -> dict[str, list[str]]:
 
 
 def _is_of(job: FineTuneJob, folder: Folder, manifests: list[str]) -> bool:
-    """Whether any of the manifests is of the same spec. Whether they can be trusted is looked at when they are used."""
+    """Whether any manifest is of the same spec. They are verified when they are used."""
     digest = spec_digest(job.spec)
     for path in manifests:
         with suppress(ValidationError):

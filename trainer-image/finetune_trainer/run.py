@@ -54,7 +54,7 @@ from finetune_trainer.unexpected import as_failure
 
 
 class ResumeMode(StrEnum):
-    """What becomes of checkpoints in the output that a run can't go on from."""
+    """Policy for checkpoints in the output that a run can't resume from."""
 
     REPLACED = "Replaced"
     """They are passed over with a warning: a pod's next attempt begins anew rather than not at all."""
@@ -124,7 +124,7 @@ def run_job(
 def _earlier_result(
     job: FineTuneJob, output: OutputFolder, observer: RunObserver, *, claims: bool
 ) -> FinishedRun | None:
-    """What an earlier attempt finished; else the output is claimed for this one, if it `claims` it already."""
+    """The finished run of an earlier attempt; else None, with the output claimed where it `claims` already."""
     digest = spec_digest(job.spec)
     earlier = output.finished(digest)
     if earlier is None and claims:
@@ -140,7 +140,7 @@ def _earlier_result(
 
 @dataclass
 class _Run:
-    """One run: its surroundings, and the record of what its stages have returned so far."""
+    """One run: its environment, and the record of the values that its stages returned."""
 
     site: Site
     output: OutputFolder
@@ -156,12 +156,12 @@ class _Run:
     """The newest one that is committed."""
 
     def add(self, **found: Any) -> None:
-        """Add what a stage has returned to the record."""
+        """Add returned values of a stage to the record."""
         self.record = replace(self.record, **found)
 
 
 def _run(run: _Run, scratch: Path) -> None:
-    """From the spec to a model that can be trained, and on from there or from where an earlier attempt got to."""
+    """Prepare the spec for training, and train from the start or from a checkpoint."""
     timed, observer = run.timings.timed, run.observer
     observer.phase("Validating")
     with timed("sources"):
@@ -193,7 +193,7 @@ def _run(run: _Run, scratch: Path) -> None:
 
 
 def _other_run(run: _Run) -> OtherRun | None:
-    """The run that this one continues, found fit for it; checkpoints of this run's own go before that one's."""
+    """The checked run that this one continues; this run's own checkpoints take precedence."""
     other = find_other_run(run.record.job.spec, run.site)
     if other is not None and not prior_checkpoints(run.output.folder):
         other.check()
@@ -213,7 +213,7 @@ def _prepare(run: _Run, task: Task, base: BaseModel) -> PreparedModel:
 
 
 def _claim_to_resume(run: _Run, lineage: Lineage) -> None:
-    """Claim an output with checkpoints, now that it is known whether the run can resume from one of them."""
+    """Claim an output with checkpoints, once it is known whether the run can resume from one."""
     output = run.output
     spec = run.record.job.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     check_resumable(output.folder, lineage, spec, resume=run.prior is ResumeMode.RESUMED)
@@ -225,7 +225,7 @@ def _claim_to_resume(run: _Run, lineage: Lineage) -> None:
 def _train(
     run: _Run, ready: PreparedModel, lineage: Lineage, scratch: Path, *, other: OtherRun | None, to_predict: int
 ) -> None:
-    """From a model that can be trained to its published result, with checkpoints on the way."""
+    """Train a prepared model and publish the result, saving checkpoints during training."""
     store, best = _open_store(run, scratch, other), BestWeights(scratch)
     spec = spec_json(run.record.job.spec)
     checkpoints = CheckpointCallback(store, best, run.requested, run.observer, run.stop, spec=spec)
@@ -244,7 +244,7 @@ def _train(
 
 
 def _check_found(run: _Run, checkpoints: CheckpointCallback) -> None:
-    """Raise `CheckpointNotFound` where a run is to resume and no checkpoint can be trusted."""
+    """Raise `CheckpointNotFound` where a run is to resume and no checkpoint verifies."""
     found = checkpoints.found
     if run.prior is ResumeMode.RESUMED and (found is None or found.run is not None):
         message = f"none of the checkpoints in {run.output.uri()} can be used; the warnings say why"
@@ -255,7 +255,7 @@ def _check_found(run: _Run, checkpoints: CheckpointCallback) -> None:
 def _carry_out(
     run: _Run, ready: PreparedModel, checkpoints: CheckpointCallback, scratch: Path, *, to_predict: int
 ) -> Path:
-    """Measure the base model, train, measure the tuned one, and write all that is to be published."""
+    """Evaluate the base model, train, evaluate the tuned model, and stage all that is published."""
     task, observer = ready.task, run.observer
     if task.spec.evaluation.baseline and checkpoints.known.baseline is None:
         observer.phase("Evaluating")
@@ -270,7 +270,7 @@ def _carry_out(
 
 
 def _merge(run: _Run, ready: PreparedModel, merged: MergedSpec, scratch: Path, *, to_predict: int) -> Path:
-    """From the base to the staged model of several results; nothing is trained, and no checkpoint saved."""
+    """Merge several results and stage the model; nothing is trained, no checkpoint saved."""
     task, observer, merge = ready.task, run.observer, ready.task.spec.method.merge
     if merge is None:
         raise ValueError(task.spec.method)
@@ -292,7 +292,7 @@ def _conclude(
     to_predict: int,
     merged: Sequence[Source] = (),
 ) -> Path:
-    """Measure the model and write all that is to be published; returns the folder."""
+    """Evaluate the model and stage all that is published; returns the folder."""
     observer, training = run.observer, run.record.training
     observer.phase("Evaluating")
     with run.timings.timed("evaluation"):

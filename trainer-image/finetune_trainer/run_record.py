@@ -1,4 +1,4 @@
-"""What is known of a run: the values that its stages returned. Becomes the report, and the result, however it ends."""
+"""`RunRecord`: the values that stages of a run returned, from which report and result are built."""
 
 import time
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ _LONGEST_MESSAGE = 1024
 
 
 class Timings:
-    """Seconds that named parts of a run took; a part that failed has the time until then."""
+    """Durations of named parts of a run in seconds; a failed part has the time until it failed."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Measure the block."""
+        """Measure the duration of the block."""
         start = time.monotonic()
         try:
             yield
@@ -40,7 +40,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What training leaves beside the weights."""
+    """Results of training beside the weights."""
 
     evaluation: EvaluationResult
     """The best step by validation rows; no metrics yet."""
@@ -51,7 +51,7 @@ class TrainingSummary:
 
 @dataclass(frozen=True)
 class FinalEvaluation:
-    """The model on the held-out rows."""
+    """Evaluation of the model on the held-out rows."""
 
     result: EvaluationResult
     trivial: dict[str, float]
@@ -69,7 +69,7 @@ class FinalEvaluation:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All values of one run so far. Stages don't see it: `run` adds to it what they return."""
+    """All values of one run so far. Stages don't see it: `run` adds what they return."""
 
     job: FineTuneJob
     uid: str
@@ -90,14 +90,14 @@ class RunRecord:
 
     @property
     def result(self) -> EvaluationResult:
-        """The evaluation as far as it came."""
+        """The evaluation, as far as there is one."""
         if self.evaluation is not None:
             return self.evaluation.result
         return self.training.evaluation if self.training else EvaluationResult()
 
     @property
     def outcome(self) -> Outcome:
-        """How the run ends, as far as it is known."""
+        """Outcome of the run, as far as known."""
         if self.failure is not None:
             return Outcome.STOPPED if self.failure.failure_class is FailureClass.STOPPED else Outcome.FAILED
         passed = all(gate.passed for gate in self.result.gates)
@@ -137,7 +137,7 @@ class RunRecord:
 
 
 def failure_info(failure: JobFailure) -> FailureInfo:
-    """A failure as status and report show it; further problems are counted, not listed."""
+    """A failure for status and report; further problems are counted, not listed."""
     first, others = failure.problems[0], len(failure.problems) - 1
     message = first.located
     more = f" (and {others} more)" if others else ""
@@ -151,7 +151,7 @@ def failure_info(failure: JobFailure) -> FailureInfo:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended and where its output is."""
+    """Outcome of a run and location of its output."""
 
     report: Report
     artifacts: Artifacts
@@ -163,7 +163,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         if self.failure is not None:
             return self.failure.exit_code
         return ExitCode.GATE_FAILED if self.report.outcome is Outcome.GATE_FAILED else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""Stop requests (SIGTERM, SIGHUP, SIGINT) as a token that a run is given, and SIGUSR1 as a checkpoint request."""
+"""`StopToken` for stop requests (SIGTERM, SIGHUP, SIGINT), and SIGUSR1 as a checkpoint request."""
 
 import signal
 import time
@@ -15,7 +15,7 @@ def _nothing() -> None:
 
 
 class StopToken:
-    """Whether one run has been asked to stop, and how long that may take.
+    """Stop request of one run, and its grace period.
 
     Signal handlers of the main thread call `request`; long loops ask for `requested` or call `check`.
     A token that nobody requests anything of never stops a run.
@@ -36,7 +36,7 @@ class StopToken:
 
     @property
     def forced(self) -> bool:
-        """Whether it was requested again, so that there is no time to save anything."""
+        """Whether it was requested twice, which leaves no time to save."""
         return self._requests > 1
 
     def request(self) -> None:
@@ -58,7 +58,7 @@ class StopToken:
 
     @contextmanager
     def finishing_steps(self) -> Iterator[None]:
-        """Let the first request wait for `requested` or `check` inside the block; what was missed is raised after it.
+        """Defer the first request inside the block to `requested` or `check`; a missed one is raised after it.
 
         A second one raises `KeyboardInterrupt` wherever the run is.
         """
@@ -70,25 +70,25 @@ class StopToken:
         self.check()
 
     def limit(self, grace_seconds: float) -> None:
-        """The process will be killed `grace_seconds` after the first request."""
+        """Set the grace period: the process is killed `grace_seconds` after the first request."""
         self._grace_seconds = grace_seconds
 
     @property
     def seconds_to_save(self) -> float | None:
-        """Seconds that saving may still take, at least 0; None where no stop is requested, or it may take any time."""
+        """Seconds left for saving, at least 0; None without a request or without a limit."""
         if self._since is None or self._grace_seconds is None:
             return None
         allowed = self._grace_seconds - min(_RESERVE_SECONDS, self._grace_seconds / 2)
         return max(0.0, self._since + allowed - time.monotonic())
 
     def out_of_time(self) -> bool:
-        """Whether a stop is requested, and the time that saving may take is over."""
+        """Whether a stop is requested and the time for saving has passed."""
         return self.seconds_to_save == 0
 
 
 @contextmanager
 def stop_signals() -> Iterator[StopToken]:
-    """Treat SIGTERM and SIGHUP like the keyboard's interrupt inside the block: each is a request of the token.
+    """Inside the block, treat SIGTERM and SIGHUP like SIGINT: each is a request of the token.
 
     What is ignored already stays so (`nohup`).
     """
@@ -107,14 +107,14 @@ def stop_signals() -> Iterator[StopToken]:
 
 
 def ignore_stop_signals() -> None:
-    """From now on end undisturbed: there is nothing left to stop."""
+    """Ignore stop signals from now on: the run has ended."""
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
 def checkpoint_signal() -> Iterator[Callable[[], str]]:
-    """Count SIGUSR1 inside the block, each a request for a checkpoint.
+    """Inside the block, count SIGUSR1 as requests for a checkpoint.
 
     Yields a function of a text that changes with each request; it is empty before the first.
     """

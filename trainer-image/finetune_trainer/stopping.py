@@ -1,4 +1,4 @@
-"""What a run that was stopped on request amounts to: what is safe, and how to go on; and ending in time."""
+"""Outcome of a stopped run: committed checkpoint and how to resume; and calls with a timeout."""
 
 from collections.abc import Callable
 from threading import Thread
@@ -11,7 +11,7 @@ RUN_AGAIN = "run the job again: it resumes there"
 
 
 def stop_of(step: int, safe: CheckpointInfo | None, resume_hint: str) -> JobFailure:
-    """The end of a run that had done `step` optimiser steps, with `safe` as its newest committed checkpoint."""
+    """The failure of a run stopped after `step` optimizer steps, with `safe` as its newest committed checkpoint."""
     if safe is not None and safe.step >= step:
         return Stopped(f"stopped on request; step {safe.step} is safe in a checkpoint", hint=resume_hint)
     if safe is not None:
@@ -23,7 +23,7 @@ def stop_of(step: int, safe: CheckpointInfo | None, resume_hint: str) -> JobFail
 
 
 def within(seconds: float | None, action: Callable[[], None]) -> bool:
-    """Do `action`, and raise what it raises; False where it takes more than `seconds`, which goes on unheard then.
+    """Run `action` with a timeout and raise its errors; False after `seconds`, while it continues in its thread.
 
     It ends with the process at the latest. None means that it may take any time.
     """

@@ -1,4 +1,4 @@
-"""What an exception that nobody translated means for the job: memory, disk, or a defect of ours. Pure."""
+"""Uncaught exceptions as failures: out of memory, full disk, or an internal error. Pure."""
 
 import errno
 import traceback
@@ -18,7 +18,7 @@ _DEFECT_HINT = "this is a defect: run it again with --debug for the whole trace,
 
 
 def as_failure(error: BaseException) -> JobFailure:
-    """The failure that `error` amounts to, with `error` as its cause. A failure of the catalogue stays what it is."""
+    """The failure for `error`, with it as cause. A failure of the catalogue is returned unchanged."""
     if isinstance(error, JobFailure):
         return error
     failure = _understood(error)
@@ -35,12 +35,12 @@ def _understood(error: BaseException) -> JobFailure:
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error's message, bounded."""
+    """First line of an error message, truncated."""
     return str(error).strip().partition("\n")[0][:_LONGEST] or "no message"
 
 
 def _origin(error: BaseException) -> str:
-    """The innermost line of this package that the error went through, as `finetune_trainer/run.py:57`."""
+    """Innermost frame of this package in the traceback, as `finetune_trainer/run.py:57`."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         _, found, path = frame.filename.replace("\\", "/").rpartition(f"/{_PACKAGE}/")
         if found:

@@ -1,4 +1,4 @@
-"""Checks a job on a CPU, before a GPU is taken: its data, its model's config and tokenizer, its output."""
+"""CPU check of a job before a GPU is taken: data, config and tokenizer of the model, output."""
 
 import traceback
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ from finetune_trainer.unexpected import as_failure
 
 
 def validate_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) -> RunResult:
-    """Check the job as far as it goes without its weights; nothing is written, and failures are returned."""
+    """Check the job without its weights; nothing is written, failures are returned."""
     check = _Check(RunRecord(job, uid))
     try:
         _validate(check, site, observer)
@@ -40,13 +40,13 @@ def validate_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) 
 
 @dataclass
 class _Check:
-    """One check, and the record of what it has found so far."""
+    """One check, and the record of its results so far."""
 
     record: RunRecord
     timings: Timings = field(default_factory=Timings)
 
     def add(self, **found: Any) -> None:
-        """Add what was found to the record."""
+        """Add results to the record."""
         self.record = replace(self.record, **found)
 
 

@@ -32,7 +32,7 @@ def chosen_columns(row: Row, columns: Sequence[str]) -> list[str] | Bad:
 
 
 def flag_columns(rows: Iterable[Mapping[str, object]]) -> list[str]:
-    """Columns that hold only zeros and ones, both of them, in order."""
+    """Columns that hold only zeros and ones, in order."""
     seen: dict[str, set[bool | None]] = {}
     for values in rows:
         for column, cell in values.items():

@@ -1,1 +1,1 @@
-"""Are new inputs like those that a model was trained on? Statistics saved with the model, and their comparison."""
+"""Input drift: statistics of the training inputs, saved with the model, and comparison of new inputs with them."""

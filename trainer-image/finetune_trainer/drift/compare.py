@@ -1,4 +1,4 @@
-"""New inputs against the statistics of the training inputs."""
+"""Comparison of new inputs with the statistics of the training inputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class NewRows:
-    """What is known of new inputs."""
+    """Statistics of new inputs."""
 
     found: Sketch
     labels: Sequence[str] = ()
@@ -28,12 +28,12 @@ class NewRows:
 
     @property
     def rows(self) -> int:
-        """How many they are."""
+        """Number of rows."""
         return len(self.found.characters)
 
 
 def compare(reference: DriftReference, new: NewRows) -> DriftReport:
-    """Compare all that both sides have."""
+    """Compare all statistics that both sides have."""
     shifts = [*_inputs(reference, new), *_labels(reference, new)]
     worst = max((shift.drift for shift in shifts), key=_ORDER.index)
     return DriftReport(rows=new.rows, reference_rows=reference.rows, drift=worst, shifts=shifts)
@@ -73,7 +73,7 @@ def _by_bins(name: str, before: Distribution, values: Floats, sizes: tuple[int, 
 
 
 def _middle(before: Distribution) -> float:
-    """The end of the bin in which the middle row is."""
+    """Upper end of the bin that contains the median."""
     at = int(np.searchsorted(np.cumsum(before.shares), 0.5))
     return before.edges[min(at, len(before.edges) - 1)]
 

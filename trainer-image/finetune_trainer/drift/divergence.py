@@ -1,4 +1,4 @@
-"""How far two distributions are apart, and how far chance alone puts them.
+"""Jensen-Shannon divergence of distributions, and its level by chance alone.
 
 The measure is Jensen and Shannon's divergence in bits (Lin 1991, doi:10.1109/18.61115): symmetric, from 0 to 1, and
 defined where one side has nothing. Small divergences are about a sixth of the population stability index (PSI/8 in
@@ -32,7 +32,7 @@ def _information(part: Floats, middle: Floats) -> float:
 
 
 def chance_of_bins(bins: int, rows: int, others: int) -> float:
-    """The divergence that two samples of one distribution stay below nineteen times out of twenty.
+    """95th percentile of the divergence of two samples of one distribution.
 
     For independent rows, 8 ln 2 times the divergence in bits, over 1/rows + 1/others, is about chi-squared with
     `bins - 1` degrees of freedom.
@@ -43,7 +43,7 @@ def chance_of_bins(bins: int, rows: int, others: int) -> float:
 
 
 def chance_of_mass(halves: float, rows: int, others: int) -> float:
-    """The same for tokens and characters, which come in rows and so are not independent.
+    """The same for tokens and characters, which are not independent within a row.
 
     It follows from `halves`, the divergence between two halves of the `rows`: chance falls with the number of rows.
     """
@@ -51,7 +51,7 @@ def chance_of_mass(halves: float, rows: int, others: int) -> float:
 
 
 def graded(value: float, chance: float) -> Drift:
-    """What a divergence comes to, beyond what chance makes."""
+    """Verdict on a divergence beyond chance."""
     beyond = value - chance
     if beyond < SOME:
         return Drift.NONE

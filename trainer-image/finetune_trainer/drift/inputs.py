@@ -1,4 +1,4 @@
-"""New rows of a file, and what the model says of them."""
+"""Statistics of new rows, and of the model's predictions on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -29,7 +29,7 @@ _ASKED = 1_000
 
 
 def measure_drift(model_uri: str, new: InputFile, site: Site, columns: Mapping[str, str]) -> DriftReport:
-    """Compare the rows of a file with what a tuned model was trained on; rows that can't be read are left out.
+    """Compare the rows of a file with the training inputs of a model; invalid rows are left out.
 
     Raises `ModelNotFound` where the model has no statistics, `DataEmpty` where no row can be used, and what loading
     the model and reading the rows raise.
@@ -80,7 +80,7 @@ def _new_rows(tuned: TunedModel, predictor: Predictor[Any], rows: Sequence[Row])
 
 
 def _label(cell: object, names: list[str]) -> str:
-    """The name of a label, as it was in training where it is known."""
+    """The name of a label, as in training where known."""
     try:
         return str(LabelReader(ProblemType.SINGLE_LABEL, Labels(names=names)).read(cell))
     except UnusableLabel:
@@ -94,7 +94,7 @@ def _text(row: Row, columns: Any, tuned: TunedModel) -> str:
 
 
 def _plain(cell: object) -> str:
-    """The text of a cell: words as running text, messages as their contents."""
+    """The text of a cell: words joined, messages as their contents."""
     if isinstance(cell, list | tuple):
         turns = [_said(item) if isinstance(item, dict) else str(item) for item in cell]
         return "\n".join(turns) if any(isinstance(item, dict) for item in cell) else running_text(tuple(turns))
@@ -102,7 +102,7 @@ def _plain(cell: object) -> str:
 
 
 def _said(message: dict[str, Any]) -> str:
-    """The content of a message, its text parts joined; nothing of one that only calls tools."""
+    """The content of a message, its text parts joined; empty for pure tool calls."""
     said = message.get("content", message.get("value"))
     if isinstance(said, list | tuple):
         said = "\n".join(str(part.get("text", "")) for part in said if isinstance(part, dict))

@@ -31,7 +31,7 @@ def save_reference(
 
 
 def carry_reference(folder: Path, sources: Sequence[Path], names: tuple[str, ...], held_out: Details | None) -> bool:
-    """Write the statistics of the inputs that all `sources`, folders of models, were trained on beside merged weights.
+    """Write the common statistics of the inputs of all `sources` (model folders) beside merged weights.
 
     Returns whether there are any: statistics of different inputs have different bins, and can't be made one. What the
     merged model answers, with labels of these `names`, goes with them.
@@ -59,7 +59,7 @@ def _write(folder: Path, reference: DriftReference) -> None:
 def drift_reference_of(
     rows: Examples, tokenizer: "PreTrainedTokenizerBase", held_out: Details | None, seed: int
 ) -> DriftReference:
-    """The statistics of training rows; `held_out` is what the tuned model said of others, or None."""
+    """Statistics of training rows; `held_out` are the tuned model's predictions on held-out rows, or None."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:ENOUGH]).tolist()
     part = rows.pick(drawn)
     found = sketch(input_texts(part), tokenizer)
@@ -83,7 +83,7 @@ def input_texts(rows: Examples) -> list[str]:
 
 
 def distribution(values: Floats) -> Distribution:
-    """Bins of about equal mass of the values [n]; fewer where many are equal."""
+    """Bins of about equal mass of the values [n]; fewer where values repeat."""
     cuts = np.unique(np.quantile(values, np.arange(1, _BINS) / _BINS, method="inverted_cdf"))
     edges = [float(cut) for cut in cuts if cut < values.max()] or [float(values.max())]
     return Distribution(edges=edges, shares=_rounded(binned(values, edges)))
@@ -109,7 +109,7 @@ def _mass(counts: Floats, seed: int) -> Mass:
 
 
 def _answers(details: Details, names: tuple[str, ...]) -> Answers | None:
-    """From the confusion matrix and the curve of calibration, which hold all that is needed."""
+    """Prediction statistics from confusion matrix and calibration curve."""
     if not details.confusion or not details.reliability:
         return None
     counts, bins = np.asarray(details.confusion).sum(axis=0), details.reliability

@@ -1,4 +1,4 @@
-"""Figures of many texts, of bounded size and without any of their words."""
+"""Statistics of many texts, of bounded size and without any of their words."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class Sketch:
-    """Figures of n texts, one a text."""
+    """Statistics of n texts, one value per text."""
 
     characters: Floats
     """Length in characters [n]."""
@@ -42,7 +42,7 @@ class Sketch:
 
 
 def sketch(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> Sketch:
-    """Take the figures of texts."""
+    """Compute the statistics of texts."""
     ids = [row for start in range(0, len(texts), _AT_ONCE) for row in _ids(texts[start : start + _AT_ONCE], tokenizer)]
     known = -1 if tokenizer.unk_token_id is None else int(tokenizer.unk_token_id)
     unknown = [sum(token == known for token in row) / max(1, len(row)) for row in ids]
@@ -65,13 +65,13 @@ def _counts(kinds: Sequence[int], size: int) -> Floats:
 
 
 def bucket_of(token: int) -> int:
-    """The bucket of a token id."""
+    """Hash bucket of a token id."""
     return ((token * _SPREAD) & 0xFFFFFFFF) * BUCKETS >> 32
 
 
 @cache
 def kind_of(char: str) -> int:
-    """The number of a character's kind in `SCRIPTS`."""
+    """Index of a character's script in `SCRIPTS`."""
     category = unicodedata.category(char)
     if category[0] in "LM":
         script = unicodedata.name(char, "").split(" ")[0].split("-")[0]

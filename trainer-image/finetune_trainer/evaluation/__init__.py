@@ -1,1 +1,1 @@
-"""Measures models: from logits and targets to metrics, gates and what a person should look at. Needs no torch."""
+"""Evaluation: metrics, gates and diagnoses from logits and targets. Needs no torch."""

@@ -1,4 +1,4 @@
-"""Was tuning worth it? The tuned model against the base model, an answer that ignores the input, and a prompt. Pure."""
+"""Tuned model against base model, best constant prediction and few-shot prompt. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ _TUNED, _UNTOUCHED = "the tuned model", "the base model"
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """What the figures say of tuning."""
+    """Result of the comparison."""
 
     remark: str
     is_good: bool
@@ -38,7 +38,7 @@ class BaselineComparison:
 
 @dataclass(frozen=True)
 class ConstantBaseline:
-    """What answers that ignore the input reach."""
+    """Metrics of the best constant prediction."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Metrics of the best constant answer by the training rows."""
@@ -49,7 +49,7 @@ class ConstantBaseline:
 def compare_with_baselines(
     spec: Spec, found: EvaluationResult, split: str, trivial: ConstantBaseline | None = None
 ) -> BaselineComparison | None:
-    """Compare by `evaluation.metric` and by the quality metrics of the task, on the rows of `split`.
+    """Compare by `evaluation.metric` and by the task's quality metrics, on the rows of `split`.
 
     None where there is nothing to say: the tuned model is better, and nobody asked for examples in the prompt.
     """
@@ -74,7 +74,7 @@ def compare_with_baselines(
 
 
 def _not_learned(spec: Spec, metric: Metric, found: EvaluationResult, split: str, trivial: ConstantBaseline) -> str:
-    """Why the tuned model is worth nothing, or nothing."""
+    """Reason that the tuned model is no improvement, or empty."""
     tuned, base = found.metrics.get(metric.name), found.baseline.get(metric.name)
     if tuned is not None and base is not None and _is_worse(metric, tuned, base):
         return _worse(metric, {_TUNED: tuned, _UNTOUCHED: base}, split)
@@ -118,7 +118,7 @@ def _shown(examples: int) -> str:
 
 
 def _is_worse(metric: Metric, value: float, than: float) -> bool:
-    """Whether it is worse in the figures that people are shown."""
+    """Whether it is worse in the leading metrics of the report."""
     return metric.better(value, than) < 0 and f"{value:.4g}" != f"{than:.4g}"
 
 
@@ -131,12 +131,12 @@ def _worse(metric: Metric, values: Mapping[str, float], split: str) -> str:
 
 
 def _best(metric: Metric, values: Mapping[str, float]) -> str:
-    """The model with the best value; of equal ones the cheapest, which is told last."""
+    """The model with the best value; of equal ones the cheapest, which is listed last."""
     return max(reversed(list(values)), key=lambda name: metric.better(values[name], 0))
 
 
 def _winners(spec: Spec, models: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
-    """The best model by each metric of what was written that all of them have and that tells them apart."""
+    """The best model by each text metric that all models have and that differs."""
     winners = {}
     for name in _OF_TEXTS:
         metric, values = find_metric(spec.task, name), {model: figures.get(name) for model, figures in models.items()}

@@ -1,4 +1,4 @@
-"""Does a confidence of 0.8 mean right four times out of five? Expected calibration error and its bins.
+"""Expected calibration error and reliability bins.
 
 The error is the mean gap between confidence and accuracy over bins (Guo et al. 2017, arXiv:1706.04599), with bins
 of equal mass (Nixon et al. 2019, arXiv:1904.01685): bins of equal width leave most of them nearly empty for a model
@@ -15,7 +15,7 @@ BINS = 15
 
 
 def decisions(scored: Scored) -> tuple[Floats, Array]:
-    """Confidence and rightness of every decision, flat: one a row (SingleLabel), one a row and label (MultiLabel)."""
+    """Confidence and correctness per decision, flat: one per row (SingleLabel) or per row and label (MultiLabel)."""
     chances = scored.probabilities
     if scored.problem is ProblemType.MULTI_LABEL:
         return np.maximum(chances, 1 - chances).ravel(), (scored.predictions == scored.truth).ravel()

@@ -26,7 +26,7 @@ _PART = {"precision": 0, "recall": 1, "f1": 2}
 
 
 def _occurring(scored: Scored) -> Array:
-    """Numbers of the labels that occur in targets or predictions."""
+    """Ids of the labels that occur in targets or predictions."""
     if scored.problem is ProblemType.MULTI_LABEL:
         return np.flatnonzero((scored.truth + scored.predictions).any(axis=0))
     return np.union1d(scored.truth, scored.predictions)

@@ -1,4 +1,4 @@
-"""What goes beyond single figures: confusion matrix, worst errors, samples."""
+"""Details beyond metrics: confusion matrix, worst errors, samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TEXT_LENGTH = 400
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the model read, one entry a row. `pairs` and `places` may be empty."""
+    """Model inputs, one entry per row. `pairs` and `places` may be empty."""
 
     texts: Sequence[str]
     pairs: Sequence[str] = ()
@@ -69,7 +69,7 @@ def _confusion(scored: Scored) -> list[list[int]]:
 
 
 def _worst_rows(scored: Scored) -> Array:
-    """Row numbers: wrong ones first, each kind by falling loss."""
+    """Row indices: errors first, each group by falling loss."""
     if scored.problem is ProblemType.REGRESSION:
         return np.argsort(-scored.losses, kind="stable")
     same = scored.predictions == scored.truth
@@ -103,7 +103,7 @@ class _SampleBuilder:
         return self._words(predictions(self.baseline_logits[row : row + 1], self.scored.problem)[0])
 
     def _confidence(self, row: int) -> float | None:
-        """Probability of the class, or of exactly these labels if labels are independent."""
+        """Probability of the class, or of exactly this label set under independence."""
         chances = self.scored.probabilities[row]
         if self.scored.problem is ProblemType.REGRESSION:
             return None
@@ -121,7 +121,7 @@ class _SampleBuilder:
 
 
 def shorten(text: str, length: int = TEXT_LENGTH) -> str:
-    """Cut a long text at a word boundary and mark the cut; at most `length` characters and the mark."""
+    """Truncate a text at a word boundary with a mark; at most `length` characters and the mark."""
     if len(text) <= length:
         return text
     head = text[: length + 1]

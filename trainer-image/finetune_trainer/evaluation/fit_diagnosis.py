@@ -1,4 +1,4 @@
-"""Names over- and underfitting from the loss curves, with the figures that say so.
+"""Diagnosis of over- and underfitting from loss curves.
 
 The validation loss decides; it is plain. The training loss is only compared with itself, because label smoothing and
 class weights change its level, and dropout keeps it above what the model can do.
@@ -31,7 +31,7 @@ WINDOW = 0.1
 
 @dataclass(frozen=True)
 class _Losses:
-    """Loss by step. `scale` is the loss of knowing nothing."""
+    """Loss by step. `scale` is the loss of the best constant prediction."""
 
     train: list[tuple[int, float]]
     validation: list[tuple[int, float]]
@@ -54,7 +54,7 @@ class _Losses:
 
 
 def diagnose_fit(curves: Sequence[CurvePoint], prior_loss: float | None = None, best: Best | None = None) -> Verdict:
-    """Say what the curves say.
+    """Diagnose the fit from the curves.
 
     Args:
         curves: All points of the run, with `evalLoss` among the validation metrics.
@@ -82,7 +82,7 @@ def diagnose_fit(curves: Sequence[CurvePoint], prior_loss: float | None = None, 
 
 
 def diagnose_not_learned(verdict: Verdict, remark: str) -> Verdict:
-    """The verdict on a model that has learned nothing, as `remark` says, whatever its loss: it is not a good one."""
+    """The diagnosis of a model that is no improvement, as `remark` says, whatever its loss."""
     if verdict.fit not in {Fit.GOOD, Fit.UNCERTAIN}:
         return verdict
     return Verdict(

@@ -1,4 +1,4 @@
-"""Gates decide the outcome: figures that the tuned model must reach on the test rows."""
+"""Gates: limits on metrics of the tuned model that decide the outcome."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ def check_gates(
     task: Task = Task.SEQUENCE_CLASSIFICATION,
     trivial: Mapping[str, float] | None = None,
 ) -> list[GateResult]:
-    """Check each gate. A figure that is missing, or whose baseline is missing where the limit needs it, fails.
+    """Check each gate; it fails where its metric, or the baseline that it needs, is missing.
 
     `minImprovement` is over the base model or over `trivial`, the metrics of the best constant answer, whichever is
     better: a classifier's base model has a new head, which any model beats.
@@ -62,7 +62,7 @@ def _against_baseline(gate: Gate, value: float, baseline: float | None, task: Ta
 
 
 def limit_in_words(gate: Gate) -> str:
-    """Say the limits of a gate, for example `min 0.8, max regression 0.1`."""
+    """The limits of a gate as text: `min 0.8, max regression 0.1`."""
     limits = {
         "min": gate.min,
         "max": gate.max,

@@ -1,4 +1,4 @@
-"""What a model wrote beside what was expected: the least fitting rows, and rows to read."""
+"""Generated texts against references: metrics, worst rows, samples."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from finetune_trainer.evaluation.text_overlap import chr_f, exact_match, mean_of
 
 @dataclass(frozen=True)
 class GeneratedTexts:
-    """Texts for the rows of one split; `baseline` is empty where the base model was not asked."""
+    """Generated texts of one split; `baseline` is empty where the base model was not evaluated."""
 
     rows: Examples
     texts: Sequence[str]
@@ -24,7 +24,7 @@ class GeneratedTexts:
 
 
 def all_references(rows: Examples) -> list[list[str]]:
-    """Everything that is expected for the input of each row: rows with the same input share their texts."""
+    """All references of the input of each row: rows with the same input share theirs."""
     known: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     inputs = [(text, rows.pairs[row] if rows.pairs else "") for row, text in enumerate(rows.texts)]
     for given, label in zip(inputs, rows.labels, strict=True):
@@ -35,7 +35,7 @@ def all_references(rows: Examples) -> list[list[str]]:
 def text_metrics(
     written: Sequence[str], references: Sequence[Sequence[str]], answer_after: str = ""
 ) -> dict[str, float]:
-    """How like texts are to what was expected, by metric; with `answer_after` only what follows its last place."""
+    """Similarity to the references by metric; with `answer_after` only of the text after its last occurrence."""
     texts = [answer_in(text, answer_after) for text in written]
     known = [[answer_in(reference, answer_after) for reference in row] for row in references]
     each = {"exactMatch": exact_match, "f1": token_f1, "rouge1": rouge_1, "rougeL": rouge_l}
@@ -44,12 +44,12 @@ def text_metrics(
 
 
 def answer_in(text: str, after: str) -> str:
-    """What follows the last place of `after`, else, and where it is empty, the whole text."""
+    """The text after the last `after`; the whole text without one, or for an empty `after`."""
     return text.rpartition(after)[2].strip() if after else text
 
 
 def describe_generated(written: GeneratedTexts, seed: int = 0) -> Details:
-    """Samples: the rows whose text is least like what was expected, and rows drawn with `seed`."""
+    """Samples: the rows least similar to their references, and rows drawn with `seed`."""
     references = all_references(written.rows)
     text_metrics = [rouge_l(text, known) for text, known in zip(written.texts, references, strict=True)]
     misses = [row for row, known in enumerate(references) if not exact_match(written.texts[row], known)]

@@ -18,7 +18,7 @@ _SURE = 0.9
 
 
 def suspect_rows(scored: Scored) -> Array:
-    """Numbers of the rows whose label the model doubts, the most doubtful first; none but for SingleLabel."""
+    """Indices of rows with suspect labels, most suspect first; empty unless SingleLabel."""
     if scored.problem is not ProblemType.SINGLE_LABEL or scored.rows < ENOUGH:
         return np.empty(0, np.int64)
     chances, given = scored.probabilities, scored.truth

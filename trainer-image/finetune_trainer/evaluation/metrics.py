@@ -1,4 +1,4 @@
-"""Metrics by the names of the catalogue. A metric that is not defined on the rows is left out, never NaN."""
+"""Metrics by name. A metric that is undefined on the rows is left out, never NaN."""
 
 import warnings
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def compute_metrics(
     names: Sequence[str],
     also: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Compute every metric that applies to `problem`, and those of one class that are asked for.
+    """Compute every metric of `problem`, and the requested metrics of single classes.
 
     Args:
         logits: Model outputs; shapes are in `scores`. Outputs that are not finite give no metrics at all.
@@ -46,7 +46,7 @@ def compute_metrics(
 
 
 def metric_value(name: str, logits: Array, targets: Array, problem: ProblemType, names: Sequence[str]) -> float | None:
-    """Compute one metric, also of one class; None where it is unknown or not defined on the rows."""
+    """Compute one metric, also of a single class; None where it is unknown or undefined on the rows."""
     return _value(name, Scored(logits, targets, problem, names))
 
 

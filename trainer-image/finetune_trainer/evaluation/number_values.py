@@ -1,4 +1,4 @@
-"""Values of numbers in text: decimals, fractions, powers of ten, and expressions that are no single number. Pure."""
+"""Parsing of numbers in text: decimals, fractions, powers of ten, and expressions. Pure."""
 
 import re
 from decimal import Decimal
@@ -42,7 +42,7 @@ _POWER = re.compile(rf"({_NUMBER})\^([-+]?\d{{1,3}})")
 
 
 def last_value(text: str) -> Value | None:
-    r"""The value of the last number in a text; None where there is none.
+    r"""Value of the last number in a text; None without one.
 
     Commas between groups of three digits are dropped (`1,234.5`), as are points where there are two or more of them;
     any other comma is a decimal one (`3,5`). Fractions (`3/2`, `1 1/2`, `\frac{3}{2}`), powers and scientific notation
@@ -84,7 +84,7 @@ def _value(expression: str) -> Value:
 
 
 def _text(expression: str) -> str:
-    """An expression for comparison: without spaces, leading zeros and the several signs for minus and times."""
+    """An expression in normal form: without spaces and leading zeros, with one sign for minus and for times."""
     plain = re.sub(r"[\u2212\u2013]", "-", re.sub(r"[\s({})]", "", expression)).replace("*", "\u00d7")
     return re.sub(r"(?<![\d.,])0+(?=\d)", "", plain)
 
@@ -103,7 +103,7 @@ def _power(one: Fraction, exponent: Fraction) -> Fraction | None:
 
 
 def _number(text: str) -> Fraction | None:
-    """The value of one number; None for anything else, such as a date or a version."""
+    """Value of one number; None for anything else, such as a date or a version."""
     if not re.fullmatch(rf"[-+\u2212]?{_DIGITS}(?:[eE][+-]?\d{{1,3}})?", text):
         return None
     sign, digits = (-1, text[1:]) if text[0] in "-\u2212" else (1, text.removeprefix("+"))

@@ -1,4 +1,4 @@
-"""Pairs of answers for people: those of which the model prefers the wrong one, and rows to read."""
+"""Samples of preference pairs: pairs ranked wrongly, and drawn ones."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from finetune_trainer.evaluation.details import SAMPLES, TEXT_LENGTH, WORST, sho
 
 @dataclass(frozen=True)
 class ScoredPairs:
-    """What a model thinks of the pairs of one split."""
+    """Model scores of the pairs of one split."""
 
     rows: Examples
     ahead: NDArray[np.float64]
@@ -24,12 +24,12 @@ class ScoredPairs:
     """Loss of each pair, [n]."""
 
     def worst(self) -> list[Sample]:
-        """Pairs with the wrong answer ahead, the furthest first."""
+        """Pairs with a higher rejected score, the largest difference first."""
         order = np.argsort(self.ahead, kind="stable")
         return self.samples(int(row) for row in order[:WORST] if self.ahead[row] < 0)
 
     def samples(self, rows: Iterable[int]) -> list[Sample]:
-        """Prompt, chosen answer, and the answer that the model prefers."""
+        """Prompt, chosen answer, and the answer with the higher score."""
         return [self._sample(row) for row in rows]
 
     def _sample(self, row: int) -> Sample:
@@ -44,7 +44,7 @@ class ScoredPairs:
 
 
 def distinguishing_parts(answers: Answers) -> tuple[str, str]:
-    """Both answers, shortened; a long beginning that they share is left out."""
+    """Both answers, shortened; a long common prefix is left out."""
     alike = (first == second for first, second in zip(answers.chosen, answers.rejected, strict=False))
     common = sum(takewhile(bool, alike))
     start = common - TEXT_LENGTH // 4 if common > TEXT_LENGTH // 2 else 0
@@ -53,14 +53,14 @@ def distinguishing_parts(answers: Answers) -> tuple[str, str]:
 
 
 def sampled_rows(rows: int, seed: int) -> list[int]:
-    """Numbers of the rows that are shown as samples, drawn with `seed`."""
+    """Indices of the sampled rows, drawn with `seed`."""
     return [int(row) for row in np.sort(np.random.default_rng(seed).permutation(rows)[:SAMPLES])]
 
 
 def generated_samples(
     rows: Examples, places: Sequence[int], texts: Sequence[str], before: Sequence[str]
 ) -> list[Sample]:
-    """Rows with what the model writes for them; `texts`, and `before` of the base model, are of all rows."""
+    """Sampled rows with generated texts; `texts`, and `before` of the base model, are of all rows."""
     return [
         Sample(
             text=shorten(rows.texts[row]),

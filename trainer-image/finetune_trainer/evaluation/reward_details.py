@@ -1,4 +1,4 @@
-"""Rewarded answers for people: those with the lowest rewards, and rows to read; and what the rewards say of a run."""
+"""Samples of rewarded answers, and diagnosis of rewards during training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _FALL = 0.5
 
 @dataclass(frozen=True)
 class RewardedAnswers:
-    """Answers to the prompts of one split; `baseline` is empty where the base model was not asked."""
+    """Answers and rewards of one split; `baseline` is empty where the base model was not evaluated."""
 
     rows: Examples
     texts: Sequence[str]
@@ -47,7 +47,7 @@ class RewardedAnswers:
 
 
 def diagnose_rewards(curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
-    """Say what the rewards over a run say: of sampled answers in training, and of greedy ones on validation rows."""
+    """Diagnose training from sampled rewards on training prompts and greedy ones on validation prompts."""
     constant = [point.figures[_CONSTANT] for point in curves if _CONSTANT in point.figures]
     if constant and float(np.mean(constant)) > _NEARLY_ALL:
         return Verdict(

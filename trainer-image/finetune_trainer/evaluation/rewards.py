@@ -1,4 +1,4 @@
-"""What an answer is worth where the expected one is known: rules that a program can check. Pure."""
+"""Verifiable rewards: rules that compare an answer with the expected one. Pure."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from finetune_trainer.evaluation.words import answer_words
 
 
 def checked_reward(kind: RewardType, written: str, references: Sequence[str], answer_after: str = "") -> float:
-    """1 where the answer is right by one of the references, else 0; looks only behind `answer_after`."""
+    """1 where the answer matches one of the references, else 0; considers only text after `answer_after`."""
     text = answer_in(written, answer_after)
     right = _RIGHT[kind]
     return float(any(right(text, answer_in(reference, answer_after)) for reference in references))
@@ -26,7 +26,7 @@ def _same_words(written: str, expected: str) -> bool:
 
 
 def _contains(written: str, expected: str) -> bool:
-    """Whether the expected words occur one after the other; where nothing but signs is expected, whether they do."""
+    """Whether the expected words occur consecutively; for signs alone, whether these do."""
     wanted, found = answer_words(expected), answer_words(written)
     if not wanted:
         return expected.strip() in written

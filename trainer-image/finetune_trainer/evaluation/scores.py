@@ -1,4 +1,4 @@
-"""From logits to probabilities, decisions and losses, row by row.
+"""Probabilities, predictions and losses per row, from logits.
 
 Shapes, throughout this package, for n rows and k labels:
 
@@ -45,7 +45,7 @@ def predictions(logits: Array, problem: ProblemType) -> Array:
 
 
 def row_losses(logits: Array, targets: Array, problem: ProblemType) -> Floats:
-    """Loss of each row [n], without smoothing and weights.
+    """Loss of each row [n], without label smoothing and class weights.
 
     Cross entropy in nats, binary cross entropy as the mean over labels, or the squared error.
     """
@@ -60,7 +60,7 @@ def row_losses(logits: Array, targets: Array, problem: ProblemType) -> Floats:
 
 
 def prior_loss(targets: Array, problem: ProblemType) -> float:
-    """Mean loss of the best answer that ignores the input: class shares, label shares, or the mean of the targets."""
+    """Mean loss of the best constant prediction: class shares, label shares, or the mean of the targets."""
     truth = np.asarray(targets)
     if problem is ProblemType.REGRESSION:
         return float(np.var(truth.astype(np.float64)))
@@ -79,7 +79,7 @@ def _entropy(share: Array) -> Floats:
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows with a model's logits, and all that follows from them, computed at most once."""
+    """Targets and logits, with derived values computed at most once."""
 
     logits: Array
     targets: Array

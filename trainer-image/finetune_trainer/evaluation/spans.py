@@ -1,4 +1,4 @@
-"""Entities in tagged words, and how many of them were found. Pure.
+"""Entity spans of tagged words, and precision, recall and F1 over them. Pure.
 
 Tags are read as conlleval and seqeval read them: `B-`, `S-` and `U-` begin an entity, and so does any other prefix
 after `O`, after an end (`E-`, `L-`) or with another type. A plain tag is an entity of one word. An entity is found
@@ -19,7 +19,7 @@ _BEGINNING = ("", "B", "S", "U")
 
 
 class Span(NamedTuple):
-    """An entity: its type, its first word, and the word after its last."""
+    """An entity: its type and the word span [start, end)."""
 
     kind: str
     start: int
@@ -45,14 +45,14 @@ def spans(tags: Sequence[str]) -> list[Span]:
 
 @dataclass(frozen=True)
 class Found:
-    """Entities by type: how many there are, how many were predicted, and how many of those are right."""
+    """Counts by entity type: expected, predicted and correct entities."""
 
     expected: Counter[str]
     predicted: Counter[str]
     right: Counter[str]
 
     def figure(self, part: str, kind: str = "") -> float | None:
-        """Precision, recall or F1 over all entities, or of one type; None where none of them is expected."""
+        """Precision, recall or F1 over all entities, or of one type; None without expected entities."""
         expected, predicted, right = (
             counts[kind] if kind else counts.total() for counts in (self.expected, self.predicted, self.right)
         )
@@ -62,7 +62,7 @@ class Found:
         return right / below if below else 0.0
 
     def rows(self, kinds: Iterable[str]) -> list[ClassRow]:
-        """Figures of each type."""
+        """Metrics of each type."""
         return [
             ClassRow(
                 label=kind,

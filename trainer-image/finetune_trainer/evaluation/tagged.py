@@ -1,4 +1,4 @@
-"""Figures and samples of tagged words."""
+"""Metrics and samples of token classification."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ _WORDS_SHOWN = 80
 
 @dataclass(frozen=True)
 class TaggedRows:
-    """Rows of words with what was expected and what a model said, each a tag a word."""
+    """Rows of words with expected and predicted tags, one per word."""
 
     rows: Examples
     predicted: Sequence[Tags]
 
     @cached_property
     def expected(self) -> list[Tags]:
-        """The tags of the data."""
+        """Expected tags."""
         return [label for label in self.rows.labels if isinstance(label, tuple)]
 
     @property
@@ -39,11 +39,11 @@ class TaggedRows:
 
     @cached_property
     def found(self) -> Found:
-        """How many entities were found."""
+        """Entity counts."""
         return count_found(self.pairs)
 
     def metrics(self, named: Sequence[str]) -> dict[str, float]:
-        """Share of words that are right, figures of entities, and those of single types that are `named`."""
+        """Word accuracy, entity metrics, and those of the types in `named`."""
         words = [(one, other) for row in self.pairs for one, other in zip(*row, strict=True)]
         figures: dict[str, float | None] = {"accuracy": sum(one == other for one, other in words) / max(1, len(words))}
         figures |= {part: self.found.figure(part) for part in ("f1", "precision", "recall")}
@@ -57,7 +57,7 @@ class TaggedRows:
 def predicted_tags(
     numbers: NDArray[np.int64], rows: Examples, seen: dict[int, NDArray[np.int64]], names: Sequence[str]
 ) -> list[Tags]:
-    """Tags by name from their numbers, one for each word; words that the model has not seen have the tag `O`.
+    """Predicted tag names, one per word; words beyond the limit have the tag `O`.
 
     `numbers` [n, words] are those of the seen words of each row, filled up with -1; `seen` says which words that are
     in rows where not all are.
@@ -75,7 +75,7 @@ def predicted_tags(
 def describe_tagged(
     tagged: TaggedRows, losses: NDArray[np.float64], baseline: Sequence[Tags], names: Sequence[str], seed: int
 ) -> Details:
-    """Figures of each type, the rows with the worst errors, and some drawn at random.
+    """Metrics per type, the rows with most errors, and sampled rows.
 
     `losses` [n] are those of the rows, `baseline` the tags by the base model or nothing.
     """
@@ -114,7 +114,7 @@ def _listed(words: Sequence[str], tags: Sequence[str]) -> str:
 
 
 def pieces(words: Sequence[str], expected: Sequence[str], predicted: Sequence[str]) -> list[TaggedPiece]:
-    """The text in pieces: each entity, expected or predicted, apart; where two overlap, each part of them."""
+    """The text in pieces: each expected or predicted entity apart; overlaps are split."""
     words, text = words[:_WORDS_SHOWN], running_text(words[:_WORDS_SHOWN])
     places, sides = word_places(words), [_by_word(spans(tags), len(words)) for tags in (expected, predicted)]
     cuts = [at for at in range(len(words)) if at == 0 or any(side[at] != side[at - 1] for side in sides)]

@@ -1,4 +1,4 @@
-"""How like two texts are: exact match and F1 of SQuAD, ROUGE-1 and ROUGE-L, chrF. Pure.
+"""Text similarity: exact match and F1 of SQuAD, ROUGE-1 and ROUGE-L, chrF. Pure.
 
 Where several references are given, the one that fits best counts, as in SQuAD.
 """
@@ -14,13 +14,13 @@ Texts = Sequence[str]
 
 
 def exact_match(written: str, references: Texts) -> float:
-    """1 where the words are those of a reference (SQuAD's normalisation), else 0."""
+    """1 where the words equal those of a reference (SQuAD's normalisation), else 0."""
     found = answer_words(written)
     return float(any(found == answer_words(reference) for reference in references))
 
 
 def token_f1(written: str, references: Texts) -> float:
-    """F1 of the words, by SQuAD's normalisation (arXiv:1606.05250); two texts without words are equal."""
+    """F1 of words, by SQuAD's normalisation (arXiv:1606.05250); 1 for two texts without words."""
     found = answer_words(written)
     return max(_bag_f1(found, answer_words(reference)) for reference in references)
 
@@ -38,7 +38,7 @@ def rouge_l(written: str, references: Texts) -> float:
 
 
 def chr_f(written: Texts, references: Sequence[Texts]) -> float:
-    """chrF2 over all rows together (Popović 2015), as sacrebleu counts it, from 0 to 1.
+    """Corpus chrF2 (Popović 2015), as in sacrebleu but from 0 to 1.
 
     Args:
         written: one text a row.
@@ -83,7 +83,7 @@ def _common_length(one: list[str], other: list[str]) -> int:
 
 
 def _chr_counts(text: str, reference: str) -> list[tuple[int, int, int]]:
-    """By order: n-grams of the text, of the reference, and those that they share. White space does not count."""
+    """Character n-gram counts by order: of text, reference, and both. White space is ignored."""
     found, known = "".join(text.split()), "".join(reference.split())
     return [_chr_matches(_ngrams(found, order), _ngrams(known, order)) for order in range(1, _ORDERS + 1)]
 
@@ -97,7 +97,7 @@ def _ngrams(text: str, order: int) -> Counter[str]:
 
 
 def _chr_score(counts: Sequence[tuple[int, int, int]]) -> float:
-    """F from mean precision and mean recall over the orders that both sides have."""
+    """F score of mean precision and mean recall over the orders that both sides have."""
     present = [(found, known, common) for found, known, common in counts if found and known]
     if not present:
         return 0.0

@@ -1,4 +1,4 @@
-"""Answers that ignore the input: what they reach, and whether a model gives nothing else. Pure."""
+"""Constant predictions: their metrics, and detection of models that give no other. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _LONGEST = 60
 
 
 def prior_logits(targets: NDArray[np.generic], problem: ProblemType, labels: int, rows: int) -> NDArray[np.float64]:
-    """Logits of the best constant answer by the training targets ([n] or [n, labels]), for `rows` rows: [rows, labels].
+    """Logits of the best constant prediction by training targets ([n] or [n, labels]): [rows, labels].
 
     The shares of the classes or labels, or the mean of the numbers.
     """
@@ -29,13 +29,13 @@ def prior_logits(targets: NDArray[np.generic], problem: ProblemType, labels: int
 
 
 def most_frequent(tags: Sequence[Sequence[str]]) -> str:
-    """The tag that most words have; of equally frequent ones the first by name."""
+    """The most frequent tag; of equally frequent ones the first by name."""
     counts = Counter(tag for row in tags for tag in row)
     return min(counts, key=lambda tag: (-counts[tag], tag)) if counts else ""
 
 
 def constant_answer_of(answers: Sequence[str], expected: Sequence[str]) -> str:
-    """The answer that all rows get although different ones are expected, cut for a message; else nothing."""
+    """The single answer of all rows although references differ, shortened for a message; else empty."""
     if len(answers) < _LEAST_ROWS or len(set(answers)) > 1 or len(set(expected)) < 2:
         return ""
     answer = answers[0] or "nothing"

@@ -1,4 +1,4 @@
-"""Words of a text in any language, for metrics that count them.
+"""Word tokenisation in any language, for metrics.
 
 Scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) count by character.
 """
@@ -14,12 +14,12 @@ _GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def words(text: str) -> list[str]:
-    """Lower-case runs of letters, digits and marks; each character of a script without spaces is one word."""
+    """Lower-case runs of letters, digits and marks; each character of a script without spaces is a word."""
     return _split("".join(char if _counts(char) else " " for char in _composed(text)))
 
 
 def answer_words(text: str) -> list[str]:
-    """Words as SQuAD counts them, and numbers by their value.
+    """Words by SQuAD's normalisation, with numbers by value.
 
     Punctuation is dropped, not a gap, and English articles are no words. Unlike in SQuAD's script `3.5` is not `35`,
     `1/2` not `12` and `-5` not `5`; commas between groups of three digits are dropped all the same.
@@ -30,7 +30,7 @@ def answer_words(text: str) -> list[str]:
 
 
 def _composed(text: str) -> str:
-    """Lower-case text with letters and their accents in one, as most people type them."""
+    """Lower-case text in Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", text.lower())
 
 
@@ -39,7 +39,7 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _in_number(text: str, at: int) -> bool:
-    """Whether the sign at this place is between two digits, or the minus in front of a number."""
+    """Whether the sign at this place is between two digits, or a number's minus."""
     before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if before.isdigit() and after.isdigit():
         return True

@@ -1,4 +1,4 @@
-"""Job files: from YAML on a disk to a checked `FineTuneJob`, or to words about every line that is wrong.
+"""Job files: YAML to a checked `FineTuneJob`, or problems with line numbers.
 
 A file means here what it means to `kubectl apply`: scalars are read as sigs.k8s.io/yaml reads them, types are not
 converted, unknown fields and repeated keys are errors. Nothing heavy is imported.

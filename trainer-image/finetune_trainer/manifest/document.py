@@ -1,4 +1,4 @@
-"""A YAML document as plain data, with the line of every value."""
+"""YAML documents as plain data, with line numbers of all values."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -32,18 +32,18 @@ class Document:
     texts: Mapping[FieldPath, str]
 
     def place(self, path: FieldPath) -> int | str:
-        """Line or override of the nearest part of `path` that is there."""
+        """Line or override of the nearest existing part of `path`."""
         return next((self.places[path[:end]] for end in range(len(path), -1, -1) if path[:end] in self.places), 1)
 
     def where(self, path: FieldPath) -> str:
-        """`job.yaml:12 spec.training.epochs`; the line is that of the nearest part which is there."""
+        """`job.yaml:12 spec.training.epochs`; the line is that of the nearest existing part."""
         place = self.place(path)
         start = f"{self.name}:{place}" if isinstance(place, int) else place
         return f"{start} {format_path(path)}".rstrip()
 
 
 def compose(text: str, name: str) -> list[yaml.Node]:
-    """The documents of a YAML stream as nodes, empty ones left out. Raises `ManifestUnreadable`."""
+    """Documents of a YAML stream as nodes without empty ones. Raises `ManifestUnreadable`."""
     nodes = []
     try:
         loader = KubernetesLoader(text)
@@ -59,7 +59,7 @@ def compose(text: str, name: str) -> list[yaml.Node]:
 
 
 def line_of(node: yaml.Node) -> int:
-    """Line of the first character of `node`, counted from 1."""
+    """First line of `node`, counted from 1."""
     return int(node.start_mark.line) + 1
 
 
@@ -94,7 +94,7 @@ _SYNTAX_HINTS = {
 
 @dataclass
 class _Conversion:
-    """State of one walk over nodes: what was found, what is wrong."""
+    """State of one walk over nodes: line numbers and problems."""
 
     name: str
     places: dict[FieldPath, int | str] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class _Conversion:
     values: int = 0
 
     def convert(self, node: yaml.Node, path: FieldPath) -> Any:
-        """Plain data of `node`; keeps problems for later, so that all are told at once."""
+        """Plain data of `node`; collects problems so that all are reported at once."""
         self.values += 1
         if self.values > MOST_VALUES:
             raise ManifestUnreadable(
@@ -143,7 +143,7 @@ class _Conversion:
         return found
 
     def _pairs(self, node: yaml.MappingNode, path: FieldPath) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Keys and values; a repeated key is a problem, a merged one (`<<`) gives way to the mapping's own."""
+        """Keys and values; a repeated key is a problem, a merged one (`<<`) is overridden by the mapping's own."""
         own: dict[str, yaml.Node] = {}
         merged: list[tuple[yaml.Node, yaml.Node]] = []
         for key, value in node.value:
@@ -192,7 +192,7 @@ class _Conversion:
 
 
 def convert(node: yaml.Node, name: str) -> Document:
-    """`node` as a `Document`. Raises `ManifestUnreadable` with every repeated key, odd tag and endless alias."""
+    """`node` as a `Document`. Raises `ManifestUnreadable` with every repeated key, unknown tag and recursive alias."""
     conversion = _Conversion(name)
     data = conversion.convert(node, ())
     if conversion.problems:

@@ -1,4 +1,4 @@
-"""A job as YAML, to be read by people and applied again."""
+"""Serialisation of a job as YAML that can be applied again."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _SERVER_FIELDS = ("managedFields", "resourceVersion", "generation", "creationTim
 
 
 def dump_job(job: FineTuneJob) -> str:
-    """Return `job` as YAML: wire names, what differs from defaults, no status. `load_job` reads it back as it was."""
+    """`job` as YAML: wire names, without defaults and status. The inverse of `load_job`."""
     given: dict[str, Any] = job.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     metadata = {name: value for name, value in given["metadata"].items() if name not in _SERVER_FIELDS}
     manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": given["spec"]}

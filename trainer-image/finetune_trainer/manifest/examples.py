@@ -1,4 +1,4 @@
-"""Values to write where a job has none, or one that can't be meant."""
+"""Example values for missing or invalid fields."""
 
 import re
 
@@ -30,7 +30,7 @@ _SCHEMES = re.compile(r"\^\(([a-z0-9|]+)\)://")
 
 
 def example_of(path: str) -> str:
-    """Words with an example of the field at schema path `path`."""
+    """Text with an example of the field at schema path `path`."""
     name = path.rpartition(".")[2]
     example = _EXAMPLES.get(path) or _BY_NAME.get(name)
     if example:
@@ -40,7 +40,7 @@ def example_of(path: str) -> str:
 
 
 def remedy_for_pattern(path: str, given: str, pattern: str) -> str:
-    """What to write instead of `given`, which does not match the field's `pattern`."""
+    """Fix for the value `given`, which does not match the field's `pattern`."""
     schemes = _SCHEMES.match(pattern)
     if schemes:
         return _meant_uri(path, given, schemes[1].split("|"))

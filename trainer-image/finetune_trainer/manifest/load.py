@@ -1,4 +1,4 @@
-"""From a job file to a checked job: read, choose the document, apply `--set`, validate, check."""
+"""Loading of job files: read, choose the document, apply `--set`, validate, check."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from finetune_trainer.manifest.spec_problems import spec_problems
 
 @dataclass(frozen=True)
 class LoadedJob:
-    """A job that can run: `job` is checked, `base` is the folder that `file://./x` starts from.
+    """A checked job: `base` is the folder that `file://./x` is relative to.
 
     `source` is the manifest as plain data, after overrides and before defaults.
     """
@@ -33,7 +33,7 @@ class LoadedJob:
 
 
 def load_job(path: Path | str, overrides: Sequence[str] = (), *, to_run: bool = True) -> LoadedJob:
-    """Read the job at `path` (`-` is standard input) with `overrides` such as `training.epochs=3`.
+    """Load the job at `path` (`-` is standard input) with `overrides` such as `training.epochs=3`.
 
     With `to_run` it must be one that can run on this machine; else one for a cluster is fine too.
 
@@ -52,7 +52,7 @@ def load_job(path: Path | str, overrides: Sequence[str] = (), *, to_run: bool = 
 
 
 def _validated(document: Document) -> FineTuneJob:
-    """Validate as an API server does: wire names only, no conversion of types, `null` means left out."""
+    """Validate as an API server does: wire names, no type conversion, `null` as absent."""
     given = {name: value for name, value in document.data.items() if name != "status"}
     try:
         text = json.dumps(_without_nulls(given), allow_nan=False)
@@ -62,7 +62,7 @@ def _validated(document: Document) -> FineTuneJob:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Drop fields that are null, as the API server does before it fills in defaults."""
+    """Drop null fields, as the API server does before it applies defaults."""
     if isinstance(value, dict):
         return {name: _without_nulls(below) for name, below in value.items() if below is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value

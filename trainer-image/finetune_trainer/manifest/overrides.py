@@ -1,4 +1,4 @@
-"""`--set a.b=c`: values from the command line over those of the file."""
+"""`--set a.b=c`: overrides of file values on the command line."""
 
 from copy import deepcopy
 from typing import Any
@@ -13,7 +13,7 @@ _FORM = "write it as --set training.epochs=3"
 
 
 def apply_overrides(document: Document, overrides: list[str]) -> Document:
-    """Return `document` with `overrides` in it, later ones winning. Raises `SpecInvalid` with all that can't be set.
+    """`document` with `overrides` applied in order. Raises `SpecInvalid` with all that can't be set.
 
     Paths are as in messages (`data.train[0].uri`), below `spec` unless they begin with `metadata`. The value is
     YAML (`[a, b]`, `{min: 0.8}`, `null` to go back to the default), but taken as it is where the field is text.
@@ -62,7 +62,7 @@ def _path(key: str, where: str) -> FieldPath:
 
 
 def _value(path: FieldPath, text: str, where: str) -> Document:
-    """The value as a document of its own; text fields need no quotes, whatever the text."""
+    """The value as YAML; text fields need no quotes."""
     declared = field_at(path)
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     if declared is not None and declared.type == "string" and not quoted and text not in ("null", "~"):
@@ -78,7 +78,7 @@ def _value(path: FieldPath, text: str, where: str) -> Document:
 
 
 def _put(data: Any, path: FieldPath, value: Any, where: str) -> None:
-    """Set `path` in `data`, making the mappings and the one list item that are missing on the way."""
+    """Set `path` in `data`, creating missing mappings and at most one list item."""
     for depth, part in enumerate(path):
         _open(data, part, format_path(path[:depth]), where)
         if depth + 1 == len(path):
@@ -92,7 +92,7 @@ def _put(data: Any, path: FieldPath, value: Any, where: str) -> None:
 
 
 def _open(data: Any, part: str | int, path: str, where: str) -> None:
-    """Make sure that `part` can be set in `data`; a list grows by one item at most."""
+    """Make `part` settable in `data`; a list grows by one item at most."""
     if isinstance(part, str):
         if not isinstance(data, dict):
             raise SpecInvalid(

@@ -1,4 +1,4 @@
-"""Plain scalars as Kubernetes reads them.
+"""Plain YAML scalars with the types that Kubernetes gives them.
 
 kubectl and the API server read YAML with sigs.k8s.io/yaml (a fork of go-yaml v2), which is neither YAML 1.1 as PyYAML
 reads it nor YAML 1.2: `2e-4` and `1e3` are numbers (PyYAML: text), `yes`, `no`, `on`, `off`, `y` and `n` are booleans,
@@ -29,7 +29,7 @@ _BASES = {"x": 16, "b": 2, "o": 8}
 
 
 def read_plain(text: str) -> Scalar:
-    """The value of an unquoted scalar. Whole floats become integers, as they do on the way to JSON in Go."""
+    """Value of an unquoted scalar. Whole floats become integers, as on the way to JSON in Go."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789" or len(text) > _LONGEST_NUMBER:
@@ -65,7 +65,7 @@ def kubernetes_tag(text: str) -> str:
 
 
 class _KubernetesResolver(Resolver):
-    """Gives plain scalars the tags that Kubernetes gives them; a quoted scalar is always text."""
+    """Resolver of plain scalars by the rules of Kubernetes; quoted scalars are text."""
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: bool | tuple[bool, bool]) -> str:
         if kind is yaml.ScalarNode and isinstance(implicit, tuple) and implicit[0]:
@@ -74,18 +74,18 @@ class _KubernetesResolver(Resolver):
 
 
 class KubernetesLoader(_KubernetesResolver, yaml.SafeLoader):
-    """Composes nodes with the tags that Kubernetes gives them."""
+    """YAML loader with this resolver."""
 
 
 class KubernetesDumper(_KubernetesResolver, yaml.SafeDumper):
-    """Writes YAML that `KubernetesLoader` reads back as it was: quotes all text that would be taken for more."""
+    """YAML dumper whose output `KubernetesLoader` reads back: quotes text that would resolve to another type."""
 
     def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 -- PyYAML's signature
-        """Write equal parts out in full."""
+        """Repeat equal parts instead of writing aliases."""
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        """Write rare line breaks as escapes: between single quotes they would be read back as spaces."""
+        """Escape rare line breaks: single quotes would turn them into spaces."""
         style = '"' if any(letter in data for letter in "\x85\u2028\u2029") else None
         return self.represent_scalar(f"{TAG}str", data, style=style)
 

@@ -1,4 +1,4 @@
-"""Which document of a file is the job."""
+"""Selection of the job among the documents of a file."""
 
 import yaml
 
@@ -11,7 +11,7 @@ _START = f"start the file with apiVersion: {API_VERSION} and kind: {KIND}"
 
 
 def job_node(nodes: list[yaml.Node], name: str) -> yaml.Node:
-    """The one FineTuneJob among the documents of a file.
+    """The only FineTuneJob among the documents of a file.
 
     Objects of other kinds may stand beside it, as in a file for `kubectl apply`. Raises `ManifestUnreadable`.
     """

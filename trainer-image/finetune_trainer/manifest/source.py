@@ -1,4 +1,4 @@
-"""The text of a job file, from a path or standard input."""
+"""Text of a job file, from a path or standard input."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ _NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000
 
 @dataclass(frozen=True)
 class Source:
-    """A job file as text. `name` is how messages call it, `base` the folder that relative URIs start from."""
+    """A job file as text. `name` is used in messages, relative URIs start from `base`."""
 
     name: str
     text: str
@@ -58,7 +58,7 @@ def _content(path: Path) -> bytes:
 
 
 def _others(path: Path) -> str:
-    """Words about the job files that lie where `path` was looked for."""
+    """Hint with the job files beside a `path` that does not exist."""
     try:
         names = sorted(entry.name for entry in path.parent.iterdir() if _may_be_job(entry))
     except OSError:
@@ -70,7 +70,7 @@ def _others(path: Path) -> str:
 
 
 def _may_be_job(entry: Path) -> bool:
-    """Whether a file names the kind of a job: other tools keep their settings in YAML too."""
+    """Whether a file contains the kind of a job: other tools use YAML too."""
     if entry.suffix not in _ENDINGS or entry.name.startswith("."):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Errors of the schema in words: the value, what is allowed, and what to write instead."""
+"""Schema errors as problems with the value, what is allowed, and a fix."""
 
 import json
 import re
@@ -152,7 +152,7 @@ def _mapping_remedy(given: Any, field: Field) -> str:
 
 
 def _shown(value: Any, text: str | None) -> str:
-    """The value as it stands in the file, shortened."""
+    """The value as in the file, shortened."""
     if isinstance(value, str) or text is None:
         text = json.dumps(value, ensure_ascii=False, default=str)
     text = re.sub(r"\s+", " ", text)

@@ -1,4 +1,4 @@
-"""What a field that the API doesn't have was probably meant to be."""
+"""Suggestions for unknown fields."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ _MOST_PLACES = 3
 
 
 def meant_field(path: FieldPath) -> str:
-    """Words about what the unknown field at `path` may have been meant to be."""
+    """Suggestion for the unknown field at `path`."""
     name, above = str(path[-1]), path[:-1]
     if name in _EXPLAINED:
         return _EXPLAINED[name]
@@ -110,7 +110,7 @@ def meant_field(path: FieldPath) -> str:
 
 
 def _document_with(path: FieldPath) -> Any:
-    """A document that has nothing but the field at `path`."""
+    """A document with nothing but the field at `path`."""
     document: Any = None
     for part in reversed(path):
         document = {part: document} if isinstance(part, str) else [*[None] * part, document]
@@ -118,7 +118,7 @@ def _document_with(path: FieldPath) -> Any:
 
 
 def _places_of(name: str) -> list[str]:
-    """Fields of the spec that are called `name`, the ones nearest to the root first."""
+    """Paths of fields called `name` in the spec, nearest to the root first."""
     if name in FAMILIAR:
         return [FAMILIAR[name]]
     renamed = list(present_paths(renames_in(Spec), name, "spec"))

@@ -1,4 +1,4 @@
-"""How the weights change: one function a method, each of which turns a model into something the loop can train."""
+"""Methods: how weights change, one function per method, from a model to what the loop trains."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every method makes of a model."""
+"""`Adapted`: a model with its method applied, the rows it takes, and how it is saved."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -26,13 +26,13 @@ CheckRows = Callable[[Tokens, int], None]
 
 
 def uniform_lr(_name: str) -> float:
-    """The factor on the learning rate of every parameter, unless the method has another."""
+    """Learning-rate factor of 1 for every parameter: the default of methods."""
     return 1.0
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """A model as one method trains it."""
+    """A model prepared for training by one method."""
 
     model: nn.Module
     """What the loop trains: takes what `rows` collate, returns an output with `logits`."""
@@ -63,7 +63,7 @@ class Adapted:
 
 
 def token_rows(config: "PretrainedConfig") -> MakeRows:
-    """Rows for methods that run the whole model in every step; `config` is the model's."""
+    """Rows of tokens, for methods that run the whole model in every step; `config` is the model's."""
     pad_id, start_id = config.pad_token_id, getattr(config, "decoder_start_token_id", None)
 
     def rows(tokens: Tokens, advance: Advance) -> RowSource:
@@ -74,11 +74,11 @@ def token_rows(config: "PretrainedConfig") -> MakeRows:
 
 
 def whole_rows(make: MakeRows, tokens: Tokens, advance: Advance) -> RowSource:
-    """The rows that `make` makes of tokens, the several texts of a row taken together."""
+    """Rows of `make`, with the several texts of a row combined."""
     source = make(tokens, advance)
     return source if tokens.texts_a_row == 1 else SeveralTexts(source, tokens.texts_a_row)
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of parameters, shared ones once."""
+    """Number of parameters, shared ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""`BottleneckAdapter`: small networks inside frozen layers."""
+"""`BottleneckAdapter`: small networks inside frozen layers (Houlsby et al. 2019, arXiv:1902.00751)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _WHERE = "spec.method.type"
 
 
 def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """Freeze the base, put an adapter after its feed-forward networks (and attentions), and train the head in full.
+    """Freeze the base, insert adapters after its feed-forward networks (and attentions), train the head in full.
 
     Raises `ModelUnsuitable` for architectures whose parts are not known by name.
     """

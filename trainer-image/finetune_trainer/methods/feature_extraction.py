@@ -1,4 +1,4 @@
-"""`FeatureExtraction`: the frozen base encodes each row once; the head is trained on what it made of them.
+"""`FeatureExtraction`: the frozen base encodes each row once; the head is trained on these cached features.
 
 With its dropout off, a frozen base gives the same output in every epoch. So it runs once over the data, and what
 the head looks at is kept: one vector of each row, or where words are tagged, one of each word. The head is the
@@ -50,7 +50,7 @@ _MOST_BYTES = 8 << 30
 
 
 def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", cache: Path) -> Adapted:
-    """Freeze the base and give the loop the head alone.
+    """Freeze the base and return the head alone for training.
 
     Raises `ModelUnsuitable` for `pooling: Mean` on a model that can't have it, or for a head that looks at more
     than one position at once.
@@ -71,7 +71,7 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", cache
 
 
 class _Encoder:
-    """Turns tokens into the vectors that the head looks at; the same tokens are never encoded twice."""
+    """Encodes tokens to the head's input vectors, cached by content."""
 
     def __init__(self, head: HeadOnly, files: "ModelFiles", pooling: Pooling, cache: Path) -> None:
         self._head, self._files, self._pooling, self._cache = head, files, pooling, cache
@@ -82,12 +82,12 @@ class _Encoder:
             check_each_alone(head)
 
     def check(self, tokens: Tokens, every: int) -> None:
-        """Raise `ModelUnsuitable` where the vectors of `every` times as many rows take too much memory."""
+        """Raise `ModelUnsuitable` where the vectors of `every` times as many rows exceed memory."""
         counts = self._counts(tokens)
         _check_size(int(counts.sum()) * every * self._width * 4, int(counts.sum()) * every)
 
     def __call__(self, tokens: Tokens, advance: Advance) -> FeatureRows | WordFeatureRows:
-        """Encode all rows, or find them in the cache. Raises `ModelUnsuitable` where they are too many."""
+        """Encode all rows, or read them from the cache. Raises `ModelUnsuitable` for too many rows."""
         counts = self._counts(tokens)
         file = self._cache / f"{self._digest(tokens)}.safetensors"
         features = _read(file)
@@ -108,7 +108,7 @@ class _Encoder:
 
     @cached_property
     def _key(self) -> str:
-        """All that vectors follow from beside the tokens; reads all weights."""
+        """Cache key of the vectors: everything they depend on beside the tokens; reads all weights."""
         config = hashlib.sha256((self._files.folder / "config.json").read_bytes()).hexdigest()
         return f"{_LAYOUT} {self._files.digest()} {config} {self._pooling} {self._look.__name__}"
 
@@ -136,7 +136,7 @@ class _Encoder:
 
 
 def _check_size(size: int, count: int) -> None:
-    """Refuse stored vectors of so many bytes that memory would run out while nothing has been said."""
+    """Refuse vectors of so many bytes that memory would run out."""
     if size > _MOST_BYTES:
         message = f"the vectors of {count:,} words or texts take {size / 2**30:.1f} GiB of memory"
         hint = f"use method LoRA, which stores none, or fewer rows (data.maxRows): {_MOST_BYTES >> 30} GiB is the most"
@@ -144,7 +144,7 @@ def _check_size(size: int, count: int) -> None:
 
 
 def _read(file: Path) -> Tensor | None:
-    """Read features from the cache; None where they are not there or broken."""
+    """Features from the cache; None where missing or corrupt."""
     try:
         return load_file(file)["features"]
     except (OSError, SafetensorError, KeyError):
@@ -152,7 +152,7 @@ def _read(file: Path) -> Tensor | None:
 
 
 def _pool(model: "PreTrainedModel", files: "ModelFiles", wanted: Pooling) -> Pooling:
-    """Add mean pooling where it is wanted, or can be had and is not ruled out; returns `HEAD` or `MEAN`."""
+    """Add mean pooling where requested, or by default where possible; returns `HEAD` or `MEAN`."""
     if wanted is Pooling.HEAD or (wanted is Pooling.AUTO and _keeps_position(files)):
         return Pooling.HEAD
     if can_pool_mean(model):
@@ -165,7 +165,7 @@ def _pool(model: "PreTrainedModel", files: "ModelFiles", wanted: Pooling) -> Poo
 
 
 def _keeps_position(files: "ModelFiles") -> bool:
-    """Whether the first token stands for the text already: so the model says, or so it was tuned before."""
+    """Whether the first token already represents the text: by the model's settings, or by earlier fine-tuning."""
     return declares_first_token(files.folder) or (files.folder / INFERENCE_NAME).is_file()
 
 

@@ -1,4 +1,4 @@
-"""`Full`: all weights are trained, or those of the top layers; lower layers more slowly where that is asked for."""
+"""`Full`: trains all weights or those of the top layers, optionally with layer-wise learning-rate decay."""
 
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def adapt(model: "PreTrainedModel", _files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """Leave the model as it is, the weights trainable of the top layers and all above them.
+    """Make the weights of the top layers and everything above them trainable.
 
     Raises `ModelUnsuitable` for more layers than the model has.
     """

@@ -1,4 +1,4 @@
-"""A classification model without its body: the head alone, fed by vectors that the body made earlier."""
+"""`HeadOnly`: a classification head without its body, trained on cached features."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ _ALIKE = 0.9
 
 
 class HeadOnly(nn.Module):
-    """A classification model whose body is replaced by a stand-in that hands out stored vectors."""
+    """A classification model whose body is replaced by a stand-in that returns cached vectors."""
 
     def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class HeadOnly(nn.Module):
         return self._body[0]
 
     def forward(self, features: Tensor) -> Any:
-        """Logits of stored vectors, [rows, hidden] -> output with `logits` [rows, labels]; so too of words.
+        """Logits of cached vectors: [rows, hidden] -> output with `logits` [rows, labels]; likewise of words.
 
         Of words the vectors are [rows, words, hidden] and the logits [rows, words, labels].
         """
@@ -51,7 +51,7 @@ class HeadOnly(nn.Module):
         return self.after(hidden, tokens, torch.ones_like(tokens))
 
     def after(self, hidden: Tensor, ids: Tensor, mask: Tensor) -> Any:
-        """What the head makes of a body's output, `hidden` [rows, length, hidden]; `ids` and `mask` [rows, length]."""
+        """Output of the head for a body's output `hidden` [rows, length, hidden]; `ids` and `mask` [rows, length]."""
         self._stand_in[0].hidden = hidden
         return self.model(input_ids=ids, attention_mask=mask)
 
@@ -61,7 +61,7 @@ class HeadOnly(nn.Module):
         return output_layer(self.model)[2]
 
     def output_inputs(self, features: Tensor) -> Tensor:
-        """What goes into the output layer for stored vectors: [..., hidden] -> [..., inputs]."""
+        """Inputs of the output layer for cached vectors: [..., hidden] -> [..., inputs]."""
         seen: list[Tensor] = []
         handle = self.output_layer.register_forward_pre_hook(lambda _layer, given: seen.append(given[0]))
         try:
@@ -72,7 +72,7 @@ class HeadOnly(nn.Module):
 
     @contextmanager
     def whole(self) -> Iterator["PreTrainedModel"]:
-        """The model with its real body, inside the block."""
+        """Inside the block: the model with its real body."""
         setattr(self.model, self._prefix, self.body)
         try:
             yield self.model
@@ -81,7 +81,7 @@ class HeadOnly(nn.Module):
 
 
 class _CachedFeatures(nn.Module):
-    """Looks like the body to the head: returns what it was given."""
+    """Stand-in for the body: returns its input."""
 
     def __init__(self, pooler: nn.Module | None, config: Any) -> None:
         super().__init__()
@@ -110,13 +110,13 @@ def _only(positions: Tensor, ids: Tensor) -> Tensor:
 
 
 def labelled_tokens(batch: dict[str, Tensor], _pad_id: int) -> Tensor:
-    """Which tokens of a collated batch have a label, [rows, length]: the first ones of words."""
+    """Mask of the labelled tokens of a collated batch, [rows, length]: first tokens of words."""
     return batch["labels"] != IGNORE_INDEX
 
 
 @torch.no_grad()
 def check_each_alone(head: HeadOnly) -> None:
-    """Raise `ModelUnsuitable` for a head that tags a token by more than its own vector."""
+    """Raise `ModelUnsuitable` for a token head that depends on more than a token's own vector."""
     device, width = head.model.device, head.model.config.get_text_config().hidden_size
     hidden = torch.randn(_PROBE_ROWS, _PROBE_ROWS, width, generator=torch.Generator().manual_seed(0)).to(device)
     with _probing(head):
@@ -128,7 +128,7 @@ def check_each_alone(head: HeadOnly) -> None:
 
 @contextmanager
 def _probing(head: HeadOnly) -> Iterator[None]:
-    """Inside the block the head answers without dropout; what it can't answer is `ModelUnsuitable`."""
+    """Inside the block the head runs without dropout; its errors become `ModelUnsuitable`."""
     head.eval()
     try:
         with nonzero_linears(head):
@@ -139,7 +139,7 @@ def _probing(head: HeadOnly) -> Iterator[None]:
 
 @torch.no_grad()
 def let_vectors_pass(head: HeadOnly) -> None:
-    """Set the square layers before the output layer so that vectors pass them: all that they hold is there after them.
+    """Initialise square layers before the output layer so that vectors pass through without loss.
 
     New layers of a head are random, and a pooler is rarely pretrained to any use. For an activation that is linear
     near 0 (tanh) the layer becomes a small multiple of the identity, for one that is linear above 0 (ReLU, GELU) the
@@ -164,7 +164,7 @@ def let_vectors_pass(head: HeadOnly) -> None:
 
 
 def _pass(head: HeadOnly) -> bool:
-    """Whether the inputs of the output layer are as good as linear in the vectors."""
+    """Whether the inputs of the output layer are nearly linear in the vectors."""
     width = head.model.config.get_text_config().hidden_size
     vectors = torch.randn(4 * _PROBE_ROWS, width, generator=torch.Generator().manual_seed(0)).to(head.model.device)
     head.eval()
@@ -178,7 +178,7 @@ def _pass(head: HeadOnly) -> bool:
 
 @torch.no_grad()
 def find_position(head: HeadOnly) -> Callable[[dict[str, Tensor], int], Tensor]:
-    """Find by trying which one position the head looks at; returns what marks it in a batch, [rows, length].
+    """Detect the single position that the head reads; returns a function that marks it in a batch, [rows, length].
 
     Random vectors stand for the body's output, so the body does not run. Raises `ModelUnsuitable` for a head that
     looks at more than one position, or at more than the body's output.

@@ -1,4 +1,4 @@
-"""`IA3`: learned scales on keys, values and what the feed-forward layers take in, by PEFT."""
+"""`IA3`: learned scales on keys, values and feed-forward activations, by PEFT (arXiv:2205.05638)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

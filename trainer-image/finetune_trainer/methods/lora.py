@@ -1,4 +1,4 @@
-"""`LoRA` and `DoRA`: low-rank adapters beside frozen weights, by PEFT."""
+"""`LoRA` and `DoRA`: low-rank adapters beside frozen weights, by PEFT (arXiv:2106.09685)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """Freeze the base, put adapters beside its linear modules, and train the head in full.
+    """Freeze the base, add LoRA adapters to its linear modules, and train the head in full.
 
     Raises `ModelUnsuitable` when `targetModules` name nothing in this model.
     """
@@ -26,14 +26,14 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cach
 
 
 def adapt_dora(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """The same with the magnitude of each weight's columns apart from their direction (arXiv:2402.09353)."""
+    """The same with each weight decomposed into magnitude and direction (DoRA, arXiv:2402.09353)."""
     config = low_rank_config(model, method.dora or DoRA(), "dora")
     config.use_dora = True
     return adapted_by(config, model, files)
 
 
 def low_rank_config(model: "PreTrainedModel", settings: LoRA, block: str) -> "LoraConfig":
-    """PEFT's settings for those of a job, which are in `block` of the method.
+    """`LoraConfig` for the settings of a job in `block` of the method.
 
     Raises `ModelUnsuitable` when `targetModules` name nothing in this model.
     """

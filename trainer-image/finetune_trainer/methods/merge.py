@@ -1,4 +1,4 @@
-"""`Merge`: nothing is trained; a model is taken as it is."""
+"""`Merge`: a frozen model; nothing is trained."""
 
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,13 @@ def adapt(model: "PreTrainedModel", _files: "ModelFiles", _method: "Method", _ca
 
 
 def as_it_is(model: "PreTrainedModel") -> Adapted:
-    """A whole model, frozen."""
+    """A frozen whole model."""
     model.requires_grad_(requires_grad=False)
     return Adapted(model, token_rows(model.config), count_parameters(model), save=model.save_pretrained)
 
 
 def adapt_sum(base: "PreTrainedModel", files: "ModelFiles", adapter: Path) -> Adapted:
-    """Put the adapter in the folder `adapter` on the base of `files`, which it names from now on, and freeze both."""
+    """Load the adapter in the folder `adapter` over the base of `files`, whose name it gets, and freeze both."""
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(base, adapter).requires_grad_(requires_grad=False)

@@ -1,4 +1,4 @@
-"""What all methods by PEFT share: the adapter over its base, saved beside the config, merged where it can be."""
+"""PEFT adapters: application to a base, saving, and merging into the base."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ _KINDS = (
 
 
 def task_type(model: "PreTrainedModel") -> str | None:
-    """PEFT's name of what a model's class does; None where it has none."""
+    """PEFT's `TaskType` of a model class; None without one."""
     seq2seq = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else None
     return next((kind for end, kind in _KINDS if type(model).__name__.endswith(end)), seq2seq)
 
@@ -39,7 +39,7 @@ def task_type(model: "PreTrainedModel") -> str | None:
 def adapted_by(
     config: "PeftConfig", model: "PreTrainedModel", files: "ModelFiles", *, merges: bool = True, head_rate: float = 1
 ) -> Adapted:
-    """Freeze the model and put the adapter that `config` describes on it; the adapter names its base as `files` do.
+    """Freeze the model and apply the adapter of `config`, which names its base as `files` do.
 
     With `merges` the adapter is a change of weights. The head learns at the share `head_rate` of the learning rate:
     scales and virtual tokens want steps that are too long for it.
@@ -65,7 +65,7 @@ def adapted_by(
 
 
 def _check_no_statistics(model: "PreTrainedModel", uri: str) -> None:
-    """Refuse layers such as BatchNorm: every batch in training changes what they keep, and an adapter carries none."""
+    """Refuse layers such as BatchNorm: training changes their statistics, which adapters do not save."""
     for name, module in model.named_modules():
         if getattr(module, "running_mean", None) is not None:
             message = f"{uri} keeps running statistics in {name}, which training changes and no adapter carries"
@@ -79,7 +79,7 @@ def _rate_factor(head_rate: float, name: str) -> float:
 
 
 def save_adapter(model: "PeftModel", folder: Path) -> None:
-    """Write adapter and config; the model is left as it is."""
+    """Write adapter weights and config; the model is unchanged."""
     model.save_pretrained(folder, save_embedding_layers=False)  # else PEFT asks the hub whether they changed
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; ours is one level up
     config = deepcopy(model.get_base_model().config)  # the label names, which an adapter alone lacks
@@ -88,13 +88,13 @@ def save_adapter(model: "PeftModel", folder: Path) -> None:
 
 
 def merge_and_save(model: "PeftModel", folder: Path, dtype: torch.dtype) -> None:
-    """Write base and adapter as one model, merged weights in `dtype`. Takes `model` apart."""
+    """Write base and adapter as one model, merged weights in `dtype`. Consumes `model`."""
     save_whole(merge_adapter(model, dtype), folder)
 
 
 @contextmanager
 def _base_model(model: "PeftModel") -> Iterator[None]:
-    """The base alone; most adapters change nothing before they are trained, but virtual tokens do."""
+    """The base model; before training, most adapters change nothing, but virtual tokens do."""
     if not model.active_peft_config.is_prompt_learning:
         yield
         return

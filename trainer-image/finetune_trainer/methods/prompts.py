@@ -1,4 +1,4 @@
-"""`PromptTuning`, `PTuning` and `PrefixTuning`: learned tokens before the input of a frozen model, by PEFT."""
+"""`PromptTuning`, `PTuning` and `PrefixTuning`: virtual tokens before the input of a frozen model, by PEFT."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,7 +27,7 @@ _PREFIX_SCALE = 0.1  # of a prefix's first values; PEFT's own, 1, drowns what th
 
 
 def adapt_prompt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """Freeze the base, put embeddings before its input's, and train them and the head.
+    """Freeze the base, prepend learned embeddings to its input, and train them and the head.
 
     They start from the embeddings of `initText`, else from those of random tokens. Raises `ModelUnsuitable` for
     models that can't take embeddings; so do the next two.
@@ -46,7 +46,7 @@ def adapt_prompt(model: "PreTrainedModel", files: "ModelFiles", method: "Method"
 
 
 def adapt_p_tuning(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """The same with embeddings that a small network makes; what it made last is what is saved."""
+    """The same with embeddings from a small network; its last output is what is saved."""
     from peft import PromptEncoderConfig
 
     settings = method.p_tuning or PTuning()
@@ -60,7 +60,7 @@ def adapt_p_tuning(model: "PreTrainedModel", files: "ModelFiles", method: "Metho
 
 
 def adapt_prefix(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """Freeze the base, put keys and values before those of every layer, and train them and the head."""
+    """Freeze the base, prepend learned keys and values in every layer, and train them and the head."""
     from peft import PrefixTuningConfig
 
     settings = method.prefix_tuning or PrefixTuning()
@@ -88,7 +88,7 @@ def _adapted(
 
 
 def _shape(model: "PreTrainedModel", width: int = 0) -> dict[str, Any]:
-    """What PEFT guesses from a config, wrongly for some architectures."""
+    """Settings that PEFT infers from a config, wrongly for some architectures."""
     config = model.config.get_text_config()
     embeddings = cast("nn.Embedding", model.get_input_embeddings())
     return {
@@ -101,7 +101,7 @@ def _shape(model: "PreTrainedModel", width: int = 0) -> dict[str, Any]:
 
 
 def _embeddings(model: "PreTrainedModel", files: "ModelFiles", settings: PromptTuning) -> Tensor:
-    """Embeddings that a prompt starts from, [virtual tokens, width]; a text too short is repeated."""
+    """Initial prompt embeddings, [virtual tokens, width]; a text too short is repeated."""
     from transformers import AutoTokenizer
 
     table = cast("nn.Embedding", model.get_input_embeddings())
@@ -117,7 +117,7 @@ def _embeddings(model: "PreTrainedModel", files: "ModelFiles", settings: PromptT
 
 
 def _width_of_keys(model: "PreTrainedModel") -> int:
-    """Width of all heads' keys together, which in T5 is not that of the hidden states."""
+    """Total width of the keys of all heads, which in T5 differs from the hidden size."""
     config = model.config.get_text_config()
     a_head = getattr(config, "d_kv", None)
     return int(a_head * config.num_attention_heads if a_head else config.hidden_size)
@@ -129,7 +129,7 @@ def _encoder(model: nn.Module) -> Any:
 
 @torch.no_grad()
 def _check_heeded(adapted: nn.Module, model: "PreTrainedModel") -> None:
-    """Try whether virtual tokens change what the model says: not all architectures take them, or take notice."""
+    """Check that virtual tokens change the logits: not all architectures use them."""
     ids = torch.ones((1, 2), dtype=torch.long, device=model.device)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if model.config.is_encoder_decoder:

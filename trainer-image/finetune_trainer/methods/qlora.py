@@ -1,4 +1,4 @@
-"""`QLoRA`: low-rank adapters in FP32 over a base whose linear modules are kept in 4 bits, by bitsandbytes."""
+"""`QLoRA`: LoRA adapters in FP32 over a base whose linear modules are in 4 bits, by bitsandbytes."""
 
 import tempfile
 from functools import partial
@@ -24,7 +24,7 @@ _WHERE = "spec.method.type"
 
 
 def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
-    """Put adapters beside the modules in 4 bits, which `ModelLoading` has quantized, and train the head in full.
+    """Add LoRA adapters to the 4-bit modules, which `ModelLoading` has quantized, and train the head in full.
 
     Raises `ModelUnsuitable` for a model none of whose linear modules can be quantized, and when `targetModules` name
     nothing.
@@ -43,7 +43,7 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cach
 
 
 def quantized_sizes(model: torch.nn.Module) -> dict[str, int]:
-    """Number of weights of each module in 4 bits, by its name."""
+    """Number of weights of each 4-bit module by name."""
     from bitsandbytes.nn import Linear4bit  # type: ignore[attr-defined]  # it declares no exports
 
     return {
@@ -54,7 +54,7 @@ def quantized_sizes(model: torch.nn.Module) -> dict[str, int]:
 
 
 def merge_into_fresh_base(model: Any, files: "ModelFiles", folder: Path, dtype: torch.dtype) -> None:
-    """Merge the adapter into a fresh base, in FP32 and rounded once: merging into 4 bits would round it away."""
+    """Merge the adapter into an unquantized base, in FP32 and rounded once: merging into 4 bits would lose it."""
     from finetune_trainer.models.adapter_merge import save_whole
     from finetune_trainer.models.assembly import merged_with
     from finetune_trainer.models.auto_classes import task_of

@@ -1,4 +1,4 @@
-"""Which modules of a model a job's lists of names mean."""
+"""Target modules: from a job's lists of names to modules of a model."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def chosen_modules(model: "PreTrainedModel", ends: list[str], field: str) -> list[str]:
-    """Full names of the linear modules of the body whose names end so; all of them for an empty list.
+    """Full names of the linear modules of the body with these last names; all of them for an empty list.
 
     Raises `ModelUnsuitable`, about `field`, for an end that names nothing in this model.
     """

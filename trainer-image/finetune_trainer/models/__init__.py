@@ -1,1 +1,1 @@
-"""Base models: where their files come from and how they are loaded, safely."""
+"""Base models: their files and their loading, without pickle or remote code."""

@@ -1,4 +1,4 @@
-"""Makes one model of an adapter and its base, module by module."""
+"""Merging of an adapter into its base, module by module."""
 
 import warnings
 from pathlib import Path
@@ -19,7 +19,7 @@ _SHARD = "2GB"
 
 
 def merge_adapter(model: "PeftModel", dtype: torch.dtype = torch.float32) -> "PreTrainedModel":
-    """The base with the adapter merged into its weights, and the trained head. Takes `model` apart.
+    """The base with the adapter merged into its weights, and the trained head. Consumes `model`.
 
     Each weight is merged in FP32 and rounded to `dtype` once, one after the other and in the place of the base's: there
     never are two models, and no more than one weight in FP32 where the base is in half precision.
@@ -44,7 +44,7 @@ def merge_adapter(model: "PeftModel", dtype: torch.dtype = torch.float32) -> "Pr
 
 @torch.no_grad()
 def _merge_layer(layer: Any, dtype: torch.dtype) -> None:
-    """Merge a module of PEFT into the module below it. Raises `ValueError` for a result that is no number."""
+    """Merge a PEFT layer into its base layer. Raises `ValueError` for a result that is not finite."""
     base = layer.get_base_layer()
     tensors: list[Tensor] = [tensor for tensor in base.parameters() if tensor.is_floating_point()]
     for tensor in tensors:
@@ -55,5 +55,5 @@ def _merge_layer(layer: Any, dtype: torch.dtype) -> None:
 
 
 def save_whole(model: "PreTrainedModel", folder: Path) -> None:
-    """Write a whole model in several files of bounded size."""
+    """Write a whole model as shards of bounded size."""
     model.save_pretrained(folder, max_shard_size=_SHARD)

@@ -1,4 +1,4 @@
-"""PEFT adapters: their kind and base by `adapter_config.json`, and an adapter merged into its base."""
+"""PEFT adapter folders: kind and base by `adapter_config.json`."""
 
 import json
 from pathlib import Path
@@ -21,12 +21,12 @@ _WHERE = "spec.model.uri"
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a model's folder holds an adapter, not a whole model."""
+    """Whether a model folder holds an adapter."""
     return (folder / ADAPTER_CONFIG).is_file()
 
 
 def adapter_kind(folder: Path, uri: str) -> str:
-    """PEFT's name of its kind. Raises `ModelUnsuitable` for those that this project does not make."""
+    """PEFT's name of its type. Raises `ModelUnsuitable` for types that this project does not make."""
     kind = str(_settings(folder, uri).get("peft_type", ""))
     if kind not in _KNOWN:
         message = f"{uri} is an adapter of the kind {kind or 'that it does not name'}, which this version can't load"
@@ -35,7 +35,7 @@ def adapter_kind(folder: Path, uri: str) -> str:
 
 
 def base_source(folder: Path, uri: str, secret: SecretReference | None, site: Site) -> ModelSource:
-    """Where the base of the adapter in `folder` is; `secret` goes with it where it holds what its store needs.
+    """Model source of the base of the adapter in `folder`, with `secret` where it has credentials for its store.
 
     Raises `ModelUnsuitable` for an adapter that names no base or is of an unknown kind, `UnsafeModel` for one with
     pickled weights only.
@@ -78,7 +78,7 @@ def _settings(folder: Path, uri: str) -> dict[str, Any]:
 
 
 def _if_fitting(secret: SecretReference | None, scheme: str, site: Site) -> SecretReference | None:
-    """The Secret, unless it holds no credentials for such a store: an adapter and its base may be in different ones."""
+    """The Secret, unless it holds no credentials for such a store: adapter and base may be in different ones."""
     if secret is None or site.mounts is None or scheme not in ("hf", "s3", "gs", "az"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Puts a model together: a whole one as it is, an adapter over its base, over that one's base, and so on."""
+"""Assembly of models: a whole one, or adapters over adapters over a base."""
 
 import tempfile
 from pathlib import Path
@@ -31,7 +31,7 @@ _CONTINUE_HINT = "give that job method LoRA, DoRA, IA3 or Full, whose results ca
 
 
 def assemble(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> Any:
-    """The model in the class of its task, its own adapter in FP32 beside its base's weights; others are merged."""
+    """The model in its task's class, its own adapter in FP32 beside the base's weights; adapters below are merged."""
     if files.base is None:
         return load_whole(files, task, how)
     if not how.on_meta:
@@ -60,13 +60,13 @@ def _with_adapter(base: Any, folder: Path, how: ModelLoading) -> Any:
 
 
 def merged_with(base: ModelFiles, adapter: Path, task: Task, dtype: torch.dtype) -> "PreTrainedModel":
-    """A fresh base with the adapter in the folder `adapter` merged into it, merged weights in `dtype`."""
+    """An unquantized base with the adapter in the folder `adapter` merged into it, merged weights in `dtype`."""
     files = ModelFiles(str(adapter), adapter, "", str(adapter), base)
     return merge_adapter(assemble(files, task, ModelLoading(own_dtype=True)), dtype)
 
 
 def assemble_merged(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> "PreTrainedModel":
-    """The model with all its adapters merged, in FP32: what another method, or another task, can start from.
+    """The model with all its adapters merged, in FP32, as the start for another method or task.
 
     What was merged is quantized where `how` says so, and keeps no other format: FP32 is what the merge computed.
     Raises `ModelUnsuitable` for adapters that are no change of weights and so can't be merged.
@@ -85,14 +85,14 @@ def assemble_merged(files: ModelFiles, task: Task, how: ModelLoading = FP32) -> 
 
 
 def _quantized(model: "PreTrainedModel", files: ModelFiles, task: Task, how: ModelLoading) -> "PreTrainedModel":
-    """A model of which only the weights in memory are known, loaded again from disk as `how` says."""
+    """A model that exists in memory only, saved and loaded again as `how` says."""
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         (model.config if how.on_meta else model).save_pretrained(scratch)
         return load_whole(ModelFiles(files.uri, Path(scratch), ""), task, how)
 
 
 def check_mergeable(files: ModelFiles) -> None:
-    """Raise `ModelUnsuitable` for an adapter that is no change of weights, so that nothing can start from it."""
+    """Raise `ModelUnsuitable` for an adapter that is no change of weights, and so can't be merged."""
     kind = adapter_kind(files.folder, files.uri) if files.base is not None else ""
     if kind and kind not in MERGEABLE:
         message = f"{files.uri} is an adapter of the kind {kind}, which can't be merged into its base"
@@ -100,7 +100,7 @@ def check_mergeable(files: ModelFiles) -> None:
 
 
 def load_whole(files: ModelFiles, task: Task, how: ModelLoading = FP32, **settings: Any) -> "PreTrainedModel":
-    """A whole model, loaded as `how` says; `settings` go into its config.
+    """Load a whole model as `how` says; `settings` override its config.
 
     A head of another size than they say is new. Raises `ModelUnsuitable` where weights of the body are missing or of
     another shape, or those of a head that is no use unless it is pretrained.
@@ -111,7 +111,7 @@ def load_whole(files: ModelFiles, task: Task, how: ModelLoading = FP32, **settin
 def load_with_gaps(
     files: ModelFiles, task: Task, how: ModelLoading = FP32, **settings: Any
 ) -> tuple["PreTrainedModel", list[str]]:
-    """As `load_whole`, with the names of the weights that were not there and are new."""
+    """As `load_whole`, with the names of weights that were missing and are newly initialised."""
     said = {**how.settings(files, auto_class(task), settings.get("config")), **settings}
     said |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
     if how.on_meta:
@@ -127,7 +127,7 @@ def load_with_gaps(
 
 
 def _check_weights(made_up: list[str], uri: str) -> None:
-    """Refuse weights that were made up at random, which transformers merely warns about."""
+    """Refuse randomly initialised weights, for which transformers only warns."""
     if made_up:
         shown = f"{', '.join(made_up[:3])}{' ...' if len(made_up) > 3 else ''}"
         message = f"{uri}: {len(made_up)} weights are missing or of another shape than config.json says: {shown}"
@@ -135,7 +135,7 @@ def _check_weights(made_up: list[str], uri: str) -> None:
 
 
 def _tuned_for(files: ModelFiles) -> Task | None:
-    """The task that a job of this project tuned a model for; None for models from elsewhere."""
+    """Task of the job of this project that tuned a model; None for other models."""
     try:
         return InferenceSettings.model_validate_json((files.folder / INFERENCE_NAME).read_text(encoding="utf-8")).task
     except (OSError, ValueError):
@@ -143,7 +143,7 @@ def _tuned_for(files: ModelFiles) -> Task | None:
 
 
 def _with_new_head(task: Task, tuned: "PreTrainedModel", uri: str) -> "PreTrainedModel":
-    """A model for another task with the body of a tuned one."""
+    """A model for another task on the body of a tuned one."""
     model: PreTrainedModel = auto_class(task).from_config(tuned.config)
     remove_hidden_layer(model.config)
     body, trained = (getattr(whole, whole.base_model_prefix, None) for whole in (model, tuned))
@@ -155,7 +155,7 @@ def _with_new_head(task: Task, tuned: "PreTrainedModel", uri: str) -> "PreTraine
 
 
 def _base_of(files: ModelFiles, task: Task, how: ModelLoading) -> Any:
-    """The base with a head of the adapter's shape; the adapter brings the weights of the head."""
+    """The base with a head of the adapter's shape; the adapter provides the head's weights."""
     from transformers import AutoConfig
 
     config, base = AutoConfig.from_pretrained(files.folder, trust_remote_code=False), files.base

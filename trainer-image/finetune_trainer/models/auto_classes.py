@@ -1,4 +1,4 @@
-"""Which class of transformers fits a task, and whether it knows an architecture."""
+"""Auto classes of transformers by task, and their support of architectures."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ def auto_class(task: Task) -> Any:
 
 
 def has_class(config: Any, task: Task) -> bool:
-    """Whether transformers has a model for the task with this architecture."""
+    """Whether transformers has a class for this task and architecture."""
     return type(config) in auto_class(task)._model_mapping  # noqa: SLF001 -- its public twins are one constant a class
 
 
 def task_of(model: Any) -> Task:
-    """A task whose class of transformers the model is of."""
+    """A task whose transformers class the model has."""
     return next(task for task in _CLASSES if type(model) in auto_class(task)._model_mapping.values())  # noqa: SLF001 -- as above

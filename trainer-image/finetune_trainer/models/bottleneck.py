@@ -1,4 +1,4 @@
-"""Bottleneck adapters (Houlsby et al. 2019, arXiv:1902.00751) as a method of PEFT, which has none of its own.
+"""Bottleneck adapters (Houlsby et al. 2019, arXiv:1902.00751) as a PEFT method, which PEFT lacks.
 
 `y + up(gelu(down(y)))` after a linear module that gives `y`. The up-projection starts at zero, so that a new adapter
 changes nothing. PEFT saves and loads it like its own; other programs need this module for it.
@@ -17,7 +17,7 @@ BOTTLENECK = "BOTTLENECK"
 
 @dataclass
 class BottleneckConfig(PeftConfig):  # type: ignore[misc]  # PEFT is untyped
-    """What `adapter_config.json` says of bottleneck adapters."""
+    """`adapter_config.json` of bottleneck adapters."""
 
     target_modules: list[str] | None = None
     """Full names of the linear modules that an adapter follows."""
@@ -27,13 +27,13 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]  # PEFT is untyped
     """Modules that are trained in full: the head."""
 
     def __post_init__(self) -> None:
-        """PEFT's hook for what follows from the fields."""
+        """PEFT's hook for derived fields."""
         super().__post_init__()
         self.peft_type = PeftType(BOTTLENECK)
 
 
 class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # as above
-    """A linear module with adapters after it."""
+    """A linear module followed by adapters."""
 
     adapter_layer_names = ("bottleneck_down", "bottleneck_up")
     other_param_names = ()
@@ -51,7 +51,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # as ab
         self.add(adapter_name, width)
 
     def add(self, adapter_name: str, width: int) -> None:
-        """Put one more adapter beside those that there are."""
+        """Add an adapter."""
         base: Any = self.get_base_layer()
         features = base.nf if hasattr(base, "nf") else base.out_features  # GPT-2's Conv1D, or nn.Linear
         down, up = nn.Linear(features, width), nn.Linear(width, features)
@@ -63,7 +63,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # as ab
         self.set_adapter(self.active_adapters or [adapter_name])
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """What the linear module gives for `x` [..., in], adapted: [..., out]."""
+        """Adapted output of the linear module: `x` [..., in] -> [..., out]."""
         y: Tensor = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters:
             return y
@@ -94,7 +94,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]  # as above
 
 
 def register_bottleneck() -> None:
-    """Make the method known to PEFT, once a process."""
+    """Register the method with PEFT, once per process."""
     if BOTTLENECK in PeftType._value2member_map_:
         return
     member = str.__new__(PeftType, BOTTLENECK)  # PEFT takes only methods in its closed list of names

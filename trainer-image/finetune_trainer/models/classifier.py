@@ -1,4 +1,4 @@
-"""Builds models that tell labels apart, of texts or of words, and their tokenizers."""
+"""Loading of models for text and token classification, and of tokenizers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ _PROBLEM = {
 
 
 def load_tokenizer(files: ModelFiles) -> "PreTrainedTokenizerBase":
-    """Load the tokenizer; a model without a padding token gets its end-of-text token for that.
+    """Load the tokenizer; without a padding token it pads with its end-of-text token.
 
     Raises:
         ModelUnsuitable: there is no tokenizer, nothing to pad with, or the config is broken.
@@ -45,7 +45,7 @@ def load_tokenizer(files: ModelFiles) -> "PreTrainedTokenizerBase":
 
 
 def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Longest input in tokens that the model can take.
+    """Maximum input length of the model in tokens.
 
     Models of the RoBERTa family count positions from their padding index, which costs them some.
     """
@@ -59,7 +59,7 @@ def position_limit(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase") -> i
 
 
 def read_config(files: ModelFiles) -> Any:
-    """The model's config.json. Raises `ModelUnsuitable` for a broken one, `UnsafeModel` for one with own code."""
+    """The model's config.json. Raises `ModelUnsuitable` for a broken one, `UnsafeModel` for remote code."""
     from transformers import AutoConfig
 
     with loading(files.uri, "config"):
@@ -89,7 +89,7 @@ def load_classifier(
     *,
     how: ModelLoading = FP32,
 ) -> "PreTrainedModel":
-    """Load the model with a head for these labels of texts; adapters are merged.
+    """Load the model with a head for these text labels; adapters are merged.
 
     A head that was trained for the same labels in the same order is kept; a new one starts from `seed`.
 
@@ -108,7 +108,7 @@ def load_tagger(
     seed: int,
     how: ModelLoading = FP32,
 ) -> "PreTrainedModel":
-    """The same with a head for these tags of words."""
+    """Load the model with a head for these tags of words; adapters are merged."""
     return _load(files, tokenizer, Task.TOKEN_CLASSIFICATION, _named(tags), seed=seed, how=how)
 
 
@@ -136,7 +136,7 @@ def _load(
 
 
 def head_note(files: ModelFiles, model: "PreTrainedModel") -> str:
-    """What became of the head of a model that was tuned before; empty where there was none, or it writes texts."""
+    """Note on the head of an already tuned model (kept or replaced); empty without one, or for text generation."""
     had, have = _names(read_config(files)), _names(model.config)
     if not had or model.get_output_embeddings() is not None:
         return ""
@@ -146,13 +146,13 @@ def head_note(files: ModelFiles, model: "PreTrainedModel") -> str:
 
 
 def _means_other_labels(config: Any, labels: dict[str, Any]) -> bool:
-    """Whether a head of the right size is for other labels, or the same in another order, by their names."""
+    """Whether a head of the right size has other label names, or the same in another order."""
     names = _names(config)
     return len(names) == labels["num_labels"] and names != list(labels.get("id2label", {}).values())
 
 
 def _names(config: Any) -> list[str]:
-    """Names of the labels of a head; empty where they are only numbered, as they are without a head."""
+    """Label names of a head; empty where they are only numbered, as without a head."""
     names = [str(config.id2label[index]) for index in sorted(config.id2label or {})]
     return [] if names == [f"LABEL_{index}" for index in range(len(names))] else names
 

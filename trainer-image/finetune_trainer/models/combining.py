@@ -1,4 +1,4 @@
-"""Makes one model's weights of several: tensor by tensor, so that one tensor of each is in memory at a time.
+"""Merging of several models' weights, tensor by tensor to bound memory.
 
 The trimming and dropping are PEFT's (`peft.utils.merge_utils`), here on whole weights. The election of signs is not:
 PEFT divides by the number of the sources that agree, whatever their weights, so that a large weight would amplify.
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def needs_base(merge: Merge) -> bool:
-    """Whether the merged weights depend on those of the base; a plain mean does not."""
+    """Whether the merged weights depend on the base; a plain mean does not."""
     return merge.combination is not Combination.LINEAR or merge.scale != 1
 
 
 def combine(base: Tensor | None, tuned: Sequence[Tensor], merge: Merge) -> Tensor:
-    """The merged weight, of the shape of each; drawn from torch's default generator where the merge draws.
+    """The merged weight, of the shape of each; random merges (DARE) draw from torch's default generator.
 
     Without `base` there is no change to speak of, as with a head that was new: the weighted mean, whatever the
     combination.
@@ -42,7 +42,7 @@ def combine(base: Tensor | None, tuned: Sequence[Tensor], merge: Merge) -> Tenso
 
 
 def weighted_mean(weights: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Summed in FP64: equal weights give just these, whatever the shares."""
+    """Weighted mean in FP64; exact for equal weights, whatever the shares."""
     total = torch.zeros_like(weights[0], dtype=torch.float64)
     for weight, share in zip(weights, shares, strict=True):
         total.add_(weight.double(), alpha=share)
@@ -50,7 +50,7 @@ def weighted_mean(weights: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 
 
 def _change(changes: list[Tensor], merge: Merge) -> Tensor:
-    """One change of several, of the shape of each."""
+    """Merged task vector (difference to the base), of the shape of each."""
     from peft.utils.merge_utils import prune
 
     drops = merge.combination is not Combination.TIES
@@ -66,7 +66,7 @@ def _change(changes: list[Tensor], merge: Merge) -> Tensor:
 
 
 def mean_of_elected_sign(changes: Tensor, shares: Tensor) -> Tensor:
-    """The weighted mean of the changes that have the sign of their weighted sum (TIES, arXiv:2306.01708).
+    """Weighted mean of the differences with the sign of their weighted sum (TIES, arXiv:2306.01708).
 
     `changes` are [sources, ...], `shares` [sources]. A change of 0 agrees with no sign; where the weighted sum is 0,
     the positive sign is elected. The result is never larger than the largest change that agrees.
@@ -78,7 +78,7 @@ def mean_of_elected_sign(changes: Tensor, shares: Tensor) -> Tensor:
 
 
 def save_weights(model: "PreTrainedModel", file: Path) -> None:
-    """Write all parameters, shared ones once, as they are in FP32."""
+    """Write all parameters, shared ones once, in FP32."""
     from safetensors.torch import save_file
 
     save_file({name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}, file)
@@ -87,7 +87,7 @@ def save_weights(model: "PreTrainedModel", file: Path) -> None:
 def combine_into(
     model: "PreTrainedModel", base: Path | None, tuned: Sequence[Path], merge: Merge, advance: Advance
 ) -> None:
-    """Give `model` the merged weights of the files that `save_weights` wrote; `advance` hears of each tensor.
+    """Load `model` with the merge of the files that `save_weights` wrote; `advance` is called per tensor.
 
     `base` is needed where `needs_reference`. The sources have the same parameters as `model`.
     """

@@ -1,4 +1,4 @@
-"""Copies of a store's files in the cache of this machine, each as new as the store's."""
+"""Local cache of a store's files, updated by their versions."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ _VERSIONS = ".versions"
 
 
 def copy_files(store: Folder, paths: Iterable[str], listed: Iterable[str]) -> Path:
-    """Copy the files at `paths` of a store, those that have changed since the last time; returns their folder.
+    """Copy the files at `paths` that have changed since the last copy; returns their folder.
 
     Copies of what is not `listed` in the store any more are removed.
     """
@@ -32,13 +32,13 @@ def copy_files(store: Folder, paths: Iterable[str], listed: Iterable[str]) -> Pa
 
 
 def forget_copies(folder: Path, paths: Iterable[str]) -> None:
-    """Remove copies that turned out to be damaged, so that the next call fetches them again."""
+    """Remove corrupt copies, so that the next call downloads them again."""
     for path in paths:
         (folder / path).unlink(missing_ok=True)
 
 
 def _read_versions(file: Path) -> dict[str, str]:
-    """Version of each file of a copy; empty where nothing is known of it."""
+    """Version of each copied file; empty without a record."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""From `spec.model` to files on this machine: those of the model, and of all that it is an adapter over."""
+"""Download of `spec.model`: the model's files, and those of its bases."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from finetune_trainer.storage import Site
 
 
 def fetch_model(source: ModelSource, site: Site, *, weights: bool = True) -> ModelFiles:
-    """Bring the model's files to this machine, and those of its base; a second call finds them in the cache.
+    """Download the model and its bases; a second call finds them in the cache.
 
     `source` may name a result of this project, by its job, its output folder or its `model/` folder; its files are
     verified by its manifest. Without `weights` they are not fetched, only looked for: enough for config and tokenizer.
@@ -44,7 +44,7 @@ def _fetch(source: ModelSource, site: Site, weights: bool, parent: Parent | None
 
 
 def _base_of(files: ModelFiles, source: ModelSource, parent: Parent | None, site: Site) -> ModelSource:
-    """Where the base of an adapter is, with the Secret that its own job had for it, or else with the adapter's."""
+    """Source of an adapter's base, with the Secret that its own job had for it, or else the adapter's."""
     secret = source.secret_ref or (parent.secret_ref if parent is not None else None)
     base = base_source(files.folder, files.uri, secret, site)
     places = parent.bases if parent is not None else ()

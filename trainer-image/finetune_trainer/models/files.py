@@ -1,4 +1,4 @@
-"""A model on this machine's disk: a whole one, or an adapter over another."""
+"""`ModelFiles`: a model on local disk, whole or an adapter over another."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from finetune_trainer.models.results import Result
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on this machine's disk: a whole one, or an adapter over another."""
+    """A model on local disk: whole, or an adapter over another."""
 
     uri: str
     """The model as the job names it."""
@@ -31,11 +31,11 @@ class ModelFiles:
 
     @property
     def is_here(self) -> bool:
-        """Whether it was on this machine to begin with, so that what is missing in its folder is missing."""
+        """Whether it was local to begin with, so that missing files can't be downloaded."""
         return self.uri.startswith("file://")
 
     def digest(self) -> str:
-        """SHA-256 over the weight files, those of its base included, in hexadecimal. Reads them all, once."""
+        """SHA-256 over the weight files, those of its base included, in hexadecimal. Reads all of them, once."""
         return self._digest
 
     @cached_property

@@ -1,4 +1,4 @@
-"""`generation_config.json` of an exported model: which tokens end what it writes."""
+"""`generation_config.json` of an exported model: its end-of-sequence ids."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _FILE = "generation_config.json"
 
 
 def save_eos_ids(folder: Path, model: Any, ends: Sequence[int]) -> None:
-    """Name `ends` as the ids that end an answer, so that transformers, vLLM and others stop there.
+    """Write `ends` as `eos_token_id`, at which transformers, vLLM and others stop.
 
     An adapter has no such file of its own: it gets the base's. PEFT does not read it, whoever loads the adapter has to.
     """

@@ -21,13 +21,13 @@ _LABELLING = ("AutoModelForSequenceClassification", "AutoModelForTokenClassifica
 
 
 class HiddenLayer(nn.Sequential):
-    """What takes the place of an output layer: [..., inputs] -> [..., outputs] by way of `size` units."""
+    """Replacement of an output layer: [..., inputs] -> [..., outputs] through `size` units."""
 
     def __init__(self, inputs: int, size: int, outputs: int, dropout: float) -> None:
         super().__init__(nn.Linear(inputs, size), nn.ReLU(), nn.Dropout(dropout), nn.Linear(size, outputs))
 
     def resize(self, size: int) -> None:
-        """Have `size` units, all new, unless it is so many already."""
+        """Set the number of units to `size`, newly initialised unless it is that already."""
         first, last = cast("nn.Linear", self[0]), cast("nn.Linear", self[3])
         if first.out_features != size:
             self[0] = nn.Linear(first.in_features, size).to(first.weight)
@@ -35,7 +35,7 @@ class HiddenLayer(nn.Sequential):
 
 
 def add_hidden_layer(model: "PreTrainedModel", size: int, dropout: float) -> None:
-    """Put a hidden layer of `size` units before the layer that gives the logits, both new, in place.
+    """Insert a hidden layer of `size` units before the output layer, both newly initialised, in place.
 
     Where that layer gives 0 for everything, the new one does so too. A head that has a hidden layer of this size keeps
     its weights. Raises `ModelUnsuitable` for a head without a linear layer.
@@ -54,7 +54,7 @@ def add_hidden_layer(model: "PreTrainedModel", size: int, dropout: float) -> Non
 
 
 def from_pretrained(auto: Any, folder: str | Path, **settings: Any) -> Any:
-    """What `auto.from_pretrained(folder, **settings)` gives, with the hidden layer where the config has one.
+    """`auto.from_pretrained(folder, **settings)`, with the hidden layer where the config has one.
 
     `auto` is an `AutoModelFor...` class. Those that give no labels have no use for the layer, and the entry goes.
     """
@@ -72,7 +72,7 @@ def from_pretrained(auto: Any, folder: str | Path, **settings: Any) -> Any:
 
 
 def with_own_head(auto: Any, kind: Any, config: Any) -> Any:
-    """The class `kind`, which `auto` has chosen for a config: with the hidden layer where that has one."""
+    """The model class `kind` chosen by `auto`, with the hidden layer where the config has one."""
     return _with_hidden_layer(kind) if hasattr(config, CONFIG_KEY) and auto.__name__ in _LABELLING else kind
 
 
@@ -83,12 +83,12 @@ def has_hidden_layer(folder: Path) -> bool:
 
 
 def remove_hidden_layer(config: Any) -> None:
-    """Take the entry out of the config of a model without the layer."""
+    """Remove the entry from the config of a model without the layer."""
     vars(config).pop(CONFIG_KEY, None)
 
 
 def _with_hidden_layer(kind: Any) -> Any:
-    """A class like `kind` whose models have the layer that their config tells of."""
+    """Subclass of `kind` whose models have the layer that their config describes."""
 
     def build(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         kind.__init__(self, config, *args, **kwargs)
@@ -99,7 +99,7 @@ def _with_hidden_layer(kind: Any) -> Any:
 
 
 def _insert(model: "PreTrainedModel", size: int, dropout: float = 0.0) -> HiddenLayer:
-    """Put a new hidden layer in the place of the output layer, and a new one after it; returns both."""
+    """Insert a new hidden layer and a new output layer; returns both."""
     parent, name, old = output_layer(model)
     layer = HiddenLayer(old.in_features, size, old.out_features, dropout).to(old.weight)
     setattr(parent, name, layer)

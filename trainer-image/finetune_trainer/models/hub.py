@@ -1,4 +1,4 @@
-"""The only module that talks to the Hugging Face hub about models."""
+"""Downloads of models from the Hugging Face hub: the only module that contacts it for models."""
 
 import errno
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Builds causal and masked language models."""
+"""Loading of causal and masked language models."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ _NO_HEAD = "has no head for masked language modelling; a new one has to be train
 
 
 def load_causal(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32) -> "PreTrainedModel":
-    """Load a model that continues text, adapters merged.
+    """Load a causal language model, adapters merged.
 
     Raises:
         ModelUnsuitable: transformers has no such class for this architecture, or weights are missing or broken, the
@@ -33,7 +33,7 @@ def load_causal(files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: Mo
 def load_masked(
     files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", method: MethodType, seed: int, how: ModelLoading = FP32
 ) -> "PreTrainedModel":
-    """Load a model that fills in hidden tokens, adapters merged; a head that is not there starts from `seed`.
+    """Load a masked language model, adapters merged; a missing head is initialised from `seed`.
 
     Raises:
         ModelUnsuitable: as `load_causal`, also where the tokenizer has no mask token, and where the head is new and

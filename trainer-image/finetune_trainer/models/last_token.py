@@ -1,4 +1,4 @@
-"""Lets a decoder's head find the last token of a text when there are embeddings instead of token ids.
+"""Last-token pooling of decoders for inputs given as embeddings instead of token ids.
 
 Classification heads of decoders look at the last token that is not padding. They know it by its id; where virtual
 tokens come first there are embeddings only, and they take the last position, padding or not. PEFT leaves it at that.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_last_token(model: "PreTrainedModel") -> None:
-    """Make the body of `model` put the vector of the last real token at the last position, given embeddings and a mask.
+    """Make the body of `model` move the last token's vector to the last position, given embeddings and a mask.
 
     Heads that look at the first position, or leave padding out, are not affected; of an encoder and a decoder, the
     mask is the one's and the last token the other's, and nothing is done.

@@ -1,4 +1,4 @@
-"""Finds the layers of a pretrained body, with their attention and MLP modules, by known naming patterns."""
+"""Layers of a pretrained body, with attention and MLP modules, by known naming patterns."""
 
 import re
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ _EMBEDDINGS = re.compile(r"embed|(^|\.)(wte|wpe|shared)\.")
 
 
 def keys_and_values(model: "PreTrainedModel", field: str) -> list[str]:
-    """Names of the linear modules that make keys and values, also those that make queries with them.
+    """Names of the linear modules that compute keys and values, fused ones included.
 
     Raises `ModelUnsuitable`, about `field`, where none is found; so do the next two.
     """
@@ -31,17 +31,17 @@ def keys_and_values(model: "PreTrainedModel", field: str) -> list[str]:
 
 
 def attention_outputs(model: "PreTrainedModel", field: str) -> list[str]:
-    """Names of the linear modules at the end of each attention."""
+    """Names of the output projections of attentions."""
     return _found(model, _ATTENTION_OUTPUTS, "outputs of attention", field)
 
 
 def feed_forward_outputs(model: "PreTrainedModel", field: str) -> list[str]:
-    """Names of the linear modules at the end of each feed-forward network."""
+    """Names of the output projections of feed-forward networks."""
     return _found(model, _FEED_FORWARD_OUTPUTS, "outputs of feed-forward networks", field)
 
 
 def stacks(model: "PreTrainedModel") -> dict[str, int]:
-    """Path of each stack of layers in the body (an encoder-decoder has two), and how many layers it has."""
+    """Module path of each layer stack in the body (two in an encoder-decoder), and its number of layers."""
     lists = {
         name: len(module)
         for name, module in model.named_modules()
@@ -51,7 +51,7 @@ def stacks(model: "PreTrainedModel") -> dict[str, int]:
 
 
 def height(model: "PreTrainedModel", name: str) -> int:
-    """How many layers are above a weight, itself included: 0 for the head and all after the last layer.
+    """Layer count from a weight to the top, itself included: 0 for the head and everything after the last layer.
 
     The last layer is at 1, the first of n at n, embeddings at n + 1.
     """

@@ -1,4 +1,4 @@
-"""Which files make a folder a model."""
+"""Files that make up a model folder."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,22 +17,22 @@ _PICKLED = ("*.bin", "*.pt")
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Whether a file is one of those that are wanted."""
+    """Whether a path matches the wanted patterns."""
     return any(PurePosixPath(path).match(pattern) for pattern in patterns)
 
 
 def names_in(folder: Path) -> list[str]:
-    """Paths of the files of a model in its folder; none where there is no such folder."""
+    """Paths of the model files in a folder; empty without such a folder."""
     return [file.relative_to(folder).as_posix() for file in _files(folder)] if folder.is_dir() else []
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a model, and of a folder in it that may be one."""
+    """The files in a model folder, and in the folders directly below."""
     yield from (file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.is_file())
 
 
 def check_links(here: OnDisk, uri: str) -> None:
-    """Refuse links that lead out of a volume: the libraries that load the model would follow them.
+    """Refuse symbolic links that lead out of a volume: the loading libraries would follow them.
 
     Raises `PermissionDenied`.
     """
@@ -43,7 +43,7 @@ def check_links(here: OnDisk, uri: str) -> None:
 
 
 def check_layout(names: Iterable[str], uri: str) -> None:
-    """Make sure that a list of files, by their paths in the model's folder, is a whole model.
+    """Check that a list of paths in a model's folder is a complete model.
 
     Raises `ModelNotFound`, and `UnsafeModel` where its weights are pickled.
     """
@@ -61,7 +61,7 @@ def check_layout(names: Iterable[str], uri: str) -> None:
 
 
 def check_no_pointer(folder: Path, uri: str) -> None:
-    """Raise `ModelNotFound` for weights that are a note of Git LFS in place of the file."""
+    """Raise `ModelNotFound` for weights that are Git LFS pointers."""
     for file in folder.glob(WEIGHTS):
         with file.open("rb") as content:
             if content.read(len(_POINTER)) == _POINTER:
@@ -70,7 +70,7 @@ def check_no_pointer(folder: Path, uri: str) -> None:
 
 
 def _check_shards(names: Iterable[str], uri: str) -> None:
-    """Raise `ModelNotFound` where weights in several files, `model-00001-of-00003.safetensors`, lack one."""
+    """Raise `ModelNotFound` where a shard such as `model-00001-of-00003.safetensors` is missing."""
     shards = [found for name in names if (found := _SHARD.fullmatch(name))]
     for stem, count in dict.fromkeys((found[1], found[3]) for found in shards):
         have = {int(found[2]) for found in shards if (found[1], found[3]) == (stem, count)}

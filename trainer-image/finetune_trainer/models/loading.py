@@ -1,4 +1,4 @@
-"""Loads with transformers in silence, and says what is wrong with a model in our own words."""
+"""Quiet loading with transformers, and its errors as failures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ BROKEN_HINT = "check that the files are complete and of one model, and that this
 
 @contextmanager
 def loading(uri: str, what: str) -> Iterator[None]:
-    """Load a part of a model in silence; raise `UnsafeModel` or `ModelUnsuitable` where transformers can't."""
+    """Load quietly inside the block; raise `UnsafeModel` or `ModelUnsuitable` for errors of transformers."""
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
@@ -34,7 +34,7 @@ def loading(uri: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' bars and load reports off the terminal; we say what matters ourselves."""
+    """Silence transformers' progress bars and load reports."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""The weighted sum of several LoRA adapters as one adapter: exact, and small.
+"""Weighted sum of several LoRA adapters as one adapter: exact, of summed rank.
 
 Of adapters B1 A1 and B2 A2 the sum is [B1 B2] [A1; A2]: the ranks add up, and may differ. (PEFT's combination `linear`
 adds the factors instead, (B1 + B2) (A1 + A2), which has products of strangers in it.)
@@ -24,7 +24,7 @@ _CONFIG = "config.json"
 
 
 def can_be_summed(sources: Sequence[Source], merge: Merge) -> bool:
-    """Whether the merge is a sum of plain LoRA adapters beside the same modules."""
+    """Whether the merge is a sum of plain LoRA adapters on the same modules."""
     if merge.combination is not Combination.LINEAR or any(source.files.base is None for source in sources):
         return False
     first = _names(sources[0].files.folder)
@@ -34,7 +34,7 @@ def can_be_summed(sources: Sequence[Source], merge: Merge) -> bool:
 
 
 def sum_adapters(sources: Sequence[Source], merge: Merge, folder: Path) -> None:
-    """Write their weighted sum into `folder` as an adapter; heads that they trained in full become a weighted mean."""
+    """Write the weighted sum into `folder` as an adapter; heads trained in full become a weighted mean."""
     from safetensors.torch import load_file, save_file
 
     first = sources[0].files.folder
@@ -58,20 +58,20 @@ def _summed(name: str, weights: Sequence[Tensor], factors: Sequence[float], merg
 
 
 def _scale(settings: dict[str, Any]) -> float:
-    """What PEFT multiplies the product of the factors by."""
+    """PEFT's scaling of the product of the factors."""
     rank = float(settings["r"])
     return float(settings["lora_alpha"]) / (sqrt(rank) if settings.get("use_rslora") else rank)
 
 
 def _is_plain(folder: Path) -> bool:
-    """Whether an adapter is a product of two factors beside each module, all of one rank."""
+    """Whether an adapter is two factors beside each module, all of one rank."""
     settings = _settings(folder)
     others = ("use_dora", "rank_pattern", "alpha_pattern", "layer_replication", "megatron_config", "eva_config")
     return settings.get("peft_type") == "LORA" and not any(settings.get(name) for name in others)
 
 
 def _names(folder: Path) -> set[str]:
-    """Names of its weights; empty where embeddings are among the modules, whose factors stand the other way round."""
+    """Names of its weights; empty where embeddings are among the modules, whose factors are transposed."""
     from safetensors import safe_open
 
     with safe_open(folder / ADAPTER_WEIGHTS, "pt") as opened:

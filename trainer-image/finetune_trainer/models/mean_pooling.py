@@ -1,4 +1,4 @@
-"""Mean pooling for models whose class looks at the first token: as one more layer of their own kind.
+"""Mean pooling for models whose head reads the first token, as an additional layer of their own kind.
 
 A transformer layer whose queries and keys are zero attends to all tokens alike, so with identity values it puts
 the mean of all token vectors at every position. Times a large factor, the mean drowns the residual connection,
@@ -50,12 +50,12 @@ _KINDS = {
 
 
 def can_pool_mean(model: "PreTrainedModel") -> bool:
-    """Whether a pooling layer can be built for this kind of model."""
+    """Whether a pooling layer can be built for this architecture."""
     return model.config.model_type in _KINDS
 
 
 def declares_first_token(folder: Path) -> bool:
-    """Whether a sentence-transformers model says that its first token, not the mean, stands for the text."""
+    """Whether a sentence-transformers model declares CLS pooling."""
     file = folder / "1_Pooling" / "config.json"
     if not file.is_file():
         return False

@@ -1,4 +1,4 @@
-"""A whole model on the meta device: all its modules, and of its weights names and shapes; no value is read.
+"""Whole models on the meta device: all modules, weights with name and shape but no values.
 
 What is missing or of another shape is found by transformers itself, from tensors that are as empty as the model's.
 """
@@ -27,7 +27,7 @@ _SCALE, _LARGE = 0.02, 1 << 20
 
 
 def on_meta_device(auto: Any, files: "ModelFiles", **settings: Any) -> "tuple[PreTrainedModel, dict[str, Any]]":
-    """What `from_pretrained` of a class gives, with its loading information, weights on the meta device.
+    """Result of a class's `from_pretrained` with its loading information, weights on the meta device.
 
     `settings` are its keyword arguments. Where the weights are not on this machine, none are said to be missing. Linear
     modules are those of bitsandbytes where `quantization_config` is among the settings. Raises as transformers does.
@@ -62,19 +62,19 @@ _LABELS = ("num_labels", "id2label", "label2id", "problem_type")
 
 
 def is_on_meta(model: nn.Module) -> bool:
-    """Whether weights of a model have no values."""
+    """Whether weights of a model are on the meta device."""
     return any(weight.device == _META for weight in model.parameters())
 
 
 def has_weights(files: "ModelFiles") -> bool:
-    """Whether all weights are on this machine, those of a base included: of models from elsewhere they may not be."""
+    """Whether all weights are on local disk, those of a base included."""
     names = _files(files.folder) if files.base is None else [ADAPTER_WEIGHTS]
     here = all((files.folder / name).is_file() for name in names)
     return here and (files.base is None or has_weights(files.base))
 
 
 def _stored(folder: Path) -> dict[str, Tensor]:
-    """Weights of a model as transformers chooses them, by name, on the meta device.
+    """Weights of a model on the meta device by name, as transformers selects them.
 
     Raises `OSError` where some are not there.
     """
@@ -102,7 +102,7 @@ def _dtype(name: str) -> torch.dtype:
 
 
 def _read_generation_config(model: Any, folder: Path) -> None:
-    """Give the model the settings for generation that `from_pretrained` reads from a folder."""
+    """Set the generation config that `from_pretrained` reads from a folder."""
     of_the_hub = dict.fromkeys(("cache_dir", "proxies", "token", "revision", "from_pipeline", "generation_config"))
     model.adjust_generation_fn(
         pretrained_model_name_or_path=folder,
@@ -123,7 +123,7 @@ def _quantize(model: Any, settings: Any) -> None:
 
 
 def give_values(model: "PreTrainedModel", wanted: Callable[[str], bool] = lambda _name: True) -> None:
-    """Give weights arbitrary values, those in `wanted` modules: for methods that try what a model does.
+    """Fill weights of the `wanted` modules with arbitrary values, for methods that probe a model.
 
     A large matrix is a view of as many values as it has rows and columns: entry (i, j) is value i + j.
     """

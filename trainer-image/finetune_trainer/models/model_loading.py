@@ -1,4 +1,4 @@
-"""How the weights of a base model are loaded: number format, 4-bit quantization, device."""
+"""Loading options of base weights: dtype, 4-bit quantization, device."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ _COMPUTE = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class ModelLoading:
-    """How `from_pretrained` loads weights. By default all are FP32, as optimizers need those that are trained."""
+    """Options of `from_pretrained` for weights. The default is FP32, which optimizers need for trained ones."""
 
     own_dtype: bool = False
     """Whether weights stay in the format that they are stored in; for bases that are frozen."""
@@ -34,7 +34,7 @@ class ModelLoading:
     """Whether the model is put together without values of its weights, on the meta device."""
 
     def settings(self, files: "ModelFiles", auto: Any, config: Any = None) -> dict[str, Any]:
-        """Keyword arguments of `from_pretrained` of the class `auto` for the whole model in `files`.
+        """Keyword arguments of `from_pretrained` of the class `auto` for the model in `files`.
 
         `config` goes before the model's own.
         """
@@ -65,12 +65,12 @@ FP32 = ModelLoading()
 
 
 def compute_dtype_of(mixed_precision: str) -> torch.dtype:
-    """What modules compute in under a mode of accelerate (`no`, `bf16`, `fp16`)."""
+    """Compute dtype under a mixed-precision mode of accelerate (`no`, `bf16`, `fp16`)."""
     return _COMPUTE.get(mixed_precision, torch.float32)
 
 
 def keep_4_bits_unpacked(model: torch.nn.Module) -> None:
-    """Keep bitsandbytes from packing modules in 4 bits anew when they are evaluated on a processor with AVX-512 BF16.
+    """Keep bitsandbytes from repacking 4-bit modules for evaluation on CPUs with AVX-512 BF16.
 
     That rounds their scales to BF16 for good, so that training goes on from another base, and fails for modules whose
     sizes are no multiples of 32 and of the block.
@@ -81,7 +81,7 @@ def keep_4_bits_unpacked(model: torch.nn.Module) -> None:
 
 
 def _not_of_the_body(auto: Any, config: Any) -> list[str]:
-    """Patterns for the linear modules that are not of the body: heads, poolers, projections onto the vocabulary."""
+    """Patterns of linear modules outside the body: heads, poolers, projections onto the vocabulary."""
     from finetune_trainer.models.module_names import body_linears, linear_modules
 
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Module names of a transformers classification model: body, linear modules of the body, head."""
+"""Module names of a transformers model: body, linear modules of the body, head."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ def linear_modules(model: nn.Module) -> list[str]:
 
 
 def stores_weights_transposed(model: "PreTrainedModel") -> bool:
-    """Whether the body's linear modules keep their weights as [in, out], as GPT-2's do, not as [out, in]."""
+    """Whether linear modules of the body store weights as [in, out] (GPT-2's Conv1D), not as [out, in]."""
     from transformers.pytorch_utils import Conv1D
 
     return any(isinstance(module, Conv1D) for module in model.modules())
@@ -43,7 +43,7 @@ def is_in_body(model: "PreTrainedModel", name: str) -> bool:
 
 
 def head_modules(model: "PreTrainedModel") -> list[str]:
-    """Names of the modules that turn the body's output into logits: all outside of it, and its pooler.
+    """Names of the modules from the body's output to the logits: all outside of it, and its pooler.
 
     None for language models: theirs were trained with the body.
     """
@@ -57,12 +57,12 @@ def head_modules(model: "PreTrainedModel") -> list[str]:
 
 
 def tags_words(model: "PreTrainedModel") -> bool:
-    """Whether the model's class gives logits for each token, not for the whole text."""
+    """Whether the model's class gives logits per token, not per text."""
     return type(model).__name__.endswith("ForTokenClassification")
 
 
 def pooler(model: "PreTrainedModel") -> nn.Module | None:
-    """The pooler that some bodies (BERT's) have, as part of the head: it is rarely pretrained to any use."""
+    """The pooler of some bodies (BERT's), part of the head: it is rarely pretrained usefully."""
     found = getattr(getattr(model, model.base_model_prefix), _POOLER, None)
     return found if isinstance(found, nn.Module) else None
 
@@ -73,7 +73,7 @@ def output_size(model: "PreTrainedModel") -> int:
 
 
 def renew_output_layer(model: "PreTrainedModel", outputs: int) -> None:
-    """Put a new linear module for `outputs` logits in place of the model's, as the model itself would make it."""
+    """Replace the output layer by a new one for `outputs` logits, initialised as the model does."""
     parent, name, old = output_layer(model)
     new = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
     model._init_weights(new)  # noqa: SLF001 -- the architecture's own rule, which has no public name
@@ -82,7 +82,7 @@ def renew_output_layer(model: "PreTrainedModel", outputs: int) -> None:
 
 
 def silence_output_layer(model: "PreTrainedModel") -> None:
-    """Have the model give 0 for every text, until it learns."""
+    """Zero the output layer, so that the logits are 0 until trained."""
     layer = output_layer(model)[2]
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
@@ -105,7 +105,7 @@ def nonzero_linears(model: nn.Module) -> Iterator[None]:
 
 
 def output_layer(model: "PreTrainedModel") -> tuple[nn.Module, str, nn.Linear]:
-    """The linear module that gives the logits: the module that it is in, its name there, itself.
+    """The linear module of the logits: its parent, its name there, and itself.
 
     Raises `ModelUnsuitable` where there is none.
     """

@@ -1,4 +1,4 @@
-"""Where models come from: the hub, stores, folders of this machine, results of jobs."""
+"""Model origins: the hub, object stores, local folders, results of jobs."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -23,7 +23,7 @@ from finetune_trainer.storage import Site, check_present, find_address, hub_toke
 
 
 def own_files(source: ModelSource, site: Site, patterns: tuple[str, ...]) -> ModelFiles:
-    """Bring the files of one model that match `patterns` to this machine, wherever it comes from.
+    """Download the files of one model that match `patterns`, whatever its origin.
 
     Raises as `fetch_model` does.
     """
@@ -64,7 +64,7 @@ def _from_parent(source: ModelSource, patterns: tuple[str, ...], site: Site) -> 
 
 
 def _from_result(uri: str, result: Result, patterns: tuple[str, ...]) -> ModelFiles:
-    """The model in the output of a job, each file of it as its manifest says."""
+    """The model in the output of a job, every file verified against its manifest."""
     entries = {path: entry for path, entry in result.model_files().items() if matches(path, patterns)}
     check_layout(result.model_files(), uri)
     if result.here is not None:
@@ -86,7 +86,7 @@ def _from_result(uri: str, result: Result, patterns: tuple[str, ...]) -> ModelFi
 
 
 def _plain(uri: str) -> str:
-    """An address as other tools take it: a path on this machine without its scheme."""
+    """An address for other tools: a local path without its scheme."""
     return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
 
 
@@ -99,7 +99,7 @@ def _from_hub(source: ModelSource, patterns: tuple[str, ...], site: Site) -> Mod
 
 
 def _names(repository: str, revision: str | None, token: str | None, folder: Path) -> list[str]:
-    """Names of all files on the hub; without a network, of those in the cache if the weights are there."""
+    """Names of all files on the hub; offline, of those in the cache if the weights are there."""
     try:
         return list_files(repository, revision, token)
     except StorageUnavailable:

@@ -1,4 +1,4 @@
-"""Results of this project's jobs as models to go on from: verified by their manifest, file by file."""
+"""Results of this project's jobs as models, verified by their manifest."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -34,38 +34,38 @@ class Result:
     """SHA-256 of the manifest, as `sha256:` and hexadecimal digits."""
 
     def model_files(self) -> dict[str, FileEntry]:
-        """The entries of the manifest below `model/`, by their path in there."""
+        """Manifest entries below `model/`, by their path in there."""
         prefix = f"{_MODEL}/"
         return {
             entry.path.removeprefix(prefix): entry for entry in self.manifest.files if entry.path.startswith(prefix)
         }
 
     def check_nothing_else(self, names: Iterable[str]) -> None:
-        """Refuse files that the manifest does not list: the libraries that load the model might read them."""
+        """Refuse files missing from the manifest: loading libraries might read them."""
         added = sorted(set(names) - set(self.model_files()))
         if added:
             raise self.changed(f"model/{added[0]} is not in its manifest")
 
     def check_sizes(self, folder: Path) -> None:
-        """Refuse a result of which a file is missing or cut, whether or not its content is looked at."""
+        """Refuse a result with a missing or truncated file, whether or not contents are verified."""
         for path, entry in self.model_files().items():
             file = folder / path
             if not file.is_file() or file.stat().st_size != entry.size:
                 raise self.changed(f"model/{path} is missing, cut or changed")
 
     def differing(self, folder: Path, entries: Mapping[str, FileEntry]) -> list[str]:
-        """Paths of the files in `folder` that are not, byte for byte, what the manifest says."""
+        """Paths of the files in `folder` that differ from the manifest, by hash."""
         return [path for path, entry in entries.items() if not _is_as_listed(folder / path, entry)]
 
     def changed(self, what: str) -> ModelChanged:
-        """The failure for something that is not as the manifest says."""
+        """The failure for a mismatch with the manifest."""
         return ModelChanged(f"{self.output.uri()}: {what}", where=_WHERE, hint=_HINT)
 
 
 def find_result(
     address: Address, site: Site, secret: SecretReference | None, digest: str | None = None
 ) -> Result | None:
-    """The result whose output folder, or whose `model/` folder, is at `address`; None where there is none.
+    """The result with its output folder, or its `model/` folder, at `address`; None without one.
 
     With `digest` the address is an output folder, and its manifest has that digest (`sha256:` and hexadecimal digits).
     Raises `ModelChanged` for another manifest, and the failures of reading it.

@@ -28,7 +28,7 @@ _WHERE = "spec.training.policy.reward.uri"
 
 
 def load_policy_reward_model(reward: Reward, site: Site) -> TunedModel:
-    """Load the reward model that a job names, which has a `uri`.
+    """Load the reward model of `spec.training.policy`, which has a `uri`.
 
     Raises the failures of `fetch_model` and `load_tuned`, at the field that names it, and `ModelUnsuitable` for a
     model of another task.
@@ -39,7 +39,7 @@ def load_policy_reward_model(reward: Reward, site: Site) -> TunedModel:
 
 
 def check_policy_reward_model(reward: Reward, site: Site) -> None:
-    """Make sure, without its weights, that there is such a reward model. Raises as `load_policy_reward_model` does."""
+    """Check such a reward model without its weights. Raises as `load_policy_reward_model` does."""
     _judge(reward, site, on_meta=True)
 
 
@@ -59,7 +59,7 @@ def _check_task(settings: InferenceSettings, reward: Reward) -> None:
 
 @contextmanager
 def _told_of_the_judge() -> Iterator[None]:
-    """Let failures inside the block point at the reward model, not at the base model."""
+    """Point failures inside the block at the reward model instead of the base model."""
     try:
         yield
     except JobFailure as failure:
@@ -69,7 +69,7 @@ def _told_of_the_judge() -> Iterator[None]:
 def load_reward_model(
     files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", seed: int, how: ModelLoading = FP32
 ) -> "PreTrainedModel":
-    """Load the model without its dropout, adapters merged.
+    """Load the model with one output and without dropout, adapters merged.
 
     An output layer for one score is kept. A new one gives 0 for everything: whatever it then tells was learned, and
     the base model has no opinion.

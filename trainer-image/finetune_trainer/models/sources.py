@@ -1,4 +1,4 @@
-"""The results that a job merges: fetched, verified, and found to be of one kind."""
+"""Sources of a merge: downloaded, verified and checked to be of one kind."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _MODEL = "spec.model.uri"
 
 @dataclass(frozen=True)
 class Source:
-    """One result to be merged."""
+    """One result to merge."""
 
     where: str
     """The field of the spec that names it."""
@@ -40,12 +40,12 @@ class Source:
 
     @property
     def uri(self) -> str:
-        """Its address, as the job names it."""
+        """Its address in the job."""
         return self.files.uri
 
     @property
     def merged_result(self) -> MergedResult:
-        """What the lineage says of it."""
+        """Its entry in the lineage."""
         manifest = self.result.manifest
         return MergedResult(uri=self.uri, uid=manifest.uid, digest=self.result.digest, share=self.share)
 
@@ -57,7 +57,7 @@ class Source:
 
 
 def fetch_sources(merge: Merge, site: Site, *, weights: bool = True) -> list[Source]:
-    """Bring all results to this machine; without `weights`, only what says what they are.
+    """Download all results; without `weights`, only their metadata.
 
     Raises:
         ModelUnsuitable: one is no result of this project, or is an adapter that can't be merged.
@@ -74,7 +74,7 @@ def fetch_sources(merge: Merge, site: Site, *, weights: bool = True) -> list[Sou
 
 
 def check_base(sources: list[Source], base: ModelFiles) -> None:
-    """Make sure, by their weights, that all were tuned from `base`. Raises `SpecInvalid`."""
+    """Check by weights that all were tuned from `base`. Raises `SpecInvalid`."""
     for source in sources:
         lineage = source.result.manifest.lineage
         if lineage.model_digest != base.digest():
@@ -105,7 +105,7 @@ def _check_kind(files: ModelFiles, where: str) -> None:
 
 @contextmanager
 def _told_of(where: str) -> Iterator[None]:
-    """Let failures inside the block point at the source, not at the base model."""
+    """Point failures inside the block at the source instead of the base model."""
     try:
         yield
     except JobFailure as failure:
@@ -115,7 +115,7 @@ def _told_of(where: str) -> Iterator[None]:
 
 
 def _check_alike(first: Source, other: Source) -> None:
-    """Raise `SpecInvalid` for the first thing in which two results differ that one model can't be both of."""
+    """Raise `SpecInvalid` for the first setting in which two results differ and that one model can't share."""
     for what, mine, theirs in _facts(first, other):
         if mine != theirs:
             message = f"{other.uri} has {what} {_shown(theirs)}, and {first.uri} has {_shown(mine)}"
@@ -144,7 +144,7 @@ def _shown(value: object) -> str:
 
 
 def _rules_of(tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """All that decides how a text becomes tokens; not how batches are cut and padded."""
+    """Everything that decides tokenisation, except batching and truncation."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return tokenizer.get_vocab(), tokenizer.chat_template

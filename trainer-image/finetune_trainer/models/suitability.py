@@ -1,4 +1,4 @@
-"""Whether a model can do a task, by its config.json and tokenizer alone: known before weights or rows are read."""
+"""Whether a model supports a task, by config.json and tokenizer alone, before weights or rows are read."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ _FURTHER = (Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION)
 
 
 def check_architecture(config: Any, task: Task, uri: str) -> None:
-    """Make sure that transformers has a class for the task with this architecture, and that it is made for it.
+    """Check that transformers has a class for task and architecture, and that it was made for it.
 
     Raises `ModelUnsuitable` for weights that are quantized already; else it names the tasks that the model can do, and
     the kind of model that the task needs.
@@ -52,7 +52,7 @@ _DECODERS = frozenset({Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION
 
 
 def _is_bidirectional(config: Any) -> bool:
-    """Whether the model is an encoder, which transformers can also load as a decoder where its config says so.
+    """Whether the model is an encoder, which transformers may also load as a decoder by its config.
 
     XLNet, XLM and the encoder-decoders have masked and causal classes too; they are told apart by `is_decoder`.
     """
@@ -75,7 +75,7 @@ def _instead(config: Any, task: Task) -> str:
 
 
 def _pretrained_for(config: Any) -> Task | None:
-    """The task that an architecture is pretrained with; None for what is no model of text."""
+    """Pretraining task of an architecture; None for other than text models."""
     if getattr(config, "is_encoder_decoder", False) and has_class(config, Task.SEQ2SEQ):
         return Task.SEQ2SEQ
     if has_class(config, Task.MASKED_LM) and getattr(config, "is_decoder", None) is not True:
@@ -89,26 +89,26 @@ def _named(config: Any) -> str:
 
 
 def check_mask_token(tokenizer: "PreTrainedTokenizerBase", uri: str) -> None:
-    """Make sure that tokens can be hidden. Raises `ModelUnsuitable`."""
+    """Raise `ModelUnsuitable` for a tokenizer without a mask token."""
     if tokenizer.mask_token_id is None:
         message, hint = f"{uri}: the tokenizer has no mask token", "use an encoder such as BERT, or task CausalLM"
         raise ModelUnsuitable(message, where=_WHERE, hint=hint)
 
 
 def check_decoder_start(files: ModelFiles, config: Any) -> None:
-    """Make sure that a text-to-text model says which token its decoder starts with. Raises `ModelUnsuitable`."""
+    """Raise `ModelUnsuitable` for a text-to-text model without a decoder start token."""
     if decoder_start(config, _generation_settings(files)) is None:
         raise no_decoder_start(files.uri)
 
 
 def no_decoder_start(uri: str) -> ModelUnsuitable:
-    """The failure of a text-to-text model that does not say which token its decoder starts with."""
+    """The failure of a text-to-text model without a decoder start token."""
     hint = "set decoder_start_token_id in its config.json (T5: that of the padding, BART: that of the end of text)"
     return ModelUnsuitable(f"{uri} does not say which token its decoder starts with", where=_WHERE, hint=hint)
 
 
 def decoder_start(config: Any, generation: dict[str, Any]) -> int | None:
-    """The token that a decoder starts with; the settings for generation go before the config."""
+    """Decoder start token; the generation config takes precedence over the config."""
     start = generation.get("decoder_start_token_id")
     return getattr(config, "decoder_start_token_id", None) if start is None else start
 

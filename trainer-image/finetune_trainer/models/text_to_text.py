@@ -1,4 +1,4 @@
-"""Builds `AutoModelForSeq2SeqLM`, and says how it writes."""
+"""Loading of `AutoModelForSeq2SeqLM`, and its generation config."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ _TOKENS = ("decoder_start_token_id", "eos_token_id", "bos_token_id", "forced_bos
 def load_text_to_text(
     files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", generation: Generation, how: ModelLoading = FP32
 ) -> "PreTrainedModel":
-    """Load the model, adapters merged; by default it then writes as `generation` says.
+    """Load the model, adapters merged; its default generation config is that of `generation`.
 
     Raises:
         ModelUnsuitable: transformers has no such class for this architecture, weights are missing or broken, or the
@@ -38,7 +38,7 @@ def load_text_to_text(
 
 
 def set_generation_config(model: Any, tokenizer: "PreTrainedTokenizerBase", generation: Generation) -> None:
-    """Make a model, or one with an adapter, write as `generation` says."""
+    """Set the generation config of a model, or of the one below an adapter, to that of `generation`."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     base.generation_config = _writing(base, tokenizer, generation)
 
@@ -46,7 +46,7 @@ def set_generation_config(model: Any, tokenizer: "PreTrainedTokenizerBase", gene
 def _writing(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", generation: Generation
 ) -> "GenerationConfig":
-    """How the model writes: the job's settings, and of the model's own nothing but its special tokens.
+    """Generation config: the job's settings, and of the model's own only special tokens.
 
     Its other defaults are for the task that it was made for: a summariser's least length, say.
     """
@@ -70,6 +70,6 @@ def _writing(
 
 
 def _positions(config: "PretrainedConfig") -> int:
-    """Most tokens that the decoder can have; positions that are relative set no limit."""
+    """Maximum decoder length in tokens; unlimited for relative positions."""
     text = config.get_text_config(decoder=True)
     return int(getattr(text, "max_position_embeddings", None) or 1 << 30)

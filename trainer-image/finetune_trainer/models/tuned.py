@@ -1,4 +1,4 @@
-"""Loads what a run exported: a whole model, or an adapter over its base."""
+"""Loading of exported models: whole ones, or adapters over their base."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A model that can predict."""
+    """A loaded fine-tuned model."""
 
     model: Any
     tokenizer: "PreTrainedTokenizerBase"
@@ -28,7 +28,7 @@ class TunedModel:
 
 
 def load_tuned(files: ModelFiles, *, on_meta: bool = False) -> TunedModel:
-    """Load the model of a run that was finished, or put it together on the meta device, without its weights.
+    """Load the exported model of a finished run, or put it together on the meta device.
 
     Raises:
         ModelNotFound: the folder holds none.
@@ -49,13 +49,13 @@ def load_tuned(files: ModelFiles, *, on_meta: bool = False) -> TunedModel:
 
 
 def _how(files: ModelFiles, settings: InferenceSettings, device: torch.device) -> ModelLoading:
-    """Weights in the format that they are stored in; below an adapter quantized as in training."""
+    """Loading options: weights in their stored dtype; below an adapter quantized as in training."""
     quantization = settings.quantization if files.base is not None else None
     return ModelLoading(own_dtype=True, quantization=quantization, device=device, on_meta=device.type == "meta")
 
 
 def read_settings(folder: Path, uri: str) -> InferenceSettings:
-    """What prediction needs beside the weights. Raises as `load_tuned` does, where the file is missing or broken."""
+    """`InferenceSettings` of an exported model. Raises as `load_tuned` does, where missing or broken."""
     file = folder / INFERENCE_NAME
     if not file.is_file():
         hint = "give the output folder of a run (the one with MANIFEST.json), or its model folder"

@@ -48,34 +48,34 @@ class _UpcastProduct(torch.autograd.Function):
 
 
 def _blocks(weight: Tensor) -> list[slice]:
-    """Ranges of rows of a matrix that are converted at a time, in even parts."""
+    """Ranges of matrix rows that are converted at a time, of even size."""
     count, rows = -(-weight.numel() // _BLOCK), len(weight)
     size = -(-rows // count)
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def upcast_product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`functional.linear` in the precision of `x` [..., in] for a frozen `weight` [out, in] in half precision."""
+    """`functional.linear` in the dtype of `x` [..., in] for a frozen `weight` [out, in] in half precision."""
     return _UpcastProduct.apply(x, weight, bias)  # type: ignore[no-any-return]  # torch's own
 
 
 def _is_usable(weight: Tensor, x: Tensor) -> bool:
-    """Whether a product with `x` takes `weight` as it is: in one precision, or in that of autocast."""
+    """Whether a product with `x` takes `weight` without conversion: in one dtype, or under autocast."""
     return x.dtype == weight.dtype or torch.is_autocast_enabled(x.device.type)
 
 
 class UpcastLinear(nn.Linear):
-    """A frozen linear module, weights in half precision."""
+    """A frozen linear module with half-precision weights."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out], in the precision of `x`, or of autocast."""
+        """[..., in] -> [..., out], in the dtype of `x` or of autocast."""
         if _is_usable(self.weight, x):
             return super().forward(x)
         return upcast_product(x, self.weight, self.bias)
 
 
 class UpcastEmbedding(nn.Embedding):
-    """A frozen embedding in half precision whose vectors come out in FP32."""
+    """A frozen half-precision embedding with FP32 output."""
 
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids of any shape -> [..., width]."""
@@ -83,7 +83,7 @@ class UpcastEmbedding(nn.Embedding):
 
 
 def keep_half_precision(model: "PreTrainedModel") -> None:
-    """Keep the matrices of the body, and the projection onto the vocabulary, in the half precision they came in.
+    """Keep matrices of the body, and the projection onto the vocabulary, in their stored half precision.
 
     Everything else becomes FP32: heads, which are trained; norms and biases, which are small; and what the architecture
     names as unfit for half precision.
@@ -95,7 +95,7 @@ def keep_half_precision(model: "PreTrainedModel") -> None:
 
 
 def _swapped(model: "PreTrainedModel") -> list[Any]:
-    """The modules that keep their format, each made one of its kind that upcasts."""
+    """Modules that keep their dtype, each replaced by its upcasting kind."""
     found = [(name, module) for name, module in model.named_modules() if _may_stay_half(model, name, module)]
     return [module for name, module in found if _swap(module)]
 
@@ -111,7 +111,7 @@ def _may_stay_half(model: "PreTrainedModel", name: str, module: nn.Module) -> bo
 
 
 def _swap(module: Any) -> bool:
-    """Make a module one that upcasts, in place; False for kinds that can't be."""
+    """Replace a module by its upcasting kind, in place; False for unsupported kinds."""
     from transformers.pytorch_utils import Conv1D
 
     if type(module) is nn.Linear:
@@ -128,7 +128,7 @@ def _swap(module: Any) -> bool:
 
 
 def keep_prefix_in_fp32(model: Any) -> None:
-    """Have a model of PEFT put its learned keys and values before a text in FP32, whatever the base is stored in."""
+    """Make a PEFT model prepend its learned keys and values in FP32, whatever the base's dtype."""
     if model.active_peft_config.is_prompt_learning:
         kind = type(model)
         model.__class__ = type(kind.__name__, (kind,), {"base_model_torch_dtype": torch.float32})
@@ -136,7 +136,7 @@ def keep_prefix_in_fp32(model: Any) -> None:
 
 @cache
 def _conv1d() -> Any:
-    """GPT-2's linear module, weights [in, out] in half precision; made on first use, since transformers is slow."""
+    """Upcasting Conv1D (GPT-2), weights [in, out] in half precision; created on first use: transformers is slow."""
     from transformers.pytorch_utils import Conv1D
 
     class UpcastConv1D(Conv1D):  # type: ignore[misc]  # transformers is untyped here

@@ -1,4 +1,4 @@
-"""Number formats of weights: what a model is stored in, and what it is exported in."""
+"""Dtypes of weights: as stored, and as exported."""
 
 import json
 from collections import Counter
@@ -21,14 +21,14 @@ _STORED = {"F64": torch.float32, "F32": torch.float32, "F16": torch.float16, "BF
 
 
 def stored_dtypes(files: "ModelFiles") -> dict[str, torch.dtype]:
-    """The format of each floating tensor of a whole model, or of the whole model below an adapter; reads headers."""
+    """Dtype of each floating tensor of a whole model, or of the one below an adapter; reads headers only."""
     if files.base is not None:
         return stored_dtypes(files.base)
     return {name: dtype for name, (dtype, _size) in _headers(files.folder).items()}
 
 
 def main_dtype(files: "ModelFiles") -> torch.dtype:
-    """The format of most weights of a model, or of the one below an adapter; FP32 where none is known."""
+    """Most frequent dtype of a model's weights, or of the one below an adapter; FP32 where unknown."""
     if files.base is not None:
         return main_dtype(files.base)
     sizes = Counter[torch.dtype]()
@@ -38,7 +38,7 @@ def main_dtype(files: "ModelFiles") -> torch.dtype:
 
 
 def _headers(folder: Path) -> dict[str, tuple[torch.dtype, int]]:
-    """Format and number of values of each floating tensor, by name."""
+    """Dtype and number of values of each floating tensor by name."""
     from safetensors import safe_open
 
     found = {}
@@ -52,7 +52,7 @@ def _headers(folder: Path) -> dict[str, tuple[torch.dtype, int]]:
 
 
 def export_dtype(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
-    """`dtype` for a floating tensor, FP32 where it holds values beyond the range of `dtype`; else its own."""
+    """Export dtype of a tensor: `dtype`, or FP32 where it holds values beyond its range; else its own."""
     if not tensor.is_floating_point():
         return tensor.dtype
     fits = not tensor.numel() or bool(tensor.abs().max() <= torch.finfo(dtype).max)
@@ -61,13 +61,13 @@ def export_dtype(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
 
 @torch.no_grad()
 def round_weights(weights: Iterable[Tensor], dtype: torch.dtype) -> None:
-    """Give weights the values that they will have once they are stored in `dtype`; they stay in their own format."""
+    """Round weights to the values that they have once stored in `dtype`; their own dtype stays."""
     for weight in weights:
         weight.copy_(weight.to(export_dtype(weight, dtype)))
 
 
 def convert_weights(folder: Path, dtype: torch.dtype, own: Mapping[str, torch.dtype] | None = None) -> None:
-    """Rewrite the floating tensors of all weight files in `folder` in `dtype`, file by file, and say so in its config.
+    """Convert the floating tensors of all weight files in `folder` to `dtype`, and set it in the config.
 
     `own` gives tensors that have a format of their own, by name.
     """
@@ -82,7 +82,7 @@ def convert_weights(folder: Path, dtype: torch.dtype, own: Mapping[str, torch.dt
 
 
 def _convert(file: Path, dtype: torch.dtype, own: Mapping[str, torch.dtype]) -> int:
-    """Rewrite one file; returns by how many bytes it became smaller."""
+    """Convert one file; returns the bytes saved."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Takes the dropout out of a model, where two of its answers are compared and noise would drown the difference."""
+"""Removal of dropout, for losses that compare two passes of a model."""
 
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ _RATES = ("attention_dropout", "attn_pdrop", "dropout")
 
 
 def without_dropout(model: _Model) -> _Model:
-    """The model with every rate of dropout at 0; its config keeps those that it came with."""
+    """The model with every dropout rate at 0; its config is unchanged."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -1,1 +1,1 @@
-"""What a run leaves behind: written to local disk first, then published, manifest last."""
+"""Output of a run: staged on local disk, then published, manifest last."""

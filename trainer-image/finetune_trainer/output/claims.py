@@ -1,4 +1,4 @@
-"""Claims: numbered files, made once each, that say which attempt of a job may write to its output.
+"""Claims: numbered create-only files that order the attempts of a job and fence older ones.
 
 Some stores can't write create-only. There a claim has a random token in its name, so that none is written over, and
 the highest number, then the highest token, owns the output.
@@ -21,7 +21,7 @@ _MOST_TRIES = 100
 
 @dataclass(frozen=True, order=True)
 class Claim:
-    """One attempt's right to write; a later one is greater."""
+    """One attempt's right to write; ordered by number."""
 
     number: int
     """From 1, counted over all attempts of the job; 0 is nobody's."""
@@ -34,12 +34,12 @@ class Claim:
 
     @property
     def conditional(self) -> bool:
-        """Whether the store writes create-only."""
+        """Whether the store supports create-only writes."""
         return not self.token
 
     @property
     def path(self) -> str:
-        """Where it is in the output."""
+        """Its path in the output."""
         return f"{_FOLDER}/{self}"
 
 
@@ -48,13 +48,13 @@ NOBODY = Claim(0)
 
 
 def parse_claim(name: str) -> Claim | None:
-    """The claim of that name; None for anything else."""
+    """The claim with that file name; None for anything else."""
     found = _NAME.fullmatch(name)
     return Claim(int(found[1]), found[2] or "") if found else None
 
 
 def take_claim(folder: Folder) -> Claim:
-    """Take the next free number of an output folder; all older attempts are fenced from then on.
+    """Create the next claim of an output folder, which fences all older attempts.
 
     Also proves, before any training, that the folder can be written, and finds out whether it writes create-only.
     Raises `OutputNotWritable`.
@@ -80,7 +80,7 @@ def take_claim(folder: Folder) -> Claim:
 
 
 def newest_claim(folder: Folder) -> Claim:
-    """The claim that owns an output folder; `NOBODY` where there is none."""
+    """The claim that owns an output folder; `NOBODY` without one."""
     claims = (parse_claim(path.removeprefix(f"{_FOLDER}/")) for path, _ in folder.list(_FOLDER))
     return max((claim for claim in claims if claim is not None), default=NOBODY)
 
@@ -94,7 +94,7 @@ def check_claim(folder: Folder, claim: Claim) -> None:
 
 
 def _taken(folder: Folder, claim: Claim, content: bytes) -> bool:
-    """Write the claim create-only; False where the store can't, which a second write that goes through shows.
+    """Write the claim create-only; False where the store can't, which a second successful write shows.
 
     Raises `OutputExists` where another attempt has that number.
     """

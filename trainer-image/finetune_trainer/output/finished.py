@@ -1,4 +1,4 @@
-"""Finds the output of an earlier attempt that got to its end, so that no work is done twice."""
+"""Finished output of an earlier attempt, so that no work is repeated."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _WHERE = "spec.output.uri"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What an attempt left that finished."""
+    """Result of a finished attempt."""
 
     report: Report
     artifacts: Artifacts
@@ -44,7 +44,7 @@ def find_finished(folder: Folder, uid: str, spec_digest: str) -> FinishedRun | N
 
 
 def artifacts_of(folder: Folder, manifest: Manifest, digest: str) -> Artifacts:
-    """Where the results in a folder are; `digest` is of its manifest."""
+    """Locations of the results in a folder; `digest` is that of its manifest."""
     has_predictions = any(entry.path == PREDICTIONS for entry in manifest.files)
     return Artifacts(
         model=folder.uri("model"),

@@ -1,4 +1,4 @@
-"""What a result was made from: digests, versions, hardware."""
+"""Lineage of a result: digests, versions, hardware."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ _LIBRARIES = (
 
 
 def spec_digest(spec: Spec) -> str:
-    """SHA-256 over the spec as canonical JSON, without what may change while it runs.
+    """SHA-256 over the spec as canonical JSON, without fields that may change during the run.
 
     Fields that later versions added count only where they say something: the digest outlives an upgrade.
     """
@@ -34,12 +34,12 @@ def spec_digest(spec: Spec) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that shape a result."""
+    """Versions of Python and of the libraries that affect a result."""
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def build_lineage(spec: Spec, files: ModelFiles, data_digest: str, merged: Sequence[MergedResult] = ()) -> Lineage:
-    """Everything that a result can be traced back to."""
+    """The lineage of a result."""
     return Lineage(
         spec_digest=spec_digest(spec),
         data_digest=data_digest,
@@ -53,7 +53,7 @@ def build_lineage(spec: Spec, files: ModelFiles, data_digest: str, merged: Seque
 
 
 def describe_hardware(threads: int, precision: str) -> dict[str, str]:
-    """What the run computes on."""
+    """Devices that the run computes on."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"

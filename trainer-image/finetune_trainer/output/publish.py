@@ -1,4 +1,4 @@
-"""The storage protocol of an output folder: claim, data files, and the manifest last, create-only."""
+"""`OutputFolder`: storage protocol of an output: claim, data files, and the manifest last, create-only."""
 
 import hashlib
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def _unheard(_warning: str) -> None:
 
 
 class OutputFolder:
-    """`<uri>/<job name>/<job uid>/`. Without a manifest in it, it holds nothing that counts."""
+    """`<uri>/<job name>/<job uid>/`. Without a manifest it is not valid."""
 
     def __init__(self, output: Output, site: Site, name: str, uid: str) -> None:
         if site.mounts is not None and output.uri.startswith("file://"):
@@ -45,7 +45,7 @@ class OutputFolder:
 
     @property
     def attempt(self) -> int:
-        """Number of this run's claim; 0 before it has one."""
+        """Number of this run's claim; 0 before it claims."""
         return self.held.number
 
     def uri(self, path: str = "") -> str:
@@ -53,16 +53,16 @@ class OutputFolder:
         return self.folder.uri(path)
 
     def check_place(self) -> None:
-        """Raise `OutputNotWritable` where nothing can be written; of stores of objects, only writing tells."""
+        """Raise `OutputNotWritable` for a folder on disk without write access; object stores are not tested."""
         if isinstance(self.folder, LocalFolder):
             self.folder.check_place()
 
     def finished(self, spec_digest: str) -> FinishedRun | None:
-        """What an earlier attempt of this job finished here. Raises as `find_finished` does."""
+        """The finished run of an earlier attempt of this job. Raises as `find_finished` does."""
         return find_finished(self.folder, self.uid, spec_digest)
 
     def claim(self, warned: Callable[[str], None] = _unheard) -> None:
-        """Take the folder for this run; older attempts are fenced from then on. Raises `OutputNotWritable`.
+        """Claim the folder for this run, fencing older attempts. Raises `OutputNotWritable`.
 
         `warned` hears it where the store lacks what fencing needs.
         """
@@ -79,7 +79,7 @@ class OutputFolder:
         self.folder.put(path, data)
 
     def commit(self, path: str, content: bytes, patience: Patience = ONCE) -> None:
-        """Write a manifest, which nothing may be written over, if this run still owns the folder.
+        """Write a manifest create-only, if this run still owns the folder.
 
         `patience` says how long to go on where the store does not answer.
 
@@ -92,7 +92,7 @@ class OutputFolder:
             raise self._overtaken(path) from error
 
     def publish(self, staged: Path, manifest: Manifest, advance: Advance) -> Artifacts:
-        """Upload the staged files and commit the manifest; the digest is of what was read back from the store.
+        """Upload the staged files and commit the manifest; the digest is of its content as read back.
 
         Raises `Fenced` as soon as a newer attempt has claimed the folder; nothing is committed then.
         """
@@ -115,7 +115,7 @@ class OutputFolder:
         return self.published
 
     def withdraw(self) -> None:
-        """Take back a manifest that this run wrote: an output that turned out wrong must not look finished.
+        """Delete a manifest that this run wrote, so that an invalid output does not look finished.
 
         Raises `Fenced` where a newer attempt owns the folder, which may have taken it for the result.
         """

@@ -1,1 +1,1 @@
-"""The trainer in a pod: reads its order from a file, tells how it goes over HTTP, and at its end in a message."""
+"""Trainer in a pod: run file in, progress over HTTP, termination message out."""

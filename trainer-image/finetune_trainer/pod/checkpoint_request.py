@@ -1,4 +1,4 @@
-"""The file through which a pod is asked for a checkpoint."""
+"""Checkpoint requests through a mounted file."""
 
 import time
 from contextlib import suppress
@@ -9,7 +9,7 @@ _LONGEST = 128
 
 
 class CheckpointRequest:
-    """The newest request, by the content of a file that the kubelet keeps up to date; called at every step."""
+    """The newest request in a file that the kubelet updates; called at every step."""
 
     def __init__(self, file: Path) -> None:
         self._file, self._text, self._next = file, "", 0.0

@@ -1,4 +1,4 @@
-"""What a pod gives a process: its places, and the folder that may be written."""
+"""Environment of a pod: paths, work folder and hub settings."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -11,12 +11,12 @@ _CACHES = {"FINETUNE_CACHE": "cache/finetune", "HF_HOME": "cache/huggingface", "
 
 
 def below(root: Path, path: PurePosixPath) -> Path:
-    """An agreed place of a pod, with `root` in place of `/`."""
+    """An agreed path of a pod, with `root` in place of `/`."""
     return root / path.relative_to("/")
 
 
 def site_of(order: RunFile | None, root: Path) -> Site:
-    """What addresses and Secrets mean in this pod; without an order only that it is one."""
+    """The `Site` of this pod; without a run file only that it is one."""
     base = below(root, pod.WORK)
     if order is None:
         return Site(base, Mounts.below(root, ""), Stores())
@@ -24,7 +24,7 @@ def site_of(order: RunFile | None, root: Path) -> Site:
 
 
 def use_work_folder(root: Path) -> None:
-    """Let temporary files and caches go to the pod's work folder, unless the image says otherwise."""
+    """Direct temporary files and caches to the pod's work folder, unless the image sets another."""
     work = below(root, pod.WORK)
     if not os.access(work, os.W_OK):
         return
@@ -35,5 +35,5 @@ def use_work_folder(root: Path) -> None:
 
 
 def use_hub_settings(stores: Stores) -> None:
-    """Hand the administrator's settings of the hub to its libraries, which read them when they are imported."""
+    """Set the administrator's hub settings in the environment, where hub libraries read them at import."""
     os.environ.update({name: value for name, value in stores.settings.items() if name.startswith("HF_")})

@@ -1,11 +1,11 @@
-"""Whether the GPU that a job orders is there: training on a CPU in its place would cost days, and the GPU besides."""
+"""Check that a requested GPU is visible: training on a CPU instead would take days."""
 
 from finetune_api.failures import GpuNotVisible
 from finetune_api.spec import Spec
 
 
 def check_gpu(spec: Spec) -> None:
-    """Raise `GpuNotVisible` where the job orders a GPU and PyTorch sees none."""
+    """Raise `GpuNotVisible` where the job requests a GPU and PyTorch sees none."""
     import torch
 
     if not spec.compute.gpus_per_node or torch.cuda.is_available():

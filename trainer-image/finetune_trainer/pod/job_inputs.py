@@ -1,4 +1,4 @@
-"""From the run file to a job that can run."""
+"""Run file parsing: from the operator's order to a checked job."""
 
 import json
 from pathlib import Path
@@ -52,13 +52,13 @@ def job_of(order: RunFile) -> FineTuneJob:
 
 
 def named_secrets(spec: Spec) -> list[SecretReference]:
-    """The Secrets that a spec names, each once."""
+    """The Secrets that a spec references, without repetition."""
     named = (address.secret_ref for address in addresses(spec))
     return list({secret.name: secret for secret in named if secret is not None}.values())
 
 
 def uid_in(path: Path) -> str:
-    """The job's uid in a run file that is broken elsewhere; empty where it can't be found."""
+    """The job's uid in an otherwise invalid run file; empty if not found."""
     try:
         uid = json.loads(_text(path))["job"]["uid"]
     except (ManifestUnreadable, ValueError, LookupError, TypeError):
@@ -80,7 +80,7 @@ def _text(path: Path) -> str:
 
 
 def _writer(path: Path) -> str:
-    """Which operator wrote the run file, in words; empty where nothing says so."""
+    """Version of the operator that wrote the run file, as text; empty if unknown."""
     try:
         version = path.with_name(pod.WRITER.name).read_text(encoding="utf-8").strip()[:32]
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""A run's figures in the text format of Prometheus.
+"""Metrics of a run in the Prometheus text format.
 
 Every series has the labels `namespace` and `name` of its FineTuneJob, whatever the scrape adds, so that queries need
 no configuration. Figures that are not known yet have no series.
@@ -23,13 +23,13 @@ _JOB = ("namespace", "name")
 
 @dataclass(frozen=True, eq=False)  # a registry keeps collectors by identity
 class Exposition(Collector):
-    """Turns the board into metrics, at each scrape."""
+    """Converts run progress into metrics at each scrape."""
 
     order: RunFile
     board: RunProgress
 
     def text(self) -> bytes:
-        """The metrics as Prometheus reads them."""
+        """The metrics in the Prometheus text format."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
         return generate_latest(registry)
@@ -128,7 +128,7 @@ class Exposition(Collector):
 
 
 def gpu_memory() -> float | None:
-    """Bytes that tensors take on this process's GPU; None without one, or before torch is loaded."""
+    """Allocated bytes on this process's GPU; None without one, or before torch is loaded."""
     torch = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
     if cuda is None or not getattr(cuda, "is_initialized", bool)():

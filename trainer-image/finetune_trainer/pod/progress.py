@@ -1,4 +1,4 @@
-"""The board that a run writes its progress on, for whoever asks over HTTP. Nothing here ever fails a run."""
+"""`RunProgress`: state of a run for HTTP endpoints. Nothing here ever fails a run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,13 +25,13 @@ def _unheard(_text: str) -> None:
 
 
 class RunProgress:
-    """An observer that keeps the newest state of a run as one value.
+    """Observer that stores the newest state of a run as one immutable value.
 
     The run's thread replaces the value, other threads read it; neither ever waits.
     """
 
     def __init__(self, order: RunFile, beat: Callable[[str], None] = _unheard) -> None:
-        """Take the order, for the job's uid and the metric that counts, and who hears of each change, in words."""
+        """Take the run file (for uid and main metric), and the receiver of changes as text."""
         self._beat = beat
         self._metric = order.spec.evaluation.metric
         self.live = Live(uid=order.job.uid)
@@ -41,21 +41,21 @@ class RunProgress:
         """Split and figures of the final evaluation, once it is done."""
 
     def phase(self, name: str) -> None:
-        """Note the phase."""
+        """Set the phase."""
         self._set(phase=_PHASES.get(name, self.live.phase), doing="")
 
     def said(self, text: str) -> None:
-        """Progress; the log has the text."""
+        """Count as progress; the log has the text."""
         self._beat(text)
 
     def warned(self, text: str) -> None:
-        """Keep the first few warnings."""
+        """Store the first few warnings."""
         if len(self.live.warnings) < _MOST_WARNINGS:
             self._set(warnings=[*self.live.warnings, cut(text, _LONGEST)])
 
     @contextmanager
     def working(self, what: str, total: int) -> Iterator[Advance]:
-        """Note what is being worked at, and its share."""
+        """Set the current operation and its completed share."""
         done = 0
 
         def advance(count: int) -> None:
@@ -70,47 +70,47 @@ class RunProgress:
             self._set(doing="")
 
     def claimed(self, attempt: int) -> None:
-        """Note the attempt."""
+        """Set the attempt."""
         self._set(attempt=attempt)
 
     def data_ready(self, report: DataReport) -> None:
-        """Note the data in a sentence."""
+        """Set the data summary."""
         self._set(data=data_sentence(report))
         for warning in report.warnings:
             self.warned(warning)
 
     def model_ready(self, parameters: Parameters, resolved: Resolved, hardware: dict[str, str]) -> None:  # noqa: ARG002 -- as all observers
-        """Note the values in force."""
+        """Set the resolved values."""
         self._set(resolved=resolved)
 
     def resumed(self, step: int, attempt: int) -> None:  # noqa: ARG002 -- as all observers
-        """Note where training goes on."""
+        """Set the step that training resumed from."""
         self._set(resumed_from=step)
 
     def checkpointed(self, safe: CheckpointStatus) -> None:
-        """Note the newest checkpoints."""
+        """Set the newest checkpoints."""
         self.safe = safe
         self._set(checkpoints=list(safe.checkpoints[-_MOST_CHECKPOINTS:]), checkpoint_request=safe.answered)
 
     def trained(self, progress: Progress, tally: TrainingTotals) -> None:
-        """Note how far training is."""
+        """Set the training progress."""
         self.tally = tally
         self._set(progress=progress)
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
-        """Note the figures on the validation rows."""
+        """Set the metrics on the validation rows."""
         self._set(measured=Measured(step=step, metrics=dict(list(metrics.items())[:_MOST_METRICS])))
         value = metrics.get(self._metric)
         if is_best and value is not None:
             self._set(best=Best(step=step, metric=self._metric, value=value))
 
     def measured(self, evaluation: EvaluationResult, split: str) -> None:
-        """Note the figures on the held-out rows."""
+        """Set the metrics on the held-out rows."""
         self.measured_on = (split, evaluation)
         self._set(evaluation=evaluation)
 
     def finished(self, report: Report, uri: str) -> None:  # noqa: ARG002 -- as all observers
-        """Note that nothing is being worked at any more."""
+        """Clear the current operation."""
         self._set(doing="")
 
     def _set(self, **changes: Any) -> None:
@@ -124,7 +124,7 @@ class RunProgress:
 
 
 def data_sentence(report: DataReport) -> str:
-    """The checked data, as in `451 train, 56 validation and 50 test rows; 2 invalid examples skipped`."""
+    """Summary of the data: `451 train, 56 validation and 50 test rows; 2 invalid examples skipped`."""
     parts = [f"{split.rows:,} {name}" for name, split in report.splits.items()]
     rows = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else "no"
     counts = ((report.bad_rows, "invalid examples skipped"), (report.duplicates_dropped, "duplicates dropped"))

@@ -1,4 +1,4 @@
-"""Serves metrics and progress over HTTP, beside the run and without ever holding it up."""
+"""HTTP server of metrics and progress, in the background of the run."""
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ Page = tuple[str, Callable[[], bytes]]
 
 @contextmanager
 def serving(pages: Mapping[str, Page], port: int) -> Iterator[int]:
-    """Answer GET requests for `pages` (by path) until the block ends; gives the port, which 0 leaves to the system.
+    """Serve GET requests for `pages` (by path) inside the block; yields the port, 0 lets the system choose.
 
     Raises `OSError` where the port is taken.
     """
@@ -30,7 +30,7 @@ def serving(pages: Mapping[str, Page], port: int) -> Iterator[int]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers a few requests at a time; more are closed unanswered, so that nobody can fill the process."""
+    """Server with few threads; further connections are closed unanswered, which bounds resources."""
 
     address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     daemon_threads = True
@@ -59,7 +59,7 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who hangs up early is no trouble of the run's."""
+        """Log nothing: a client that disconnects early is no error of the run."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,11 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "finetune-trainer", ""
 
     def version_string(self) -> str:
-        """No names and versions for who scans ports."""
+        """No server name and version."""
         return self.server_version
 
     def do_GET(self) -> None:
-        """Answer a page, or 404."""
+        """Respond with a page, or 404."""
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             self.send_error(404)
@@ -86,4 +86,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_arguments: Any) -> None:
-        """Say nothing: a line for each scrape would bury the run's own."""
+        """Log nothing: a line per scrape would flood the run's log."""

@@ -1,4 +1,4 @@
-"""The end of a container: its termination message and its exit code."""
+"""Termination message and exit code of the container."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from finetune_trainer.run_record import RunResult, failure_info
 
 
 def termination_of(result: RunResult, live: Live) -> Termination:
-    """The message of a run that got as far as a report."""
+    """The message of a run with a report."""
     report = result.report
     measured = report.evaluation if report.evaluation != EvaluationResult() else None
     return Termination(
@@ -33,13 +33,13 @@ def termination_of(result: RunResult, live: Live) -> Termination:
 
 
 def termination_without_run(failure: JobFailure, uid: str) -> Termination:
-    """The message where no run could begin."""
+    """The message where no run could start."""
     outcome = Outcome.STOPPED if failure.exit_code is ExitCode.INTERRUPTED else Outcome.FAILED
     return Termination(uid=uid, outcome=outcome, failure=failure_info(failure), artifacts=Artifacts())
 
 
 def write_termination(message: Termination, file: Path) -> None:
-    """Leave the message for the kubelet. One that can't be written costs the words, not the exit code."""
+    """Write the termination message for the kubelet. A failed write does not change the exit code."""
     try:
         file.write_text(message.encode(), encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`watched`: a process beside the trainer that ends it where nothing has made progress for a long time.
+"""Watchdog process that ends a hanging trainer: nothing made progress for a long time.
 
 A thread could not do it: code below Python may hold the lock of the interpreter for ever. The trainer counts its
 progress in shared memory; the process looks there, and at the bytes that the trainer reads and writes. Time that both
@@ -36,14 +36,14 @@ _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class Heartbeat:
-    """What the trainer has done, counted where another process sees it."""
+    """Progress counter of the trainer in shared memory."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, _SHARED)
         self._count = 0
 
     def beat(self, doing: str = "") -> None:
-        """Note progress, and in a few words at what, unless those that were said before still hold."""
+        """Count progress, with a short text on the current operation unless a previous one still holds."""
         self._count += 1
         if doing:
             text = doing.encode()[:_DOING]
@@ -52,39 +52,39 @@ class Heartbeat:
 
     @property
     def count(self) -> int:
-        """How often."""
+        """Number of beats."""
         return int(_COUNT.unpack(self._shared[: _COUNT.size])[0])
 
     @property
     def doing(self) -> str:
-        """At what the last one was."""
+        """Text of the last beat."""
         text = self._shared[_COUNT.size + 1 : _COUNT.size + 1 + self._shared[_COUNT.size]]
         return text.decode(errors="replace")
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What shows that a process gets on."""
+    """Signs of progress of a process."""
 
     beats: int
     transferred: int
     """Bytes that it has read and written, from and to disks too where memory is mapped."""
 
     def moved_since(self, before: "Signs") -> bool:
-        """Whether there was progress: a beat, or a transfer of more than a little."""
+        """Whether there was progress: a beat, or a transfer above a small threshold."""
         return self.beats != before.beats or self.transferred - before.transferred >= _BYTES
 
 
 class IdleTime:
-    """How long a process has shown no sign of progress, by looks at it. Pure: clock and signs are given."""
+    """Time without progress of a process, sampled. Pure: clock and signs are parameters."""
 
     def __init__(self, signs: Signs, now: float, longest_look: float) -> None:
-        """Take the first look, and the time that one look may count for: more passes where all was frozen."""
+        """Take the first sample, and the maximum time between samples that counts (the node may be suspended)."""
         self._signs, self._seen, self._longest = signs, now, longest_look
         self.seconds = 0.0
 
     def look(self, signs: Signs, now: float, *, stopped: bool) -> float:
-        """Take another look; returns the seconds without progress so far."""
+        """Take a sample; returns the seconds without progress."""
         passed, self._seen = min(now - self._seen, self._longest), now
         if signs.moved_since(self._signs):
             self._signs, self.seconds = signs, 0.0
@@ -120,7 +120,7 @@ def watched(seconds: float, ending: Callable[[str], None]) -> Iterator[Heartbeat
 
 
 def _start(work: Callable[[int], None], libc: ctypes.CDLL) -> int:
-    """Fork a process that does `work` with the id of this one, and lives no longer; returns its id."""
+    """Fork a process that runs `work` with the parent's id and ends with the parent; returns its id."""
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -161,7 +161,7 @@ def _is_stopped(process: int) -> bool:
 
 
 def _read(process: int, name: str) -> str:
-    """A file about a process; empty where it can't be read."""
+    """A file of `/proc`; empty where it can't be read."""
     try:
         return Path("/proc", str(process), name).read_text(encoding="utf-8", errors="replace")
     except OSError:

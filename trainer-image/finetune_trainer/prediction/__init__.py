@@ -1,4 +1,4 @@
-"""Predictions with a tuned model: rows in, what the model says of each out. One module a task."""
+"""Predictions with a fine-tuned model. One module per task."""
 
 from collections.abc import Callable
 from typing import Any

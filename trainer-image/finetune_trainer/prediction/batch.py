@@ -1,4 +1,4 @@
-"""`spec.predict`: rows predicted at the end of a job, with the model that it exports."""
+"""`spec.predict`: batch prediction at the end of a job with its exported model."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from finetune_trainer.storage import Site
 def write_predictions(
     folder: Path, trained_from: ModelFiles, spec: Spec, site: Site, *, target: Path, monitor: Monitor
 ) -> None:
-    """Predict with the model in `folder` and write a line of JSON a row to `target`.
+    """Predict with the model in `folder` and write one JSON line per row to `target`.
 
     `trained_from` is the base that an adapter in the folder belongs to. Raises the failures of reading the rows.
     """

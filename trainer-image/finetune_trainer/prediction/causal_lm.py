@@ -1,4 +1,4 @@
-"""`CausalLM`: what a model writes behind a text, a prompt or the messages of a chat."""
+"""`CausalLM`: text generated after a text, a prompt or the messages of a chat."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _ROLES = ("messages", "prompt", "text")
 
 @dataclass(frozen=True)
 class Given:
-    """What is to be continued or answered."""
+    """A text, prompt or chat to continue."""
 
     role: str
     """Which column it came from: `text`, `prompt` or `messages`."""
@@ -36,7 +36,7 @@ class Given:
 
 @dataclass(frozen=True)
 class GeneratedText:
-    """What the model wrote for one row."""
+    """Text generated for one row."""
 
     given: Given
     written: str
@@ -63,7 +63,7 @@ class GeneratedText:
 
 
 class CausalLMPredictor:
-    """A tuned causal language model."""
+    """A fine-tuned causal language model."""
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, settings = tuned, tuned.settings
@@ -83,7 +83,7 @@ class CausalLMPredictor:
 
     @property
     def line_column(self) -> str:
-        """See `Predictor.line_column`: a bare line is what a user says."""
+        """See `Predictor.line_column`: a bare line is a user message."""
         return "prompt" if self._role == "messages" else self._column(self._role)
 
     def roles(self, found: Sequence[str]) -> dict[str, str]:
@@ -119,7 +119,7 @@ class CausalLMPredictor:
             yield GeneratedText(given, text if given.role == "text" else text.strip())
 
     def _openings(self, rows: Sequence[Chat]) -> list[list[int]]:
-        """The tokens that are to be continued, with room left for what is written."""
+        """Tokens of the prompts, with room left for generation."""
         longest, prefix = self._tuned.settings.max_length, self._tuned.settings.prefix
         rows = [chat.prefixed(prefix) for chat in rows]
         limit = longest - min(self._generation.max_new_tokens, longest // 2)
@@ -130,7 +130,7 @@ class CausalLMPredictor:
         return [[*opening, *ids[-(limit - len(opening)) :]] for ids in texts]
 
     def _writable(self, given: Given | Bad, row: Row) -> Given | Bad:
-        """What is to be answered, or why the chat template can't write it."""
+        """The chat to answer, or the reason the chat template can't render it."""
         if isinstance(given, Bad) or self._form is None:
             return given
         refusal = self._form.refusal(given.turns)

@@ -1,4 +1,4 @@
-"""An input that a tuned model can be tried with, as one line for standard input. Pure."""
+"""Example input of a fine-tuned model, as a line for standard input. Pure."""
 
 import json
 
@@ -9,7 +9,7 @@ _TEXT = "your text"
 
 
 def example_input(settings: InferenceSettings, mask_token: str | None) -> str:
-    """A text, or a JSON object where the model takes more than one; with the tokenizer's mask for masked models."""
+    """A text, or a JSON object for several fields; with the tokenizer's mask for masked models."""
     columns = settings.columns
     if settings.task is Task.MASKED_LM:
         return f"your {mask_token or '[MASK]'} text"

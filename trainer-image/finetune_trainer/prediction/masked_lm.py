@@ -1,4 +1,4 @@
-"""`MaskedLM`: what may stand in place of each mask in a text."""
+"""`MaskedLM`: candidates for each mask in a text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _IDS, _SCORES = "ids", "scores"
 
 @dataclass(frozen=True)
 class FilledText:
-    """What may stand in place of the masks of one text."""
+    """Candidates for the masks of one text."""
 
     text: str
     filled: str
@@ -40,7 +40,7 @@ class FilledText:
         return {"text": self.text, "filled": self.filled, "candidates": shown}
 
     def as_flat(self) -> dict[str, Any]:
-        """See `Prediction.as_flat`: the candidates of a mask by bars, those of several masks by semicolons."""
+        """See `Prediction.as_flat`: candidates of a mask joined by bars, masks by semicolons."""
         candidates = ";".join("|".join(token for token, _ in mask) for mask in self.candidates)
         return {"text": self.text, "filled": self.filled, "candidates": candidates}
 
@@ -51,7 +51,7 @@ class FilledText:
 
 
 class MaskedLMPredictor:
-    """A tuned masked language model."""
+    """A fine-tuned masked language model."""
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, self._column = tuned, tuned.settings.columns.text or "text"
@@ -76,7 +76,7 @@ class MaskedLMPredictor:
         return text if self._mask in text else Bad(row.place, f"there is no {self._mask} to fill in")
 
     def predict(self, rows: Sequence[str]) -> Iterator[FilledText]:
-        """See `Predictor.predict`. Of a text that is too long only what is around the first mask is looked at."""
+        """See `Predictor.predict`. A text over the limit is cut around its first mask."""
         tokenizer, mask_id = self._tuned.tokenizer, int(self._tuned.tokenizer.mask_token_id)
         tokens = self._tokens(rows)
         outputs = run_rows(self._tuned.model, TokenRows(tokens, tokenizer.pad_token_id), self._look)
@@ -93,7 +93,7 @@ class MaskedLMPredictor:
             yield FilledText(text, filled, masks)
 
     def _look(self, batch: dict[str, Tensor]) -> Outputs:
-        """The likeliest ids of each mask and their probabilities, [rows, masks * candidates]."""
+        """Top ids of each mask and their probabilities, [rows, masks * candidates]."""
         masked = batch["input_ids"] == self._tuned.tokenizer.mask_token_id
         found = torch.split(logits_at(self._tuned.model, batch, masked), masked.sum(dim=1).tolist())
         width = int(masked.sum(dim=1).max()) * _CANDIDATES

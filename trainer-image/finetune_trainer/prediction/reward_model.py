@@ -1,4 +1,4 @@
-"""`RewardModel`: a score for each answer to a prompt; higher is better, and only differences mean something."""
+"""`RewardModel`: a score per answer; higher is better, only differences are meaningful."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _ANSWER = "assistant"
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """What the model thinks of one answer."""
+    """Score of one answer."""
 
     turns: Chat
     """The prompt, or the messages up to the answer, and the answer."""
@@ -54,7 +54,7 @@ class ScoredAnswer:
 
 
 class RewardModelPredictor:
-    """A tuned reward model."""
+    """A fine-tuned reward model."""
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, columns = tuned, tuned.settings.columns
@@ -66,7 +66,7 @@ class RewardModelPredictor:
 
     @property
     def line_column(self) -> str:
-        """See `Predictor.line_column`: a bare line lacks either the prompt or the answer, which is told."""
+        """See `Predictor.line_column`: a bare line lacks prompt or answer, which is reported."""
         return next(iter(self._roles.values()))
 
     def roles(self, found: Sequence[str]) -> dict[str, str]:
@@ -95,7 +95,7 @@ class RewardModelPredictor:
             yield ScoredAnswer(turns, self._is_chat, round(float(score), 6))
 
     def _messages(self, row: Row) -> Chat | Bad:
-        """Messages that end with the assistant's; where the answer has a column of its own, it is put behind them."""
+        """Messages that end with the assistant's; an answer in a column of its own is appended."""
         chat = self._reader.messages(row, self.roles(list(row.values))["messages"])
         if isinstance(chat, Bad):
             return chat

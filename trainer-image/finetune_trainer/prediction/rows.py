@@ -1,4 +1,4 @@
-"""From a model's address and a file to predictions, in parts."""
+"""Predictions for the rows of a file with the model at an address, in batches."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,7 +25,7 @@ _ROWS_AT_ONCE = 1_024
 def predict_rows(
     model_uri: str, rows: InputFile, site: Site, columns: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Prediction]:
-    """Predict all rows of a file, in their order; rows are read and predicted in parts.
+    """Predict all rows of a file in order, streamed in batches.
 
     `columns` says, by role (`text`, `text_pair`, ...), where the rows have other columns than the training rows had.
     Raises the failures of loading the model and of reading the rows, `DataEmpty` where there are none.
@@ -35,12 +35,12 @@ def predict_rows(
 
 
 def as_trained(rows: InputFile, tuned: TunedModel) -> InputFile:
-    """The input with how the training files of the model were read, for what it leaves open."""
+    """The input with the file settings of the model's training where it leaves them open."""
     return replace(rows, trained=tuned.settings.files)
 
 
 def with_columns(tuned: TunedModel, columns: Mapping[str, str]) -> TunedModel:
-    """The model with other columns for the roles that have one in `columns`."""
+    """The model with other columns for the roles in `columns`."""
     roles = {role: column for role, column in columns.items() if column}
     settings = tuned.settings.model_copy(update={"columns": tuned.settings.columns.model_copy(update=roles)})
     return TunedModel(tuned.model, tuned.tokenizer, settings)
@@ -56,7 +56,7 @@ def predictor_of(tuned: TunedModel) -> Predictor[Any]:
 
 
 def predict_file(predictor: Predictor[Any], file: InputFile, site: Site) -> Iterator[Prediction]:
-    """Predict all rows of a file. Raises the failures of reading it, `DataEmpty` where there are none."""
+    """Predict all rows of a file. Raises the failures of reading it, `DataEmpty` for an empty one."""
     rows = read_inputs(file, site, predictor)
     part = list(islice(rows, _ROWS_AT_ONCE))
     if not part:
@@ -68,7 +68,7 @@ def predict_file(predictor: Predictor[Any], file: InputFile, site: Site) -> Iter
 
 
 def tuned_files(uri: str, site: Site) -> ModelFiles:
-    """The model of a run: `uri` is its output folder, or `model/` in it."""
+    """The exported model of a run: `uri` is its output folder, or `model/` in it."""
     folder = open_folder(uri, site, missing=ModelNotFound)
     if not (folder.exists(MANIFEST_NAME) or folder.exists(INFERENCE_NAME)):
         raise ModelNotFound(f"no tuned model at {uri}", hint=_what_is_there([path for path, _ in folder.list()]))
@@ -76,7 +76,7 @@ def tuned_files(uri: str, site: Site) -> ModelFiles:
 
 
 def _what_is_there(paths: list[str]) -> str:
-    """A hint from the files of a folder that is no model."""
+    """Hint from the files of a folder that is no exported model."""
     manifests = [path.removesuffix(f"/{MANIFEST_NAME}") for path in paths if path.endswith(f"/{MANIFEST_NAME}")]
     finished = sorted(path for path in manifests if "checkpoints" not in path.split("/"))
     if finished:

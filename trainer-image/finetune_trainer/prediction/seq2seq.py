@@ -1,4 +1,4 @@
-"""`Seq2Seq`: a text for each text, or for each question about a passage."""
+"""`Seq2Seq`: a generated text per text, or per question about a passage."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WrittenText:
-    """What the model wrote for one row."""
+    """Text generated for one row."""
 
     inputs: dict[str, str]
     """Text by role: `input`, or `question` and `context`."""
@@ -43,14 +43,14 @@ class WrittenText:
 
 @dataclass(frozen=True)
 class TextToWriteFor:
-    """One input: its texts by role, and where it is."""
+    """One input: its texts by role, and its location."""
 
     texts: dict[str, str]
     place: Place
 
 
 class Seq2SeqPredictor:
-    """A tuned encoder-decoder."""
+    """A fine-tuned encoder-decoder."""
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, columns = tuned, tuned.settings.columns

@@ -1,4 +1,4 @@
-"""`SequenceClassification`: a label, labels or a number for each text (or pair of texts)."""
+"""`SequenceClassification`: a label, labels or a number per text (or pair of texts)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _HALF = 0.5
 
 @dataclass(frozen=True)
 class ClassifiedText:
-    """What the model says of one text."""
+    """Prediction for one text."""
 
     text: str
     label: str | list[str] | float
@@ -46,7 +46,7 @@ class ClassifiedText:
         return {key: value for key, value in content.items() if value is not None}
 
     def as_flat(self) -> dict[str, Any]:
-        """See `Prediction.as_flat`: `score.<label>` for each label; several labels are joined by a bar."""
+        """See `Prediction.as_flat`: `score.<label>` per label; several labels joined by a bar."""
         flat = {key: value for key, value in self.as_dict().items() if key != "scores"}
         if isinstance(self.label, list):
             flat["label"] = "|".join(self.label)
@@ -64,7 +64,7 @@ class ClassifiedText:
         return self.label if isinstance(self.label, str) else ", ".join(self.label) or "(none)"
 
     def _ranked(self) -> tuple[str, str]:
-        """Probability of the label (the least of several), and the most likely label beside it."""
+        """Probability of the label (the least of several), and the runner-up."""
         chosen = self.label if isinstance(self.label, list) else [str(self.label)]
         score = min((self.scores[label] for label in chosen), default=None)
         others = sorted(self.scores.items(), key=lambda item: -item[1])
@@ -73,7 +73,7 @@ class ClassifiedText:
 
 
 class SequenceClassificationPredictor:
-    """A tuned classifier of texts."""
+    """A fine-tuned text classifier."""
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, columns = tuned, tuned.settings.columns

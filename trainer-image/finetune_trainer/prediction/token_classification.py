@@ -1,4 +1,4 @@
-"""`TokenClassification`: the entities of a text, or the tags of given words."""
+"""`TokenClassification`: entities of a text, or tags of given words."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InputWords:
-    """A row: its text, and where its words are in there."""
+    """A row: its text, and the character spans of its words."""
 
     text: str
     places: list[tuple[int, int]]
@@ -40,7 +40,7 @@ class InputWords:
 
 @dataclass(frozen=True)
 class Entity:
-    """An entity, with its place in the text: the first character, and the one after the last."""
+    """An entity with its character span [start, end) in the text."""
 
     kind: str
     text: str
@@ -56,7 +56,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class TaggedText:
-    """What the model says of one row."""
+    """Prediction for one row."""
 
     row: InputWords
     tags: list[str]
@@ -68,7 +68,7 @@ class TaggedText:
 
     @cached_property
     def entities(self) -> list[Entity]:
-        """The entities, in order; none where tags are plain."""
+        """The entities in order; empty for plain tags."""
         return [self._entity(*span) for span in spans(self.tags)] if self.has_entities else []
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class TaggedText:
 
 
 class TokenClassificationPredictor:
-    """A tuned model that tags words."""
+    """A fine-tuned token classifier."""
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, columns = tuned, tuned.settings.columns

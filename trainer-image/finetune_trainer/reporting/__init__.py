@@ -1,1 +1,1 @@
-"""Shows what a run found out to people: the report page and the model card. Takes a `Report`, does no I/O."""
+"""Report page and model card, rendered from a `Report` without I/O."""

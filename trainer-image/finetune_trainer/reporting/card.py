@@ -1,4 +1,4 @@
-"""`README.md`: the model card, as the Hugging Face hub reads it: YAML front matter, then Markdown."""
+"""Model card (`README.md`) of the Hugging Face hub: YAML front matter, then Markdown."""
 
 import re
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ HUB_METRICS = {
 
 @dataclass(frozen=True)
 class _Kind:
-    """How the hub and people call models of a task, and the template of the lines that show how to use one."""
+    """Hub names and usage template of the models of a task."""
 
     tag: str
     words: str
@@ -117,7 +117,7 @@ def _asks(report: Report) -> bool:
 
 
 def _prompt(report: Report) -> str:
-    """What a causal language model may be given as it stands; empty where that is up to its chat template."""
+    """Example prompt of a causal language model; empty where its chat template decides."""
     columns = report.data.columns if report.data else {}
     template = (report.spec.get("data") or {}).get("promptTemplate")
     if template and "prompt" in columns:
@@ -126,13 +126,13 @@ def _prompt(report: Report) -> str:
 
 
 def _prefix(report: Report) -> str:
-    """What the first source puts in front of an input."""
+    """Input prefix of the first source."""
     sources = (report.spec.get("data") or {}).get("train") or [{}]
     return str(sources[0].get("prefix") or "")
 
 
 def _writing(report: Report) -> str:
-    """Arguments of `generate` that the job sets."""
+    """Arguments of `generate` set by the job."""
     given = Generation.model_validate((report.spec.get("evaluation") or {}).get("generation") or {})
     beams = f", num_beams={given.num_beams}" if given.num_beams > 1 else ""
     repeats = f", no_repeat_ngram_size={given.no_repeat_ngram_size}" if given.no_repeat_ngram_size else ""
@@ -156,13 +156,13 @@ def _environment() -> Environment:
 
 
 def inline(text: str) -> str:
-    """Make a text harmless inside a line of Markdown: no markup, no HTML, no table cells, one line."""
+    """Escape a text for use inside a line of Markdown: no markup, HTML, table cells or line breaks."""
     escaped = re.sub(r"([\\`*_{}\[\]<>|#!~$])", r"\\\1", " ".join(text.split()))
     return escaped.replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def is_adapter(report: Report) -> bool:
-    """Whether the model folder holds an adapter alone, to be put on the base model."""
+    """Whether the model folder holds an adapter alone."""
     if report.merge is not None:
         return report.merge.adapter
     output = report.spec.get("output") or {}
@@ -174,13 +174,13 @@ def _method(report: Report) -> MethodType:
 
 
 def base_model(report: Report) -> str:
-    """The base model as `from_pretrained` takes it: a hub name, a path, or the URI of a store."""
+    """The base model for `from_pretrained`: a hub name, a path, or a store's URI."""
     scheme, _, rest = str(report.spec["model"]["uri"]).partition("://")
     return rest if scheme in {"hf", "file"} else f"{scheme}://{rest}"
 
 
 def front_matter(report: Report) -> dict[str, Any]:
-    """The part that the hub reads. The licence is unknown and so left out."""
+    """YAML front matter for the hub. The licence is unknown and left out."""
     adapter, kind = is_adapter(report), _KINDS[task_of(report)]
     hub = str(report.spec["model"]["uri"]).startswith("hf://")
     found = {ours: value for ours, value in report.evaluation.metrics.items() if ours in HUB_METRICS}

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG. Colours and sizes of letters come from the page's style sheet.
+"""Line charts as inline SVG. Colours and font sizes come from the page's style sheet.
 
 Hovering needs no script: a band for each step carries a `<title>` and shows a guide line.
 """
@@ -19,7 +19,7 @@ MOST_POINTS, MOST_BANDS, MOST_MARKS, MANY, FEW = 240, 120, 40, 60, 2
 
 @dataclass(frozen=True)
 class Series:
-    """A line. `style` names a CSS class; points are (step, value) with None where a value is missing.
+    """A line. `style` is a CSS class; points are (step, value), None for missing values.
 
     A noisy line of many points is drawn faintly, with its moving average over it.
     """
@@ -31,13 +31,13 @@ class Series:
 
     @property
     def known(self) -> list[tuple[float, float]]:
-        """Points that have a value."""
+        """Points with a value."""
         return [(x, y) for x, y in self.points if y is not None and isfinite(y)]
 
 
 @dataclass(frozen=True)
 class Marker:
-    """A vertical line at one step, with a word."""
+    """A labelled vertical line at one step."""
 
     step: float
     label: str
@@ -45,7 +45,7 @@ class Marker:
 
 @dataclass(frozen=True)
 class LineChart:
-    """What is drawn. `notes` are words on single steps for the tooltips."""
+    """Data of a chart. `notes` are texts on single steps for the tooltips."""
 
     title: str
     series: Sequence[Series]
@@ -55,7 +55,7 @@ class LineChart:
     from_zero: bool = False
 
     def __html__(self) -> str:
-        """Draw it; a chart without a single value draws nothing."""
+        """The chart as SVG; empty without any value."""
         shown = [series for series in self.series if series.known]
         return str(_figure(self, shown)) if shown else ""
 
@@ -86,7 +86,7 @@ def _legend(shown: Sequence[Series]) -> Markup:
 
 
 def _in_words(chart: LineChart, shown: Sequence[Series]) -> str:
-    """What a screen reader tells instead of the picture."""
+    """Text alternative for screen readers."""
     ends = [f"{s.name} from {figure(s.known[0][1])} to {figure(s.known[-1][1])}" for s in shown]
     marker = f"; {chart.marker.label}" if chart.marker else ""
     return f"{chart.title} over training steps: {', '.join(ends)}{marker}"
@@ -147,7 +147,7 @@ def _path(runs: Sequence[Sequence[tuple[float, float]]], x: Scale, y: Scale, sty
 
 
 def _bands(chart: LineChart, shown: Sequence[Series], steps: Sequence[float], x: Scale, y: Scale) -> list[Markup]:
-    """Invisible columns that carry the tooltips, each reaching half-way to its neighbours."""
+    """Invisible columns with the tooltips, each half-way to its neighbours."""
     values = [dict(series.known) for series in shown]
     rare = {step for found in values if len(found) <= MOST_MARKS for step in found}
     every = max(1, len(steps) // MOST_BANDS)

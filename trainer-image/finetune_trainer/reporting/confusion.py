@@ -1,4 +1,4 @@
-"""The confusion matrix as cells of a table, and the pairs that are mixed up most."""
+"""Confusion matrix as table cells, and the most confused pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ READABLE = 20
 
 @dataclass(frozen=True)
 class Cell:
-    """One field: rows of a true class that were given a class, and their share of the true class's rows."""
+    """One cell: rows of a true class with a predicted class, and their share of the true class."""
 
     rows: int
     share: float
@@ -19,7 +19,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Mixup:
-    """A pair of classes that is mixed up: `rows` of `true` were taken for `predicted`."""
+    """A confused pair of classes: `rows` of `true` were predicted as `predicted`."""
 
     true: str
     predicted: str
@@ -28,7 +28,7 @@ class Mixup:
 
 
 def matrix_cells(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> list[tuple[str, list[Cell]]]:
-    """Rows of the table: name of the true class, and its cells."""
+    """Table rows: name of the true class, and its cells."""
     return [
         (true, [_cell(count, sum(row), true, given) for count, given in zip(row, names, strict=True)])
         for true, row in zip(names, confusion, strict=True)
@@ -42,7 +42,7 @@ def _cell(rows: int, of: int, true: str, given: str) -> Cell:
 
 
 def worst_mixups(confusion: Sequence[Sequence[int]], names: Sequence[str], most: int = 10) -> list[Mixup]:
-    """Pairs by falling number of rows; of equal ones the larger share first."""
+    """Confused pairs by falling number of rows, then share."""
     pairs = [
         Mixup(names[i], names[j], count, count / sum(row))
         for i, row in enumerate(confusion)

@@ -39,7 +39,7 @@ _UNBOUNDED = {metric.name for metrics in CATALOGUE.values() for metric in metric
 
 
 def draw_curves(report: Report) -> list[LineChart]:
-    """Charts that have at least one value, large ones first; none for a run that ended before its first step."""
+    """Charts with at least one value, large ones first; empty for a run without steps."""
     curves = sorted(report.curves, key=lambda point: point.step)
     if not curves or curves[-1].step == 0:
         return []
@@ -69,7 +69,7 @@ def _series(name: str, style: str, curves: Sequence[CurvePoint], field: str) -> 
 
 
 def _without_evaluation_only(points: list[Point]) -> list[Point]:
-    """Drop a missing value at a step that has another point with one: evaluations may come as points of their own."""
+    """Drop missing values at steps with another point: evaluations may be separate points."""
     valued = {step for step, value in points if value is not None}
     return [(step, value) for step, value in points if value is not None or step not in valued]
 
@@ -79,7 +79,7 @@ def _losses(curves: Sequence[CurvePoint]) -> list[Series]:
 
 
 def _metrics(curves: Sequence[CurvePoint], names: Sequence[str]) -> list[Series]:
-    """Those of `names` that were taken and share an axis: errors have no bound, and the loss a chart of its own."""
+    """The available metrics among `names` that share an axis; unbounded errors and the loss have their own."""
     known = {name for point in curves for name in point.validation}
     wanted = [name for name in dict.fromkeys(names) if name in known and name not in _UNBOUNDED]
     return [
@@ -89,7 +89,7 @@ def _metrics(curves: Sequence[CurvePoint], names: Sequence[str]) -> list[Series]
 
 
 def _by_source(curves: Sequence[CurvePoint]) -> list[Series]:
-    """The first sources; the table of the report has all of them."""
+    """The first sources; the report's table has all."""
     names = list(dict.fromkeys(name for point in curves for name in point.sources))
     short = [file_name(name) for name in names]
     titles = short if len(set(short)) == len(names) else names
@@ -100,11 +100,11 @@ def _by_source(curves: Sequence[CurvePoint]) -> list[Series]:
 
 
 def _figure(name: str, curves: Sequence[CurvePoint]) -> list[Series]:
-    """A figure of training and, where it is a metric too, the same on the validation rows."""
+    """A training metric and, where available, the same metric on the validation rows."""
     training = Series("training", "train", [(p.step, p.figures[name]) for p in curves if name in p.figures], noisy=True)
     return [training, _validation(name, "validation", "validation", curves)] if training.known else []
 
 
 def _validation(metric: str, name: str, style: str, curves: Sequence[CurvePoint]) -> Series:
-    """Joined across steps without an evaluation; those are no gaps."""
+    """Validation series, joined across steps without an evaluation."""
     return Series(name, style, [(p.step, p.validation[metric]) for p in curves if metric in p.validation])

@@ -1,4 +1,4 @@
-"""Square diagrams of expected against given: the reliability diagram and the scatter of a regression."""
+"""Reliability diagram, and scatter plot of a regression."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 380, 58, 16, 14, 50
 
 
 def reliability_diagram(bins: Sequence[ReliabilityBin]) -> Markup:
-    """Accuracy over confidence, with the gap to the diagonal of honest confidence; empty for no bins."""
+    """Accuracy over confidence, with the gap to the diagonal of perfect calibration; empty without bins."""
     if not bins:
         return Markup()
     low = min(0.5, *(min(b.confidence, b.accuracy) for b in bins)) if len(bins) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""How many rows each label has in each split, as bars."""
+"""Rows of each label by split, as bars."""
 
 from dataclasses import dataclass
 

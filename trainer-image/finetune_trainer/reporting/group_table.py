@@ -1,4 +1,4 @@
-"""The groups of rows as a table: the weakest first, those of few rows last."""
+"""Metrics by group as a table: the weakest first, small groups last."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ _ACCURACY = "accuracy"
 
 @dataclass(frozen=True)
 class GroupTable:
-    """What the page shows of groups."""
+    """Columns and rows of the table."""
 
     rows: list[GroupRow] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -26,7 +26,7 @@ class GroupTable:
 
 
 def group_table(report: Report) -> GroupTable:
-    """The table of a run; empty where there are no groups."""
+    """The table of a run; empty without groups."""
     found = report.details.groups if report.details else []
     names = list(dict.fromkeys(name for group in found for name in group.metrics))
     if not names:
@@ -44,7 +44,7 @@ def _interval(group: GroupRow) -> str:
 
 
 def split_comparisons(report: Report) -> dict[str, list[Comparison]]:
-    """All metrics: those of the task (`comparisons`), of the old skill (`retained`) and between groups (`gaps`)."""
+    """Metrics in three parts: of the task (`comparisons`), the retention set (`retained`), group gaps (`gaps`)."""
     found = compare_metrics(report)
     retained = [one for one in found if one.metric.name.startswith(RETENTION)]
     gaps = [one for one in found if one.metric.name.startswith(GAP)]

@@ -1,4 +1,4 @@
-"""The figures that lead: tuned model against the untouched one, with the change and whether it is for the better."""
+"""Leading metrics: fine-tuned against base model, with change and direction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ _IN_A_SENTENCE = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of both models. `gain` is positive where the tuned model is better, whichever way that is."""
+    """One metric of both models. `gain` is positive where the tuned model is better, in either direction."""
 
     metric: Metric
     tuned: float
@@ -89,12 +89,12 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """Name for people."""
+        """Display name."""
         return METRIC_TITLES.get(self.metric.name, self.metric.name)
 
     @property
     def change(self) -> float | None:
-        """Tuned less baseline."""
+        """Tuned minus baseline."""
         return None if self.baseline is None else self.tuned - self.baseline
 
     @property
@@ -115,13 +115,13 @@ class Comparison:
 
 
 def task_of(report: Report) -> Task:
-    """The task of the run; classification where the spec of a run that failed names none."""
+    """The task of the run; classification where a failed run's spec names none."""
     name = report.spec.get("task")
     return Task(name) if name in set(Task) else Task.SEQUENCE_CLASSIFICATION
 
 
 def leading_names(report: Report) -> tuple[str, ...]:
-    """Names of the metrics that say most about the run's task, the first one above all."""
+    """Names of the leading metrics of the run's task, the most important first."""
     columns = (report.spec.get("data") or {}).get("columns") or {}
     if task_of(report) is Task.SEQ2SEQ and (columns.get("question") or columns.get("context")):
         return _LEADING_OF_ANSWERS
@@ -129,7 +129,7 @@ def leading_names(report: Report) -> tuple[str, ...]:
 
 
 def problem_of(report: Report) -> ProblemType:
-    """The kind of classification, from the data or else from the metrics; `AUTO` for tasks without such kinds."""
+    """Problem type, from the data or else from the metrics; `AUTO` for tasks without one."""
     if task_of(report) is not Task.SEQUENCE_CLASSIFICATION:
         return ProblemType.AUTO
     if report.data and report.data.problem_type:
@@ -158,7 +158,7 @@ def compare_metrics(report: Report) -> list[Comparison]:
 
 
 def leading_metrics(report: Report) -> list[Comparison]:
-    """Four at most: the one that decided comes first where it is not among the usual ones."""
+    """Up to four leading metrics; the one that chose the best state comes first where it is not among them."""
     by_name = {comparison.metric.name: comparison for comparison in compare_metrics(report)}
     chosen = report.evaluation.best.metric if report.evaluation.best else ""
     usual = leading_names(report)
@@ -167,7 +167,7 @@ def leading_metrics(report: Report) -> list[Comparison]:
 
 
 def evaluated_rows(report: Report) -> int:
-    """Rows behind the figures; 0 where that is not known."""
+    """Number of rows behind the metrics; 0 where unknown."""
     split = report.data.splits.get(report.evaluated_on) if report.data else None
     return split.rows if split else 0
 
@@ -187,7 +187,7 @@ def wilson_interval(share: float, rows: int, z: float = 1.96) -> tuple[float, fl
 
 
 def summarise(report: Report) -> str:
-    """One sentence with the figure that matters most, or nothing where nothing was measured."""
+    """One sentence with the most important metric; empty without an evaluation."""
     rows = evaluated_rows(report)
     on = f" on {rows:,} {report.evaluated_on} rows" if rows else ""
     metrics, baseline = report.evaluation.metrics, report.evaluation.baseline

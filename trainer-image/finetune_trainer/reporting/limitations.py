@@ -1,4 +1,4 @@
-"""What a user of the model should know, drawn from the data report and the figures."""
+"""Limitations section of the model card, from data report and metrics."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them. Minus is the sign U+2212, thousands have commas."""
+"""Number formats for people: minus is U+2212, thousands have commas."""
 
 from math import floor, isfinite, log10
 
@@ -6,7 +6,7 @@ MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 def figure(value: float | None) -> str:
-    """Three decimals for everyday sizes, fewer for large numbers, an exponent for tiny ones; a dash for None."""
+    """Three decimals for common sizes, fewer for large numbers, an exponent for tiny ones; a dash for None."""
     if value is None or not isfinite(value):
         return NOTHING
     size = abs(value)
@@ -49,7 +49,7 @@ def file_name(path: str) -> str:
 
 
 def percent(share: float) -> str:
-    """`91.2%`; whole percents from 99.95 on, and `<0.1%` so that something never looks like nothing."""
+    """`91.2%`; whole percents from 99.95 on, and `<0.1%` for small positive shares."""
     if 0 < share < 0.001:
         return "<0.1%"
     text = f"{100 * share:.1f}"
@@ -71,7 +71,7 @@ def duration(seconds: float) -> str:
 
 
 def decimals_for(step: float) -> int:
-    """Decimals that ticks `step` apart need."""
+    """Decimals needed by ticks `step` apart."""
     return max(0, -floor(log10(step) + 1e-9)) if step > 0 else 0
 
 

@@ -1,4 +1,4 @@
-"""`report/index.html`: one self-contained page. No request leaves it, and all text of the data is escaped.
+"""`report/index.html`: one self-contained page, without external requests, with all data escaped.
 
 A content security policy forbids any fetch and any script but the page's own, so that even a hole in the escaping
 could not run what a data file holds.
@@ -57,7 +57,7 @@ _WRITES = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_
 
 
 def render_page(report: Report) -> str:
-    """Render the page of a run, whatever parts of it were reached."""
+    """Render the page of a run, complete or not."""
     return _environment().get_template("page.html.j2").render(report=report, **_view(report))
 
 
@@ -78,19 +78,19 @@ def _environment() -> Environment:
 
 
 def breakable(name: str) -> Markup:
-    """Let a name such as `card_not_working` or `SequenceClassification` break at its joints."""
+    """Allow line breaks in names such as `card_not_working` or `SequenceClassification`."""
     return Markup("<wbr>").join(re.split(r"(?<=[_/.-])(?=.)|(?<=[a-z])(?=[A-Z])", name))
 
 
 def difference(sample: Sample) -> list[tuple[str, bool]]:
-    """What a model wrote in pieces, each with whether the expected text has these words at that place."""
+    """Generated text in pieces, each with whether the expected text has these words at that place."""
     words, expected = re.findall(r"\s+|\S+", sample.predicted), re.findall(r"\s+|\S+", sample.expected)
     blocks = SequenceMatcher(None, words, expected, autojunk=False).get_opcodes()
     return [("".join(words[start:end]), kind == "equal") for kind, start, end, *_ in blocks if start < end]
 
 
 def _view(report: Report) -> dict[str, Any]:
-    """All that the templates show beside the report itself."""
+    """Template variables beside the report itself."""
     details, data, task = report.details, report.data, task_of(report)
     script = _source("page.js")
     errors = _errors(report)
@@ -125,7 +125,7 @@ def _view(report: Report) -> dict[str, Any]:
 
 
 def _errors(report: Report) -> dict[str, Any]:
-    """What shows where the model errs, by the names that the templates have for it; empty where there is none."""
+    """Template variables of the error analysis; empty without one."""
     details = report.details
     if details is None:
         return {"matrix": [], "mixups": [], "classes": [], "reliability": "", "scatter": "", "worst": []}
@@ -155,26 +155,26 @@ def _matrix(report: Report) -> list[Any]:
 
 
 def _classes(report: Report) -> list[Any]:
-    """In the order of the labels while they can be taken in at a glance, else the weakest first."""
+    """Classes in label order for few of them, else the weakest first."""
     rows = report.details.classes if report.details else []
     return list(rows) if len(rows) <= 12 else sorted(rows, key=lambda row: (row.support == 0, row.f1))
 
 
 def _worst(report: Report) -> list[Sample]:
-    """Those of the rows with the highest loss that are errors; numbers and texts are not right or wrong."""
+    """Misclassified rows among those with the highest loss; numbers and texts are not right or wrong."""
     rows = report.details.worst if report.details else []
     return [row for row in rows if is_ungraded(report) or is_wrong(row)]
 
 
 def _other_samples(report: Report, shown: Sequence[Sample]) -> list[Sample]:
-    """The samples that are not among the rows that are shown already: of few test rows, most would appear twice."""
+    """Samples that are not shown as worst rows already: of few test rows, most would appear twice."""
     rows = report.details.samples if report.details else []
     known = {(row.text, row.pair, row.expected) for row in shown}
     return [row for row in rows if (row.text, row.pair, row.expected) not in known]
 
 
 def is_ungraded(report: Report) -> bool:
-    """Whether a prediction is near or far rather than right or wrong: a number, or a text."""
+    """Whether a prediction is a number or a text, which is close rather than right or wrong."""
     return problem_of(report) is ProblemType.REGRESSION or task_of(report) in _WRITES
 
 

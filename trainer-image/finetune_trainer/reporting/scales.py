@@ -1,4 +1,4 @@
-"""From data to positions: ticks at round numbers, linear scales, fewer points where there are more than pixels."""
+"""Axis scales: ticks at round numbers, linear mapping, thinning of points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Scale:
 
 
 def nice_step(span: float, count: int) -> float:
-    """The step of 1, 2 or 5 times a power of ten that cuts `span` into about `count` parts."""
+    """Step of 1, 2 or 5 times a power of ten that divides `span` into about `count` parts."""
     rough = span / max(count, 1)
     power = 10.0 ** floor(log10(rough))
     return power * next(factor for factor in (1, 2, 5, 10) if rough <= factor * power * (1 + 1e-9))
@@ -59,13 +59,13 @@ def scale(values: Sequence[float], start: float, end: float, *, count: int = 5, 
 
 
 def segments(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
-    """Split at missing values: runs of points that a line may join."""
+    """Split at missing values into connected runs of points."""
     runs = groupby(points, key=lambda point: point[1] is not None and isfinite(point[1]))
     return [[(x, y) for x, y in run if y is not None] for known, run in runs if known]
 
 
 def thin(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """Keep about `most` points: first, last, and the lowest and highest of each stretch, so that spikes stay."""
+    """Reduce to about `most` points: first, last, and minimum and maximum of each stretch, to preserve spikes."""
     if len(points) <= most:
         return list(points)
     size = len(points) / (most // 2)
@@ -77,7 +77,7 @@ def thin(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, 
 
 
 def smooth(points: Sequence[tuple[float, float]], span: int) -> list[tuple[float, float]]:
-    """Exponential moving average over about `span` points, started without bias (as in Adam, arXiv:1412.6980)."""
+    """Exponential moving average over about `span` points with bias correction (as in Adam, arXiv:1412.6980)."""
     keep, total, weight = 1 - 2 / (span + 1), 0.0, 0.0
     averaged = []
     for x, y in points:

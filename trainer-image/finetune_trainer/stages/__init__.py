@@ -1,1 +1,1 @@
-"""The stages of a run, in its order: preparing, training (or merging), measuring, exporting, publishing."""
+"""Stages of a run: preparing, training (or merging), evaluation, export, publishing."""

@@ -1,4 +1,4 @@
-"""The base model without its weights: what says whether a job can be done with it, and how rows become tokens."""
+"""Base model without its weights: config and tokenizer, checked against the job."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,14 +33,14 @@ class BaseModel:
     """Longest input in tokens."""
 
     def check_ids(self, highest: int) -> None:
-        """Raise `ModelUnsuitable` for a token that the tokenizer makes and the model has no embedding of."""
+        """Raise `ModelUnsuitable` for a token of the tokenizer that the model has no embedding of."""
         size = getattr(self.config.get_text_config(), "vocab_size", None)
         if size is not None and highest >= size:
             raise token_without_embedding(self.files.uri, highest, size)
 
 
 def open_base(spec: Spec, site: Site, tokenizer: "PreTrainedTokenizerBase | None" = None) -> BaseModel:
-    """Fetch config and tokenizer of `spec.model`, and make sure that the job can be done with it.
+    """Download config and tokenizer of `spec.model`, and check that the job is possible with them.
 
     `tokenizer` goes before the model's own: results that are merged bring theirs.
 
@@ -69,13 +69,13 @@ def open_base(spec: Spec, site: Site, tokenizer: "PreTrainedTokenizerBase | None
 
 
 def token_without_embedding(uri: str, highest: int, size: int) -> ModelUnsuitable:
-    """The failure of a tokenizer with more tokens than the model."""
+    """The failure of a tokenizer with more tokens than the model has embeddings."""
     message = f"{uri}: the tokenizer makes token {highest}, but the model knows {size} tokens only"
     return ModelUnsuitable(message, where="spec.model.uri", hint="use the tokenizer that belongs to the model")
 
 
 def _check_template(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Raise `SpecInvalid` for a chat template that Jinja can't parse; whether it suits the rows, only they tell."""
+    """Raise `SpecInvalid` for a chat template that Jinja can't parse; only rendering rows tells more."""
     from jinja2 import TemplateError, TemplateSyntaxError
 
     try:

@@ -1,4 +1,4 @@
-"""All of a job that is known before a model is loaded: base model, rows, and whether they go together."""
+"""Checks of a job before a model is loaded: base model, rows, and both together."""
 
 from dataclasses import dataclass, replace
 
@@ -29,7 +29,7 @@ from finetune_trainer.training.precision import choose_precision
 
 @dataclass(frozen=True)
 class MergedSpec:
-    """The spec with what the merged results say of it; as it was, where none are merged."""
+    """The spec completed by the merged results; unchanged without a merge."""
 
     spec: Spec
     sources: list[Source]
@@ -48,7 +48,7 @@ class MergedSpec:
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Rows that the job can be done with."""
+    """The task on rows that passed the checks, and the number of rows to predict."""
 
     task: Task
     to_predict: int
@@ -56,13 +56,13 @@ class CheckedRows:
 
 
 def merged_spec(spec: Spec, site: Site, *, weights: bool) -> MergedSpec:
-    """Fetch the results that a job merges, with or without their weights. Raises as `fetch_sources` does."""
+    """Download the results that a job merges, with or without weights. Raises as `fetch_sources` does."""
     sources = sources_of(spec, site, weights=weights)
     return MergedSpec(as_its_sources(spec, sources), sources)
 
 
 def other_run(spec: Spec, site: Site) -> OtherRun | None:
-    """The run that the job continues, found to be of the same training. Raises as `find_other_run` and its check do."""
+    """The run that the job continues, checked to be the same training. Raises as `find_other_run` and its check."""
     found = find_other_run(spec, site)
     if found is not None:
         found.check()
@@ -75,7 +75,7 @@ def read_rows(spec: Spec, site: Site, observer: RunObserver) -> Prepared:
 
 
 def check_rows_of(spec: Spec, data: Prepared, site: Site) -> CheckedRows:
-    """See whether the job fits its rows. Raises `SpecInvalid` for what they can't give."""
+    """Check the job against its rows. Raises `SpecInvalid`."""
     check_agreement(spec, data.report)
     task = TASKS[spec.task](spec, data)
     check_measurable(task)
@@ -83,20 +83,20 @@ def check_rows_of(spec: Spec, data: Prepared, site: Site) -> CheckedRows:
 
 
 def check_precision(spec: Spec) -> None:
-    """Raise `SpecInvalid` for a precision that a machine without a GPU lacks, where the job asks for no GPU."""
+    """Raise `SpecInvalid` for a precision that needs a GPU, where the job requests none."""
     if not spec.compute.gpus_per_node:
         choose_precision(spec.training.precision)
 
 
 def rows_in_template(task: Task, base: BaseModel) -> tuple[Task, Resolved]:
-    """The task on the rows that its chat template can write, and the values that training would use for them."""
+    """The task on rows that its chat template can render, and the resolved values."""
     task = replace(task, data=check_chats(task.data, task.spec, base.tokenizer))
     return task, resolve_values(task.spec, base.limit, task.data.report.training_rows)
 
 
 @dataclass(frozen=True)
 class SampledTokens:
-    """The rows of a job as tokens, or of very many rows every n-th."""
+    """Tokens of all rows, or of every n-th for very many."""
 
     task: Task
     """The task on these rows."""
@@ -111,7 +111,7 @@ class SampledTokens:
 def check_tokens(
     task: Task, base: BaseModel, resolved: Resolved, timings: Timings, observer: RunObserver
 ) -> SampledTokens:
-    """Tokenise the rows, or of very many every n-th, as a run would.
+    """Tokenise all rows, or every n-th of very many, as a run would.
 
     Raises what says that rows, tokenizer and limits don't go together.
     """

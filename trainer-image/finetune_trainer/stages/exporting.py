@@ -1,4 +1,4 @@
-"""What a run leaves: model, settings, card, report and predictions, staged in a folder."""
+"""Export of a run: model, settings, card, report and predictions, staged in a folder."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _DTYPES = {WeightsDtype.FP32: torch.float32, WeightsDtype.BF16: torch.bfloat16, 
 
 
 def round_to_export(ready: PreparedModel) -> str:
-    """Give the weights the values that they are exported with, so that what is measured is what is exported.
+    """Round weights to their exported values, so that the evaluated model is the exported one.
 
     An adapter that is merged is rounded only once it is; frozen weights have such values already.
     Returns the name of their format: FP32, BF16 or FP16.
@@ -51,7 +51,7 @@ def round_to_export(ready: PreparedModel) -> str:
 
 
 def _merge(ready: PreparedModel) -> Callable[[Path, torch.dtype], None] | None:
-    """What writes base and adapter as one model in a format, where the job asks for that."""
+    """Writer of base and adapter as one model in a dtype, where the job requests that."""
     return ready.adapted.merge if ready.task.spec.output.merge_adapter else None
 
 
@@ -65,7 +65,7 @@ def _export_dtype(ready: PreparedModel) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Exported:
-    """What is known once the model is exported."""
+    """Results of the export."""
 
     example_input: str
     """An input that the model can be tried with."""
@@ -76,7 +76,7 @@ class Exported:
 def export_model(
     ready: PreparedModel, staged: Path, held_out: Details | None, merged: Sequence[Source] = ()
 ) -> Exported:
-    """Write model, tokenizer, settings and statistics of the inputs into `model/` of the staging folder.
+    """Write model, tokenizer, settings and input statistics to `model/` of the staging folder.
 
     Settings and statistics of inputs are those of the results that were `merged`, where some were.
     """
@@ -116,7 +116,7 @@ def write_report(report: Report, staged: Path) -> None:
 
 
 def _ends(ready: PreparedModel) -> list[int]:
-    """Ids at which a causal model stops to write, as in prediction; none of other models."""
+    """Stop token ids of a causal model, as in prediction; empty for other models."""
     task = ready.task
     spec, report = task.spec, task.data.report
     if spec.task not in _CAUSAL:
@@ -126,7 +126,7 @@ def _ends(ready: PreparedModel) -> list[int]:
 
 
 def _convert(ready: PreparedModel, folder: Path) -> None:
-    """Bring the weights that are not yet in the format of the export into it."""
+    """Convert weights that are not yet in the export dtype."""
     dtype = _export_dtype(ready)
     if ready.task.spec.output.dtype is not WeightsDtype.AUTO:
         convert_weights(folder, dtype)
@@ -137,7 +137,7 @@ def _convert(ready: PreparedModel, folder: Path) -> None:
 def predict(
     ready: PreparedModel, staged: Path, site: Site, *, rows: int, observer: RunObserver, stop: StopToken
 ) -> None:
-    """Write what the exported model says of the rows that the job asks about; nothing trains after this.
+    """Write the exported model's predictions for `spec.predict`; nothing trains after this.
 
     Raises the failures of reading them.
     """
@@ -151,7 +151,7 @@ def predict(
 
 
 def save_settings(task: Task, folder: Path, max_length: int) -> None:
-    """Write `finetune.json` of the model into `folder`: what the job says, and what the task has of its own."""
+    """Write `finetune.json` of the model into `folder`: settings of the job and of the task."""
     spec, labels = task.spec, task.data.labels
     of_the_job = {
         "task": spec.task,

@@ -1,4 +1,4 @@
-"""What the model can do: before training, after it, and against what the job demands."""
+"""Evaluation of base and tuned model on the held-out rows, and gates."""
 
 from finetune_api.curves import Verdict
 from finetune_api.outcome import Best, EvaluationResult
@@ -15,7 +15,7 @@ from finetune_trainer.training.inference import Outputs
 
 
 def score_baseline(ready: PreparedModel, observer: RunObserver, stop: StopToken) -> Outputs:
-    """Outputs of the base model on the rows of the final evaluation, and where the job asks for it with examples.
+    """Outputs of the base model on the rows of the final evaluation, few-shot ones included if requested.
 
     They go with checkpoints: an attempt that resumes from one has them.
     """
@@ -29,7 +29,7 @@ def score_baseline(ready: PreparedModel, observer: RunObserver, stop: StopToken)
 
 
 def infer_all(ready: PreparedModel, what: str, observer: RunObserver, stop: StopToken) -> Outputs:
-    """Outputs of the model, as it is now, on the rows of the final evaluation and on the retention rows.
+    """Outputs of the current model on the rows of the final evaluation and on the retention rows.
 
     In the precision of training: base model, reference and tuned model are measured alike.
     """
@@ -52,7 +52,7 @@ def evaluate(
     observer: RunObserver,
     stop: StopToken,
 ) -> FinalEvaluation:
-    """Measure the tuned model on the held-out rows and check the gates; `best` and `verdict` are those of training."""
+    """Evaluate the tuned model on the held-out rows and check gates; `best` and `verdict` are from training."""
     task = ready.task
     split = evaluation_split(task)
     outputs = infer_all(ready, "evaluating", observer, stop)

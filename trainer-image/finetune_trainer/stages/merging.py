@@ -1,4 +1,4 @@
-"""The stages of a job that merges results: measure each of them, make one model of all.
+"""Merge stages: evaluate each source, merge their weights.
 
 In memory are the base, one source at a time, and then one tensor of each; their weights wait on disk in FP32.
 """
@@ -32,7 +32,7 @@ _MEND = "merge results of one base and one kind of head"
 
 @dataclass
 class Merging:
-    """A merge on its way."""
+    """State of a merge."""
 
     ready: PreparedModel
     """The base."""
@@ -46,7 +46,7 @@ class Merging:
     """What each source can do alone, as far as they were looked at."""
 
     def run(self) -> tuple[PreparedModel, MergeReport]:
-        """Measure the sources on the rows of the final evaluation, and make the merged model of them.
+        """Evaluate the sources on the rows of the final evaluation, and build the merged model.
 
         Takes the model in `ready` apart. Raises `ModelUnsuitable` for sources whose weights are not of the same names
         and shapes.
@@ -63,7 +63,7 @@ class Merging:
         return _with(self.ready, adapted), report
 
     def _sum(self) -> Adapted:
-        """The sum of adapters, over the base."""
+        """The summed adapter over the base."""
         for source in self.sources:
             self._measure(source)
         folder = self.scratch / "sum"
@@ -73,7 +73,7 @@ class Merging:
         return adapt_sum(base, self.ready.files, folder)
 
     def _combined(self) -> Adapted:
-        """The whole model of combined weights, in the place of the last source."""
+        """The model with merged weights, in place of the last source."""
         start = self.scratch / "base.safetensors" if needs_base(self.merge) else None
         if start is not None:
             save_weights(self.ready.adapted.model, start)
@@ -90,7 +90,7 @@ class Merging:
         return as_it_is(model)
 
     def _measure(self, source: Source, like: "PreTrainedModel | None" = None) -> "PreTrainedModel":
-        """Load a source, whose weights must be `like` those of another, and note what it can do."""
+        """Load a source, whose weights must be `like` those of another, and record its metrics."""
         task, ready = self.ready.task, self.ready
         model = task.load(source.files, ready.tokenizer).to(ready.accelerator.device)
         if like is not None:
@@ -114,13 +114,13 @@ class Merging:
 
 
 def _with(ready: PreparedModel, adapted: Adapted) -> PreparedModel:
-    """The same rows with another model; an old skill is measured on that one too."""
+    """The same rows with another model, for the retention set too."""
     skill = retention_task_with(ready.task, ready.skill, ready.files, adapted) if ready.skill else None
     return replace(ready, adapted=adapted, skill=skill)
 
 
 def check_like(one: "PreTrainedModel", other: "PreTrainedModel", first: Source, source: Source) -> None:
-    """Raise `ModelUnsuitable` where the weights or the settings of two models can't be those of one."""
+    """Raise `ModelUnsuitable` where two models differ in weight shapes or settings."""
     mine, theirs = ({name: tuple(weight.shape) for name, weight in model.named_parameters()} for model in (one, other))
     differing = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
     if differing:

@@ -1,4 +1,4 @@
-"""The model of a job put together without its weights: whether the method, and all else that it needs, fits it.
+"""Check of model and method on the meta device, without weights.
 
 By the code of a run, on the meta device. Methods that try what a model does get small values in the weights' place.
 """
@@ -24,7 +24,7 @@ _TRIES_THE_MODEL = frozenset({MethodType.PREFIX_TUNING, MethodType.PROMPT_TUNING
 
 
 def check_model(sampled: SampledTokens, base: BaseModel, resolved: Resolved, sources: list[Source]) -> None:
-    """Put the model together as a run does, its weights aside, and apply the method to it.
+    """Build the model as a run does, without weights, and apply the method to it.
 
     `sources` are the results that the job merges. Raises what `prepare_model`, `with_evaluation_rows` and `Merging`
     raise of a model that does not suit; what is wrong with values of weights is not seen.
@@ -50,7 +50,7 @@ def _adapted(task: Task, base: BaseModel) -> Adapted:
 
 
 def _check_sources(task: Task, base: BaseModel, sources: list[Source]) -> None:
-    """Put the results together that are merged, and see whether they can become one."""
+    """Build the merge sources, and check that they can be merged."""
     merge = task.spec.method.merge
     if merge is None:
         raise ValueError(task.spec.method)

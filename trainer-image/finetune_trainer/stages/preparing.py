@@ -1,4 +1,4 @@
-"""From a job to a model that can be trained, and rows in the shape that it takes."""
+"""Preparation of a job: tokenised rows, and a model with its method applied."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenisedRows:
-    """The rows of a job as tokens."""
+    """The tokens of all splits of a job."""
 
     task: Task
     """The task on the rows that its chat template can write."""
@@ -55,7 +55,7 @@ class TokenisedRows:
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that can be trained, and the rows in the shape that it takes."""
+    """A model ready for training, and its rows."""
 
     task: Task
     files: ModelFiles
@@ -71,12 +71,12 @@ class PreparedModel:
 
 
 def take_hardware(spec: Spec) -> dict[str, str]:
-    """Use the CPUs that this process may; describes them, the GPU and the precision."""
+    """Configure CPU threads, device and precision; returns their description."""
     return describe_hardware(use_allotted_cpus(), choose_precision(spec.training.precision))
 
 
 def tokenise_rows(task: Task, base: BaseModel, observer: RunObserver) -> TokenisedRows:
-    """Tokenise all splits. Raises what says that rows, tokenizer and limits don't go together."""
+    """Tokenise all splits. Raises failures where rows, tokenizer and limits do not fit together."""
     task, resolved = rows_in_template(task, base)
     tokens = tokenise_splits(task, base.tokenizer, resolved.max_length, observer)
     base.check_ids(highest_token_id(tokens))
@@ -97,7 +97,7 @@ def prepare_model(
     timings: Timings,
     observer: RunObserver,
 ) -> PreparedModel:
-    """Fetch and load the model, apply the method, and bring the rows into the shape that it takes.
+    """Download and load the model, apply the method, and convert the rows to its inputs.
 
     Raises whatever says that model, method and data don't go together; no training has begun by then.
     """
@@ -143,7 +143,7 @@ def load_model(
 
 
 def apply_method(spec: Spec, model: "PreTrainedModel", files: ModelFiles) -> Adapted:
-    """The model as the job's method trains it. Raises `ModelUnsuitable` where it can't be."""
+    """The model with the job's method applied. Raises `ModelUnsuitable` where it can't be."""
     if spec.training.activation_checkpointing:
         model.activation_checkpointing_enable()
     method = settle_method(spec)
@@ -151,7 +151,7 @@ def apply_method(spec: Spec, model: "PreTrainedModel", files: ModelFiles) -> Ada
 
 
 def loading_of(spec: Spec) -> ModelLoading:
-    """A base that stays as it is keeps the format that it is stored in; what is trained or merged is FP32."""
+    """Loading options: a frozen base stays in its stored dtype; trained or merged weights are FP32."""
     own_dtype = spec.method.type not in (MethodType.FULL, MethodType.MERGE)
     return ModelLoading(own_dtype=own_dtype, quantization=Quantization.of(spec.method))
 
@@ -162,12 +162,12 @@ def _how(spec: Spec, accelerator: Accelerator) -> ModelLoading:
 
 
 def evaluation_split(task: Task) -> str:
-    """The split that the final figures come from: test, else validation, else the training rows."""
+    """Split of the final evaluation: test, else validation, else the training rows."""
     return next(split for split in ("test", "validation", "train") if split in task.data.splits)
 
 
 def with_evaluation_rows(ready: PreparedModel, base: BaseModel, observer: RunObserver) -> PreparedModel:
-    """Add what is evaluated beside the rows of the job: the retention set, and few-shot prompts.
+    """Add further evaluation rows: the retention set, and few-shot prompts.
 
     Raises `ModelUnsuitable` where the base model has no head for the retention task.
     """
@@ -181,7 +181,7 @@ def with_evaluation_rows(ready: PreparedModel, base: BaseModel, observer: RunObs
 
 
 def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver, stop: StopToken) -> PreparedModel:
-    """Let a task that compares with it see the base model, in the precision that it will be trained in."""
+    """Give a task that needs it the base model as reference, in the training precision."""
     task = ready.task
     if not (isinstance(task, NeedsReference) and task.needs_reference):
         return ready

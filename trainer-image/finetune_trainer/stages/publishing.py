@@ -1,4 +1,4 @@
-"""The end of a run in the store: its result with a manifest, or the report of what failed."""
+"""Publication of a run: its result with a manifest, or the report of a failure."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from finetune_trainer.stopping import within
 
 
 def publish(staged: Path, record: RunRecord, lineage: Lineage, output: OutputFolder, observer: RunObserver) -> None:
-    """Upload what is staged and commit it by a manifest. Raises what `OutputFolder.publish` raises."""
+    """Upload the staged files and commit them by a manifest. Raises as `OutputFolder.publish` does."""
     manifest = Manifest(
         job=record.job.metadata.name,
         uid=record.uid,
@@ -30,7 +30,7 @@ def publish(staged: Path, record: RunRecord, lineage: Lineage, output: OutputFol
 
 
 def publish_failure(report: Report, output: OutputFolder, observer: RunObserver, stop: StopToken) -> Artifacts:
-    """Leave the report of a failed run, where the output is this run's and can be written."""
+    """Write the report of a failed run, where it owns a writable output."""
     if not output.attempt:
         return Artifacts()
 
@@ -53,7 +53,7 @@ def publish_failure(report: Report, output: OutputFolder, observer: RunObserver,
 
 
 def report_files(report: Report) -> dict[str, str]:
-    """The report for machines and the page for people, by path in the output."""
+    """Report as JSON and as HTML page, by path in the output."""
     from finetune_trainer.reporting.page import render_page
 
     return {

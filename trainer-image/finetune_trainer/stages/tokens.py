@@ -1,4 +1,4 @@
-"""The rows of a job as tokens, and what only these tell about the data."""
+"""Tokens of all splits of a job, and the data report's statistics on them."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ _MOST_CHARACTERS = 20_000_000
 def tokenise_splits(
     task: Task, tokenizer: "PreTrainedTokenizerBase", max_length: int, observer: RunObserver
 ) -> dict[str, Tokens]:
-    """All splits as tokens, within `max_length` each, from the cache where they are there.
+    """All splits as tokens, within `max_length` each, cached.
 
     Raises what says that rows and tokenizer don't go together.
     """
@@ -36,7 +36,7 @@ def tokenise_splits(
 
 
 def sample_evenly(task: Task) -> tuple[Task, int]:
-    """The task on every n-th row of each split, so that a look at all tokens takes seconds; and that n, mostly 1."""
+    """The task on every n-th row of each split, to bound the time; and n, mostly 1."""
     splits = task.data.splits
     every = max(1, -(-sum(map(_characters, splits.values())) // _MOST_CHARACTERS))
     if every == 1:
@@ -54,7 +54,7 @@ def _characters(rows: Examples) -> int:
 def report_with_tokens(
     task: Task, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int, every: int = 1
 ) -> DataReport:
-    """The data report with lengths in tokens of every so many rows, and with what the task says of its tokens."""
+    """The data report with lengths in tokens of every n-th row, and with the task's token statistics."""
     splits = {
         name: report.model_copy(update={"lengths": describe_lengths(tokens[name], max_length, every)})
         for name, report in task.data.report.splits.items()
@@ -64,6 +64,6 @@ def report_with_tokens(
 
 
 def highest_token_id(tokens: dict[str, Tokens]) -> int:
-    """The highest token, of the texts to be written too."""
+    """Highest token id, of targets too."""
     whole = [*tokens.values(), *(part.outputs for part in tokens.values() if part.outputs is not None)]
     return max(int(part.ids.max()) for part in whole)

@@ -1,4 +1,4 @@
-"""Training itself: goes on from where an earlier attempt got to, and leaves the best state in the model."""
+"""Training stage: resumes from a checkpoint, and leaves the best state in the model."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,7 +37,7 @@ _PASS_COST = {"cpu": 128, "cuda": 8_192}
 def train(
     ready: PreparedModel, checkpoints: CheckpointCallback, observer: RunObserver, stop: StopToken
 ) -> TrainingSummary:
-    """Train, and leave the best state in the model. Resumes from what `checkpoints` has found, and saves through it."""
+    """Train, and leave the best state in the model. Resumes from the checkpoint found, and saves new ones."""
     task = ready.task
     seed_everything(task.spec.training.seed)
     with _swapped_for_training(ready):
@@ -72,7 +72,7 @@ def _in_steps(
     validation: Validation | None,
     stop: StopToken,
 ) -> TrainingResult:
-    """Train step by step, from where an earlier attempt got to."""
+    """Train by gradient steps, from a checkpoint if any."""
     plan, measure = _plan(ready), validation.measure if validation else None
     losses = validation.losses if validation else dict
     model, rows = ready.adapted.model, ready.rows["train"]
@@ -90,7 +90,7 @@ def _in_steps(
 
 
 def _solver(ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
-    """What solves the head over stored features; it takes seconds, so an attempt that was ended begins anew."""
+    """Solver of the head over cached features; it takes seconds, so it restarts instead of resuming."""
     task = ready.task
     head = ready.adapted.model
     if not isinstance(head, HeadOnly):
@@ -102,7 +102,7 @@ def _solver(ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
 
 @contextmanager
 def _swapped_for_training(ready: PreparedModel) -> Iterator[None]:
-    """Put modules that do the same with less work in the model's place, inside the block."""
+    """Inside the block, replace modules by faster equivalents."""
     task = ready.task
     model = ready.adapted.model
     with ExitStack() as swapped:
@@ -119,7 +119,7 @@ def _swapped_for_training(ready: PreparedModel) -> Iterator[None]:
 
 
 def _validation(ready: PreparedModel, stop: StopToken) -> Validation | None:
-    """What measures the validation rows; None where there are none."""
+    """Evaluation of the validation rows; None without any."""
     task = ready.task
     if "validation" not in ready.rows:
         return None

@@ -1,4 +1,4 @@
-"""Folders of files on disk, in volumes, S3, Google Cloud Storage and Azure by one interface.
+"""Storage folders in volumes, S3, Google Cloud Storage and Azure behind one interface.
 
 `objects` is the only module that knows the object-store client, `local` the only one that writes to disk;
 both translate what goes wrong into failures of the catalogue. Secrets never appear in a message.

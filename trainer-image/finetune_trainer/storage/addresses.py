@@ -1,4 +1,4 @@
-"""What a storage URI points at. Pure: nothing is opened here."""
+"""Parsing of storage URIs. Pure: nothing is opened."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 
 @dataclass(frozen=True)
 class Address:
-    """A place in a store.
+    """A location in a store.
 
     `bucket` is the bucket, container, claim or ConfigMap, empty for files. `path` is the key below it without slashes
     at its ends, or an absolute path on disk.
@@ -30,7 +30,7 @@ class Address:
 
     @property
     def parent(self) -> "Address":
-        """The folder that this is in."""
+        """The parent folder."""
         return Address(self.scheme, self.bucket, self.path.rpartition("/")[0])
 
     @property
@@ -46,7 +46,7 @@ class Address:
 
 
 def parse_address(uri: str, base: Path) -> Address:
-    """Parse `uri`; relative files are below `base`, usually the folder of the manifest.
+    """Parse `uri`; relative files are below `base`, usually the manifest's folder.
 
     `file://./x` and `file://x` are relative, `file:///x` and `file://localhost/x` absolute; percent-encoding is
     decoded in `file://` only, since keys of object stores are literal. `~` is not expanded.
@@ -70,13 +70,13 @@ def parse_address(uri: str, base: Path) -> Address:
 
 
 def literal_address(uri: str, base: Path) -> Address | None:
-    """The address of a file whose name has the percent signs of a `file://` URI; None where the URI has none."""
+    """The address with percent signs of a `file://` URI taken literally; None for a URI without any."""
     scheme, _, rest = uri.partition("://")
     return Address(LOCAL, "", _local_path(uri, quote(rest), base)) if scheme == LOCAL and "%" in rest else None
 
 
 def _volume(uri: str) -> Address:
-    """The address of something in a pod's volume. The API has checked its shape already, unless it comes from us."""
+    """The address in a pod's volume; its shape was checked by the API, unless it is built here."""
     try:
         claim, config_map = mounted_claim(uri), mounted_config_map(uri)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What an object store's refusal means. Pure: works on the client's text, and never lets that text through.
+"""Errors of object stores classified as failures. Pure: by the client's text, which never gets into messages.
 
 The client quotes whole answers, with key ids, signatures and query tokens in them, so that messages are built
 from the status and the store's own error code alone.
@@ -49,7 +49,7 @@ _BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
 
 
 class Meaning(Enum):
-    """Kinds of refusal."""
+    """Classes of store errors."""
 
     MISSING = "there is nothing"
     NO_BUCKET = "there is no such bucket"
@@ -64,13 +64,13 @@ class Meaning(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A refusal, with the store's words for it as far as they are safe to show."""
+    """A classified error, with the parts of its text that are safe to show."""
 
     meaning: Meaning
     code: str = ""
 
     def __str__(self) -> str:
-        """The refusal in words."""
+        """The error as text."""
         return f"{self.meaning.value} ({self.code})" if self.code else self.meaning.value
 
 
@@ -78,12 +78,12 @@ _NO_USE = {Meaning.MISSING, Meaning.NO_BUCKET, Meaning.REFUSED, Meaning.NOT_OFFE
 
 
 def understand(text: str, *, not_found: bool, denied: bool) -> Answer:
-    """Tell what the client's error `text` means; the flags say which exception the client chose."""
+    """Classify the client's error `text`; the flags tell the client's exception class."""
     return _before_any_key(text) or _by_code(text, not_found=not_found, denied=denied)
 
 
 def _before_any_key(text: str) -> Answer | None:
-    """What is wrong before credentials matter: none are there, the certificate, or the region."""
+    """Errors before authentication: no credentials, the certificate, or the region."""
     if _METADATA.search(text):
         return Answer(Meaning.NO_CREDENTIALS)
     if untrusted := _CERTIFICATE.search(text):
@@ -111,7 +111,7 @@ def _by_code(text: str, *, not_found: bool, denied: bool) -> Answer:
 
 
 def reading_failure(answer: Answer, uri: str, missing: type[JobFailure]) -> JobFailure:
-    """The failure for a refused read of `uri`."""
+    """The failure of a read of `uri`."""
     if answer.meaning in _NO_USE:
         hint = _where(answer)
         if unquote(uri) != uri:
@@ -121,7 +121,7 @@ def reading_failure(answer: Answer, uri: str, missing: type[JobFailure]) -> JobF
 
 
 def writing_failure(answer: Answer, uri: str) -> JobFailure:
-    """The failure for a refused write to `uri`."""
+    """The failure of a write to `uri`."""
     if answer.meaning in _NO_USE:
         return OutputNotWritable(f"{uri} can't be written: {answer}", hint=_where(answer))
     return _common_failure(answer, uri)

@@ -1,4 +1,4 @@
-"""Writing a small file once and for all, with answers that may get lost on their way."""
+"""Create-only writes of small files that tolerate lost responses."""
 
 import random
 from functools import partial

@@ -1,4 +1,4 @@
-"""Where credentials and endpoints come from: the environment, the administrator's settings, a mounted Secret."""
+"""Credentials and endpoints: from the environment, administrator settings, or a mounted Secret."""
 
 import json
 import os
@@ -35,7 +35,7 @@ _GOOGLE_KEY_FIELDS = ("type", "client_email", "private_key", "private_key_id")
 
 
 def store_settings(scheme: str, secret: SecretReference | None, site: Site) -> Mapping[str, str] | None:
-    """What one use of a store is given, by the names of environment variables; None leaves all to the environment.
+    """Settings of one use of a store by environment variable names; None leaves all to the environment.
 
     Locally that is what the administrator's settings say. In a pod the Secret's credentials come on top.
     Raises `PermissionDenied` for a Secret that is missing or lacks what the store needs.
@@ -47,7 +47,7 @@ def store_settings(scheme: str, secret: SecretReference | None, site: Site) -> M
 
 
 def hub_token(secret: SecretReference | None, site: Site) -> str | None:
-    """The token for one use of the hub; None leaves the search to the hub's client.
+    """Token of one use of the hub; None leaves its discovery to the hub's client.
 
     Raises `PermissionDenied` as `store_settings` does.
     """
@@ -57,7 +57,7 @@ def hub_token(secret: SecretReference | None, site: Site) -> str | None:
 
 
 def ignored_keys(secret: SecretReference, site: Site) -> list[str]:
-    """Keys of a mounted Secret that name an endpoint or the like and are left alone, since only administrators may."""
+    """Keys of a mounted Secret such as endpoints that are ignored, since only administrators may set them."""
     if site.mounts is None or site.stores.endpoints_from_secrets:
         return []
     given = mounted_credentials(site.mounts.secrets / secret.name)
@@ -65,7 +65,7 @@ def ignored_keys(secret: SecretReference, site: Site) -> list[str]:
 
 
 def mounted_credentials(folder: Path) -> dict[str, str]:
-    """Read a folder of files whose names are those of environment variables, as a mounted Secret is.
+    """Read a folder of files named like environment variables, as a mounted Secret is.
 
     Files with other names, and the hidden links that the kubelet keeps there, are left alone; empty where there is no
     such folder. Raises `PermissionDenied` where it can't be read.
@@ -84,7 +84,7 @@ def mounted_credentials(folder: Path) -> dict[str, str]:
 
 
 def setting(name: str, given: Mapping[str, str] | None) -> str:
-    """Look up one setting: what the job was given, else the environment, else an empty string.
+    """One setting: from the job, else the environment, else empty.
 
     Raises `PermissionDenied` for a value that could not travel in a header, such as a key with a line break in it.
     The message names the variable, never the value.
@@ -98,7 +98,7 @@ def setting(name: str, given: Mapping[str, str] | None) -> str:
 
 
 def _read_secret(scheme: str, name: str, mounts: Mounts) -> dict[str, str]:
-    """The credentials in a mounted Secret, if there are those that the store needs."""
+    """Credentials of a mounted Secret, if the store's are among them."""
     given = mounted_credentials(mounts.secrets / name)
     enough = (_NEEDED[scheme], *([_ENOUGH_TOO[scheme]] if scheme in _ENOUGH_TOO else []))
     if any(all(given.get(key) for key in keys) for keys in enough):
@@ -113,7 +113,7 @@ def _read_secret(scheme: str, name: str, mounts: Mounts) -> dict[str, str]:
 
 
 def _usable(given: dict[str, str], site: Site) -> dict[str, str]:
-    """What may be taken from a Secret: credentials; endpoints only where the administrator allows it."""
+    """Permitted keys of a Secret: credentials; endpoints only where the administrator allows it."""
     usable = dict(given)
     if not site.stores.endpoints_from_secrets:
         usable = {name: value for name, value in given.items() if name in _CREDENTIALS}
@@ -129,7 +129,7 @@ def _usable(given: dict[str, str], site: Site) -> dict[str, str]:
 
 
 def _without_endpoint(key: str) -> str:
-    """A service account's key without addresses that it may name. Raises `PermissionDenied` if it is no such key."""
+    """A service account's key without its addresses. Raises `PermissionDenied` if it is no such key."""
     try:
         fields = json.loads(key)
         return json.dumps({name: fields[name] for name in _GOOGLE_KEY_FIELDS if name in fields})

@@ -1,4 +1,4 @@
-"""What an `OSError` means to the person whose job it is."""
+"""`OSError` as failures."""
 
 import errno
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _UNSTEADY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EN
 
 @contextmanager
 def reading(path: object, missing: type[JobFailure]) -> Iterator[None]:
-    """Turn an `OSError` about `path` into `missing`, `PermissionDenied` or `StorageUnavailable`; others pass."""
+    """Convert an `OSError` about `path` into `missing`, `PermissionDenied` or `StorageUnavailable`; others pass."""
     try:
         yield
     except OSError as error:
@@ -37,7 +37,7 @@ def reading(path: object, missing: type[JobFailure]) -> Iterator[None]:
 
 @contextmanager
 def writing(path: object) -> Iterator[None]:
-    """Turn an `OSError` into `OutputNotWritable` or `StorageUnavailable`; others pass."""
+    """Convert an `OSError` into `OutputNotWritable` or `StorageUnavailable`; others pass."""
     try:
         yield
     except OSError as error:
@@ -58,7 +58,7 @@ def writing(path: object) -> Iterator[None]:
 
 
 def _remedy(missing: Path) -> str:
-    """What a path that is not there may have been meant to be: a like name beside it."""
+    """Suggestion for a missing path: a similar name beside it."""
     if any(sign in missing.name for sign in "*?"):
         return "patterns are not read: name a folder, such as data/, or the files one by one"
     folder, near = missing.parent, list[str]()

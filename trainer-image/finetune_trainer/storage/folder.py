@@ -1,4 +1,4 @@
-"""The interface that all stores share."""
+"""`Folder`, the interface of all stores."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,7 @@ Listing = list[tuple[str, int]]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on when a store does not answer. Waits between tries grow and are jittered."""
+    """Retry limits while a store does not answer, with exponential back-off and jitter."""
 
     retries: int = 6
     seconds: float = 90
@@ -18,7 +18,7 @@ class Patience:
 
 
 class NotCreateOnlyError(Exception):
-    """The store refuses writes that depend on a condition: `put_new` can't be had there."""
+    """The store does not support conditional writes, and so no `put_new`."""
 
 
 class Folder(Protocol):
@@ -30,10 +30,10 @@ class Folder(Protocol):
     """
 
     def put(self, path: str, data: bytes | Path) -> None:
-        """Write `data`, or the content of the file it names, in one go: readers see the old or the new content."""
+        """Write `data`, or the content of the file it names, atomically."""
 
     def put_new(self, path: str, data: bytes) -> None:
-        """Write as `put` does, but raise `OutputExists` where there is anything already. Atomic: one of many wins.
+        """Write as `put` does, but raise `OutputExists` for an existing file. Atomic under concurrency.
 
         For small files: stores take them in one request. Raises `NotCreateOnlyError` where the store says that it
         can't; one that ignores the condition writes over what is there.
@@ -46,29 +46,29 @@ class Folder(Protocol):
         """Copy a file to the local path `to`, whose folder is made."""
 
     def fetch(self, path: str, scratch: Path) -> Path:
-        """Return a local file with the content: the file itself, or a copy below `scratch`."""
+        """A local file with the content: the file itself, or a copy below `scratch`."""
 
     def list(self, prefix: str = "") -> Listing:
-        """List all files below the folder `prefix`, at any depth; empty where there is nothing."""
+        """List all files below the folder `prefix`, recursively; empty without any."""
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file at `path`."""
+        """Whether there is a file at `path`."""
 
     def delete(self, path: str) -> None:
-        """Delete a file; one that is gone already is fine."""
+        """Delete a file; a missing one is ignored."""
 
     def delete_all(self, prefix: str) -> None:
-        """Delete everything below the folder `prefix`, unfinished writes too; nothing there is fine."""
+        """Delete everything below the folder `prefix`, incomplete writes included; a missing one is ignored."""
 
     def version(self, path: str) -> str:
-        """What changes whenever the content of a file does: an entity tag, or a time with the size."""
+        """Version of a file's content: an entity tag, or modification time and size."""
 
     def uri(self, path: str = "") -> str:
         """Address of a file, or of the folder itself."""
 
 
 def safe_path(path: str) -> str:
-    """Return `path` unless it leaves its folder, which raises `ValueError`: only a defect can cause that."""
+    """`path`, or `ValueError` if it leaves its folder, which only a defect can cause."""
     if not path or path.startswith("/") or "\\" in path or ".." in PurePosixPath(path).parts or "\0" in path:
         raise ValueError(f"{path!r} is not a path inside the folder")
     return path

@@ -1,4 +1,4 @@
-"""Folders on disk. Writes are whole or not at all, and survive a crash of the machine."""
+"""Folders on disk with atomic, durable writes."""
 
 import errno
 import os
@@ -23,10 +23,10 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class LocalFolder:
-    """A folder on disk; it is made with the first file."""
+    """A folder on disk, created with the first file."""
 
     def __init__(self, place: OnDisk, address: Address, missing: type[JobFailure]) -> None:
-        """Take where the folder is, what users call it, and the failure for files that are not there."""
+        """Take the path, its name in messages, and the failure for missing files."""
         self._place, self._root = place, place.path
         self._address = address
         self._missing = missing
@@ -38,7 +38,7 @@ class LocalFolder:
             staged.replace(target)
 
     def check_place(self) -> None:
-        """Raise, as `put` does, where nothing can be written here; tried with a folder that goes at once."""
+        """Raise, as `put` does, where nothing can be written; tested with a temporary folder."""
         here = next(path for path in (self._root, *self._root.parents) if os.path.lexists(path))
         with writing(self._shown("")), TemporaryDirectory(prefix=_UNFINISHED, dir=here):
             return
@@ -72,7 +72,7 @@ class LocalFolder:
             return target
 
     def list(self, prefix: str = "") -> Listing:
-        """See `Folder.list`. Unfinished writes are left out."""
+        """See `Folder.list`. Incomplete writes are left out."""
         start = self._inside(prefix.strip("/"))
         with reading(self._shown(prefix), self._missing):
             return sorted((path.relative_to(self._root).as_posix(), size) for path, size in _files_below(start))
@@ -88,7 +88,7 @@ class LocalFolder:
             self._at(path).unlink(missing_ok=True)
 
     def delete_all(self, prefix: str) -> None:
-        """See `Folder.delete_all`. Folders that are empty then are removed too, up to the folder itself."""
+        """See `Folder.delete_all`. Empty folders are removed too, up to the folder itself."""
         target = self._at(prefix)
         with writing(self._shown(prefix)):
             while target.exists():
@@ -115,14 +115,14 @@ class LocalFolder:
         return Address(self._address.scheme, self._address.bucket, whole)
 
     def _shown(self, path: str) -> str:
-        """What messages call a file: its path, or its address in a volume."""
+        """Name of a file in messages: its path, or its address in a volume."""
         return str(self._root / path) if self._address.scheme == LOCAL else self.uri(path.strip("/"))
 
     def _at(self, path: str) -> Path:
         return self._inside(safe_path(path))
 
     def _inside(self, path: str) -> Path:
-        """Where a file is; the folder itself for an empty path."""
+        """Path of a file; the folder itself for an empty one."""
         if self._place.leads_out(path):
             message = f"{self._shown(path)} leads out of {self._address.bucket or self._place.inside}"
             raise PermissionDenied(message, hint="put the file itself there instead of a link to it")
@@ -130,7 +130,7 @@ class LocalFolder:
 
 
 def _files_below(start: Path) -> Iterator[tuple[Path, int]]:
-    """All files with their sizes, but for those that vanish meanwhile: others may delete what is listed."""
+    """All files with their sizes, without those deleted concurrently."""
     for folder, _, names in os.walk(start, onerror=_pass_over):
         for name in names:
             with suppress(FileNotFoundError):
@@ -140,14 +140,14 @@ def _files_below(start: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _pass_over(error: OSError) -> None:
-    """Leave out folders that are gone, and those of others, such as `lost+found`."""
+    """Skip missing folders, and those without permission, such as `lost+found`."""
     if not isinstance(error, (FileNotFoundError, NotADirectoryError, PermissionError)):
         raise error
 
 
 @contextmanager
 def _staged(target: Path, data: bytes | Path) -> Iterator[Path]:
-    """Write to a file beside `target` that the caller then gives its name; what is left of it is removed."""
+    """Write a temporary file beside `target` for the caller to rename; leftovers are removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = target.with_name(f".{token_hex(8)}{_UNFINISHED}")
     try:
@@ -177,7 +177,7 @@ def _name_if_free(staged: Path, target: Path) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """Make new names in `folder` survive a crash. Some network file systems refuse to sync folders."""
+    """Sync the directory entries of `folder`. Some network file systems refuse to sync folders."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

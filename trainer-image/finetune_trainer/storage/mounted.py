@@ -1,4 +1,4 @@
-"""Files of this machine that an address stands for: plain files, and the volumes of a pod."""
+"""Addresses on local disk: plain files, and the volumes of a pod."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MOST_NAMES = 10
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A file or folder on this machine."""
+    """A local file or folder."""
 
     path: Path
     inside: Path | None
@@ -27,7 +27,7 @@ class OnDisk:
 
 
 def find_address(uri: str, site: Site) -> Address:
-    """`parse_address`, but for a `file://` URI that names nothing when decoded and something as it stands.
+    """`parse_address`, but for a `file://` URI that only exists without percent-decoding.
 
     A file may really be called `a%20b.csv`. Raises as `parse_address` does.
     """
@@ -38,7 +38,7 @@ def find_address(uri: str, site: Site) -> Address:
 
 
 def on_disk(address: Address, site: Site) -> OnDisk | None:
-    """Where `address` is on this machine; None for object stores.
+    """Local path of `address`; None for object stores.
 
     Raises `SpecInvalid` for volumes of a cluster where there is none, `PermissionDenied` for a file of a pod that the
     administrator does not allow.
@@ -71,7 +71,7 @@ _REMOTE_HINT = "use s3://, gs://, az://, hf://, pvc:// or configmap://"
 
 
 def check_present(address: Address, site: Site, missing: type[JobFailure], field: str = "") -> None:
-    """Make sure that a file or folder of a pod's volume is there, and that its claim or ConfigMap is.
+    """Check that a file or folder of a pod's volume exists, and that its claim or ConfigMap is mounted.
 
     Raises `missing` with what there is instead; does nothing for other addresses, whose readers say it themselves.
     """
@@ -100,7 +100,7 @@ def _creation(address: Address, mounts: Mounts) -> str:
 
 
 def _what_is_there(address: Address, path: Path) -> str:
-    """Names beside what is missing, for a remedy."""
+    """Names beside a missing one, for a fix."""
     if address.scheme == CONFIG_MAP:
         return f"{address.bucket} has {listed(visible(path.parent)) or 'no keys'}; name one of them"
     there = address

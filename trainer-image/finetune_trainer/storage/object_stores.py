@@ -1,4 +1,4 @@
-"""Settings of each object store as its client wants them. Pure but for the environment; no client is imported."""
+"""Client settings of object stores. Pure but for the environment; no client is imported."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -33,7 +33,7 @@ _ENDPOINT_OPTION = {"s3": "endpoint", "gs": "base_url", "az": "endpoint"}
 
 
 def store_config(scheme: str, given: Given) -> dict[str, str]:
-    """Endpoint, region and account of the store; what is not set is left to the client's own search.
+    """Endpoint, region and account of the store; unset ones are left to the client's discovery.
 
     Raises `PermissionDenied` for Azure without an account, since its addresses don't name one.
     """
@@ -47,7 +47,7 @@ def store_config(scheme: str, given: Given) -> dict[str, str]:
 
 
 def endpoint(scheme: str, given: Given) -> str:
-    """Address of the store's server; empty means the cloud's own. Raises `SpecInvalid` if it is no http(s) URL."""
+    """Endpoint URL of the store; empty means the cloud's own. Raises `SpecInvalid` for other than http(s)."""
     for name in _ENDPOINTS[scheme]:
         value = setting(name, given)
         if value:
@@ -59,7 +59,7 @@ def endpoint(scheme: str, given: Given) -> str:
 
 
 def s3_keys(given: Given) -> dict[str, Any] | None:
-    """The keys that the job was given; None leaves the search (environment, roles, instance) to the client.
+    """Keys given to the job; None leaves discovery (environment, roles, instance) to the client.
 
     Given keys are never mixed with a token from the environment.
     Raises `PermissionDenied` where only one of the two is given.
@@ -82,7 +82,7 @@ UPLOAD_SECONDS = 180
 
 
 def client_options(scheme: str, given: Given, answer_seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """HTTP settings: plain HTTP only where the endpoint says so, and time for large files.
+    """HTTP options: plain HTTP only for such an endpoint, timeouts for large files.
 
     Raises `CertificateUntrusted` where AWS_CA_BUNDLE names no file.
     """
@@ -101,7 +101,7 @@ def client_options(scheme: str, given: Given, answer_seconds: float = ANSWER_SEC
 
 
 def retry_options(patience: Patience) -> dict[str, Any]:
-    """Retries with growing, jittered waits."""
+    """Retry options with exponential back-off and jitter."""
     return {
         "max_retries": patience.retries,
         "retry_timeout": timedelta(seconds=patience.seconds),

@@ -45,7 +45,7 @@ class ObjectFolder:
     """A prefix of a bucket or container."""
 
     def __init__(self, address: Address, given: Given, missing: type[JobFailure], patience: Patience) -> None:
-        """Take the address, credentials by the names of environment variables, and how long to go on trying."""
+        """Take the address, credentials by environment variable names, and retry limits."""
         self._address = address
         self._missing = missing
         self._store = _open(address, given, patience, ANSWER_SECONDS)
@@ -101,7 +101,7 @@ class ObjectFolder:
         return sorted((item["path"][skip:], item["size"]) for item in found if len(item["path"]) > skip)
 
     def _listed(self, start: str) -> Any:
-        """All objects below the key `start`. The client asks again without an answer, but not where one breaks off."""
+        """All objects below the key `start`. The client retries missing responses, but not broken ones."""
         for number in range(_BROKEN_ANSWERS):
             try:
                 return obstore.list(self._store, prefix=start or None).collect()
@@ -132,7 +132,7 @@ class ObjectFolder:
             obstore.delete(self._store, self._key(path))
 
     def delete_all(self, prefix: str) -> None:
-        """See `Folder.delete_all`. Parts of an upload that was cut off are left to the rules of the bucket."""
+        """See `Folder.delete_all`. Parts of incomplete uploads are left to lifecycle rules of the bucket."""
         keys = [self._key(path) for path, _ in self.list(safe_path(prefix))]
         with self._writing(prefix):
             if keys:
@@ -164,7 +164,7 @@ class ObjectFolder:
 
 @contextmanager
 def _translated(failure: Callable[[Answer], JobFailure], *passing: type[Exception]) -> Iterator[None]:
-    """Turn the client's exceptions into failures, but let `passing` through. The cause is cut off: it holds secrets."""
+    """Convert the client's exceptions into failures, except `passing`. The cause is dropped: it may hold secrets."""
     try:
         yield
     except passing:

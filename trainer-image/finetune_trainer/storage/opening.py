@@ -1,4 +1,4 @@
-"""From a URI to a folder that can be read and written."""
+"""`open_folder`: a storage URI to a `Folder`."""
 
 from finetune_api.base import SecretReference
 from finetune_api.failures import DataNotFound, JobFailure
@@ -18,7 +18,7 @@ def open_folder(
     missing: type[JobFailure] = DataNotFound,
     patience: Patience | None = None,
 ) -> Folder:
-    """Open the folder at `uri` (`file://`, `s3://`, `gs://`, `az://`, `pvc://`); nothing is read or made yet.
+    """Open the folder at `uri` (`file://`, `s3://`, `gs://`, `az://`, `pvc://`); nothing is read or created yet.
 
     `site` says what relative files, claims and `secret` are here. `missing` is the failure that reading something
     absent raises.
@@ -37,7 +37,7 @@ def open_address(
     missing: type[JobFailure] = DataNotFound,
     patience: Patience | None = None,
 ) -> Folder:
-    """The same for an address that is parsed already."""
+    """Open the folder at a parsed address."""
     place = on_disk(address, site)
     if place is not None:
         return LocalFolder(place, address, missing)

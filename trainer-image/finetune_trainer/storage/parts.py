@@ -1,4 +1,4 @@
-"""How a file is cut for its upload. Stores take at most 10,000 parts, of which the last alone may be small."""
+"""Multipart upload sizes. Stores take at most 10,000 parts, of which only the last may be small."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _MEMORY = 256 * _MIB
 
 @dataclass(frozen=True)
 class Parts:
-    """A way to cut a file."""
+    """Part size and number of parts."""
 
     size: int
     """Bytes of a part."""
@@ -21,7 +21,7 @@ class Parts:
 
 
 def parts_of(size: int) -> Parts:
-    """How to cut a file of `size` bytes: in parts of 8 MiB, or larger ones where that would be too many.
+    """Parts for a file of `size` bytes: 8 MiB each, or larger where that would be too many.
 
     Few go at a time: all of them must get through before the first is waited for too long, on slow lines too. Parts
     under way take 256 MiB of memory at most, two large parts excepted (files above 1.2 TiB).

@@ -1,4 +1,4 @@
-"""Takes mounted secrets out of what is told: the last line of defence, since messages never quote them on purpose."""
+"""Redaction of mounted secrets in messages: a last line of defence, since messages never quote them on purpose."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ _INSTEAD = "***"
 
 
 def redacted(failure: JobFailure, site: Site) -> JobFailure:
-    """The same failure without any value of a mounted Secret in its words."""
+    """The same failure without values of mounted Secrets."""
     values = sorted(_values(site), key=len, reverse=True)
     if not any(value in str(failure) for value in values):
         return failure
@@ -23,7 +23,7 @@ def redacted(failure: JobFailure, site: Site) -> JobFailure:
 
 
 def _values(site: Site) -> Iterator[str]:
-    """Values of all mounted Secrets that are secret, and the lines of those that have several."""
+    """Secret values of all mounted Secrets, and the lines of multi-line ones."""
     if site.mounts is None or not site.mounts.secrets.is_dir():
         return
     for file in site.mounts.secrets.glob("*/*"):

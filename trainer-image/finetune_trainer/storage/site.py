@@ -1,4 +1,4 @@
-"""Where a run takes place: what relative files, claims, ConfigMaps and Secrets are on this machine."""
+"""`Site`: relative files, claims, ConfigMaps and Secrets of a run on this machine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from finetune_api.uris import parent_job
 
 @dataclass(frozen=True)
 class Mounts:
-    """Where a pod has what its job names."""
+    """Mount paths of a pod."""
 
     claims: Path
     """Persistent volume claims, as `<claim name>/...`."""
@@ -25,7 +25,7 @@ class Mounts:
 
     @classmethod
     def below(cls, root: Path, namespace: str) -> "Mounts":
-        """The agreed places (`finetune_api.pod`), with `root` in place of `/`."""
+        """The agreed mount paths (`finetune_api.pod`), with `root` in place of `/`."""
         claims, config_maps, secrets = (
             root / path.relative_to("/") for path in (pod.CLAIMS, pod.CONFIG_MAPS, pod.SECRETS)
         )
@@ -34,7 +34,7 @@ class Mounts:
 
 @dataclass(frozen=True)
 class Site:
-    """What addresses and Secrets of a job mean here.
+    """Resolution of addresses and Secrets of a job on this machine.
 
     Without `mounts` it is a laptop: there are no claims and ConfigMaps, any file may be read, and credentials come
     from the environment. With them it is a pod: files are read below `stores.file_roots` only.
@@ -50,6 +50,6 @@ class Site:
     """What each `finetunejob://` in the spec stands for."""
 
     def parent(self, uri: str) -> Parent | None:
-        """What a `finetunejob://name` stands for; None for other addresses, and where nobody says what it is."""
+        """Result of a `finetunejob://name`; None for other addresses, or where it is not given."""
         name = parent_job(uri)
         return next((parent for parent in self.parents if parent.name == name), None)

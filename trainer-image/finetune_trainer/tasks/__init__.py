@@ -1,4 +1,4 @@
-"""What a model learns to do: one module a task."""
+"""Tasks of fine-tuning, one module each."""
 
 from collections.abc import Callable
 

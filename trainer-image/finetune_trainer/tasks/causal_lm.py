@@ -1,4 +1,4 @@
-"""`CausalLM`: raw text, prompts with completions, or chats, learned token by token."""
+"""`CausalLM`: next-token prediction on raw text, prompts with completions, or chats."""
 
 from dataclasses import dataclass
 from math import log
@@ -47,7 +47,7 @@ _LOSS_ON = "spec.training.lossOn"
 
 @dataclass(frozen=True)
 class CausalLM(Task):
-    """The task on one data set."""
+    """Causal language modelling on one data set."""
 
     @property
     def answers(self) -> bool:
@@ -63,7 +63,7 @@ class CausalLM(Task):
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
-        """Tokenise one split: raw text as blocks, answers with labels on what is learned.
+        """Tokenise one split: raw text as blocks, prompts and chats with labels on answers.
 
         Validation and test rows have labels on answers alone, whatever is learned. Raises `SpecInvalid` for a
         `lossOn` that asks for answers of raw text and for templates that don't fit, `DataEmpty` where nothing is left
@@ -91,7 +91,7 @@ class CausalLM(Task):
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
     ) -> FewShotRows:
-        """See `SupportsFewShot.tokenise_behind`: as earlier messages of a chat, or as prompts."""
+        """See `SupportsFewShot.tokenise_behind`: examples as earlier messages of a chat, or as prompts."""
         train, own = self._rows("train"), self._rows(split).turns
         form, mark = self._form(tokenizer), ""
         plain = [row.fitted(max_length) for row in encode_rows(own, form, tokenizer)]
@@ -118,13 +118,13 @@ class CausalLM(Task):
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: what was cut, and the first row with what is learned of it."""
+        """See `Task.describe_tokens`: truncation, and the first row with its labelled parts."""
         return describe_training_tokens(report, tokens, tokenizer, answers=self.answers)
 
     def loss(
         self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
     ) -> TokenLoss:
-        """Cross entropy over the tokens with labels, each foretold from those before it."""
+        """Cross-entropy of labelled tokens, each predicted from its predecessors."""
         return TokenLoss(tokens.counted, shift=True, label_smoothing=self.spec.training.label_smoothing)
 
     def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
@@ -148,7 +148,7 @@ class CausalLM(Task):
         return {**outputs, TEXT: as_bytes(generate_texts(model, prompts, generation, monitor))}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
-        """Loss and its kin; for raw text bits a byte, for answers their likeness to what was expected."""
+        """Loss, perplexity, token accuracy; bits per byte of raw text, similarity of answers to the references."""
         metrics, rows = token_metrics(outputs), self._rows(split)
         if metrics and not self.answers:
             bits = float(outputs[LOSS].sum()) / log(2)
@@ -159,13 +159,13 @@ class CausalLM(Task):
         return metrics | text_metrics(as_texts(outputs[TEXT]), all_references(rows), after)
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
-        """The least fitting answers, and some drawn at random; of raw text, how a few stretches go on."""
+        """The least similar answers, and sampled ones; for raw text, generated continuations."""
         if not self.answers:
             return Details(samples=read_samples(outputs, baseline))
         return details_of_texts(self._rows(split), outputs, baseline, self.spec.training.seed)
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `Task.constant_answer`: one text behind every input."""
+        """See `Task.constant_answer`: one generated text for all inputs."""
         return constant_text(self.data.splits[split], outputs)
 
     @property

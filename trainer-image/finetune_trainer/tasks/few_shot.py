@@ -1,4 +1,4 @@
-"""Examples in the prompt in place of tuning: what the base model makes of them (few-shot prompting).
+"""Few-shot baseline: the base model with training examples in its prompts.
 
 It answers the rows of the final evaluation once more, each behind some training rows with their answers
 (arXiv:2005.14165), and is measured as the tuned model is.
@@ -31,7 +31,7 @@ _PROMPT_SHOWN = 2_000
 
 @dataclass(frozen=True)
 class FewShotRows:
-    """The rows of a split behind examples."""
+    """Rows of a split with few-shot prompts."""
 
     tokens: Tokens
     counts: list[int]
@@ -42,12 +42,12 @@ class FewShotRows:
 
 @runtime_checkable
 class SupportsFewShot(Protocol):
-    """A task whose rows can be put behind others that are answered."""
+    """A task whose rows can be prefixed by answered examples."""
 
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
     ) -> FewShotRows:
-        """The rows of a split, each behind as many of its `chosen` training rows as `limit` tokens hold.
+        """The rows of a split, each behind as many of its `chosen` training rows as fit into `limit` tokens.
 
         One that has room for none of them is as it is without, within `max_length` tokens.
         """
@@ -55,7 +55,7 @@ class SupportsFewShot(Protocol):
 
 @dataclass(frozen=True)
 class FewShot:
-    """The same rows with examples, for the base model."""
+    """The evaluated rows as few-shot prompts, for the base model."""
 
     task: Task
     split: str
@@ -65,7 +65,7 @@ class FewShot:
     prompt: str
 
     def infer(self, model: nn.Module, context: InferenceContext) -> Outputs:
-        """What the model says now, under names that go beside those of the rows without examples."""
+        """Outputs of the current model under prefixed names, beside those of the rows without examples."""
         outputs = self.task.infer(model, self.split, self.rows, context)
         if self.shown.mark and TEXT in outputs:
             outputs[TEXT] = as_bytes([text.partition(self.shown.mark)[0] for text in as_texts(outputs[TEXT])])
@@ -73,13 +73,13 @@ class FewShot:
         return {f"{FEW_SHOT}{name}": values for name, values in outputs.items()}
 
     def measure(self, outputs: Outputs) -> dict[str, float]:
-        """Metrics of the task from what `infer` gave beside other outputs; nothing where that is not there."""
+        """Metrics from prefixed outputs of `infer`; empty without them."""
         own = {name.removeprefix(FEW_SHOT): values for name, values in outputs.items() if name.startswith(FEW_SHOT)}
         return self.task.measure(self.split, own) if own.pop(_COUNT, None) is not None else {}
 
     @property
     def note(self) -> str:
-        """What a reader of the figures must know: rows without room for all examples; empty where all have it."""
+        """Note on rows without room for all examples; empty without such rows."""
         fewer = self.described.fewer
         if not fewer:
             return ""
@@ -90,7 +90,7 @@ class FewShot:
 
     @property
     def described(self) -> ShownExamples:
-        """What it came to."""
+        """Number of examples and a prompt, for the report."""
         fewer = sum(count < self.wanted for count in self.shown.counts)
         return ShownExamples(wanted=self.wanted, fewer=fewer, prompt=self.prompt)
 
@@ -104,7 +104,7 @@ def few_shot_of(
     max_length: int,
     limit: int,
 ) -> FewShot | None:
-    """The rows of the final evaluation behind examples, or None where the job asks for none.
+    """The few-shot prompts of the final evaluation, or None where the job requests none.
 
     `limit` is what the model can take, `max_length` what a row without examples may.
     """
@@ -128,5 +128,5 @@ def _prompt(shown: FewShotRows, tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def without_examples(outputs: Outputs) -> Outputs:
-    """What was said of the rows without examples."""
+    """Outputs without those of few-shot prompts."""
     return {name: values for name, values in outputs.items() if not name.startswith(FEW_SHOT)}

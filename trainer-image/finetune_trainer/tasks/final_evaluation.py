@@ -1,4 +1,4 @@
-"""What the final evaluation tells beside the figures of the task: groups of rows, an old skill, examples."""
+"""Final evaluation beyond the task's metrics: groups of rows, retention set, few-shot prompts."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from finetune_trainer.training.inference import Outputs
 
 @dataclass(frozen=True)
 class Measured:
-    """All figures of both models, and what goes beyond figures."""
+    """Metrics of both models, and details."""
 
     metrics: dict[str, float]
     baseline: dict[str, float]
@@ -33,7 +33,7 @@ def measure_all(
     before: Outputs | None,
     few_shot: FewShot | None = None,
 ) -> Measured:
-    """Measure the tuned model and the untouched one from what they said of a split.
+    """Metrics of tuned and base model from their outputs on a split.
 
     What they said of an old skill and of rows with examples is beside it. `tokens` are those of the split.
     """

@@ -1,4 +1,4 @@
-"""Metrics of each group of rows, and how far groups are apart: does the model treat them alike?"""
+"""Metrics per group of rows, and disparities between groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ _LEADING_OF_TASK = {
 
 @dataclass(frozen=True)
 class Grouped:
-    """Figures by group, and the gaps between groups as `gap.<metric>`."""
+    """Metrics by group, and disparities as `gap.<metric>`."""
 
     rows: list[GroupRow] = field(default_factory=list)
     gaps: dict[str, float] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Grouped:
 
 
 def measure_groups(task: Task, split: str, outputs: Outputs, baseline: Outputs | None) -> Grouped:
-    """Measure each group of a split; nothing where the rows have no groups."""
+    """Measure each group of a split; empty for rows without groups."""
     groups = task.data.splits[split].groups
     if groups is None:
         return Grouped()
@@ -62,13 +62,13 @@ def measure_groups(task: Task, split: str, outputs: Outputs, baseline: Outputs |
 
 
 def gaps(groups: Sequence[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
-    """Highest less lowest value of each metric over the groups that have it, as `gap.<name>`; needs two groups."""
+    """Highest minus lowest value of each metric over groups, as `gap.<name>`; needs two groups."""
     values = {name: [group[name] for group in groups if name in group] for name in dict.fromkeys(names)}
     return {f"{GAP}{name}": max(found) - min(found) for name, found in values.items() if len(found) > 1}
 
 
 def _rows(task: Task, split: str, groups: Sequence[str], models: tuple[Outputs, Outputs | None]) -> Iterator[GroupRow]:
-    """The groups, the largest first; small ones beyond those that are shown are left out."""
+    """Row indices by group, the largest first; small groups beyond the limit are left out."""
     names, members = np.unique(np.asarray([group.strip() for group in groups]), return_inverse=True)
     sizes = np.bincount(members)
     for place, number in enumerate(np.argsort(-sizes, kind="stable").tolist()):

@@ -1,4 +1,4 @@
-"""`MaskedLM`: raw text with tokens hidden, to be filled in."""
+"""`MaskedLM`: masked language modelling on raw text."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaskedLM(Task):
-    """The task on one data set."""
+    """Masked language modelling on one data set."""
 
     def load(
         self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
@@ -46,30 +46,30 @@ class MaskedLM(Task):
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: into how many rows the texts were cut."""
+        """See `Task.describe_tokens`: number of rows that the texts were cut into."""
         splits = {name: part.model_copy(update={"blocks": len(tokens[name])}) for name, part in report.splits.items()}
         return report.model_copy(update={"splits": splits})
 
     def loss(
         self, tokens: Tokens, _rows: RowSource, model: nn.Module, tokenizer: "PreTrainedTokenizerBase"
     ) -> MaskedLMLoss:
-        """Cross entropy over tokens that are hidden anew in every step."""
+        """Cross-entropy of masked tokens, masked anew in every step."""
         mask_id, vocabulary = _ids(model, tokenizer)
         return MaskedLMLoss(tokens, mask_id, vocabulary, self.spec.training.label_smoothing)
 
     def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
-        """See `Task.infer`: `loss`, `tokens` and `hits` of each row [n]; the same tokens are hidden each time."""
+        """See `Task.infer`: `loss`, `tokens` and `hits` of each row [n]; the mask is fixed."""
         mask_id, vocabulary = _ids(model, context.tokenizer)
         generator = torch.Generator().manual_seed(self.spec.training.seed)
         change = partial(mask_tokens, mask_id=mask_id, vocabulary=vocabulary, generator=generator)
         return evaluate_tokens(model, rows, context.monitor, shift=False, change=change)
 
     def measure(self, _split: str, outputs: Outputs) -> dict[str, float]:
-        """Loss of the hidden tokens, perplexity, and the share that is filled in right."""
+        """Loss, perplexity and accuracy of masked tokens."""
         return token_metrics(outputs)
 
     def details(self, _split: str, _outputs: Outputs, _baseline: Outputs | None) -> Details:
-        """Nothing beyond the figures."""
+        """No details."""
         return Details()
 
     @property
@@ -79,5 +79,5 @@ class MaskedLM(Task):
 
 
 def _ids(model: Any, tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
-    """Id of the mask token, and number of the ids that a token may be changed to."""
+    """Mask token id, and number of ids for random replacement."""
     return int(tokenizer.mask_token_id), min(len(tokenizer), model.config.vocab_size)

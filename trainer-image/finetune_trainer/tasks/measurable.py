@@ -1,4 +1,4 @@
-"""Whether the rows at hand can give the metrics that a job asks for: known before training, not after it."""
+"""Check before training that rows can provide the metrics that a job names."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _OTHER_GATE = "give rows that have it, or remove the gate"
 
 
 def check_measurable(task: Task) -> None:
-    """Make sure that the rows can give the metrics of all gates, and the one that chooses the best state.
+    """Check that the rows can provide the metrics of all gates, and the one that chooses the best state.
 
     Raises `SpecInvalid` that names gate, class and split.
     """
@@ -65,7 +65,7 @@ def _more_rows(task: Task, split: str) -> str:
 
 
 def why_not(task: Task, split: str, name: str) -> str:
-    """What keeps a metric from being measured on the rows of a split; empty where it can be."""
+    """Reason that a metric is undefined on the rows of a split; empty where it is defined."""
     if name.startswith(RETENTION):
         return _why_not_retained(task, name.removeprefix(RETENTION))
     if isinstance(task, CausalLM):
@@ -82,7 +82,7 @@ def why_not(task: Task, split: str, name: str) -> str:
 
 
 def ideal_outputs(task: Task, split: str) -> Outputs | None:
-    """Outputs of a model that is right in every row; None for tasks whose metrics don't depend on what rows there are.
+    """Outputs of a perfect model; None for tasks whose metrics are defined on any rows.
 
     What is not defined even on these has no value for any model.
     """
@@ -137,7 +137,7 @@ def _in_too_few_groups(name: str) -> str:
 
 
 def _missing(task: Task, split: str, name: str) -> str:
-    """Which class the rows of the split lack."""
+    """Message on the class or entity type that no row of the split has."""
     rows = "examples of the retention set" if split == RETENTION_SPLIT else f"{split} rows"
     part, _, kind = name.partition(".")
     if isinstance(task, TokenClassification):

@@ -1,4 +1,4 @@
-"""A job that merges results does what they do: task, labels, prompts and lengths are theirs."""
+"""Merge jobs: task, labels, prompts and lengths come from the merged results."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ _HINT = "remove it: the merged model has those of its sources"
 
 
 def sources_of(spec: Spec, site: Site, *, weights: bool = True) -> list[Source]:
-    """The results that a job merges, none for other methods. Raises as `fetch_sources` does."""
+    """The results that a job merges; empty for other methods. Raises as `fetch_sources` does."""
     merges = spec.method.type is MethodType.MERGE and spec.method.merge is not None
     return fetch_sources(spec.method.merge, site, weights=weights) if merges and spec.method.merge else []
 
 
 def as_its_sources(spec: Spec, sources: list[Source]) -> Spec:
-    """The spec with what the sources have and the job leaves out; unchanged where there are no sources.
+    """The spec with settings of the sources where the job leaves them out; unchanged without sources.
 
     Raises `SpecInvalid` where the job asks for something that the sources are not.
     """
@@ -42,7 +42,7 @@ def as_its_sources(spec: Spec, sources: list[Source]) -> Spec:
 
 
 def save_merged_settings(spec: Spec, source: Source, folder: Path) -> None:
-    """Write `finetune.json` of the merged model into `folder`: that of a source, with what the job says itself."""
+    """Write `finetune.json` of the merged model into `folder`: a source's, with overrides of the job."""
     own = {"method": spec.method.type, "columns": spec.data.columns, "clean": spec.data.clean, "quantization": None}
     if spec.evaluation.generation != Generation():
         own["generation"] = spec.evaluation.generation

@@ -1,4 +1,4 @@
-"""Rows of several sources: their tokens, the course of training through them, and figures of each."""
+"""Rows of several sources: tokens, sampler, and metrics per source."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ _LOSS = "evalLoss"
 def tokenise_sources(
     task: Task, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, *, cache: Path, advance: Advance
 ) -> Tokens:
-    """Tokenise a split, with the source of each row; raw text of different sources is never joined.
+    """Tokenise a split, with the source of each row; raw text of different sources is never concatenated.
 
     Raises what `Task.tokenise` raises; where the chat template is at fault, with file and line of a row.
     """
@@ -55,7 +55,7 @@ def _tokenise(
 
 
 def sampler_of(task: Task, tokens: Tokens, lengths: NDArray[np.int64], rows_in_all: int) -> Sampler | None:
-    """The course through the training rows; None for every row once an epoch, shuffled."""
+    """Sampler of the training rows; None for every row once per epoch, shuffled."""
     data, sources = task.spec.data, tokens.sources
     shares = mixing_shares(data.train) if len(data.train) > 1 else None
     if sources is None or (data.order is RowOrder.SHUFFLED and shares is None):
@@ -73,29 +73,29 @@ def sampler_of(task: Task, tokens: Tokens, lengths: NDArray[np.int64], rows_in_a
 
 
 class Validation:
-    """Measures the validation rows, and remembers the loss on those of each source."""
+    """Evaluates the validation rows, and remembers the loss per source."""
 
     def __init__(self, task: Task, tokens: Tokens, look: Callable[[], Outputs]) -> None:
-        """Take the rows' tokens, and what has the model look at them."""
+        """Take the tokens of the rows, and the function that computes outputs."""
         self._task, self._tokens, self._look = task, tokens, look
         self._losses: dict[str, float] = {}
 
     def measure(self) -> dict[str, float]:
-        """All metrics of the model as it is now."""
+        """All metrics of the current model."""
         outputs = self._look()
         found = metrics_by_source(self._task, "validation", self._tokens, outputs, None)
         self._losses = {row.group: row.metrics[_LOSS] for row in found if _LOSS in row.metrics}
         return self._task.measure("validation", outputs)
 
     def losses(self) -> dict[str, float]:
-        """Loss by source when it was measured last; empty where there is one source."""
+        """Loss by source at the last evaluation; empty for a single source."""
         return self._losses
 
 
 def metrics_by_source(
     task: Task, split: str, tokens: Tokens, outputs: Outputs, baseline: Outputs | None
 ) -> list[GroupRow]:
-    """Metrics on the rows of each source of a split, before and after training; none of a single source."""
+    """Metrics on the rows of each source of a split, before and after training; empty for a single source."""
     examples = _members(task.data.splits[split].sources)
     if tokens.sources is None or len(examples) == 1:
         return []
@@ -111,7 +111,7 @@ def metrics_by_source(
 
 
 def _measured(part: Task, split: str, rows: NDArray[np.int64], count: int, outputs: Outputs | None) -> dict[str, float]:
-    """Metrics from what was said of some of `count` rows; samples of raw text are of no row."""
+    """Metrics from outputs of some of `count` rows; samples of raw text belong to no row."""
     own = {name: values[rows] for name, values in (outputs or {}).items() if len(values) == count}
     return part.measure(split, own) if own else {}
 
@@ -122,6 +122,6 @@ def _members(sources: Sequence[int]) -> dict[int, NDArray[np.int64]]:
 
 
 def _cuts_rows(task: Task) -> bool:
-    """Whether rows of training are stretches of raw text, not rows of the files."""
+    """Whether training rows are blocks of raw text, not rows of files."""
     is_language = task.spec.task in {tasks.Task.CAUSAL_LM, tasks.Task.MASKED_LM}
     return is_language and "text" in task.data.report.columns

@@ -1,4 +1,4 @@
-"""`PolicyOptimization`: a causal model is trained on rewards of the answers that it samples (GRPO, RLOO)."""
+"""`PolicyOptimization`: a causal model trained on rewards of sampled answers (GRPO, RLOO)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +68,7 @@ _REWARD = "reward"
 
 @dataclass(frozen=True)
 class PolicyOptimization(Task):
-    """The task on one data set."""
+    """Policy optimization on one data set."""
 
     reward_model: "TunedModel | None" = None
     """Gives the rewards, where no rule does; see `with_reward_model`."""
@@ -87,18 +87,18 @@ class PolicyOptimization(Task):
 
     @property
     def settings(self) -> Policy:
-        """How answers are sampled and rewarded; `policy_problems` makes sure that the job says it."""
+        """Sampling and reward settings; `policy_problems` ensures that the job has them."""
         return self.spec.training.policy or Policy(reward=Reward(type=RewardType.EXACT_MATCH))
 
     def with_reward_model(self, site: Site) -> "PolicyOptimization":
-        """See `NeedsRewardModel.with_reward_model`: the reward model, where a model gives the rewards."""
+        """See `NeedsRewardModel.with_reward_model`: the reward model, where one is configured."""
         reward = self.settings.reward
         return self if reward.is_checked else replace(self, reward_model=load_policy_reward_model(reward, site))
 
     def load(
         self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
     ) -> "PreTrainedModel":
-        """Load the base model without its dropout: probabilities are compared with those of other passes."""
+        """Load the base model without dropout: probabilities are compared between passes."""
         return without_dropout(load_causal(files, tokenizer, how))
 
     def tokenise(
@@ -112,7 +112,7 @@ class PolicyOptimization(Task):
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: what was cut, and the first prompt."""
+        """See `Task.describe_tokens`: truncation, and the first prompt."""
         return describe_prompts_only(report, training_tokens(tokens), tokenizer, self._prompt_limit(max_length))
 
     def training_rows(self, rows: RowSource) -> RowSource:
@@ -128,7 +128,7 @@ class PolicyOptimization(Task):
     def loss(
         self, _tokens: Tokens, rows: RowSource, model: nn.Module, tokenizer: "PreTrainedTokenizerBase"
     ) -> PolicyLoss:
-        """The loss over sampled answers to the prompts of the training rows."""
+        """The policy loss over sampled answers to the training prompts."""
         sampling = self._sampling(model, tokenizer)
 
         def rewards(numbers: Rows, answers: Sequence[Ids]) -> Sequence[float]:
@@ -158,7 +158,7 @@ class PolicyOptimization(Task):
         return outputs | kl_divergence(model, self.reference, both, context.monitor.without_progress())
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
-        """Mean reward, the price that is paid for it, and how often answers are the expected ones."""
+        """Mean reward, KL divergence, and similarity to expected answers."""
         reward = float(outputs[_REWARD].mean())
         metrics = {"evalLoss": -reward, "meanReward": reward}
         if DIVERGENCE in outputs:
@@ -175,13 +175,13 @@ class PolicyOptimization(Task):
         return metrics
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
-        """The answers with the lowest rewards, and some drawn at random, now and before."""
+        """The answers with the lowest rewards, and sampled ones, of tuned and base model."""
         before = as_texts(baseline[TEXT]) if baseline else []
         rewarded = RewardedAnswers(self._rows(split), as_texts(outputs[TEXT]), outputs[_REWARD], before)
         return rewarded.details(self.spec.training.seed)
 
     def verdict(self, curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
-        """See `OnPolicyTask.verdict`: losses say nothing here, rewards do."""
+        """See `OnPolicyTask.verdict`: from rewards, since losses are not comparable."""
         return diagnose_rewards(curves, best)
 
     @property
@@ -199,7 +199,7 @@ class PolicyOptimization(Task):
 
     @property
     def has_answers(self) -> bool:
-        """Whether the rows bring expected answers."""
+        """Whether all rows have expected answers."""
         return all(str(label).strip() for rows in self.data.splits.values() for label in rows.labels)
 
     @property
@@ -207,23 +207,23 @@ class PolicyOptimization(Task):
         return self.settings.max_new_tokens or self.spec.evaluation.generation.max_new_tokens
 
     def _prompt_limit(self, max_length: int) -> int:
-        """Longest prompt in tokens, with room for an answer."""
+        """Maximum prompt length in tokens, with room for an answer."""
         return max_length - min(self._longest_answer, max_length // 2)
 
     def _greedy(self, model: nn.Module, tokenizer: "PreTrainedTokenizerBase") -> GenerationSettings:
-        """How answers are generated in evaluations."""
+        """Generation settings of evaluations."""
         stops = stop_ids(model, tokenizer, self._form(tokenizer))
         return GenerationSettings(tokenizer, self.spec.evaluation.generation, stops)
 
     def _sampling(self, model: nn.Module, tokenizer: "PreTrainedTokenizerBase") -> GenerationSettings:
-        """How answers are sampled in training."""
+        """Sampling settings of training."""
         generation = self.spec.evaluation.generation.model_copy(update={"max_new_tokens": self._longest_answer})
         sampling = Sampling(self.settings.temperature, self.settings.top_p)
         return replace(self._greedy(model, tokenizer), settings=generation, sampling=sampling)
 
     @cached_property
     def _expected(self) -> dict[str, list[list[str]]]:
-        """Everything that is expected for the prompt of each row, by split."""
+        """References for the prompt of each row, by split."""
         return {split: all_references(rows) for split, rows in self.data.splits.items()}
 
     def _rewards(self, split: str, rows: Sequence[int], texts: Sequence[str]) -> Sequence[float]:

@@ -1,4 +1,4 @@
-"""A task on other rows than the job's: a group of them, or those of an old skill."""
+"""A task applied to other rows: a group of them, or the retention set."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,17 +13,17 @@ AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 def rebind_task(task: AnyTask, data: Prepared, also: Iterable[str]) -> AnyTask:
-    """The task on other rows, where it measures the metrics `also`, such as those of one class, beside the usual."""
+    """The task on other rows, with the metrics `also`, such as those of one class, beside the usual."""
     return replace(task, data=data, spec=with_metrics(task.spec, also))
 
 
 def with_metrics(spec: Spec, also: Iterable[str]) -> Spec:
-    """The spec with these metrics in place of those that its gates name."""
+    """The spec with gates on these metrics only."""
     gates = [Gate(metric=name, min=0) for name in dict.fromkeys(also)]
     return spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"gates": gates})})
 
 
 def gate_metrics(spec: Spec, prefix: str) -> list[str]:
-    """Names of metrics that gates ask for, those with this prefix and without it."""
+    """Names of gated metrics with this prefix, without it."""
     names = [gate.metric for gate in spec.evaluation.gates]
     return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

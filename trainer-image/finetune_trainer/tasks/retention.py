@@ -1,4 +1,4 @@
-"""An old skill, measured on the same model before and after training: what has it forgotten?"""
+"""Retention set: metrics of another task on the same model, before and after training."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ _WHERE = "spec.evaluation.retention.task"
 
 @dataclass(frozen=True)
 class RetentionTask:
-    """A skill that can be measured at any time: its task on its rows, and the model that shows it."""
+    """The task on the retention set, and the model that runs it."""
 
     task: Task
     model: nn.Module
@@ -50,14 +50,14 @@ class RetentionTask:
     tokenizer: "PreTrainedTokenizerBase"
 
     def infer(self, monitor: Monitor) -> Outputs:
-        """What the model says now, under names that go beside those of the job's own task; see `outputs_of_skill`."""
+        """Outputs of the current model under prefixed names, beside those of the job's own task."""
         outputs = self.task.infer(
             self.model, RETENTION_SPLIT, self.rows, InferenceContext(self.tokenizer, monitor=monitor)
         )
         return {f"{RETENTION}{name}": values for name, values in outputs.items()}
 
     def measure(self, outputs: Outputs) -> dict[str, float]:
-        """Metrics of the skill, as `retention.<name>`, from what `infer` gave beside other outputs."""
+        """Metrics of the retention set, as `retention.<name>`, from prefixed outputs of `infer`."""
         own = {name.removeprefix(RETENTION): values for name, values in outputs.items() if name.startswith(RETENTION)}
         metrics = self.task.measure(RETENTION_SPLIT, own) if own else {}
         named = {*CATALOGUE[self.task.spec.task], *(gate.metric for gate in self.task.spec.evaluation.gates)}
@@ -65,21 +65,21 @@ class RetentionTask:
 
     @property
     def described(self) -> OldSkill:
-        """What it is measured on."""
+        """Description of the retention set for the report."""
         data = self.task.data.report
         rows = data.splits[RETENTION_SPLIT].rows
         return OldSkill(task=self.task.spec.task, files=data.files, rows=rows, bad_rows=data.bad_rows)
 
 
 def without_retention(outputs: Outputs) -> Outputs:
-    """The outputs of the job's own task."""
+    """Outputs of the job's own task."""
     return {name: values for name, values in outputs.items() if not name.startswith(RETENTION)}
 
 
 def retention_task_of(
     task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, max_length: int
 ) -> RetentionTask | None:
-    """The old skill of a job, or None where it names none.
+    """The retention task of a job, or None without one.
 
     Raises what loading and tokenising raise; `ModelUnsuitable` where the base has no head for the skill.
     """
@@ -95,7 +95,7 @@ def retention_task_of(
 def check_retention(
     task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, max_length: int
 ) -> None:
-    """Make sure that a model on the meta device can show the old skill. Raises what `retention_task_of` raises."""
+    """Check retention task and model on the meta device. Raises as `retention_task_of` does."""
     skill = _skill_of(task, tokenizer)
     if skill is not None:
         _shown_by(task, skill, files, tokenizer, adapted, how=ModelLoading(on_meta=True))
@@ -103,7 +103,7 @@ def check_retention(
 
 
 def _skill_of(task: Task, tokenizer: "PreTrainedTokenizerBase") -> Task | None:
-    """The task that is an old skill, on the rows that its chat template can write."""
+    """The retention task on the rows that its chat template can render."""
     if task.data.retention is None:
         return None
     skill = _task_of(task, task.data.retention)
@@ -115,12 +115,12 @@ def _tokens_of(skill: Task, tokenizer: "PreTrainedTokenizerBase", max_length: in
 
 
 def retention_task_with(task: Task, skill: RetentionTask, files: ModelFiles, adapted: Adapted) -> RetentionTask:
-    """The same skill on the same rows, asked of another model. Raises what `retention_task_of` raises."""
+    """The retention task on the same rows with another model. Raises as `retention_task_of` does."""
     return replace(skill, model=_shown_by(task, skill.task, files, skill.tokenizer, adapted)[0])
 
 
 def _task_of(task: Task, data: Prepared) -> Task:
-    """The task on examples of the retention set, or that of language on them."""
+    """The job's task on the retention set, or causal language modelling on it."""
     wanted, also = task.spec.evaluation.retention.task or task.spec.task, gate_metrics(task.spec, RETENTION)
     if wanted is task.spec.task:
         return rebind_task(task, data, also)
@@ -128,7 +128,7 @@ def _task_of(task: Task, data: Prepared) -> Task:
 
 
 def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
-    """The spec of a job of language modelling, with a method that needs the head to be there."""
+    """Spec of a language modelling job, with a method that keeps the head."""
     method = spec.method.model_copy(update={"type": MethodType.LORA})
     return with_metrics(spec, also).model_copy(update={"task": wanted, "method": method})
 
@@ -142,7 +142,7 @@ def _shown_by(
     *,
     how: ModelLoading = FP32,
 ) -> tuple[Any, MakeRows]:
-    """The model that has the skill, and what makes the rows that it takes."""
+    """The model of the retention task, and the converter of rows to its inputs."""
     if skill.spec.task is task.spec.task or task.spec.task in _OF_LANGUAGE:
         return adapted.model, adapted.rows
     model = _with_own_head(skill, files, tokenizer, adapted, how)
@@ -152,7 +152,7 @@ def _shown_by(
 def _with_own_head(
     skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, how: ModelLoading
 ) -> Any:
-    """A language model of the base's head and the body that is trained: what the body learns changes it too."""
+    """A language model of the base's head and the trained body, whose changes it shares."""
     try:
         model: Any = skill.load(files, tokenizer, how)
     except ModelUnsuitable as error:
@@ -170,5 +170,5 @@ def _with_own_head(
 
 
 def _inner(model: Any) -> Any:
-    """The transformers model inside an adapter's."""
+    """The transformers model inside a PEFT model."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model

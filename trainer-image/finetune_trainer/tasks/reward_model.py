@@ -1,4 +1,4 @@
-"""`RewardModel`: scores answers to prompts, learned from pairs of which one answer is preferred."""
+"""`RewardModel`: a scoring model trained on preference pairs."""
 
 from dataclasses import dataclass
 from math import isfinite, log
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RewardModel(Task):
-    """The task on one data set."""
+    """Reward modelling on one data set."""
 
     uses_only_dataset_tokens = True
 
@@ -65,7 +65,7 @@ class RewardModel(Task):
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: what was cut, and what length tells."""
+        """See `Task.describe_tokens`: truncation, and length bias."""
         return describe_pairs(report, training_tokens(tokens), tokenizer)
 
     def loss(
@@ -79,7 +79,7 @@ class RewardModel(Task):
         return score_pairs(model, rows, context.monitor)
 
     def measure(self, _split: str, outputs: Outputs) -> dict[str, float]:
-        """Loss, and how often and by how much the chosen answers are ahead."""
+        """Loss, and accuracy and margin of the pairs."""
         scores = torch.from_numpy(np.ascontiguousarray(outputs[SCORES], np.float64))
         ahead = scores[:, 0] - scores[:, 1]
         loss = float(ranking_losses(ahead).mean())
@@ -88,7 +88,7 @@ class RewardModel(Task):
         return {"evalLoss": loss, "accuracy": share_ahead(scores), "margin": float(ahead.mean())}
 
     def details(self, split: str, outputs: Outputs, _baseline: Outputs | None) -> Details:
-        """Pairs with the wrong answer ahead, and some drawn at random."""
+        """Pairs ranked wrongly, and sampled ones."""
         rows, scores = self._rows(split), outputs[SCORES].astype(np.float64)
         ahead = scores[:, 0] - scores[:, 1]
         preferred = ScoredPairs(rows, ahead, ranking_losses(torch.from_numpy(ahead)).numpy())
@@ -96,7 +96,7 @@ class RewardModel(Task):
         return Details(worst=preferred.worst(), samples=samples)
 
     def prior_loss(self, _split: str) -> float | None:
-        """Loss of a model that gives every answer the same score."""
+        """Loss of a constant score."""
         return log(2)
 
     @property

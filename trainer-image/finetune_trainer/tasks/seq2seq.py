@@ -1,4 +1,4 @@
-"""`Seq2Seq`: a text for a text, or an answer to a question about a passage."""
+"""`Seq2Seq`: text to text, or question and passage to answer."""
 
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -42,25 +42,25 @@ _CUT = (
 
 @dataclass(frozen=True)
 class Seq2Seq(Task):
-    """The task on one data set."""
+    """Sequence-to-sequence training on one data set."""
 
     def load(
         self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
     ) -> "PreTrainedModel":
-        """Load the base model, to write as the job says."""
+        """Load the base model with the job's generation config."""
         return load_text_to_text(files, tokenizer, self.spec.evaluation.generation, how)
 
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
-        """Tokenise inputs and texts to be written. Raises `DataUnreadable` for questions that fill the limit."""
+        """Tokenise inputs and targets. Raises `DataUnreadable` for questions that fill the limit."""
         limits = Limits(max_length, resolve(self.spec).max_target_length or max_length)
         return tokenise_both(self.data.splits[split], tokenizer, limits, cache=cache, advance=advance)
 
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
     ) -> FewShotRows:
-        """See `SupportsFewShot.tokenise_behind`: inputs with `answer:` and their texts, before the row's own input."""
+        """See `SupportsFewShot.tokenise_behind`: inputs with `answer:` and targets, before the row's own input."""
         train, own = self.data.splits["train"], self.data.splits[split]
         mark = break_between([str(train.labels[row]) for row in sorted({row for few in chosen for row in few})])
         limit = max(max_length, min(limit, tokenizer.model_max_length))
@@ -82,7 +82,7 @@ class Seq2Seq(Task):
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: lengths of the texts to be written, and a warning where they are cut."""
+        """See `Task.describe_tokens`: target lengths, and a warning about truncated targets."""
         limit = resolve(self.spec).max_target_length or 0
         splits = {
             name: split.model_copy(update={"target_lengths": describe_lengths(outputs, limit)})
@@ -96,13 +96,13 @@ class Seq2Seq(Task):
     def loss(
         self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
     ) -> TokenLoss:
-        """Cross entropy over the tokens of the texts to be written, their end included."""
+        """Cross-entropy of target tokens, end token included."""
         if tokens.outputs is None:
             raise ValueError(tokens)
         return TokenLoss(tokens.outputs.lengths, shift=False, label_smoothing=self.spec.training.label_smoothing)
 
     def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
-        """See `Task.infer`: `loss` and `tokens` of each row [n]; what the model writes, as `text` [n, bytes]."""
+        """See `Task.infer`: `loss` and `tokens` of each row [n]; generated texts as `text` [n, bytes]."""
         monitor = context.monitor
         writes = context.generate or self.spec.evaluation.metric in WRITTEN
 
@@ -120,7 +120,7 @@ class Seq2Seq(Task):
         return run_rows(model, rows, look, monitor.without_progress())
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
-        """Loss and perplexity; the likeness of what was written to what was expected, where it was written."""
+        """Loss and perplexity; text similarity where texts were generated."""
         loss = float(outputs[LOSS].sum(dtype="float64") / outputs[TOKENS].sum())
         if not isfinite(loss):
             return {}
@@ -128,11 +128,11 @@ class Seq2Seq(Task):
         return metrics | (self._likeness(split, outputs) if TEXT in outputs else {})
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
-        """The least fitting texts, and some drawn at random."""
+        """The least similar texts, and sampled ones."""
         return details_of_texts(self.data.splits[split], outputs, baseline, self.spec.training.seed)
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `Task.constant_answer`: one text behind every input."""
+        """See `Task.constant_answer`: one generated text for all inputs."""
         return constant_text(self.data.splits[split], outputs)
 
     @property

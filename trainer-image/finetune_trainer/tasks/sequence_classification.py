@@ -1,4 +1,4 @@
-"""`SequenceClassification`: one label, several labels or a number for each text (or pair of texts)."""
+"""`SequenceClassification`: one label, several labels or a number per text (or pair of texts)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ LOGITS = "logits"
 
 @dataclass(frozen=True)
 class SequenceClassification(Task):
-    """The task on one data set."""
+    """Text classification or regression on one data set."""
 
     @property
     def problem(self) -> ProblemType:
@@ -62,7 +62,7 @@ class SequenceClassification(Task):
     def describe_tokens(
         self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: lengths say it all."""
+        """See `Task.describe_tokens`: nothing beyond lengths."""
         return report
 
     uses_only_dataset_tokens = True
@@ -70,7 +70,7 @@ class SequenceClassification(Task):
     def loss(
         self, _tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
     ) -> RowLoss:
-        """The loss over the training rows, with class weights from them where asked for."""
+        """The loss over the training rows, with class weights where requested."""
         labels, targets = max(1, len(self.data.labels.names)), self.targets("train")
         objective = build_objective(self.problem, targets, labels, self.spec.training)
         return RowLoss(objective, torch.from_numpy(np.asarray(targets)))
@@ -84,7 +84,7 @@ class SequenceClassification(Task):
         return {LOGITS: predict_logits(model, rows, context.monitor)}
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
-        """All metrics that apply, and those of single classes that gates or the choice of the best state name."""
+        """All metrics of the problem type, and those of single classes that the job names."""
         logits, targets, names = outputs[LOGITS], self.targets(split), self.data.labels.names
         metrics = compute_metrics(logits, targets, self.problem, names)
         for name in self._named_metrics() - set(metrics):
@@ -94,7 +94,7 @@ class SequenceClassification(Task):
         return metrics
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
-        """Confusion, classes, calibration, worst errors and samples."""
+        """Confusion matrix, class metrics, calibration, worst errors and samples."""
         scored = Scored(outputs[LOGITS], self.targets(split), self.problem, self.data.labels.names)
         rows = self._examples(split)
         inputs = Inputs(rows.texts, rows.pairs or (), rows.places)
@@ -102,18 +102,18 @@ class SequenceClassification(Task):
         return describe(scored, inputs, before, seed, held_out=split != TRAIN)
 
     def prior_loss(self, split: str) -> float:
-        """Loss of the best answer that ignores the text."""
+        """Loss of the best constant prediction."""
         return prior_loss(self.targets(split), self.problem)
 
     def trivial_metrics(self, split: str, _outputs: Outputs) -> dict[str, float]:
-        """See `Task.constant_answer`: those of the shares of the classes, or of the mean."""
+        """See `Task.trivial_metrics`: those of the class shares, or of the mean."""
         if TRAIN not in self.data.splits:
             return {}
         names, rows = self.data.labels.names, len(self._examples(split))
         return self.measure(split, {LOGITS: prior_logits(self.targets(TRAIN), self.problem, len(names), rows)})
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:
-        """See `Task.constant_answer`: one class, set of labels, or number."""
+        """See `Task.constant_answer`: one class, label set, or number."""
         scored = Scored(outputs[LOGITS], self.targets(split), self.problem, self.data.labels.names)
         if self.problem is ProblemType.REGRESSION:
             return constant_answer_of(

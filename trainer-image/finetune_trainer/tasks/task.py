@@ -1,4 +1,4 @@
-"""`Task`, the abstract base of all tasks: what is special about one, between its rows and its metrics."""
+"""`Task`, the abstract base class of tasks: tokenisation, loss, inference and metrics."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InferenceContext:
-    """What `Task.infer` needs beside model and rows."""
+    """Arguments of `Task.infer` beside model and rows."""
 
     tokenizer: "PreTrainedTokenizerBase"
     generate: bool = True
@@ -39,7 +39,7 @@ class InferenceContext:
 
 @dataclass(frozen=True)
 class ReferenceInputs:
-    """What the outputs of a reference model follow from, by split: the splits of the job, and the retention split."""
+    """Inputs of reference outputs by split, retention split included."""
 
     tokens: Mapping[str, Tokens]
     rows: Mapping[str, RowSource]
@@ -50,7 +50,7 @@ class ReferenceInputs:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """One task on one data set, a value: methods that add something return another task.
+    """One task on one data set, an immutable value.
 
     A split is `train`, `validation`, `test` or the retention split.
     """
@@ -67,7 +67,7 @@ class Task(ABC):
     def load(
         self, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", how: ModelLoading = FP32
     ) -> "PreTrainedModel":
-        """Load the base model in the class that fits the task, as `how` says.
+        """Load the base model in the class of the task, as `how` says.
 
         Raises `ModelUnsuitable` where that can't be, `UnsafeModel` for code of its own.
         """
@@ -76,7 +76,7 @@ class Task(ABC):
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
-        """Tokenise one split, with labels of tokens where the task has them."""
+        """Tokenise one split, with token labels where the task has them."""
 
     def with_tokens(
         self,
@@ -84,33 +84,33 @@ class Task(ABC):
         tokenizer: "PreTrainedTokenizerBase",  # noqa: ARG002 -- as above
         max_length: int,  # noqa: ARG002 -- as above
     ) -> Self:
-        """The task with what its metrics need to know of the tokens of its splits."""
+        """The task with the token statistics that its metrics need."""
         return self
 
     @abstractmethod
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
     ) -> DataReport:
-        """The data report with what only the tokens of all splits tell: what was cut, a sample, more warnings."""
+        """The data report with token statistics of all splits: truncation, a sample, more warnings."""
 
     @abstractmethod
     def loss(self, tokens: Tokens, rows: RowSource, model: nn.Module, tokenizer: "PreTrainedTokenizerBase") -> Loss:
-        """The loss of `model` over the training rows, whose tokens these are."""
+        """The training loss of `model`, with the tokens of the training rows."""
 
     @abstractmethod
     def infer(self, model: nn.Module, split: str, rows: RowSource, context: InferenceContext) -> Outputs:
-        """Outputs of the model on the rows of `split`, in their order; leaves the model in the mode that it was in."""
+        """Outputs of the model on the rows of `split`, in order; restores the model's training mode."""
 
     @abstractmethod
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
-        """All metrics that follow from the outputs, by the names of the catalogue; those that don't are left out."""
+        """Metrics by name from the outputs; undefined ones are left out."""
 
     @abstractmethod
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
-        """What goes beyond single metrics, from outputs with generated texts."""
+        """Details beyond metrics, from outputs with generated texts."""
 
     def prior_loss(self, split: str) -> float | None:  # noqa: ARG002 -- of tasks that have none
-        """Loss of the best constant prediction; None where that says nothing, as for generated text."""
+        """Loss of the best constant prediction; None where undefined, as for generated text."""
         return None
 
     def trivial_metrics(self, split: str, outputs: Outputs) -> dict[str, float]:  # noqa: ARG002 -- as above
@@ -121,12 +121,12 @@ class Task(ABC):
         return {}
 
     def constant_answer(self, split: str, outputs: Outputs) -> str:  # noqa: ARG002 -- as above
-        """What a model answers to every row, although different answers are expected; else nothing."""
+        """The single prediction of a model for all rows although references differ; else empty."""
         return ""
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """Fields of `InferenceSettings` that this task has beside those that the job says, or in their place."""
+        """Fields of `InferenceSettings` specific to the task, in addition to or instead of the job's."""
         return {}
 
     def _rows(self, split: str) -> Examples:
@@ -139,30 +139,30 @@ class NeedsReference(Protocol):
 
     @property
     def needs_reference(self) -> bool:
-        """Whether this job asks for that."""
+        """Whether this job needs it."""
 
     def with_reference(self, model: nn.Module, inputs: ReferenceInputs, monitor: Monitor) -> Self:
-        """The task with the reference outputs of `model`, before it is trained or resumed."""
+        """The task with the reference outputs of `model`, before training or resumption."""
 
 
 @runtime_checkable
 class NeedsRewardModel(Protocol):
-    """A task that may need a second model, which gives rewards."""
+    """A task that may need a reward model."""
 
     def with_reward_model(self, site: Site) -> Self:
-        """The task with that model, loaded before the base model is. Raises the failures of that."""
+        """The task with its reward model, loaded before the base model. Raises the failures of loading it."""
 
 
 @runtime_checkable
 class OnPolicyTask(Protocol):
-    """A task whose rows are prompts: the model generates the texts that it is trained on."""
+    """A task that trains on texts generated by the model itself; its rows are prompts."""
 
     @property
     def passes(self) -> int:
-        """Updates with the texts of a step."""
+        """Updates per generated batch."""
 
     def training_rows(self, rows: RowSource) -> RowSource:
-        """The rows to train on, as long as they are once their texts are generated."""
+        """Training rows with lengths that include generated texts."""
 
     def verdict(self, curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
-        """What the curves say; the loss, of other texts in every step, says little."""
+        """Fit diagnosis; losses of different texts in every step are not comparable."""

@@ -1,4 +1,4 @@
-"""What tasks on texts, prompts and chats share: settings for prediction, and details of generated texts."""
+"""Shared parts of text generation tasks: inference settings, and details of generated texts."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ _AROUND = ("input", "system", "history", "tools")
 
 
 def chat_settings(spec: Spec) -> dict[str, Any]:
-    """Fields of `InferenceSettings` that say how text is encoded."""
+    """Fields of `InferenceSettings` on prompt encoding."""
     return {"split_special_tokens": spec.data.split_special_tokens is not False}
 
 
 def kept_columns(report: DataReport) -> dict[str, str]:
-    """Column by role for what stands around a prompt, where the rows have it."""
+    """Columns of prompt context by role, where the rows have them."""
     return {role: report.columns[role] for role in _AROUND if role in report.columns}
 
 
 def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None, seed: int) -> Details:
-    """The least fitting texts, and some drawn by `seed`; outputs hold `LOSS` and `TOKENS` [n] and `TEXT` [n, bytes]."""
+    """The least similar texts, and some drawn by `seed`; outputs: `LOSS`, `TOKENS` [n], `TEXT` [n, bytes]."""
     written = GeneratedTexts(
         rows=rows,
         texts=as_texts(outputs[TEXT]),
@@ -39,7 +39,7 @@ def details_of_texts(rows: Examples, outputs: Outputs, baseline: Outputs | None,
 
 
 def constant_text(rows: Examples, outputs: Outputs) -> str:
-    """The text that is written behind every input although different ones are expected; else nothing."""
+    """The single text generated for all inputs although references differ; else empty."""
     if TEXT not in outputs:
         return ""
     return constant_answer_of(as_texts(outputs[TEXT]), [" ".join(references) for references in all_references(rows)])

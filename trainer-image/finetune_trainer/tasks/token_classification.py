@@ -1,4 +1,4 @@
-"""`TokenClassification`: a tag for each word, as for named entities and parts of speech."""
+"""`TokenClassification`: a tag per word, as for named entities and parts of speech."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenClassification(Task):
-    """The task on one data set."""
+    """Token classification on one data set."""
 
     seen: Mapping[tuple[str, ...], NDArray[np.int64]] = field(default_factory=dict)
     """For rows of which the model does not see all words: which it sees, by the words of the row; see `with_tokens`."""
@@ -51,7 +51,7 @@ class TokenClassification(Task):
     def tokenise(
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
-        """Tokenise one split; the first token of each word has the number of its tag."""
+        """Tokenise one split; the first token of each word has its tag id as label."""
         rows, number = self.data.splits[split], {name: at for at, name in enumerate(self.data.labels.names)}
         tags = [[number[tag] for tag in label] for label in rows.labels if isinstance(label, tuple)]
         words = word_tokenizer(tokenizer, max_length)
@@ -60,7 +60,7 @@ class TokenClassification(Task):
     def with_tokens(
         self, tokens: Mapping[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
     ) -> "TokenClassification":
-        """See `Task.with_tokens`: which words of cut rows the model sees."""
+        """See `Task.with_tokens`: the words of truncated rows that the model sees."""
         words, seen = word_tokenizer(tokenizer, max_length), dict(self.seen)
         for split, part in tokens.items():
             rows = self._rows(split).words
@@ -70,7 +70,7 @@ class TokenClassification(Task):
     def describe_tokens(
         self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int
     ) -> DataReport:
-        """See `Task.describe_tokens`: how many words the model never sees."""
+        """See `Task.describe_tokens`: number of truncated words."""
         splits = {
             name: split.model_copy(update={"unseen_words": self._unseen(name)}) for name, split in report.splits.items()
         }
@@ -87,7 +87,7 @@ class TokenClassification(Task):
     def loss(
         self, tokens: Tokens, _rows: RowSource, _model: nn.Module, _tokenizer: "PreTrainedTokenizerBase"
     ) -> TokenLoss:
-        """Cross entropy over the first tokens of words."""
+        """Cross-entropy at first tokens of words."""
         return TokenLoss(tokens.counted, shift=False, label_smoothing=self.spec.training.label_smoothing)
 
     def infer(self, model: nn.Module, _split: str, rows: RowSource, context: InferenceContext) -> Outputs:
@@ -95,26 +95,26 @@ class TokenClassification(Task):
         return predict_tags(model, rows, context.monitor)
 
     def measure(self, split: str, outputs: Outputs) -> dict[str, float]:
-        """Loss, figures of words and entities, and those of single types that gates or the choice of the best name."""
+        """Loss, word and entity metrics, and those of single types that the job names."""
         loss = float(outputs[LOSS].sum(dtype=np.float64) / max(1, outputs[COUNTED].sum()))
         if not isfinite(loss):
             return {}
         return {"evalLoss": loss} | self._tagged(split, outputs).metrics(self._named_metrics())
 
     def details(self, split: str, outputs: Outputs, baseline: Outputs | None) -> Details:
-        """Figures of each type, the worst sentences, and samples, with the entities marked in the text."""
+        """Metrics per type, the worst sentences, and samples, with entities marked in the text."""
         before: Sequence[Tags] = self._tagged(split, baseline).predicted if baseline else []
         tagged, names = self._tagged(split, outputs), self.data.labels.names
         return describe_tagged(tagged, outputs[LOSS].astype(np.float64), before, names, self.spec.training.seed)
 
     def prior_loss(self, split: str) -> float | None:
-        """Loss of the best answer that ignores the words: the share of each tag."""
+        """Loss of the best constant prediction: the share of each tag."""
         number = {name: at for at, name in enumerate(self.data.labels.names)}
         targets = [number[tag] for tags in _tags_of(self.data.splits[split]) for tag in tags]
         return prior_loss(np.asarray(targets), ProblemType.SINGLE_LABEL)
 
     def trivial_metrics(self, split: str, _outputs: Outputs) -> dict[str, float]:
-        """See `Task.constant_answer`: those of the most frequent tag on every word, mostly `O`."""
+        """See `Task.trivial_metrics`: those of the most frequent tag on every word, mostly `O`."""
         if "train" not in self.data.splits:
             return {}
         tag = most_frequent(_tags_of(self.data.splits["train"]))
@@ -142,5 +142,5 @@ class TokenClassification(Task):
 
 
 def _tags_of(rows: Examples) -> list[Tags]:
-    """The expected tags, row by row."""
+    """Expected tags by row."""
     return [label for label in rows.labels if isinstance(label, tuple)]

@@ -1,1 +1,1 @@
-"""The optimisation: batches, optimiser, loop, early stopping and what makes it fast."""
+"""Training: batches, optimizer, loop, early stopping and speed-ups."""

@@ -30,7 +30,7 @@ _SECONDS_AFTER_A_FAILURE = 60.0
 
 @dataclass(frozen=True)
 class CachedBaseline:
-    """Outputs of the base model, saved with checkpoints so that no attempt computes them again."""
+    """Outputs of the base model, saved with checkpoints so that later attempts reuse them."""
 
     baseline: Outputs | None = None
     """Outputs of the base model on the rows of the final evaluation."""
@@ -38,7 +38,7 @@ class CachedBaseline:
     """Its metrics on the validation rows: the first point of the curves."""
 
     def added_to(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with all of it; outputs that are no numbers are left out."""
+        """The snapshot with these outputs; non-numeric ones are left out."""
         parts, values = dict(snapshot.parts), dict(snapshot.values)
         tensors = _tensors(self.baseline or {})
         if tensors:
@@ -49,7 +49,7 @@ class CachedBaseline:
 
 
 def cached_baseline_of(snapshot: Snapshot) -> CachedBaseline:
-    """What a snapshot brings along; nothing where it is of another version."""
+    """The base model outputs in a snapshot; empty for one of another version."""
     start, baseline = snapshot.values.get(_START), snapshot.parts.get(_BASELINE)
     with suppress(ValidationError):
         return CachedBaseline(
@@ -79,7 +79,7 @@ class CheckpointCallback:
         *,
         spec: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the store, where the best weights go, what tells of requests, and who is told what is safe.
+        """Take the store, the best weights, the source of requests, and the receiver of checkpoint status.
 
         `requested` gives a text that changes whenever someone asks for a checkpoint, empty before. `spec` is saved with
         each, so that a run of another spec can see whether it may go on from there.
@@ -103,16 +103,16 @@ class CheckpointCallback:
 
     @property
     def newest(self) -> CheckpointInfo | None:
-        """The newest checkpoint that is committed."""
+        """The newest committed checkpoint."""
         return self._safe.checkpoints[-1] if self._safe.checkpoints else None
 
     @property
     def lineage(self) -> Lineage:
-        """What training starts from, with the run that it continues."""
+        """Lineage of the training, with the run that it continues."""
         return self._store.lineage or self._lineage
 
     def find_checkpoint(self, lineage: Lineage) -> None:
-        """Find what an earlier attempt has saved. Raises what the store raises."""
+        """Find the newest checkpoint of earlier attempts. Raises the failures of the store."""
         self._lineage = lineage
         self.found = self._store.newest(lineage)
         if self.found is not None:
@@ -120,7 +120,7 @@ class CheckpointCallback:
         self.tell()
 
     def resume(self, loop: Loop) -> Resumed | None:
-        """Have `loop` go on from the newest checkpoint that fits it; None where there is none."""
+        """Restore `loop` from the newest checkpoint that fits it; None without one."""
         while self.found is not None:
             found, self.found = self.found, None
             try:
@@ -134,25 +134,25 @@ class CheckpointCallback:
         return None
 
     def begin(self, every: int) -> None:
-        """From now on keep a state every `every` steps."""
+        """Save a state every `every` steps from now on."""
         self._every = every
 
     def training_is_over(self) -> None:
-        """From now on whoever asks for a checkpoint has it already: the state does not change any more."""
+        """Answer further requests with the existing checkpoint: the state no longer changes."""
         self._over = True
         self.tell()
 
     def check(self) -> None:
-        """Tell what is safe by now. Raises what has gone wrong with saving."""
+        """Report checkpoint status. Raises failures of saving."""
         self._store.check()
         self.tell()
 
     def is_due(self, step: int) -> bool:
-        """Every so many steps, or when someone has asked."""
+        """Whether a save is due, by interval or request."""
         return step % self._every == 0 or self._requested() not in {"", self._asked}
 
     def keep(self, take: Callable[[], Snapshot]) -> None:
-        """Hand a state to the store, once it has written the one before: no more than one copy is in memory.
+        """Queue a state for the store, after the one before is written: at most one copy is in memory.
 
         Raises `KeyboardInterrupt` where a stop leaves no time for that.
         """
@@ -167,7 +167,7 @@ class CheckpointCallback:
         self._store.save(snapshot)
 
     def finish(self, seconds: float | None = None) -> None:
-        """Wait until the newest state is safe, or cannot be saved, which is told. Raises `Fenced` and the like."""
+        """Wait until the newest state is committed, or can't be, which is a warning. Raises `Fenced` and the like."""
         try:
             self._store.finish(seconds)
         except StorageUnavailable as failure:
@@ -176,7 +176,7 @@ class CheckpointCallback:
 
     @contextmanager
     def settled(self) -> Iterator[None]:
-        """However the block ends, what was handed over is safe or given up after it.
+        """Wait after the block until queued states are committed or given up.
 
         A stop waits for what is under way, unless it is asked for twice, as long as whoever stops the run leaves it
         time; a failure waits for a minute.
@@ -196,7 +196,7 @@ class CheckpointCallback:
             self._store.close()
 
     def tell(self) -> None:
-        """Tell what is safe, if that has changed."""
+        """Report the checkpoint status, if it has changed."""
         committed = self._store.committed
         all_safe = bool(committed) and committed[-1].step >= self._last
         if self._over:

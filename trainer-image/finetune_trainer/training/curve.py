@@ -1,4 +1,4 @@
-"""The curves of a training, few enough points to draw and to store."""
+"""Learning curves, with a bounded number of points."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ class CurveState(BaseModel):
 
 
 def validation_loss(points: Sequence[CurvePoint], step: int | None) -> float | None:
-    """Loss on the validation rows at an optimiser step; None where none was measured then."""
+    """Validation loss at an optimizer step; None without an evaluation there."""
     return next((point.validation.get("evalLoss") for point in reversed(points) if point.step == step), None)
 
 
 class Curve:
-    """Collects losses, and metrics on the validation rows."""
+    """Collects training losses, and validation metrics."""
 
     def __init__(self, total_steps: int, steps_per_epoch: int) -> None:
         self._every, self._steps_per_epoch = max(1, total_steps // _POINTS), steps_per_epoch
@@ -42,7 +42,7 @@ class Curve:
         return list(self._points)
 
     def add(self, step: int, loss: float, learning_rate: float, norm: float, figures: Mapping[str, float]) -> None:
-        """Note a step; a point holds the mean loss, and means of the figures, since the point before."""
+        """Add a step; a point holds mean loss and mean metrics since the point before."""
         self._losses.append(loss)
         self._figures.append(dict(figures))
         if step % self._every == 0 or step == 1:
@@ -57,18 +57,18 @@ class Curve:
             self._figures.clear()
 
     def evaluated(self, step: int, metrics: dict[str, float], losses: dict[str, float]) -> None:
-        """Note an evaluation, and its loss by source."""
+        """Add an evaluation, with its loss by source."""
         if self._points and self._points[-1].step == step:
             self._points[-1] = self._points[-1].model_copy(update={"validation": metrics, "sources": losses})
         else:
             self._point(step, validation=metrics, sources=losses)
 
     def state(self) -> CurveState:
-        """The curve as of now."""
+        """The current curve as a value."""
         return CurveState(points=tuple(self._points), losses=tuple(self._losses), figures=tuple(self._figures))
 
     def resume_from(self, state: CurveState) -> None:
-        """Take a state over."""
+        """Restore a state."""
         self._points, self._losses, self._figures = list(state.points), list(state.losses), list(state.figures)
 
     def _point(self, step: int, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""Decides which state is best and when to stop: a value that is easy to save and to test."""
+"""Best evaluation and early stopping, as an immutable value."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from finetune_api.training import EarlyStopping
 
 @dataclass(frozen=True)
 class EarlyStoppingState:
-    """The best evaluation so far and how long ago it was."""
+    """The best evaluation, and the number of evaluations since."""
 
     best: Best | None = None
     """The best evaluation by value, however small its lead."""

@@ -32,7 +32,7 @@ _ITERATIONS = 60
 
 @dataclass(frozen=True)
 class Penalties:
-    """Strengths of the L2 penalty on the weights of standardised inputs, in falling order, and how one is chosen."""
+    """Strengths of the L2 penalty on the weights of standardised inputs, in falling order, and selection settings."""
 
     strengths: tuple[float, ...]
     metric: Metric
@@ -53,18 +53,18 @@ class _Linear(nn.Module):
 
 
 def _bias(layer: nn.Linear) -> Tensor | None:
-    """The bias, which the heads of decoders lack."""
+    """The bias; None for the heads of decoders, which lack one."""
     found: Tensor | None = layer.bias
     return found
 
 
 class HeadSolver:
-    """Solves the output layer of `head` over `rows` for `loss`; the layers before it stay as they are."""
+    """L-BFGS solver of the output layer of `head` over `rows` for `loss`; other layers are fixed."""
 
     def __init__(
         self, head: HeadOnly, rows: RowSource, loss: Loss, penalties: Penalties, stop: StopToken | None = None
     ) -> None:
-        """Compute the inputs of the output layer, once, and what standardises them."""
+        """Compute the inputs of the output layer and their standardisation, once."""
         self._layer, self._penalties, self._stop = head.output_layer, penalties, stop or StopToken()
         self._loss, self._weight = loss.to(head.model.device), loss.weight(np.arange(len(rows.lengths)))
         self._linear = _Linear(self._layer)
@@ -77,7 +77,7 @@ class HeadSolver:
     def solve(
         self, evaluate: Evaluate | None, observer: TrainingObserver, losses: Callable[[], dict[str, float]] = dict
     ) -> TrainingResult:
-        """Solve for one penalty after the other until `evaluate` has found nothing better for long enough.
+        """Solve for each penalty in turn until `evaluate` finds no improvement for the patience.
 
         A step is one penalty, an epoch one pass over the rows. Leaves the best layer in the head; without `evaluate`
         there is one penalty, and its layer stays.
@@ -116,7 +116,7 @@ class HeadSolver:
         return TrainingResult(step, choice.best, points, rate.totals(), stopped_early=step < len(strengths))
 
     def _minimise(self, strength: float) -> float:
-        """Minimise loss and penalty; returns the mean loss without the penalty."""
+        """Minimise loss plus penalty; returns the mean loss without penalty."""
         found = 0.0
         optimizer = torch.optim.LBFGS(
             self._linear.parameters(), max_iter=_ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
@@ -145,7 +145,7 @@ class HeadSolver:
 
     @torch.no_grad()
     def _write(self) -> None:
-        """Put the solution into the head, for inputs that are not standardised."""
+        """Write the solution to the head, for inputs that are not standardised."""
         weight = self._linear.weight / self._deviation
         self._layer.weight.copy_(weight)
         bias = _bias(self._layer)
@@ -165,7 +165,7 @@ class HeadSolver:
 
 @torch.no_grad()
 def _inputs(head: HeadOnly, rows: RowSource) -> Iterator[tuple[dict[str, Tensor], Rows]]:
-    """Collated rows in parts, with what goes into the output layer in place of the stored vectors."""
+    """Collated rows in parts, with inputs of the output layer in place of cached vectors."""
     head.eval()
     for part in cut_by_tokens(np.arange(len(rows.lengths)), rows.lengths, _POSITIONS):
         inputs = {name: tensor.to(head.model.device) for name, tensor in rows.collate(part).items()}
@@ -174,7 +174,7 @@ def _inputs(head: HeadOnly, rows: RowSource) -> Iterator[tuple[dict[str, Tensor]
 
 
 def _moments(parts: list[tuple[dict[str, Tensor], Rows]], *, centred: bool) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each input over all vectors that have a label; the mean is 0 unless `centred`."""
+    """Mean and standard deviation of each input over labelled vectors; the mean is 0 unless `centred`."""
     width = parts[0][0]["features"].shape[-1]
     count, total, squares = 0, torch.zeros(width).double(), torch.zeros(width).double()
     for inputs, _rows in parts:

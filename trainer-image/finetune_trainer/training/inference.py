@@ -20,7 +20,7 @@ _TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 
 def tokens_per_batch(device: torch.device) -> int:
-    """How many tokens go through a model at once where nothing is learned."""
+    """Tokens per batch in inference."""
     return _TOKENS.get(device.type, _TOKENS["cuda"])
 
 
@@ -39,7 +39,7 @@ def run_rows(
     look: Callable[[dict[str, Tensor]], Outputs],
     monitor: Monitor | None = None,
 ) -> Outputs:
-    """Hand all rows to `look`, batch by batch, with the model in evaluation mode; returns what it returned, in order.
+    """Apply `look` to all rows in batches, with the model in evaluation mode; results in row order.
 
     Rows of like length go together. `look` gets a collated batch on the model's device and returns arrays of one
     entry a row; arrays of different width are filled up with -1. `monitor` hears of the rows of each batch.
@@ -63,7 +63,7 @@ def run_rows(
 
 
 def _in_order(parts: list[NDArray[Any]], places: Rows) -> NDArray[Any]:
-    """The parts as one array, each row at its place."""
+    """Concatenated parts, each row at its original index."""
     width = max(part.shape[1] for part in parts) if parts[0].ndim > 1 else 0
     even = [_filled(part, width) if part.ndim == 2 else part for part in parts]
     joined = np.concatenate(even)

@@ -45,34 +45,34 @@ class TrainingObserver(Protocol):
         """Called after each evaluation on the validation rows."""
 
     def warned(self, text: str) -> None:
-        """Called with something that a careful person would look at."""
+        """Called with a warning."""
 
 
 class StepCallback(Protocol):
     """Called between steps to save training states."""
 
     def check(self) -> None:
-        """Called after each step. Raises what has gone wrong with keeping."""
+        """Called after each step. Raises failures of saving."""
 
     def is_due(self, step: int) -> bool:
-        """Whether the state after `step` is to be kept."""
+        """Whether the state after `step` is to be saved."""
 
     def keep(self, take: Callable[[], Snapshot]) -> None:
-        """Keep the state that `take` copies."""
+        """Save the state that `take` copies."""
 
 
 class NoCheckpoints:
     """A `StepCallback` that saves nothing."""
 
     def check(self) -> None:
-        """Nothing can go wrong."""
+        """No failures."""
 
     def is_due(self, _step: int) -> bool:
         """Never."""
         return False
 
     def keep(self, _take: Callable[[], Snapshot]) -> None:
-        """Nothing is copied."""
+        """Saves nothing."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Loop:
         stop: StopToken | None = None,
         losses: Callable[[], dict[str, float]] = dict,
     ) -> None:
-        """Take what is trained and how; `losses` gives the validation loss by source after an evaluation."""
+        """Take model, rows, hyperparameters and callbacks; `losses` gives the validation loss by source."""
         self._losses, self._stop = losses, stop or StopToken()
         self._plan, self._rows, self._accelerator, self._best = plan, rows, accelerator, best
         self._loss = loss.to(accelerator.device)
@@ -142,13 +142,13 @@ class Loop:
 
     @property
     def step(self) -> int:
-        """Optimiser steps that are done."""
+        """Number of completed optimizer steps."""
         return self._step
 
     def run(
         self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: StepCallback | None = None
     ) -> TrainingResult:
-        """Train until the last step or until early stopping; the model then holds the best state.
+        """Train until the last step or early stopping; the model then holds the best state.
 
         `evaluate` measures the model on the validation rows; without it no best state is chosen, and the last one
         stays. A stop that is asked for ends the step, has the state kept and raises `KeyboardInterrupt`.
@@ -172,7 +172,7 @@ class Loop:
         )
 
     def snapshot(self) -> Snapshot:
-        """Copy all that the next steps depend on; once training is over, the best weights alone."""
+        """Copy the state that further steps depend on; after training, the best weights alone."""
         is_best = self._choice.is_best(self._step)
         parts, values = self._moving.capture(finished=self._finished, is_best=is_best)
         state = TrainingState(
@@ -197,7 +197,7 @@ class Loop:
         )
 
     def restore(self, snapshot: Snapshot, *, of_other_run: bool = False) -> None:
-        """Go on from a snapshot; one of another run may have been on its way to another number of steps.
+        """Restore a snapshot; one of another run may have had another number of steps.
 
         Raises `IncompatibleState` where that can't be, before anything is changed.
         """
@@ -215,7 +215,7 @@ class Loop:
         self._finished = state.finished
 
     def _batches(self) -> Iterator[Rows]:
-        """The batches of the steps to come, until training is over."""
+        """The remaining batches."""
         a_pass = self._plan.batches.steps_per_epoch
         for epoch in count(self._step // a_pass):
             for batch in self._plan.batches.epoch(epoch)[self._step % a_pass :]:
@@ -238,7 +238,7 @@ class Loop:
             observer.warned(metrics.warning)
 
     def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: StepCallback) -> None:
-        """Do what is due between two steps: keep the state and end if asked to, evaluate, keep the state."""
+        """Between two steps: save and stop if requested, evaluate, save if due."""
         if self._finished:
             return
         keeper.check()
@@ -261,7 +261,7 @@ class Loop:
             self._keep_and_end(keeper)
 
     def _keep_and_end(self, keeper: StepCallback) -> None:
-        """Keep what is not kept yet, unless there is no time for it, and raise `KeyboardInterrupt`."""
+        """Save the current state, unless there is no time for it, and raise `KeyboardInterrupt`."""
         if self._kept != self._step and not self._stop.forced:
             self._keep(keeper)
         raise KeyboardInterrupt
@@ -279,14 +279,14 @@ class Loop:
         return self._step >= self._plan.total_steps or early
 
     def _optimise(self, batch: Rows, parts: list[Rows]) -> tuple[float, float]:
-        """One step over `batch`, cut into `parts`; returns the mean loss and the gradient's norm of its last update."""
+        """One step over `batch`, split into `parts`; returns mean loss and gradient norm of its last update."""
         weight = self._loss.weight(batch)
         updates = [self._update(parts, weight) for _ in range(self._plan.passes)]
         self._schedule.step()
         return updates[-1]
 
     def _update(self, parts: list[Rows], weight: float) -> tuple[float, float]:
-        """One update of the weights; returns the mean loss and the gradient's norm."""
+        """One update of the weights; returns mean loss and gradient norm."""
         device = self._accelerator.device
         total = torch.zeros((), device=device)
         for rows in parts:
@@ -308,7 +308,7 @@ class Loop:
             raise LossDiverged(f"the gradient's norm became {norm} at step {step}", hint=_DIVERGED_HINT)
 
     def _choose(self, metrics: dict[str, float], observer: TrainingObserver) -> None:
-        """Take an evaluation into account."""
+        """Update the best state with an evaluation."""
         step, metric = self._step, self._plan.metric
         if not metrics:  # there are some wherever the outputs are numbers
             raise LossDiverged(f"the model's outputs are no longer numbers at step {step}", hint=_DIVERGED_HINT)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def neftune_noise(model: nn.Module, alpha: float) -> Iterator[None]:
-    """Inside the block, add noise to the embeddings of a text in training mode.
+    """Inside the block, add noise to input embeddings in training mode.
 
     It is drawn from torch's default generator, between plus and minus `alpha / sqrt(length * width)`, padding counted
     as in transformers. Of an encoder-decoder the encoder's input alone gets noise.
@@ -32,7 +32,7 @@ def neftune_noise(model: nn.Module, alpha: float) -> Iterator[None]:
 
 
 def _input_table(model: Any) -> nn.Module:
-    """The embedding that a text goes through first."""
+    """The input embedding."""
     reads = model.get_encoder() if model.config.is_encoder_decoder else model
     table: nn.Module = reads.get_input_embeddings()
     return table

@@ -36,7 +36,7 @@ def build_optimizer(
 def build_schedule(
     optimizer: torch.optim.Optimizer, training: Training, total_steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Warm up to the peak, then go as `training.lrSchedulerType` says."""
+    """`LambdaLR` with warm-up to the peak, then `training.lrSchedulerType`."""
     warmup = math.ceil(training.warmup_ratio * total_steps)
     return torch.optim.lr_scheduler.LambdaLR(
         optimizer, learning_rate_factor(training.lr_scheduler_type, warmup, total_steps)

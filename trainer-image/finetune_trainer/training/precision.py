@@ -1,4 +1,4 @@
-"""Which device and number format a run computes in."""
+"""Device and mixed precision of a run."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ _MIXED_PRECISION = {Precision.FP32: "no", Precision.BF16: "bf16", Precision.FP16
 
 
 def choose_precision(wanted: Precision) -> Precision:
-    """Resolve `Auto`, and refuse what this machine can't compute.
+    """Resolve `Auto`, and refuse precisions that this machine does not support.
 
     BF16 on a CPU without matrix units for it is slower than FP32, so `Auto` looks for AMX there.
     Raises `SpecInvalid` for FP16 without a GPU, or BF16 on a GPU that lacks it.
@@ -33,7 +33,7 @@ def choose_precision(wanted: Precision) -> Precision:
 
 
 def build_accelerator(precision: Precision) -> Accelerator:
-    """The Accelerator of one run, on the GPU where there is one.
+    """The Accelerator of one run, on the GPU if there is one.
 
     Its state is shared by the whole process: that of an earlier run, which may have had another precision, is dropped.
     """
@@ -42,7 +42,7 @@ def build_accelerator(precision: Precision) -> Accelerator:
 
 
 def use_allotted_cpus() -> int:
-    """Use as many threads as the container may run at once; return that number.
+    """Set the number of threads to the CPU limit of the container; returns it.
 
     Libraries count the node's cores; with a smaller quota they would be throttled most of the time. Whoever sets
     `OMP_NUM_THREADS` wants fewer still.
@@ -63,7 +63,7 @@ def _has_amx() -> bool:
 
 
 def _quota() -> int:
-    """CPUs by the cgroup's quota (version 2, then 1); a large number where there is none."""
+    """CPUs by the cgroup's quota (version 2, then 1); a large number without one."""
     try:
         limit, period = _read("/sys/fs/cgroup/cpu.max").split()
     except (OSError, ValueError):

@@ -13,7 +13,7 @@ from finetune_trainer.observer import TrainingTotals
 
 
 class Work(BaseModel):
-    """Work that is done and the time it took, as a value."""
+    """Amount of work and its duration, as a value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ class Work(BaseModel):
 
 
 class ThroughputMeter:
-    """Counts the work that is done and the time it takes; evaluations are left out of the rates.
+    """Measures rows and tokens per second; evaluations are excluded.
 
     What earlier attempts did counts like this one's own, so rates stay true.
     """
@@ -40,11 +40,11 @@ class ThroughputMeter:
         self._pause = self._rows = self._tokens = self._padded = 0.0
 
     def start(self) -> None:
-        """Let the clock of this attempt run from now on."""
+        """Start the clock of this attempt."""
         self._started = time.monotonic()
 
     def state(self) -> Work:
-        """All work so far."""
+        """Total work so far."""
         return Work(
             rows=self._rows,
             tokens=self._tokens,
@@ -54,19 +54,19 @@ class ThroughputMeter:
         )
 
     def resume_from(self, work: Work) -> None:
-        """Count work that was done before."""
+        """Add work of earlier attempts."""
         self._rows, self._tokens, self._padded = work.rows, work.tokens, work.padded
         self._before, self._pause = work.seconds, work.paused
 
     def add(self, rows: int, volume: Volume) -> None:
-        """Count one step's rows, and the tokens that went through the model for them."""
+        """Add the rows and tokens of one step."""
         self._rows += rows
         self._tokens += volume.tokens
         self._padded += volume.padded
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the time inside the block out of the rates."""
+        """Exclude the time inside the block."""
         start = time.monotonic()
         try:
             yield
@@ -74,7 +74,7 @@ class ThroughputMeter:
             self._pause += time.monotonic() - start
 
     def progress(self, step: int, epoch: float, loss: float, learning_rate: float | None) -> Progress:
-        """What can be said after `step`."""
+        """Progress after `step`."""
         return Progress(
             step=step,
             total_steps=self._total_steps,
@@ -89,11 +89,11 @@ class ThroughputMeter:
         )
 
     def tally(self, gradient_norm: float, figures: Mapping[str, float]) -> TrainingTotals:
-        """What has been done so far; `gradient_norm` and `figures` are of the last step."""
+        """Totals so far; `gradient_norm` and `figures` are of the last step."""
         return TrainingTotals(int(self._rows), int(self._tokens), gradient_norm, figures)
 
     def totals(self) -> dict[str, float]:
-        """Figures of the whole run for the report."""
+        """Totals of the whole run for the report."""
         return {
             "samplesPerSecond": self._rows / self._working(),
             "tokensPerSecond": self._tokens / self._working(),

@@ -1,1 +1,1 @@
-"""From rows to tokens: what a model reads and what it is to learn of it, cached, batched and padded."""
+"""Tokenisation of rows: input ids and labels, cached, batched and padded."""

@@ -1,4 +1,4 @@
-"""What pairs of answers look like as tokens: what had to be cut, pairs that teach nothing, and what length tells."""
+"""Warnings about tokenised preference pairs: truncation, identical pairs, length bias."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _ENOUGH = 30
 
 
 def describe_pairs(report: DataReport, train: Tokens, tokenizer: "PreTrainedTokenizerBase") -> DataReport:
-    """The data report with the first chosen answer as the model gets it, and with warnings.
+    """The data report with the first chosen answer as the model reads it, and with warnings.
 
     Raises `DataEmpty` where nothing is left that tells the answers of a pair apart.
     """
@@ -33,7 +33,7 @@ def describe_pairs(report: DataReport, train: Tokens, tokenizer: "PreTrainedToke
 
 
 def same_pairs(tokens: Tokens) -> int:
-    """How many pairs are two times the same tokens: their answers differ behind the limit only."""
+    """Number of pairs with identical tokens: their answers differ only beyond the limit."""
     texts = np.split(tokens.ids, tokens.offsets[1:-1])
     return sum(np.array_equal(first, second) for first, second in zip(texts[::2], texts[1::2], strict=True))
 

@@ -1,4 +1,4 @@
-"""Prompts with answers as tokens, where answers to one prompt are compared: the prompt is the same in front of each."""
+"""Tokenised preference pairs: both answers behind the same prompt tokens."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def tokenise_pairs(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Two texts a row: the prompt with the chosen answer, then with the rejected one."""
+    """Two texts per row: the prompt with the chosen answer, then with the rejected one."""
     chats = [rows.turns[row].then(turn) for row, label in enumerate(rows.labels) for turn in Answers(label).turns]
     return tokenise_answers(
         chats, form, tokenizer, max_length, a_prompt=2, labelled=labelled, cache=cache, advance=advance
@@ -49,7 +49,7 @@ def tokenise_answers(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Chats that end with an answer, within `max_length` tokens; where `labelled`, with labels on the last answers.
+    """Chats that end with an answer, within `max_length` tokens; where `labelled`, with labels on last answers.
 
     Of so many answers to one prompt (`a_prompt`), which stand one after the other, the longest says what is kept of
     the prompt: its beginning and its end. An answer loses its end where it takes more than three quarters of the limit.
@@ -80,7 +80,7 @@ def _fitted(answers: Sequence[EncodedRow], limit: int) -> list[EncodedRow]:
 
 
 def _closed(rows: list[EncodedRow], tokenizer: "PreTrainedTokenizerBase") -> list[EncodedRow]:
-    """The rows with the token that an encoder's tokenizer puts behind a text, as BERT's `[SEP]`."""
+    """The rows with the token that an encoder's tokenizer appends, such as BERT's `[SEP]`."""
     closing = list(special_tokens_of(tokenizer).closing)
     if closing:
         for row in rows:

@@ -1,4 +1,4 @@
-"""Which rows go through the model together: pure functions of lengths and seed, so any step can be found again."""
+"""Batch plan: pure functions of lengths and seed, so that training can resume at any step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _MEGABATCH = 50
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How rows are grouped into optimiser steps and forward passes.
+    """Grouping of rows into optimizer steps and forward passes.
 
     Rows of like length are put together, so that little is padded; the order of the batches stays random. A step
     has `batch_size` rows; a forward pass has as many of them as fit `token_budget` padded tokens. Within that, a step
@@ -38,7 +38,7 @@ class BatchPlan:
         return -(-len(self.lengths) // self.batch_size)
 
     def epoch(self, number: int) -> list[Rows]:
-        """Batches of row indices of epoch `number` (from 0), the same at each call; every row once without a course."""
+        """Batches of row indices of epoch `number` (from 0), deterministic; every row once without a sampler."""
         rng = np.random.default_rng((self.seed, number))
         rows = np.arange(len(self.lengths)) if self.course is None else self.course.rows(number)
         if self.course is not None and self.course.is_ordered(number):
@@ -51,7 +51,7 @@ class BatchPlan:
         return [batches[index] for index in rng.permutation(len(batches))]
 
     def micro_batches(self, batch: Rows) -> Iterator[Rows]:
-        """Cut one step's rows into forward passes."""
+        """Split the rows of one step into forward passes."""
         for part in cut_by_tokens(batch, self.lengths, self.token_budget, self.per_device_batch_size):
             if self.per_device_batch_size:
                 yield part
@@ -71,7 +71,7 @@ class BatchPlan:
 
 
 def cut_by_tokens(rows: Rows, lengths: NDArray[np.int64], budget: int, most_rows: int = 0) -> Iterator[Rows]:
-    """Cut rows, sorted by falling length, into parts of at most `budget` padded tokens (one row at least)."""
+    """Split rows, sorted by falling length, into parts of at most `budget` padded tokens (one row at least)."""
     rows = rows[np.argsort(-lengths[rows], kind="stable")]
     start = 0
     while start < len(rows):
@@ -82,7 +82,7 @@ def cut_by_tokens(rows: Rows, lengths: NDArray[np.int64], budget: int, most_rows
 
 
 def cut_cheapest(rows: Rows, lengths: NDArray[np.int64], pass_cost: int) -> list[Rows]:
-    """Cut rows, sorted by falling length, where that makes padded tokens plus `pass_cost` a part least.
+    """Split rows, sorted by falling length, to minimise padded tokens plus `pass_cost` per part.
 
     Exact, by dynamic programming over the place of the last cut.
     """
@@ -101,7 +101,7 @@ def cut_cheapest(rows: Rows, lengths: NDArray[np.int64], pass_cost: int) -> list
 
 @dataclass(frozen=True)
 class Volume:
-    """Tokens that go through a model."""
+    """Numbers of tokens that go through a model, with and without padding."""
 
     tokens: int
     """Those of texts."""
@@ -110,11 +110,11 @@ class Volume:
 
     @property
     def padding_ratio(self) -> float:
-        """Share of padding; 0 where there is nothing."""
+        """Share of padding; 0 without tokens."""
         return 1 - self.tokens / self.padded if self.padded else 0.0
 
 
 def volume_of(parts: list[Rows], lengths: NDArray[np.int64]) -> Volume:
-    """What rows come to in the parts that go through the model one by one; `lengths` are those of all rows, [n]."""
+    """Token volume of rows in their forward passes; `lengths` are those of all rows, [n]."""
     padded = sum(len(part) * int(lengths[part].max()) for part in parts)
     return Volume(sum(int(lengths[part].sum()) for part in parts), padded)

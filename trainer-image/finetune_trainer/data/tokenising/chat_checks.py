@@ -1,4 +1,4 @@
-"""Whether a chat template writes a chat, and all of it that has a meaning."""
+"""Check that a chat template renders a chat, and every key that matters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _CALLS, _TOOLS = "tool_calls", "tools"
 
 @dataclass(frozen=True)
 class CheckedChat:
-    """What a template makes of one chat."""
+    """Result of rendering one chat."""
 
     refusal: Refusal | None = None
     """Why the chat can't be used, where that is so."""
@@ -25,7 +25,7 @@ class CheckedChat:
 
 
 def check_chat(chat: Chat, form: PromptFormat) -> CheckedChat:
-    """Find out whether the chat can be written, and what is not written of it.
+    """Check that the chat can be rendered, and find keys that are not rendered.
 
     Tool calls and tools must be, and reasoning where the template never speaks of it; a template may leave out the
     reasoning of earlier messages by itself. A text that is left out or changed is told, unless it is the answer to be
@@ -60,7 +60,7 @@ def _knows_reasoning(template: ChatTemplate) -> bool:
 
 
 def _unwritten(chat: Chat, template: ChatTemplate) -> Iterator[str]:
-    """Yield the keys without which the template writes the same; a call at a time, other keys of all messages."""
+    """Yield keys whose removal leaves the rendered text unchanged: of single tool calls, or of all messages at once."""
     whole = _text(chat, template)
     for index, turn in enumerate(chat):
         keys = turn.keys
@@ -80,7 +80,7 @@ def _unwritten(chat: Chat, template: ChatTemplate) -> Iterator[str]:
 
 
 def _text(chat: Chat, template: ChatTemplate) -> str | None:
-    """What the template writes; None where it refuses, which is another thing to say."""
+    """The rendered text; None where the template refuses, which is reported elsewhere."""
     try:
         return template.text(chat, to_be_answered=chat[-1].role != ASSISTANT)
     except TemplateRefusesChat:
@@ -88,7 +88,7 @@ def _text(chat: Chat, template: ChatTemplate) -> str | None:
 
 
 def _without(chat: Chat, key: str, at: int | None = None) -> Chat:
-    """The chat without a key of the message `at`, or of all."""
+    """The chat without a key of the message `at`, or of all messages."""
     turns = []
     for index, turn in enumerate(chat):
         keys = turn.keys
@@ -99,5 +99,5 @@ def _without(chat: Chat, key: str, at: int | None = None) -> Chat:
 
 
 def _are_named(value: Any, text: str | None, name: str) -> bool:
-    """Whether tools stand in the text already: in a system prompt that describes them."""
+    """Whether the system prompt already describes the tools."""
     return name == _TOOLS and all(tool["function"]["name"] in (text or "") for tool in value)

@@ -1,4 +1,4 @@
-"""Chats as the text that a chat template writes, and what a template makes of the keys of messages."""
+"""Rendering of chats by a chat template, and its treatment of message keys."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Messages = list[dict[str, Any]]
 
 
 class TemplateRefusesChat(ValueError):  # noqa: N818 -- a finding about a row, not a defect
-    """What a template said when it was given a chat that it can't write."""
+    """Error message of a template for a chat that it can't render."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ChatTemplate:
     tokenizer: "PreTrainedTokenizerBase"
 
     def text(self, chat: Chat, *, to_be_answered: bool = False) -> str:
-        """What the template writes. Raises `TemplateRefusesChat`.
+        """The rendered text. Raises `TemplateRefusesChat`.
 
         Templates differ in what they take: where one fails, tool calls are given with arguments as JSON text, and
         missing content as empty text.
@@ -42,11 +42,11 @@ class ChatTemplate:
 
     @cached_property
     def marks_answers(self) -> bool:
-        """Whether the template marks what the assistant writes by `{% generation %}`."""
+        """Whether the template marks assistant text by `{% generation %}`."""
         return re.search(r"{%-?\s*generation\s*-?%}", self.source) is not None
 
     def answer_spans(self, chat: Chat) -> tuple[str, list[tuple[int, int]]]:
-        """What the template writes, and where it marks answers in it, as [start, end). Raises `TemplateRefusesChat`."""
+        """The rendered text, and the spans [start, end) of marked answers. Raises `TemplateRefusesChat`."""
         text = self.text(chat)
         for messages in self._forms(chat):
             with suppress(TemplateRefusesChat):
@@ -56,17 +56,17 @@ class ChatTemplate:
         return text, []
 
     def mentions(self, key: str) -> bool:
-        """Whether the template speaks of a key at all."""
+        """Whether the template refers to a key at all."""
         return re.search(rf"\b{re.escape(key)}\b", self.source) is not None
 
     @property
     def source(self) -> str:
-        """The template; of several, all of them."""
+        """The template source; all of them where there are several."""
         template = self.tokenizer.chat_template
         return "\n".join(template.values()) if isinstance(template, dict) else str(template or "")
 
     def _forms(self, chat: Chat) -> Iterator[Messages]:
-        """The messages as `apply_chat_template` takes them, in the forms to be tried in turn."""
+        """The messages for `apply_chat_template`, in the forms to try in turn."""
         plain = [self._message(turn) for turn in chat]
         yield plain
         calls, absent = any("tool_calls" in message for message in plain), any("content" not in m for m in plain)
@@ -92,7 +92,7 @@ class ChatTemplate:
 
     @cached_property
     def _takes_parts(self) -> bool:
-        """Whether the template joins text parts by itself, rather than writing the list as Python would."""
+        """Whether the template joins content parts itself, rather than printing the list."""
         parts = [{"type": "text", "text": "first-part"}, {"type": "text", "text": "second-part"}]
         try:
             text = self._render([{"role": "user", "content": parts}], {})
@@ -124,7 +124,7 @@ class ChatTemplate:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn what goes wrong in a template into `TemplateRefusesChat`."""
+    """Convert exceptions of templates into `TemplateRefusesChat`."""
     from jinja2 import TemplateError
 
     try:

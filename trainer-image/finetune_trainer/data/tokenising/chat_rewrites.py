@@ -1,4 +1,4 @@
-"""What a chat template makes of the text of messages: leaves it out, writes it in another place, or writes another.
+"""Changes that a chat template makes to message texts: omitted, reordered or rewritten.
 
 Apart from white space at will, and from JSON, in which some templates write results of tools.
 """
@@ -15,7 +15,7 @@ _OTHER = "[another text]"
 
 
 class Rewrite(NamedTuple):
-    """What happens to a message."""
+    """A message and how the template changes it."""
 
     message: int
     """Its place in the chat."""
@@ -24,7 +24,7 @@ class Rewrite(NamedTuple):
 
 
 def rewrites(chat: Chat, template: ChatTemplate, *, to_be_answered: bool) -> Iterator[Rewrite]:
-    """Yield the messages whose text the template does not write as it is, in their order.
+    """Yield the messages whose text the template does not render verbatim, in order.
 
     Raises `TemplateRefusesChat`.
     """
@@ -46,7 +46,7 @@ def rewrites(chat: Chat, template: ChatTemplate, *, to_be_answered: bool) -> Ite
 
 
 def _in_order(places: dict[int, int]) -> set[int]:
-    """As many messages as stand in their order, each at its place."""
+    """Indices of the longest chain of messages whose texts occur in order; `places` are positions by index."""
     longest, none = dict[int, tuple[int, ...]](), tuple[int, ...]()
     for index, place in places.items():
         before = [chain for other, chain in longest.items() if places[other] < place]
@@ -56,12 +56,12 @@ def _in_order(places: dict[int, int]) -> set[int]:
 
 
 def _forms(part: str) -> list[str]:
-    """A text as templates may write it."""
+    """Variants of a text that templates may render."""
     return list(dict.fromkeys(map(_spaced, (part, dumps(part, ensure_ascii=False)[1:-1], dumps(part)[1:-1]))))
 
 
 def _lost(chat: Chat, index: int, template: ChatTemplate, whole: str, *, to_be_answered: bool) -> str:
-    """What became of a message whose text is nowhere."""
+    """What happened to a message whose text does not occur."""
     without = Chat((*chat.turns[:index], *chat.turns[index + 1 :]), chat.variables)
     for other in (_with_other_text(chat, index), without):
         with suppress(TemplateRefusesChat):
@@ -75,7 +75,7 @@ def _spaced(text: str) -> str:
 
 
 def _parts(turn: Turn) -> list[str]:
-    """The texts of a message; of calls of tools, what is beside them is looked at elsewhere."""
+    """The texts of a message; of tool calls, only the text beside them."""
     keys = turn.keys
     if "tool_calls" in keys:
         return []

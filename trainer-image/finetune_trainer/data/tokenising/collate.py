@@ -1,4 +1,4 @@
-"""What is fed to a model: rows that can be put together to a batch of tensors."""
+"""Collation of rows into batches of tensors."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX, Tokens
 
 
 class RowSource(Protocol):
-    """Rows by number, with a length each."""
+    """Dataset of rows by index, each with a length."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -34,7 +34,7 @@ class TokenRows:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Length of each row in tokens, that of the text to be written included, [n]."""
+        """Length of each row in tokens, target tokens included, [n]."""
         return self._lengths
 
     def collate(self, rows: Rows) -> dict[str, Tensor]:
@@ -74,31 +74,31 @@ def _padded(tokens: Tokens, values: NDArray[np.int32], rows: Rows, mask: NDArray
 
 
 class SeveralTexts:
-    """Rows of so many texts each, which `texts` has one after the other."""
+    """Rows of several texts each, which `texts` stores consecutively."""
 
     def __init__(self, texts: RowSource, a_row: int) -> None:
         self._texts, self._a_row = texts, a_row
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """What a row takes in a batch of its own: the length of its longest text for each, [n]."""
+        """Padded tokens of a row by itself: its longest text times the number of texts, [n]."""
         longest: NDArray[np.int64] = self._texts.lengths.reshape(-1, self._a_row).max(axis=1)
         return longest * self._a_row
 
     def collate(self, rows: Rows) -> dict[str, Tensor]:
-        """The first texts of all rows, then the second ones, and so on: [texts a row * rows, ...]."""
+        """The first texts of all rows, then the second ones, and so on: [texts per row * rows, ...]."""
         return self._texts.collate(np.concatenate([rows * self._a_row + place for place in range(self._a_row)]))
 
 
 class FeatureRows:
-    """Vectors that a frozen base made once, [n, hidden]."""
+    """Cached vectors of a frozen base, [n, hidden]."""
 
     def __init__(self, features: Tensor) -> None:
         self.features = features
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """All rows are one position long."""
+        """Ones: a row is a single position, [n]."""
         return np.ones(len(self.features), np.int64)
 
     def collate(self, rows: Rows) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class FeatureRows:
 
 
 class WordFeatureRows:
-    """Vectors of words that a frozen base made once, [words of all rows, hidden]; row i has `counts[i]` of them.
+    """Cached word vectors of a frozen base, [words of all rows, hidden]; row i has `counts[i]` of them.
 
     `tokens` are those that the vectors were made from; their labels, one a word, come along.
     """
@@ -121,11 +121,11 @@ class WordFeatureRows:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Words of each row, at least one, [n]."""
+        """Number of words of each row, at least one, [n]."""
         return np.maximum(1, self._words.lengths)
 
     def collate(self, rows: Rows) -> dict[str, Tensor]:
-        """`features` [rows, words, hidden] and `labels` [rows, words], filled up on the right."""
+        """`features` [rows, words, hidden] and `labels` [rows, words], padded on the right."""
         mask = np.arange(self.lengths[rows].max()) < self._words.lengths[rows][:, None]
         features = self._features.new_zeros(*mask.shape, self._features.shape[1])
         starts, ends = self._words.offsets[rows], self._words.offsets[rows + 1]

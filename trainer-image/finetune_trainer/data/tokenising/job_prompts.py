@@ -1,4 +1,4 @@
-"""How the rows of a job are put to its model, and which of them its chat template can't write."""
+"""Prompt format of a job's rows, and rows that its chat template can't render."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def has_prompts(spec: Spec, report: DataReport) -> bool:
 
 
 def form_of(spec: Spec, report: DataReport, tokenizer: "PreTrainedTokenizerBase") -> PromptFormat:
-    """The form that the rows are put to the model in, where `has_prompts`. Raises as `prompt_format` does."""
+    """The prompt format of the rows, where `has_prompts`. Raises as `prompt_format` does."""
     columns = report.columns
     return prompt_format(
         tokenizer,
@@ -50,7 +50,7 @@ def form_of(spec: Spec, report: DataReport, tokenizer: "PreTrainedTokenizerBase"
 
 
 def check_chats(prepared: Prepared, spec: Spec, tokenizer: "PreTrainedTokenizerBase") -> Prepared:
-    """The rows without those that the chat template can't write, which are bad rows with file and line.
+    """The rows that the chat template can render; the others are invalid examples with file and line.
 
     The report says what it does not write of messages, and which special tokens the rows spell out, be they chats,
     prompts or texts. A template of
@@ -78,7 +78,7 @@ def check_chats(prepared: Prepared, spec: Spec, tokenizer: "PreTrainedTokenizerB
 def naming_the_row(
     rows: Examples, spec: Spec, report: DataReport, tokenizer: "PreTrainedTokenizerBase"
 ) -> Iterator[None]:
-    """Have a failure of the chat template inside the block name the first of `rows` that has it, by file and line."""
+    """Add file and line of the first of `rows` that causes it to a template failure inside the block."""
     try:
         yield
     except SpecInvalid as failure:
@@ -97,7 +97,7 @@ def naming_the_row(
 
 @dataclass
 class _Found:
-    """What came to light row by row."""
+    """Findings row by row."""
 
     bad: dict[str, list[Bad]] = field(default_factory=dict)
     """Rows that can't be written, by split."""
@@ -114,7 +114,7 @@ class _Found:
 
 
 def texts_of(rows: Examples) -> Iterator[tuple[int, Chat]]:
-    """Yield the number of each row with each chat that it puts to the model: one, or one for each of two answers."""
+    """Yield row number and chat for each text of a row: one, or one per answer of a pair."""
     for row, (chat, label) in enumerate(zip(rows.turns, rows.labels, strict=True)):
         if isinstance(label, Answers):
             yield from ((row, chat.then(turn)) for turn in label.turns)
@@ -155,7 +155,7 @@ def _checked(
 
 
 def _as_written(label: Label, chat: Chat, form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> Label:
-    """What is expected of an answer that is more than its content: what the template makes of it, without its ends."""
+    """The expected answer as the template renders it, stripped, where it is more than its content."""
     if isinstance(label, Answers) or not chat[-1].more or chat[-1].role != ASSISTANT or form.is_framed:
         return label
     ids = encode([form.segments(chat)[-1].text], tokenizer)[0]
@@ -163,7 +163,7 @@ def _as_written(label: Label, chat: Chat, form: PromptFormat, tokenizer: "PreTra
 
 
 def _check_share(prepared: Prepared, bad: Mapping[str, Sequence[Bad]], allowed: float) -> None:
-    """Raise `TooManyBadRows` for a place whose rows, with those that were bad before, are too many."""
+    """Raise `TooManyBadRows` for a split with too many invalid examples, earlier ones included."""
     for place, read in prepared.read.items():
         own = [name for name in bad if name == place or (place == TRAIN and name not in prepared.read)]
         refused = sorted((one for name in own for one in bad[name]), key=lambda one: (one.place.file, one.place.line))
@@ -221,14 +221,14 @@ def _spelling(found: _Found, how: str) -> Iterator[str]:
 
 
 def _texts(rows: Examples, row: int) -> list[str]:
-    """The texts of a row that become tokens: input, second text, words, and a text to be written."""
+    """The texts of a row that are tokenised: input, second text, words, target."""
     pair, label = rows.pairs[row : row + 1] if rows.pairs else [], rows.labels[row] if rows.labels else None
     target = [label] if isinstance(label, str) and not rows.space.names else []
     return [*((rows.words[row] if rows.words else ()) or [rows.texts[row]]), *pair, *target]
 
 
 def _texts_checked(prepared: Prepared, tokenizer: "PreTrainedTokenizerBase") -> Prepared:
-    """Rows of texts or words, with a warning about special tokens that they spell: these are what they spell."""
+    """Rows of texts or words, with a warning about special tokens that they spell, which are encoded as such."""
     found, pattern = _Found(), spelled_pattern(tokenizer)
     for rows in prepared.splits.values():
         for row in range(len(rows)):

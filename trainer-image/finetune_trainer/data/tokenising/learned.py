@@ -1,4 +1,4 @@
-"""What a language model learns of its rows: what had to be cut, and the first row as the model gets it."""
+"""Labels of language-model rows: truncation, and a sample with its labelled parts."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ _LINE = 480
 def describe_training_tokens(
     report: DataReport, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", *, answers: bool
 ) -> DataReport:
-    """The data report with a sample, and with warnings about rows that are cut or teach nothing.
+    """The data report with a sample, and with warnings about rows that are truncated or have no labels.
 
     `answers` says that rows are prompts with answers; raw text is cut up, and nothing of it is lost.
     """
@@ -33,12 +33,12 @@ def describe_training_tokens(
 
 
 def training_tokens(tokens: dict[str, Tokens]) -> Tokens:
-    """The tokens of the training rows; where nothing is trained, of those that there are."""
+    """Tokens of the training rows; without training, of the available split."""
     return tokens.get("train") or next(iter(tokens.values()))
 
 
 def first_row(tokens: Tokens, tokenizer: "PreTrainedTokenizerBase") -> list[Piece]:
-    """The first row, decoded in stretches that are learned or only read."""
+    """The first row, decoded in stretches with and without labels."""
     start, end = int(tokens.offsets[0]), int(tokens.offsets[1])
     end = min(end, start + _SHOWN)
     ids, labels = tokens.ids[start:end], tokens.labels
@@ -53,7 +53,7 @@ def first_row(tokens: Tokens, tokenizer: "PreTrainedTokenizerBase") -> list[Piec
 
 
 def sample_line(sample: Sequence[Piece]) -> str:
-    """The sample as one line: what is learned stands between « and »; a prompt to be answered has nothing of it."""
+    """The sample on one line: labelled text stands between « and »; prompts to answer have none."""
     text = "".join(f"«{piece.text}»" if piece.learned else piece.text for piece in sample).replace("\n", "↵")
     if len(text) > _LINE:
         half = _LINE // 2

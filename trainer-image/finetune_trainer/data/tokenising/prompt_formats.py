@@ -1,4 +1,4 @@
-"""How prompts and chats are put to a model: as text, in segments of which the answers are the model's to write."""
+"""Prompt formats: prompts and chats as text, in segments of which the answers are labelled."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ TEMPLATE_FIELD = "spec.data.chatTemplate"
 
 
 class Segment(NamedTuple):
-    """A part of a row's text."""
+    """A segment of a row's text."""
 
     text: str
     is_answer: bool
@@ -28,40 +28,40 @@ class Segment(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a template can't write a chat; `kind` groups reasons of one sort."""
+    """Reason that a template can't render a chat; `kind` groups reasons."""
 
     kind: str
     detail: str
 
 
 class PromptFormat(Protocol):
-    """The form that a model gets prompts in."""
+    """Interface of prompt formats."""
 
     @property
     def is_framed(self) -> bool:
-        """Whether the tokenizer's own tokens stand around the text, and an end of text behind its last answer."""
+        """Whether special tokens are added around the text, and an end of text after its last answer."""
 
     @property
     def spelled_as_text(self) -> bool:
-        """Whether special tokens that the rows spell out are encoded as text."""
+        """Whether special tokens that rows spell are encoded as text."""
 
     @property
     def cache_key(self) -> tuple[object, ...]:
-        """What tokens depend on beside tokenizer and rows."""
+        """Cache key of what tokens depend on beside tokenizer and rows."""
 
     def opening(self, chat: Chat) -> str:
-        """Everything up to where the model is to answer; the last turn is not the assistant's."""
+        """The text before the answer (generation prompt); the last turn is not the assistant's."""
 
     def segments(self, chat: Chat) -> list[Segment]:
-        """The whole text; the last turn, and so the last segment, is an answer."""
+        """The whole text in segments; the last turn, and so the last segment, is an answer."""
 
     def refusal(self, chat: Chat) -> Refusal | None:
-        """Why the chat can't be written, where that is so; the last turn may be an answer or not."""
+        """Reason that the chat can't be rendered, if so; the last turn may be an answer or not."""
 
 
 @dataclass(frozen=True)
 class PlainPrompt:
-    """A prompt in a template, the completion right behind it.
+    """A plain prompt template, followed directly by the completion.
 
     Without a chat template a system prompt stands in front, a blank line behind it, and earlier exchanges follow each
     other line by line.
@@ -85,7 +85,7 @@ class PlainPrompt:
         return self.written(chat, "\n")
 
     def written(self, chat: Chat, mark: str) -> str:
-        """Prompts in the template, each with its answer where there is one; `mark` stands behind answers."""
+        """Prompts in the template, each with its answer if any; `mark` follows answers."""
         return "".join(self._written(chat, mark))
 
     def segments(self, chat: Chat) -> list[Segment]:
@@ -93,7 +93,7 @@ class PlainPrompt:
         return [Segment(self.opening(chat[:-1]), is_answer=False), Segment(chat[-1].text, is_answer=True)]
 
     def refusal(self, chat: Chat) -> Refusal | None:
-        """See `PromptFormat.refusal`: tools have no place in plain text."""
+        """See `PromptFormat.refusal`: plain text can't render tools."""
         if "tools" not in chat.parsed_variables:
             return None
         return Refusal("tools need a chat template", "the prompt is written without one")
@@ -110,7 +110,7 @@ class PlainPrompt:
 
 @dataclass(frozen=True)
 class ChatPrompt:
-    """Messages in the chat template of the tokenizer, which writes all special tokens by itself."""
+    """Messages in the tokenizer's chat template, which adds all special tokens itself."""
 
     tokenizer: "PreTrainedTokenizerBase"
     every_answer: bool
@@ -129,7 +129,7 @@ class ChatPrompt:
 
     @cached_property
     def template(self) -> ChatTemplate:
-        """The template."""
+        """The chat template."""
         return ChatTemplate(self.tokenizer)
 
     def opening(self, chat: Chat) -> str:
@@ -175,7 +175,7 @@ class ChatPrompt:
         return segments
 
     def _marked(self, chat: Chat) -> list[Segment]:
-        """Segments by the template's own marks, where there is one for each answer; else as without marks."""
+        """Segments by the template's `{% generation %}` marks, where there is one per answer; else as without marks."""
         whole, spans = self.template.answer_spans(chat)
         every = [index for index, turn in enumerate(chat) if turn.role == ASSISTANT]
         opening = self.template.text(chat[:-1], to_be_answered=True)
@@ -192,13 +192,13 @@ class ChatPrompt:
         return segments
 
     def _with_end(self, whole: str, end: int) -> int:
-        """The end of a marked answer, behind the end-of-turn token that a template may write right after its mark."""
+        """End of a marked answer, after the end-of-turn token that a template may render behind its mark."""
         ends = (token for token in self.tokenizer.all_special_tokens if whole.startswith(token, end))
         written_by_mark = any(whole.endswith(token, 0, end) for token in self.tokenizer.all_special_tokens)
         return end if written_by_mark else end + max(map(len, ends), default=0)
 
     def _answers(self, chat: Chat) -> list[int]:
-        """Messages that are segments of their own: answers to be learned, and those that are never to be."""
+        """Messages that are segments of their own: labelled answers, and answers never to be labelled."""
         last = len(chat) - 1
         return [
             index
@@ -243,7 +243,7 @@ def prompt_format(
     every_answer: bool,
     spelled_as_text: bool = True,
 ) -> PromptFormat:
-    """The form for these rows: a template of the job's, the tokenizer's chat template, or prompt and line break.
+    """The format of these rows: the job's template, the tokenizer's chat template, or prompt and line break.
 
     Raises `ModelUnsuitable` for chats where the tokenizer has no chat template.
     """

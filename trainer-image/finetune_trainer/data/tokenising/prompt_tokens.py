@@ -1,4 +1,4 @@
-"""Prompts and chats as tokens, with labels on what is learned; too long a row loses the middle of its prompt."""
+"""Tokenised prompts and chats with labels on answers; rows over the limit lose the middle of their prompt."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ _LEAST_PROMPT = 4
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """A row as tokens."""
+    """Token ids of a row, with the spans of its answers."""
 
     ids: list[int]
     answers: list[range]
@@ -36,16 +36,16 @@ class EncodedRow:
 
     @property
     def prompt_length(self) -> int:
-        """Tokens in front of the last answer."""
+        """Number of tokens before the last answer."""
         return self.answers[-1].start
 
     @property
     def answer_length(self) -> int:
-        """Tokens of the last answer."""
+        """Number of tokens of the last answer."""
         return len(self.ids) - self.prompt_length
 
     def fitted(self, limit: int, answer: int = 0) -> "EncodedRow":
-        """The row within `limit` tokens.
+        """The row truncated to `limit` tokens.
 
         The middle of what is in front of the last answer is left out first, since the task mostly stands at one of its
         ends. Of an answer that alone takes more than three quarters of the limit the end is left out as well. `answer`
@@ -60,12 +60,12 @@ class EncodedRow:
         return EncodedRow([self.ids[at] for at in kept], _moved(self.answers, kept), _moved(self.excluded, kept))
 
     def ending(self, answers: int, length: int) -> "EncodedRow":
-        """The row with its last `answers` answers alone as such, and the last one cut to `length` tokens."""
+        """The row with only its last `answers` answers as such, the last one cut to `length` tokens."""
         end = min(len(self.ids), self.prompt_length + length)
         return EncodedRow(self.ids[:end], [*self.answers[-answers:-1], range(self.prompt_length, end)])
 
     def labels(self, *, everything: bool) -> list[int]:
-        """The ids where they are learned, `IGNORE_INDEX` elsewhere; the first token has nothing to be foretold from."""
+        """Ids of labelled tokens, `IGNORE_INDEX` elsewhere; the first token has no context and so no label."""
         labels = list(self.ids) if everything else [IGNORE_INDEX] * len(self.ids)
         for answer in self.answers:
             labels[answer.start : answer.stop] = self.ids[answer.start : answer.stop]
@@ -75,7 +75,7 @@ class EncodedRow:
 
 
 def _ends(length: int, room: int) -> list[int]:
-    """The places at both ends of `length` tokens that fit `room`."""
+    """Positions at both ends of `length` tokens that fit into `room`."""
     if length <= room:
         return list(range(length))
     head = (room + 1) // 2
@@ -83,14 +83,14 @@ def _ends(length: int, room: int) -> list[int]:
 
 
 def _moved(answers: Sequence[range], kept: Sequence[int]) -> list[range]:
-    """Where answers are among the places that were kept; those of which nothing is left are gone."""
+    """Answer spans among the remaining positions; empty answers are dropped."""
     place = {old: new for new, old in enumerate(kept)}
     found = ([place[at] for at in answer if at in place] for answer in answers)
     return [range(places[0], places[-1] + 1) for places in found if places]
 
 
 def encode_rows(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> list[EncodedRow]:
-    """Rows that end with an answer, as tokens without any limit."""
+    """Tokenise rows that end with an answer, without truncation."""
     marked = with_marks(rows, form, tokenizer)
     encoded = encode_segments([form.segments(chat) for chat in marked], tokenizer)
     opening = list(special_tokens_of(tokenizer).opening) if form.is_framed else []
@@ -101,7 +101,7 @@ def encode_rows(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrained
 def encode_openings(
     rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase", limit: int
 ) -> list[list[int]]:
-    """What stands in front of an answer, within `limit` tokens, without its middle if need be; rows lack the answer."""
+    """Tokenise prompts within `limit` tokens, cutting their middle if needed; rows lack the answer."""
     opening = list(special_tokens_of(tokenizer).opening) if form.is_framed else []
     texts = [form.opening(chat) for chat in with_marks(rows, form, tokenizer)]
     whole = [opening + ids for ids in encode(texts, tokenizer)]
@@ -109,7 +109,7 @@ def encode_openings(
 
 
 def encode_segments(rows: Sequence[Sequence[Segment]], tokenizer: "PreTrainedTokenizerBase") -> list[EncodedRow]:
-    """Rows as tokens that a prompt's own tokens are the beginning of.
+    """Tokenise rows such that the tokens of a prompt are a prefix of those of its row.
 
     When it answers, a model gets the prompt's tokens as they are without the answer. So the tokens of the whole text
     are taken where they begin with these, and those of prompt and answer apart where they don't.
@@ -130,7 +130,7 @@ def encode_segments(rows: Sequence[Sequence[Segment]], tokenizer: "PreTrainedTok
 
 
 def _closed(row: EncodedRow, opening: list[int], end: list[int], ends: Collection[int]) -> EncodedRow:
-    """The row in its frame; an answer that does not end with one of `ends` gets an end of text."""
+    """The row with special tokens around it; an answer that does not end with one of `ends` gets an end of text."""
     last = row.ids[row.prompt_length :][-_NEAR_END:]
     closing = [] if any(token in ends for token in last) else end
     answers, excluded = (
@@ -142,7 +142,7 @@ def _closed(row: EncodedRow, opening: list[int], end: list[int], ends: Collectio
 
 
 def joined_rows(rows: Sequence[EncodedRow], full: Sequence[int], *, everything: bool = False) -> Tokens:
-    """Encoded rows as they are, with `full` as their lengths before anything was cut."""
+    """`Tokens` of encoded rows, with `full` as their lengths before truncation."""
     offsets = np.concatenate([[0], np.cumsum([len(row.ids) for row in rows])]).astype(np.int64)
     ids = np.asarray([token for row in rows for token in row.ids], np.int32)
     labels = np.asarray([label for row in rows for label in row.labels(everything=everything)], np.int32)
@@ -159,7 +159,7 @@ def tokenise_prompts(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Rows that end with an answer, within `max_length` tokens; answers are learned, or `everything`."""
+    """Rows that end with an answer, within `max_length` tokens; labels on answers, or on `everything`."""
 
     def make() -> Tokens:
         kept, full = list[EncodedRow](), list[int]()

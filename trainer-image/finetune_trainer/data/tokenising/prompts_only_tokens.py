@@ -1,4 +1,4 @@
-"""Prompts as tokens, with room for the answers that a model will write behind them."""
+"""Tokenised prompts with room for generated answers."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ def tokenise_prompts_only(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Prompts within `limit` tokens; a longer one loses its middle. Rows end where the model is to answer."""
+    """Prompts within `limit` tokens; longer ones lose their middle. Rows end with the generation prompt."""
 
     def make() -> Tokens:
         whole, full = list[list[int]](), list[int]()
@@ -50,7 +50,7 @@ def tokenise_prompts_only(
 def describe_prompts_only(
     report: DataReport, train: Tokens, tokenizer: "PreTrainedTokenizerBase", limit: int
 ) -> DataReport:
-    """The data report with the first prompt, and with a warning about prompts that are cut."""
+    """The data report with the first prompt, and with a warning about truncated prompts."""
     cut = int((train.full_lengths > train.lengths).sum())
     warning = f"{cut:,} training prompts are longer than {limit:,} tokens and lose their middle; raise data.maxLength."
     sample = [Piece(text=piece.text, learned=False) for piece in first_row(train, tokenizer)]

@@ -1,4 +1,4 @@
-"""Raw text as tokens to be learned: every token is one that the model is to foretell."""
+"""Tokenised raw text: every token is a label."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def tokenise_stream(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Texts one after the other, an end of text between them, cut into blocks of `max_length` tokens.
+    """Concatenated texts, separated by an end of text, cut into blocks of `max_length` tokens.
 
     Nothing is padded or lost. A block begins with the token that the one before ended with, so that every token but
     the very first is foretold exactly once.
@@ -50,7 +50,7 @@ def tokenise_windows(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Each text by itself, in its frame; a text that is longer than `max_length` makes several rows.
+    """Each text with its special tokens; texts over `max_length` tokens are cut into several rows.
 
     Special tokens have no label: they say nothing that could be learned.
     """
@@ -79,7 +79,7 @@ def _windows(ids: list[int], frame: SpecialTokens, room: int) -> Iterator[NDArra
 
 
 def _as_tokens(rows: Sequence[NDArray[np.int32]], unlearned: NDArray[np.int32]) -> Tokens:
-    """Rows whose tokens are their own labels, but for the ids in `unlearned` and the first of each row."""
+    """Rows whose ids are their labels, except for ids in `unlearned` and the first token of each row."""
     lengths = np.asarray([len(row) for row in rows], np.int32)
     ids, offsets = np.concatenate(rows), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     labels = np.where(np.isin(ids, unlearned), IGNORE_INDEX, ids).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Inputs and the texts to be written for them as tokens (sequence to sequence)."""
+"""Tokenised inputs and targets for sequence-to-sequence models."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +23,14 @@ _CHUNK = 2_000
 
 @dataclass(frozen=True)
 class Limits:
-    """Most tokens of an input and of a text to be written, special tokens included."""
+    """Maximum lengths of input and target in tokens, special tokens included."""
 
     source: int
     target: int
 
 
 def source_text(text: str, context: str | None) -> str:
-    """What the model reads: the text, or a question and the passage that it is about, in T5's own format.
+    """The model's input: the text, or question and passage in T5's format.
 
     The passage comes last: whatever a limit cuts off, it cuts off the passage.
     """
@@ -45,7 +45,7 @@ def tokenise_both(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Inputs as tokens, with the texts to be written (`rows.labels`) as their `outputs`.
+    """Tokenised inputs, with the targets (`rows.labels`) as their `outputs`.
 
     Raises `DataUnreadable` for questions that leave no room for their passage.
     """
@@ -69,7 +69,7 @@ def tokenise_sources(
     *,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Inputs as tokens, at most `limit` each; `contexts` are passages, where the texts are questions about them.
+    """Tokenised inputs within `limit`; `contexts` are passages, where the texts are questions about them.
 
     Raises `DataUnreadable` for questions that leave no room for their passage.
     """
@@ -81,7 +81,7 @@ def tokenise_sources(
 
 
 def tokenise_targets(targets: Sequence[str], tokenizer: "PreTrainedTokenizerBase", limit: int) -> Tokens:
-    """Texts to be written as tokens: translation models have a mode of their own for them, and each has its end."""
+    """Tokenised targets: in the target mode of translation tokenizers, each with an end token."""
     ids: list[list[int]] = []
     full: list[int] = []
     for part in _chunks(targets):
@@ -95,7 +95,7 @@ def tokenise_targets(targets: Sequence[str], tokenizer: "PreTrainedTokenizerBase
 
 
 def _ended(row: list[int], end: int | None, limit: int) -> list[int]:
-    """The row with the token that ends a text: without it a model never learns to stop."""
+    """The row with an end token: without it a model never learns to stop."""
     return row if end is None or end in row else [*row[: limit - 1], end]
 
 

@@ -12,19 +12,19 @@ _PROBE = "a"
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Ids in front of a text and behind it; mostly one or none."""
+    """Ids before and after a text; mostly one or none."""
 
     opening: tuple[int, ...]
     closing: tuple[int, ...]
 
     @property
     def size(self) -> int:
-        """Number of tokens that are not the text's."""
+        """Number of special tokens."""
         return len(self.opening) + len(self.closing)
 
 
 def special_tokens_of(tokenizer: "PreTrainedTokenizerBase") -> SpecialTokens:
-    """The frame that a tokenizer gives a single text."""
+    """The special tokens that a tokenizer adds to a single text."""
     bare = encode([_PROBE], tokenizer)[0]
     framed = list(tokenizer(_PROBE, verbose=False)["input_ids"])
     start = next((at for at in range(len(framed)) if framed[at : at + len(bare)] == bare), 0)
@@ -32,12 +32,12 @@ def special_tokens_of(tokenizer: "PreTrainedTokenizerBase") -> SpecialTokens:
 
 
 def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
-    """The texts as ids, whole and without special tokens but those that they spell out."""
+    """Token ids of the texts without truncation or added special tokens."""
     if not texts:
         return []
     return [list(row) for row in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
 
 
 def end_of_text(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """The id that ends a text, as a list; empty where the tokenizer has none."""
+    """The end-of-text id as a list; empty without one."""
     return [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]

@@ -28,7 +28,7 @@ _UNTOUCHED = frozenset({"type", "id", "tool_call_id"})
 
 
 def special_texts(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
-    """The special tokens that text can spell, the longest first."""
+    """The special tokens that a text can spell, the longest first."""
     added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
     known = {str(token) for token in (*added, *tokenizer.all_special_tokens)}
     return tuple(sorted((token for token in known if token.strip()), key=lambda token: (-len(token), token)))
@@ -40,19 +40,19 @@ def _pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def spelled_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
-    """What finds the special tokens that a text spells."""
+    """Pattern that matches special tokens spelled in a text."""
     return _pattern(special_texts(tokenizer))
 
 
 def spelled_in(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-    """The special tokens that a text spells, in their order."""
+    """Special tokens that a text spells, in order."""
     return _pattern(special_texts(tokenizer)).findall(text)
 
 
 def spelled_in_chats(
     rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase"
 ) -> Iterator[tuple[int, Counter[str]]]:
-    """Yield the number of each row that spells special tokens, with how often it spells which."""
+    """Yield row number and counts of spelled special tokens, for rows that spell any."""
     pattern = _pattern(special_texts(tokenizer))
     for number, chat in enumerate(rows):
         found = Counter(match for text in _strings(_bare(chat, form, tokenizer)) for match in pattern.findall(text))
@@ -61,7 +61,7 @@ def spelled_in_chats(
 
 
 def with_marks(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> list[Chat]:
-    """The rows with marks around the special tokens that their own strings spell, where these are to be text.
+    """The rows with marks around spelled special tokens, where these are to be encoded as text.
 
     An end of text at the end of an answer, and in a plain prompt a beginning of text at its beginning, are left out:
     the tokens themselves are put there anyway.
@@ -73,14 +73,14 @@ def with_marks(rows: Sequence[Chat], form: PromptFormat, tokenizer: "PreTrainedT
 
 
 def encode(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
-    """As `frames.encode`, but marked special tokens as text."""
+    """As `special_tokens.encode`, but with marked special tokens as text."""
     plain = special_tokens.encode([text for text in texts if _OPEN not in text], tokenizer)
     rest = iter(plain)
     return [_encode_marked(_unescaped(text), tokenizer) if _OPEN in text else next(rest) for text in texts]
 
 
 def _bare(chat: Chat, form: PromptFormat, tokenizer: "PreTrainedTokenizerBase") -> Chat:
-    """The chat without what stands at its ends anyway; `<s>struck</s>` has both and is text."""
+    """The chat without special tokens that surround it anyway; `<s>struck</s>` has both and is text."""
     bos, eos = str(tokenizer.bos_token or ""), str(tokenizer.eos_token or "")
     if not any(token and token in turn.content for turn in chat for token in (bos, eos)):
         return chat
@@ -125,12 +125,12 @@ def _mark(value: Any, pattern: re.Pattern[str]) -> Any:
 
 
 def _unescaped(text: str) -> str:
-    """The text with marks that a template wrote as escapes, in JSON or as Python does, as the characters again."""
+    """The text with marks unescaped, where a template rendered them as JSON or Python escapes."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 def _encode_marked(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Stretches between special tokens that are meant as such are encoded as text, these by their ids."""
+    """Encode text between special tokens as text, and genuine special tokens by their ids."""
     hidden = _pattern((*(f"{_OPEN}{token}{_CLOSE}" for token in special_texts(tokenizer)), *special_texts(tokenizer)))
     ids, begin = list[int](), 0
     for match in hidden.finditer(text):
@@ -143,7 +143,7 @@ def _encode_marked(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]
 
 
 def _as_text(text: str, tokenizer: "PreTrainedTokenizerBase", *, is_first: bool) -> list[int]:
-    """A stretch without special tokens; where the tokenizer makes one all the same, in parts that spell none."""
+    """A stretch without special tokens; split further where the tokenizer would still find one."""
     if not text:
         return []
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
@@ -157,14 +157,14 @@ def _as_text(text: str, tokenizer: "PreTrainedTokenizerBase", *, is_first: bool)
 
 
 def _broken(text: str) -> list[str]:
-    """The text in parts that end behind the first character of each marked token."""
+    """The text split after the first character of each marked token."""
     return [
         part for part in _MARKED.sub(lambda match: f"{match[1][0]}{_OPEN}{match[1][1:]}", text).split(_OPEN) if part
     ]
 
 
 def _encode_stretch(text: str, tokenizer: "PreTrainedTokenizerBase", *, is_first: bool) -> list[int]:
-    """Text without special tokens. Behind the first stretch no space may be put in front, as SentencePiece does."""
+    """Ids of text without special tokens. Only the first stretch may get SentencePiece's leading space."""
 
     def ids_of(part: str) -> list[int]:
         ids = tokenizer(part, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]

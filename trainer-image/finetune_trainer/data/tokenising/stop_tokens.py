@@ -1,4 +1,4 @@
-"""Ids that end an answer: the tokenizer's end of text, and what a chat template writes behind an answer."""
+"""Stop token ids: end of text, and what a chat template renders after an answer."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ _PROBE = "answer-probe"
 
 
 def answer_ends(form: PromptFormat | None, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """The end of text, and the template's own tokens behind an answer; `form` is None for raw text.
+    """End of text, and the template's tokens after an answer; `form` is None for raw text.
 
     Unknown, mask and other special tokens end nothing.
     """
@@ -26,7 +26,7 @@ def answer_ends(form: PromptFormat | None, tokenizer: "PreTrainedTokenizerBase")
 
 
 def _behind_answer(form: ChatPrompt) -> str:
-    """What the template writes behind an answer; empty where it does not write the probe as it is."""
+    """Text that the template renders after an answer; empty where it does not render the probe verbatim."""
     try:
         text = form.template.text(probe_chat(_PROBE))
     except TemplateRefusesChat:

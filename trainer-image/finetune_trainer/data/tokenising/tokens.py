@@ -1,4 +1,4 @@
-"""Tokenised texts as two flat arrays, cached by content so that no restart tokenises twice."""
+"""`Tokens`: tokenised texts as two flat arrays, cached by content."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Tokens:
 
     @property
     def counted(self) -> NDArray[np.int64]:
-        """Number of tokens of each text that have a label, [n]."""
+        """Number of labelled tokens of each text, [n]."""
         labels = np.zeros(len(self.ids), np.int64) if self.labels is None else (self.labels != IGNORE_INDEX)
         return np.diff(np.concatenate([[0], np.cumsum(labels)])[self.offsets])
 
@@ -80,7 +80,7 @@ def tokenise(
 def cached(
     key: str, cache: Path | None, rows: int, advance: Callable[[int], None], make: Callable[[], Tokens]
 ) -> Tokens:
-    """The tokens that are stored under `key` below `cache`, else what `make` makes, which is stored then.
+    """The tokens stored under `key` below `cache`, else those of `make`, which are then stored.
 
     `make` tells `advance` by itself how many of the `rows` are done.
     """
@@ -97,7 +97,7 @@ def cached(
 
 
 def join(parts: Sequence[Tokens]) -> Tokens:
-    """Texts of several parts, which have the same columns, one part after the other."""
+    """Concatenation of parts with the same columns."""
     starts = np.cumsum([0, *(len(part.ids) for part in parts)])
     offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts[:-1], strict=True)]
     columns = {name: [getattr(part, name) for part in parts] for name in ("ids", "full_lengths", "types", "labels")}
@@ -109,7 +109,7 @@ def join(parts: Sequence[Tokens]) -> Tokens:
 
 
 def describe_lengths(tokens: Tokens, limit: int, every: int = 1) -> Lengths:
-    """Summarise the lengths before truncation; the texts may be of `every` n-th row only."""
+    """Statistics of lengths before truncation; the texts may be every `every`-th row only."""
     lengths = tokens.full_lengths
     return Lengths(
         mean=float(lengths.mean()),
@@ -160,7 +160,7 @@ def _full_lengths(
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
 ) -> list[int]:
-    """Length of each row without truncation; only those that may have been cut are tokenised once more."""
+    """Length of each row without truncation; only possibly truncated ones are tokenised again."""
     lengths = [len(row) for row in rows]
     cut = [index for index, length in enumerate(lengths) if length >= max_length]
     if cut:
@@ -172,7 +172,7 @@ def _full_lengths(
 
 
 def content_key(tokenizer: "PreTrainedTokenizerBase", settings: tuple[object, ...], *columns: Sequence[str]) -> str:
-    """Digest of what tokens depend on: the tokenizer, how it is used (`settings`), and the texts of all columns."""
+    """Digest over tokenizer, its usage (`settings`), and the texts of all columns."""
     # The padding state changes with use and says nothing of the ids, so it stays out of the key.
     used = (_LAYOUT, *settings, tokenizer.truncation_side, type(tokenizer).__name__, tokenizer.model_input_names)
     digest = hashlib.sha256(repr((*used, tokenizer.pad_token_id)).encode())
@@ -197,7 +197,7 @@ def _tokenizer_state(tokenizer: "PreTrainedTokenizerBase") -> bytes:
 
 
 def _read(file: Path) -> Tokens | None:
-    """Read tokens from the cache; None where they are not there or broken."""
+    """Tokens from the cache; None where missing or corrupt."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return _unpacked(stored, "")

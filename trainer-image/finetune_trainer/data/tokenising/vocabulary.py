@@ -1,4 +1,4 @@
-"""What of the texts a tokenizer doesn't know: unknown tokens, and words that it only spells letter by letter."""
+"""Vocabulary coverage of a tokenizer: unknown tokens, and words split into single characters."""
 
 import re
 from collections import Counter
@@ -36,7 +36,7 @@ _WORD = re.compile(rf"[{_SIGNS}]|[^\s{_SIGNS}]+")
 def describe_vocabulary(
     report: DataReport, train: Examples | None, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase"
 ) -> DataReport:
-    """The data report with unknown tokens by split, and what the tokenizer makes of the training rows' words.
+    """The data report with unknown tokens by split, and with the tokenisation of words of training rows.
 
     `train` has the training rows; None where nothing is trained.
     """
@@ -54,7 +54,7 @@ def describe_vocabulary(
 
 
 def unknown_id(tokenizer: "PreTrainedTokenizerBase") -> int | None:
-    """The token that stands for what is not known; None where it is another special token too, as in GPT-2."""
+    """Id of the unknown token; None where another special token has the same id, as in GPT-2."""
     unknown = tokenizer.unk_token_id
     used = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id}
     return None if unknown is None or unknown in used else int(unknown)
@@ -73,7 +73,7 @@ def _counted(split: SplitReport, tokens: Tokens, unknown: int) -> SplitReport:
 
 
 def _has_answers(tokens: Tokens) -> bool:
-    """Whether labels are tokens to be written, not tags of words."""
+    """Whether labels are target tokens, not tags of words."""
     if tokens.labels is None:
         return False
     labelled = tokens.labels != IGNORE_INDEX
@@ -101,14 +101,14 @@ def _vocabulary(train: Examples, tokenizer: "PreTrainedTokenizerBase", unknown: 
 
 
 def _is_spelled(word: str, ids: Sequence[int]) -> bool:
-    """Whether a word is a token per letter or more, a sign several (its bytes): it means what its parts do."""
+    """Whether a word has one token or more per character (byte tokens), so that its meaning is that of its parts."""
     if len(word) == 1:
         return len(ids) > 1 and re.fullmatch(f"[{_SIGNS}]", word) is not None
     return len(word) >= _LETTERS and word.isalpha() and len(ids) >= len(word)
 
 
 def _inputs(rows: Examples) -> Iterator[str]:
-    """The texts that a model reads, spread over the rows."""
+    """Input texts, sampled evenly over the rows."""
     step = max(1, len(rows) // _MOST_DIFFERENT)
     for row in range(0, len(rows), step):
         if not (rows.turns or (rows.words and rows.words[row])):
@@ -143,7 +143,7 @@ def _encoded(words: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list
 def _unknown_targets(
     train: Examples, tokens: dict[str, Tokens], tokenizer: "PreTrainedTokenizerBase", unknown: int
 ) -> Counter[str]:
-    """Pieces of the training targets that become unknown tokens, the most frequent first; empty where none does."""
+    """Parts of training targets that become unknown tokens, most frequent first; empty without any."""
     part = tokens.get("train")
     if part is None or not (_counted(SplitReport(rows=0), part, unknown).unknown_target_tokens):
         return Counter()

@@ -1,4 +1,4 @@
-"""Words as tokens: the first token of each word carries its tag, all others carry none."""
+"""Tokenised words: the first token of each word carries its tag, the others none."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CHUNK = 2_000
 
 @dataclass(frozen=True)
 class WordTokenizer:
-    """A tokenizer as it is used on words, cut to `max_length` tokens with special tokens."""
+    """A tokenizer applied to words, truncating to `max_length` tokens."""
 
     tokenizer: "PreTrainedTokenizerBase"
     max_length: int
@@ -29,14 +29,14 @@ class WordTokenizer:
     """What comes before each word but the first, where the tokenizer looks for it in the text itself."""
 
     def encode(self, rows: Sequence[Words], *, whole: bool = False) -> Any:
-        """Token ids of some rows, with `word_ids(row)`; `whole` rows are not cut."""
+        """Token ids of some rows, with `word_ids(row)`; `whole` rows are not truncated."""
         parts = [[word if at == 0 else f"{self.gap}{word}" for at, word in enumerate(row)] for row in rows]
         cut = {} if whole else {"truncation": True, "max_length": self.max_length}
         return self.tokenizer(parts, is_split_into_words=True, verbose=False, **cut)
 
 
 def word_tokenizer(tokenizer: "PreTrainedTokenizerBase", max_length: int) -> WordTokenizer:
-    """Find out how the tokenizer takes words one by one so that they become the tokens of a running text.
+    """A word tokenizer whose tokens are those of the running text.
 
     Some look for the space before a word (those of GPT-2 and RoBERTa), others put a mark there themselves.
     Raises `ModelUnsuitable` for a tokenizer that doesn't say which word a token belongs to.
@@ -48,7 +48,7 @@ def word_tokenizer(tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Wor
 
 
 def check_word_ids(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Raise `ModelUnsuitable` for a tokenizer that doesn't say which word a token belongs to."""
+    """Raise `ModelUnsuitable` for a tokenizer without `word_ids`."""
     if not tokenizer.is_fast:
         message = f"{type(tokenizer).__name__} doesn't say which word a token belongs to"
         raise ModelUnsuitable(message, where="spec.model.uri", hint="use a model with a tokenizer.json")
@@ -62,7 +62,7 @@ def tokenise_words(
     cache: Path | None = None,
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Tokens:
-    """Tokenise rows of words; `labels` of the tokens are the numbers of their words' tags, or 0 without `tags`."""
+    """Tokenise rows of words; `labels` are the tag ids of words at their first tokens, or 0 without `tags`."""
     settings = ("words", words.max_length, words.gap)
     key = content_key(
         words.tokenizer, settings, [dumps(list(row)) for row in rows], [dumps(list(t)) for t in tags or ()]
@@ -71,7 +71,7 @@ def tokenise_words(
 
 
 def seen_words(tokens: Tokens, rows: Sequence[Words], words: WordTokenizer) -> dict[int, NDArray[np.int64]]:
-    """Which words have a label, for the rows in which not all do, by the row's number.
+    """Mask of labelled words by row number, for rows in which some lack a label.
 
     The others are beyond the limit, or vanish in tokenisation, as lone control and variation characters do.
     """
@@ -84,7 +84,7 @@ def seen_words(tokens: Tokens, rows: Sequence[Words], words: WordTokenizer) -> d
 
 
 def _firsts(word_ids: Sequence[int | None]) -> list[tuple[int, int]]:
-    """Each word that has a token, with the position of its first."""
+    """Each word with a token, with the position of its first one."""
     first: dict[int, int] = {}
     for position, word in enumerate(word_ids):
         if word is not None:
@@ -114,7 +114,7 @@ def _tokenise(
 
 
 def _full_lengths(encoded: Sequence[Sequence[int]], rows: Sequence[Words], words: WordTokenizer) -> Iterator[int]:
-    """Length of each row without the limit; only those that may have been cut are tokenised once more."""
+    """Length of each row without truncation; only possibly truncated ones are tokenised again."""
     cut = [at for at, row in enumerate(encoded) if len(row) >= words.max_length]
     whole = words.encode([rows[at] for at in cut], whole=True)["input_ids"] if cut else []
     lengths = dict(zip(cut, map(len, whole), strict=True))

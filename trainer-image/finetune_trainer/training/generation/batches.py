@@ -18,7 +18,7 @@ _DECODER_ONLY = ("labels", "decoder_input_ids", "decoder_attention_mask")
 
 
 class GenerationProgress:
-    """A `StoppingCriteria` that ends no text: it reports how far a batch is after each token, and sees stop requests.
+    """`StoppingCriteria` that stops no text: it reports progress after each token, and sees stop requests.
 
     `rows` texts of at most `most` tokens count as done in proportion.
     Raises `KeyboardInterrupt` where a stop is requested.
@@ -29,14 +29,14 @@ class GenerationProgress:
         self._tokens = self._reported = 0
 
     def __call__(self, ids: Tensor, _scores: Any, **_: Any) -> Tensor:
-        """One more token of each text is there; no text ends by this, [rows]."""
+        """Report one more token per text; False for each text, [rows]."""
         self._monitor.stop.check()
         self._tokens += 1
         self._report(min(self._rows, self._rows * self._tokens // self._most))
         return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
     def finish(self) -> None:
-        """The batch is done, mostly before its texts were as long as they may be."""
+        """Complete the progress of a batch that ended early."""
         self._report(self._rows)
 
     def _report(self, done: int) -> None:
@@ -65,7 +65,7 @@ def generate_seq2seq(
 
 
 def as_bytes(texts: list[str]) -> NDArray[np.int16]:
-    """Texts as an array, one row each, filled up with -1."""
+    """Texts as an array of UTF-8 bytes, one row each, padded with -1."""
     encoded = [np.frombuffer(text.strip().encode(errors="replace"), np.uint8) for text in texts]
     filled = np.full((len(texts), max(1, *map(len, encoded))), -1, np.int16)
     for row, content in zip(filled, encoded, strict=True):
@@ -74,5 +74,5 @@ def as_bytes(texts: list[str]) -> NDArray[np.int16]:
 
 
 def as_texts(array: NDArray[np.int16]) -> list[str]:
-    """The texts in an array that `as_bytes` made."""
+    """Texts from an array of `as_bytes`."""
     return [row[row >= 0].astype(np.uint8).tobytes().decode(errors="replace") for row in array]

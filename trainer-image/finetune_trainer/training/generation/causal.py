@@ -64,7 +64,7 @@ class GenerationSettings:
         return {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
 
     def text(self, ids: NDArray[np.int64]) -> str:
-        """What was written, without special tokens."""
+        """Decoded text without special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
@@ -79,7 +79,7 @@ def stop_ids(model: nn.Module, tokenizer: "PreTrainedTokenizerBase", form: Promp
 
 
 def last_prompt(ids: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ids in front of the last stretch of a row that has labels; ids and labels [length]."""
+    """Ids before the last labelled stretch of a row; ids and labels [length]."""
     counted = np.flatnonzero(labels != IGNORE_INDEX)
     if not len(counted):
         return ids
@@ -103,7 +103,7 @@ def generate_ids(
     generation: GenerationSettings,
     monitor: Monitor | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Generated ids for each prompt (ids, [length]), the one that ends the text included.
+    """Generated ids per prompt (ids, [length]), the stop token included.
 
     Batched by length and padded on the left; the model is left in the mode that it was in. Raises `KeyboardInterrupt`
     after a token where `monitor` is asked to stop.
@@ -161,7 +161,7 @@ def override_generation_config(model: Any, config: "GenerationConfig") -> Iterat
 
 
 def _ended(ids: NDArray[np.int64], stops: Sequence[int]) -> NDArray[np.int64]:
-    """The ids up to the first that ends the text; the rest is padding."""
+    """The ids up to the first stop token; the rest is padding."""
     ends = np.flatnonzero(np.isin(ids, stops))
     return ids[: ends[0] + 1] if len(ends) else ids
 
@@ -176,6 +176,6 @@ def _padded_left(prompts: Sequence[NDArray[np.int64]], width: int, pad_id: int) 
 
 
 def positions(config: "PretrainedConfig") -> int:
-    """Most tokens that the model can take."""
+    """Maximum number of positions of the model."""
     text = config.get_text_config(decoder=True)
     return int(getattr(text, "max_position_embeddings", None) or 1 << 30)

@@ -38,7 +38,7 @@ class PromptDataset:
         return self._samples * (self._prompts.lengths + self._room)
 
     def collate(self, rows: Rows) -> dict[str, Tensor]:
-        """The prompts alone, [rows, longest]."""
+        """Collated prompts without answers, [rows, longest]."""
         return self._prompts.collate(rows)
 
 
@@ -49,7 +49,7 @@ def prompt_ids(inputs: dict[str, Tensor]) -> list[Ids]:
 
 
 def prompts_with_answers(prompts: Sequence[Ids], answers: Sequence[Ids]) -> Tokens:
-    """Prompts with their answers, which alone have labels."""
+    """Prompts with their answers, of which only answers are labelled."""
     texts = [np.concatenate(pair) for pair in zip(prompts, answers, strict=True)]
     offsets = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
     ids = np.concatenate(texts).astype(np.int32)

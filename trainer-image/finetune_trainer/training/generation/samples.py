@@ -1,4 +1,4 @@
-"""Generated continuations of a few pieces of raw text, beside the real ones."""
+"""Generated continuations of some pieces of raw text, beside the original ones."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ GIVEN, EXPECTED, TEXT = "given", "expected", "text"
 def generate_samples(
     model: nn.Module, rows: RowSource, generation: GenerationSettings, monitor: Monitor | None = None
 ) -> Outputs:
-    """What is given, how it goes on, and how the model goes on, as texts [n, bytes]; empty for most rows."""
+    """Context, original and generated continuation, as texts [n, bytes]; empty for most rows."""
     count = len(rows.lengths)
     chosen = np.unique(np.linspace(0, count - 1, _COUNT).astype(np.int64))
     chosen = chosen[rows.lengths[chosen] >= _LEAST]
@@ -48,7 +48,7 @@ def _spread(texts: list[str], rows: NDArray[np.int64], count: int) -> list[str]:
 
 
 def read_samples(outputs: Outputs, baseline: Outputs | None) -> list[Sample]:
-    """The samples in what `generate_samples` made, before and after training."""
+    """Samples from outputs of `generate_samples`, before and after training."""
     columns = [as_texts(outputs[name]) for name in (GIVEN, EXPECTED, TEXT)]
     before = as_texts(baseline[TEXT]) if baseline else [""] * len(columns[0])
     return [

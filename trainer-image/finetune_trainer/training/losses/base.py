@@ -45,14 +45,14 @@ class StepMetrics:
 
 @runtime_checkable
 class HasStepMetrics(Protocol):
-    """A loss with metrics of its own."""
+    """A loss with additional step metrics."""
 
     def step_metrics(self) -> StepMetrics:
-        """Metrics of the last step. Raises `LossDiverged` where training has run away."""
+        """Metrics of the last step. Raises `LossDiverged` for a diverged training."""
 
 
 class RowLoss:
-    """Loss with one target per row, kept apart from the inputs; `targets` is [n] or [n, labels]."""
+    """Loss with one target per row, stored apart from the inputs; `targets` is [n] or [n, labels]."""
 
     def __init__(self, objective: Objective, targets: Tensor) -> None:
         self._objective, self._targets = objective, targets

@@ -46,14 +46,14 @@ class Objective:
         )
 
     def weight(self, targets: Tensor) -> float:
-        """What the sum over a whole step is divided by."""
+        """Denominator of the loss of a whole step."""
         if self.problem is ProblemType.SINGLE_LABEL and self.class_weights is not None:
             return float(self.class_weights[targets].sum())
         return float(len(targets))
 
 
 def build_objective(problem: ProblemType, targets: NDArray[np.generic], labels: int, training: Training) -> Objective:
-    """The objective for training targets ([n] or [n, labels]), with balanced class weights where asked for."""
+    """The objective for training targets ([n] or [n, labels]), with balanced class weights where requested."""
     if training.class_weights is ClassWeights.NONE or problem is ProblemType.REGRESSION:
         return Objective(problem, None, training.label_smoothing)
     return Objective(problem, _balanced(problem, targets, labels), training.label_smoothing)

@@ -54,7 +54,7 @@ class MaskedLMLoss:
         return self
 
     def weight(self, rows: Rows) -> float:
-        """See `Loss.weight`: the number of tokens that are hidden, whichever they will be."""
+        """See `Loss.weight`: the number of masked tokens, whichever are drawn."""
         return float(max(1, self._chosen[rows].sum()))
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:  # noqa: ARG002 -- as all losses

@@ -79,7 +79,7 @@ class Rollouts:
 
 
 class PolicyLoss:
-    """Samples answers as a step begins, and compares the policy with what it was then.
+    """Loss on sampled answers: samples at the start of a step, and compares with the policy at that time.
 
     The answers of a step are kept for its later passes, and never outlive it: between two steps there is no state but
     that of torch's random generator.
@@ -99,7 +99,7 @@ class PolicyLoss:
         return self
 
     def weight(self, rows: Rows) -> float:
-        """See `Loss.weight`: the number of answers. What was sampled before is forgotten."""
+        """See `Loss.weight`: the number of answers. Discards earlier samples."""
         self._rows = rows
         self._answers.clear()
         self._drawn.clear()
@@ -107,7 +107,7 @@ class PolicyLoss:
         return float(len(rows) * self._settings.num_generations)
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
-        """See `Loss.total`. Answers to all prompts of a step are sampled at once, as its first part comes."""
+        """See `Loss.total`. Answers to all prompts of a step are sampled together with its first part."""
         key, temperature = rows.tobytes(), self._settings.temperature
         if not self._answers:
             self._answers = self._sample(model)
@@ -142,12 +142,12 @@ class PolicyLoss:
         return StepMetrics(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "", self._volume())
 
     def _volume(self) -> Volume:
-        """What the prompts and answers of the step came to."""
+        """Token volume of prompts and answers of the step."""
         masks = [part.batch["attention_mask"] for part in self._drawn.values()]
         return Volume(sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks))
 
     def _sample(self, model: nn.Module) -> dict[int, list[Answer]]:
-        """Answers to the prompts of the step, by row."""
+        """Answers to the prompts of the step by row."""
         samples, world = self._settings.num_generations, self._world
         prompts = [prompt for prompt in world.prompts(self._rows) for _ in range(samples)]
         repeated, written = np.repeat(self._rows, samples), world.write(model, prompts)
@@ -161,7 +161,7 @@ class PolicyLoss:
         }  # of a row that is there twice, the first ones
 
     def _rolled_out(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Rollouts:
-        """The answers to some prompts as a batch, with rewards in place of advantages for now."""
+        """Answers to some prompts as a batch, with rewards in place of advantages."""
         answers, device = [one for row in rows.tolist() for one in self._answers[row]], inputs["input_ids"].device
         made = answer_batch([one.prompt for one in answers], [one.ids for one in answers], self._pad_id)
         batch = {name: part.to(device) for name, part in made.items()}
@@ -176,7 +176,7 @@ class PolicyLoss:
         return Rollouts(batch, rewards, reference.log_probabilities if reference else None)
 
     def _completed(self, rollouts: Rollouts, now: TokenLogProbs) -> Rollouts:
-        """The rollouts with the log-probabilities that tokens have now, and with advantages in place of rewards."""
+        """The rollouts with current token log-probabilities, and with advantages in place of rewards."""
         before, rewards = now.log_probabilities.detach(), rollouts.advantages
         if rollouts.reference is not None:
             self._sums[KL] += float((_k3(before, rollouts.reference) * now.counted).sum())
@@ -193,7 +193,7 @@ class PolicyLoss:
 
 
 def advantages(rewards: Tensor, algorithm: PolicyAlgorithm) -> Tensor:
-    """By how much each answer did better than its group; both [prompts, samples]."""
+    """Advantage of each answer within its group (GRPO, RLOO); both [prompts, samples]."""
     if algorithm is PolicyAlgorithm.RLOO:
         others = (rewards.sum(dim=1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
         return rewards - others
@@ -214,12 +214,12 @@ def policy_losses(now: TokenLogProbs, rollouts: Rollouts, settings: Policy) -> T
 
 
 def _clipped(gained: Tensor, advantage: Tensor, clip: float) -> Tensor:
-    """PPO's objective: the ratio of probabilities times the advantage, without profit from a ratio beyond `clip`."""
+    """PPO's clipped surrogate objective: ratio times advantage, without gain from a ratio beyond `clip`."""
     ratio = gained.exp()
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
 
 
 def _k3(now: Tensor, reference: Tensor) -> Tensor:
-    """Estimate of the KL divergence of each token, from what both models give it."""
+    """k3 estimator of the KL divergence per token, from log-probabilities of policy and reference."""
     missing = reference - now
     return missing.exp() - missing - 1

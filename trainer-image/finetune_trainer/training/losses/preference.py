@@ -37,7 +37,7 @@ class Pairs:
 
     @property
     def by_token(self) -> Tensor:
-        """Mean log-probability of a token."""
+        """Mean log-probability per token."""
         return self.log_probabilities / self.tokens.clamp(min=1)
 
 
@@ -54,7 +54,7 @@ def rewards(pairs: Pairs, settings: Preference) -> Tensor:
 
 
 def pair_losses(pairs: Pairs, settings: Preference, smoothing: float = 0.0) -> Tensor:
-    """Loss of each pair, [pairs]; `smoothing` is the share of pairs that are taken to be the wrong way round."""
+    """Loss of each pair, [pairs]; `smoothing` is the assumed share of swapped pairs."""
     scores = rewards(pairs, settings)
     losses = _LOSSES[settings.loss](pairs, settings, scores[:, 0] - scores[:, 1], smoothing)
     return losses - settings.answer_weight * pairs.by_token[:, 0] if settings.answer_weight else losses
@@ -125,7 +125,7 @@ class PairLoss:
 
 
 def side_by_side(values: Tensor) -> Tensor:
-    """Values of texts, those of the chosen answers in the first half, as [pairs, 2]."""
+    """Values of texts, chosen answers in the first half, as [pairs, 2]."""
     return values.view(2, -1).T
 
 
@@ -144,7 +144,7 @@ def _pairs_of(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def pairs_from(outputs: Outputs) -> Pairs:
-    """Outputs of `sequence_logprobs` as `Pairs`, with `reference` [n, 2] where that is among them."""
+    """Outputs of `sequence_logprobs` as `Pairs`, with `reference` [n, 2] if present."""
     return Pairs(
         torch.from_numpy(np.ascontiguousarray(outputs[LOG_PROBABILITIES], np.float64)),
         torch.from_numpy(np.ascontiguousarray(outputs[TOKENS])),
@@ -153,6 +153,6 @@ def pairs_from(outputs: Outputs) -> Pairs:
 
 
 def share_ahead(scores: Tensor) -> float:
-    """Share of pairs whose first score is the higher one; a tie counts half. `scores` is [pairs, 2]."""
+    """Share of pairs with the higher score on the chosen answer, ties count half; `scores` is [pairs, 2]."""
     ahead = scores[:, 0] - scores[:, 1]
     return float(((ahead > 0).double() + (ahead == 0).double() / 2).mean())

@@ -55,7 +55,7 @@ def score_pairs(model: nn.Module, rows: RowSource, monitor: Monitor | None = Non
 
 
 def score_chats(tuned: "TunedModel", chats: Sequence[Chat]) -> NDArray[np.float64]:
-    """Score chats that end with an answer, [n].
+    """Scores of chats that end with an answer, [n].
 
     Raises `SpecInvalid` where the model's chat template can't write them.
     """
@@ -73,7 +73,7 @@ def score_chats(tuned: "TunedModel", chats: Sequence[Chat]) -> NDArray[np.float6
 
 
 def reward_of(tuned: "TunedModel") -> RewardOf:
-    """A function from prompts and answers (texts, one answer a prompt) to the model's scores."""
+    """A function from prompts and answers (texts, one answer per prompt) to scores of the model."""
 
     def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
         asked = [Chat((Turn(USER, prompt),)) for prompt in prompts]

@@ -48,7 +48,7 @@ def token_scores(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> 
 
 
 def _row(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of the losses and number of hits of one row; logits [counted, vocabulary], labels [counted]."""
+    """Loss sum and number of hits of one row; logits [counted, vocabulary], labels [counted]."""
     return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(dim=-1) == labels).sum()
 
 

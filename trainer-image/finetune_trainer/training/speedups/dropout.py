@@ -11,7 +11,7 @@ _LEVELS = 256
 
 
 class _MaskedScale(torch.autograd.Function):
-    """y = x * keep * scale, remembering one byte an element."""
+    """y = x * keep * scale, saving one byte per element."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keep: Tensor, scale: float) -> Tensor:
@@ -26,7 +26,7 @@ class _MaskedScale(torch.autograd.Function):
 
 
 class ByteDropout(nn.Dropout):
-    """Inverted dropout (Srivastava et al. 2014) with one random byte an element.
+    """Inverted dropout (Srivastava et al. 2014) with one random byte per element.
 
     `p` is rounded to a multiple of 1/256 and the scale follows the rounded value, so the expectation is exact.
     Draws come from PyTorch's default generator: seeds and saved generator states work as ever.
@@ -44,12 +44,12 @@ class ByteDropout(nn.Dropout):
         return _MaskedScale.apply(x, keep_mask(x, self.dropped), self.scale)  # type: ignore[no-any-return]  # torch's own
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows."""
+        """Text for `print(model)`."""
         return f"p={self.dropped}/{_LEVELS}"
 
 
 def keep_mask(x: Tensor, dropped: int) -> Tensor:
-    """Which elements of `x` (any shape) stay, when `dropped` of 256 go; bool, of the shape of `x`."""
+    """Mask of the elements of `x` (any shape) that stay, when `dropped` of 256 are dropped; bool."""
     words = -(-x.numel() // 8)
     # random_() without bounds draws 63 bits, which would leave every eighth byte without its top bit
     bits = torch.empty(words, dtype=torch.int64).random_(-(2**63), None)
@@ -58,7 +58,7 @@ def keep_mask(x: Tensor, dropped: int) -> Tensor:
 
 @contextmanager
 def fast_dropout(model: nn.Module) -> Iterator[None]:
-    """Swap `nn.Dropout` modules of a CPU model for `ByteDropout` inside the block, and back after it."""
+    """Inside the block, replace `nn.Dropout` modules of a CPU model by `ByteDropout`."""
     swapped = [(parent, name, child) for parent, name, child in _dropouts(model) if child.p > 0]
     for parent, name, child in swapped:
         parent.register_module(name, ByteDropout(child.p).train(child.training))

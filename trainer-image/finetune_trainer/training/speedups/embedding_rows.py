@@ -1,4 +1,4 @@
-"""Trains only the rows of an embedding that the data can touch.
+"""Input embeddings restricted to the ids that occur in the data.
 
 A batch uses few of a vocabulary's rows, yet the optimiser walks over all of them at every step: for MiniLM that
 is half of the parameters, for XLM-R two thirds. Rows that no text contains get no gradient, so leaving them out
@@ -40,14 +40,14 @@ class RestrictedEmbedding(nn.Module):
 
 
 def used_token_ids(columns: list[NDArray[np.int32]], *always: int | None) -> Tensor:
-    """Distinct ids in the columns, and those that are always needed (padding), ascending."""
+    """Distinct ids in the columns, and those always needed (padding), ascending."""
     needed = np.asarray([index for index in always if index is not None], np.int32)
     return torch.from_numpy(np.unique(np.concatenate([*columns, needed])).astype(np.int64))
 
 
 @contextmanager
 def restricted_embedding(model: nn.Module, used: Tensor) -> Iterator[None]:
-    """Swap the model's trainable input embedding for its used rows inside the block; write them back after it.
+    """Inside the block, replace the trainable input embedding by its used rows; written back after it.
 
     Does nothing where the embedding is frozen, or shared with an output layer, whose every row is trained.
     """

@@ -1,4 +1,4 @@
-"""Logits of the tokens that have a label, and of no others.
+"""Logits of labelled tokens only.
 
 The projection onto the vocabulary is often half of a step, and its logits most of the memory. Prompts, padding and
 what is not hidden need neither, so the other positions are taken out just before the model's output layer.
@@ -18,7 +18,7 @@ from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 
 @dataclass(frozen=True)
 class LabelledLogits:
-    """What a model says where a token has a label, row after row."""
+    """Logits at labelled tokens, row after row."""
 
     logits: Tensor
     """[counted, vocabulary], in the precision of the model."""
@@ -28,20 +28,20 @@ class LabelledLogits:
     """Which positions they are of, [rows, length]: with `shift` those before the tokens."""
 
     def losses(self, label_smoothing: float = 0.0, temperature: float = 1.0) -> Tensor:
-        """Cross entropy of each token at a temperature, in nats, [counted]."""
+        """Cross-entropy of each token at a temperature, in nats, [counted]."""
         logits = self.logits.float() if temperature == 1 else self.logits.float() / temperature
         return functional.cross_entropy(logits, self.labels, label_smoothing=label_smoothing, reduction="none")
 
     def row_sums(self, values: Tensor) -> Tensor:
-        """Sum of values of the tokens [counted] by row, [rows], always in one order, unlike `index_add` on a GPU."""
+        """Sums of token values [counted] by row, [rows], in a fixed order, unlike `index_add` on a GPU."""
         return self.spread(values).sum(dim=1)
 
     def spread(self, values: Tensor) -> Tensor:
-        """Values of the tokens [counted] at their positions, 0 elsewhere, [rows, length]."""
+        """Token values [counted] at their positions, 0 elsewhere, [rows, length]."""
         return values.new_zeros(self.mask.shape).masked_scatter(self.mask, values)
 
     def by_row(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits and labels of each row: what is made of all logits at once may be gigabytes."""
+        """Logits and labels of each row, one at a time to bound memory."""
         counts: list[int] = self.mask.sum(dim=1).tolist()
         return zip(torch.split(self.logits, counts), torch.split(self.labels, counts), strict=True)
 
@@ -68,7 +68,7 @@ def logits_at(model: nn.Module, inputs: dict[str, Tensor], mask: Tensor) -> Tens
 
 @contextmanager
 def _narrowed(model: Any, mask: Tensor) -> Iterator[list[bool]]:
-    """Let the output layer see the positions in `mask` alone; the list is empty where that could not be done."""
+    """Apply the output layer at positions in `mask` only; the list is empty where not possible."""
     layer = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     narrowed: list[bool] = []
 
@@ -92,5 +92,5 @@ def _has_positions(hidden: object, mask: Tensor) -> bool:
 
 
 def _at(values: Tensor, mask: Tensor) -> Tensor:
-    """Values at the positions in `mask`; soft prompts put positions of their own in front."""
+    """Values at the positions in `mask`; virtual tokens of soft prompts are skipped."""
     return values[:, -mask.shape[1] :][mask]

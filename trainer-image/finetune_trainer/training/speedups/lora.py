@@ -1,4 +1,4 @@
-"""LoRA's linear modules in fewer passes over memory, for FP32 on CPUs.
+"""LoRA linear modules with fewer passes over memory, for FP32 on CPUs.
 
 PEFT computes `base(x) + B(A(dropout(x))) * scaling` with an operation, and a tensor of the size of the output, for
 each sign. Here the scale and dropout's are folded into the matrix product that adds B's part to the base's output in
@@ -49,7 +49,7 @@ class _LoraLinear(torch.autograd.Function):
 
 @contextmanager
 def fast_lora(model: nn.Module) -> Iterator[None]:
-    """Give the plain LoRA modules of `model` the faster forward inside the block.
+    """Inside the block, give plain LoRA modules of `model` the faster forward.
 
     Modules with a variant (DoRA ...), a bias of their own, several adapters or a base other than `nn.Linear` keep
     PEFT's.
@@ -87,7 +87,7 @@ def _forward(module: Any, x: Tensor) -> Tensor:
 
 
 def _dropped(dropout: nn.Module, x: Tensor) -> tuple[Tensor | None, float]:
-    """Mask of the elements that stay and the factor that keeps the expectation; None and 1 where nothing is dropped."""
+    """Mask of the remaining elements and scale of inverted dropout; None and 1 without dropout."""
     if not isinstance(dropout, nn.Dropout) or not dropout.training or dropout.p == 0:
         return None, 1.0
     fast = dropout if isinstance(dropout, ByteDropout) else ByteDropout(dropout.p)

@@ -16,7 +16,7 @@ class BestWeights:
         self._file = folder / "best.safetensors"
 
     def save(self, model: nn.Module) -> None:
-        """Write them beside the last ones, then put them in their place."""
+        """Write them to a temporary file, then replace the previous ones."""
         self.put({name: tensor.detach().cpu().contiguous() for name, tensor in trainable_state_dict(model).items()})
 
     def put(self, weights: Mapping[str, Tensor]) -> None:
@@ -26,11 +26,11 @@ class BestWeights:
         part.replace(self._file)
 
     def saved(self) -> Tensors:
-        """What was saved last, by name; empty where nothing was. A later save does not change it."""
+        """The last saved weights by name; empty without any. A later save does not change them."""
         return load_file(self._file) if self._file.is_file() else {}
 
     def restore(self, model: nn.Module) -> bool:
-        """Load them back into the model; False where nothing was saved."""
+        """Load them into the model; False where nothing was saved."""
         weights = self.saved()
         load_weights(model, weights)
         return bool(weights)

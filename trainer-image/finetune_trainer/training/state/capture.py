@@ -25,17 +25,17 @@ Parts = Mapping[str, Mapping[str, Tensor]]
 
 
 class StateCapture:
-    """Trainable weights, buffers, optimiser, schedule, gradient scaler, random generators and the best weights."""
+    """Trainable weights, buffers, optimizer, schedule, gradient scaler, random generators and the best weights."""
 
     def __init__(
         self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, scaler: Any, best: BestWeights
     ) -> None:
-        """Take them; `scaler` is None where gradients are not scaled."""
+        """Take the parts; `scaler` is None without gradient scaling."""
         self._model, self._optimizer, self._schedule = model, optimizer, schedule
         self._scaler, self._best = scaler, best
 
     def capture(self, *, finished: bool, is_best: bool) -> tuple[dict[str, Tensors], dict[str, Any]]:
-        """Copy them: tensors by part, and fields of `TrainingState`.
+        """Copy all parts: tensors by part, and fields of `TrainingState`.
 
         Once training has `finished`, nobody needs the optimiser; weights that are the best (`is_best`) are there once.
         """
@@ -55,7 +55,7 @@ class StateCapture:
         return {name: part for name, part in parts.items() if part}, values
 
     def check(self, parts: Parts, state: TrainingState) -> None:
-        """Raise `IncompatibleState` where something can't be put back; nothing is changed."""
+        """Raise `IncompatibleState` where a part can't be restored; nothing is changed."""
         check_weights(self._model, parts.get("weights", {}))
         if not state.finished:
             try:
@@ -64,7 +64,7 @@ class StateCapture:
                 raise IncompatibleState(f"{error!r} in its values") from error
 
     def restore(self, parts: Parts, state: TrainingState) -> None:
-        """Put back what `check` accepts."""
+        """Restore a state that `check` accepts."""
         load_weights(self._model, parts["weights"])
         if state.finished:
             return
@@ -79,7 +79,7 @@ class StateCapture:
         set_random_state(dict(parts["random"]), state.random)
 
     def reschedule(self) -> None:
-        """Set the learning rate of the next step by this run's schedule, where the state brought that of another."""
+        """Set the next learning rate by this run's schedule, where the state has that of another."""
         schedule = self._schedule
         if not isinstance(schedule, LambdaLR):
             raise TypeError(schedule)

@@ -27,7 +27,7 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[Tensors, di
 
 
 def check_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
-    """Raise `IncompatibleState` where the state is of another model or optimiser; changes nothing."""
+    """Raise `IncompatibleState` for a state of another model or optimizer; changes nothing."""
     parameters = dict(model.named_parameters())
     for key, tensor in tensors.items():
         parameter = parameters.get(key.partition("/")[2])
@@ -42,7 +42,7 @@ def check_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, va
 
 
 def load_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
-    """Put a state back that `check_optimizer` accepts."""
+    """Restore a state that `check_optimizer` accepts."""
     names = parameter_names(model)
     index = {
         names[id(parameter)]: number
@@ -58,5 +58,5 @@ def load_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, val
 
 
 def _numbers(group: dict[str, Any]) -> dict[str, float]:
-    """What may change while training: rates and counters, but neither the parameters nor switches."""
+    """Values that change during training: rates and counters, not parameters or flags."""
     return {name: value for name, value in group.items() if type(value) in _NUMBERS}

@@ -13,7 +13,7 @@ _VALUES = {"python": {"version", "gauss"}, "numpy": {"position", "hasGauss", "ga
 
 
 def seed_everything(seed: int) -> None:
-    """Set all generators to the same start."""
+    """Seed all generators."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 -- the generator that libraries draw from
@@ -45,7 +45,7 @@ def check_random(tensors: Tensors, values: dict[str, Any]) -> None:
 
 
 def set_random_state(tensors: Tensors, values: dict[str, Any]) -> None:
-    """Put a state back that `check_random` accepts; GPUs that were not there when it was saved keep theirs."""
+    """Restore a state that `check_random` accepts; GPUs missing from it are unchanged."""
     python, numpy = values["python"], values["numpy"]
     torch.set_rng_state(tensors["torch"].clone())
     for number in range(torch.cuda.device_count()):

@@ -9,11 +9,11 @@ Tensors = dict[str, Tensor]
 
 
 class IncompatibleState(Exception):  # noqa: N818 -- nothing went wrong: the state is simply of another kind
-    """A saved state is not one of this model, plan or version. Nothing was changed by finding out."""
+    """A saved state of another model, plan or version. The check has changed nothing."""
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The trainable parameters by name; those that are shared once."""
+    """The trainable parameters by name, shared ones once."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -33,7 +33,7 @@ def parameter_names(model: nn.Module) -> dict[int, str]:
 
 
 def copy_to_cpu(tensor: Tensor) -> Tensor:
-    """A copy on the CPU that nothing else writes to. From a GPU it may still be on its way: see `wait_for_copies`."""
+    """An independent copy on the CPU. From a GPU it may be asynchronous: see `wait_for_copies`."""
     tensor = tensor.detach()
     if tensor.device.type == "cpu":
         return tensor.clone(memory_format=torch.contiguous_format)
@@ -59,7 +59,7 @@ def check_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put weights back that `check_weights` accepts."""
+    """Restore weights that `check_weights` accepts."""
     targets = trainable_state_dict(model)
     for name, value in weights.items():
         targets[name].copy_(value)

@@ -18,7 +18,7 @@ TRAINING = "training"
 
 
 class Plan(BaseModel):
-    """Number of steps and digest of the rows; training resumes under the same plan only."""
+    """Number of steps and digest of the rows; training only resumes under the same plan."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,7 @@ class Plan(BaseModel):
 
 
 def plan_of(total_steps: int, batches: BatchPlan) -> Plan:
-    """What `batches` and the number of steps come to."""
+    """The plan of `batches` and a number of steps."""
     rows = hashlib.sha256(batches.lengths.astype("<i8").tobytes())
     if batches.course is not None:
         rows.update(batches.course.digest().encode())
@@ -69,7 +69,7 @@ class TrainingState(BaseModel):
 
 
 def check_plan(state: TrainingState, plan: Plan, *, may_be_longer: bool) -> None:
-    """Raise `IncompatibleState` where a state is of another plan; the number of steps may differ if that is allowed."""
+    """Raise `IncompatibleState` for a state of another plan; another number of steps may be allowed."""
     there = state.plan
     if there == plan:
         return
