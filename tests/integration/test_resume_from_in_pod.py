@@ -1,6 +1,7 @@
 """A pod that continues the checkpoints that another job has left in S3: the same curve and weights as in one go."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,22 @@ def test_a_new_job_ends_as_one_that_was_never_stopped(pod_files: Pod, bucket: Pa
     manifest = Manifest.model_validate_json((bucket / "models/tickets/second/MANIFEST.json").read_bytes())
     assert manifest.lineage.resumed_run is not None
     assert (manifest.lineage.resumed_run.uid, manifest.lineage.resumed_run.step) == ("first", step)
+
+
+def test_with_checkpoints_of_its_own_it_needs_the_other_run_no_more(pod_files: Pod) -> None:
+    outputs = pod_files.at(pod.CLAIMS) / "work/models"
+    outputs.mkdir(parents=True)
+    for uid, resumed in (("first", {}), ("second", {"resumeFrom": {"uri": "pvc://work/models/tickets/first"}})):
+        pod_files.uid = uid
+        checkpoints = {"saveSteps": 4, **resumed}
+        pod_files.order(training=TRAINING, checkpoints=checkpoints, output={"uri": "pvc://work/models"})
+        stopped(pod_files).failed("Stopped", 85)
+    shutil.rmtree(outputs / "tickets/first")
+    ended = pod_files.run()
+    assert ended.code == 0, ended.log
+    manifest = Manifest.model_validate_json((outputs / "tickets/second/MANIFEST.json").read_bytes())
+    assert manifest.lineage.resumed_run is not None
+    assert manifest.lineage.resumed_run.uid == "first"
 
 
 @pytest.mark.causes("CheckpointNotFound")

@@ -100,21 +100,25 @@ class OtherRun:
         return None
 
 
-def find_other_run(spec: Spec, site: Site) -> OtherRun | None:
-    """The run that the spec names; None where it names none. Raises `CheckpointNotFound` and what opening raises."""
+def find_other_run(spec: Spec, site: Site, *, is_needed: bool = True) -> OtherRun | None:
+    """The run that the spec names; None where it names none. One that is not needed by now may be gone.
+
+    Raises `CheckpointNotFound` and what opening raises.
+    """
     named = spec.checkpoints.resume_from
     if named is None:
         return None
     try:
-        return _opened(named, spec, site)
+        return _opened(named, spec, site, is_needed=is_needed)
     except JobFailure as failure:
         raise type(failure)(*(Problem(p.message, p.where or _FIELD, p.hint) for p in failure.problems)) from failure
 
 
-def _opened(named: ResumeFrom, spec: Spec, site: Site) -> OtherRun:
+def _opened(named: ResumeFrom, spec: Spec, site: Site, *, is_needed: bool) -> OtherRun:
     parent = site.parent(named.uri)
     address = parse_address(parent.output if parent is not None else named.uri, site.base)
-    check_present(address, site, CheckpointNotFound, _FIELD)
+    if is_needed:
+        check_present(address, site, CheckpointNotFound, _FIELD)
     secret = named.secret_ref or (parent.secret_ref if parent is not None else None)
     folder = open_address(address, site, secret, missing=OutputNotWritable)
     return OtherRun(folder, parent.uid if parent is not None else "", spec)
