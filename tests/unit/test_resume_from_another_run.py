@@ -253,3 +253,5 @@ def test_differences_are_told_leaf_by_leaf() -> None:
     assert list(differences(there, now)) == [("spec.data.train[0].weight", "1.0", "2.0")]
     secret = {"data": {"train": [{"uri": "a", "secretRef": {"name": "keys"}, "weight": 1.0}]}}
     assert [field for field, *_ in differences(there, secret)] == ["spec.training.seed"]
+    skills = [{"evaluation": {"retention": {"data": [{"uri": uri, "format": "CSV"}]}}} for uri in ("a", "b")]
+    assert list(differences(*skills)) == []

@@ -14,6 +14,8 @@ MAY_DIFFER = (
     "data.validation[].revision",
     "data.validation[].uri",
     "evaluation.gates",
+    "evaluation.retention.data[].revision",
+    "evaluation.retention.data[].uri",
     "model.revision",
     "model.uri",
     "output",
