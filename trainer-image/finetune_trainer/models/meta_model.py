@@ -125,19 +125,20 @@ def _quantize(model: Any, settings: Any) -> None:
 def give_values(model: "PreTrainedModel", wanted: Callable[[str], bool] = lambda _name: True) -> None:
     """Fill weights of the `wanted` modules with arbitrary values, for methods that probe a model.
 
-    A large matrix is a view of as many values as it has rows and columns: entry (i, j) is value i + j.
+    A large matrix is a view of as many values as it has rows and columns: entry (i, j) is value i + j. Experts that are
+    one weight are all the same matrix, in each layer: kernels for groups want the rows of a matrix one after the other.
     """
     from accelerate import init_empty_weights
 
     with init_empty_weights(include_buffers=False):
         twin = type(model)(deepcopy(model.config))
-    buffers, made = dict(twin.named_buffers()), dict[int, nn.Parameter]()
+    buffers, made, experts = dict(twin.named_buffers()), dict[int, nn.Parameter](), dict[Any, Tensor]()
     for name, module in model.named_modules():
         if not wanted(name):
             continue
         for own, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
             if weight.device == _META:
-                made.setdefault(id(weight), nn.Parameter(_values(weight), requires_grad=weight.requires_grad))
+                made.setdefault(id(weight), nn.Parameter(_values(weight, experts), requires_grad=weight.requires_grad))
                 setattr(module, own, made[id(weight)])
         for own, buffer in list(module.named_buffers(recurse=False)):
             full = f"{name}.{own}" if name else own
@@ -145,9 +146,17 @@ def give_values(model: "PreTrainedModel", wanted: Callable[[str], bool] = lambda
                 setattr(module, own, buffers[full])
 
 
-def _values(weight: Tensor) -> Tensor:
-    generator, size = torch.Generator().manual_seed(0), tuple(weight.shape)
-    if len(size) != 2 or weight.numel() < _LARGE:
-        return (torch.randn(size, generator=generator) * _SCALE).to(weight.dtype)
-    values = (torch.randn(sum(size), generator=generator) * _SCALE).to(weight.dtype)
-    return values.as_strided(size, (1, 1))
+def _values(weight: Tensor, experts: dict[Any, Tensor]) -> Tensor:
+    size = tuple(weight.shape)
+    if weight.numel() < _LARGE or len(size) < 2:
+        return _random(size, weight.dtype)
+    if len(size) == 2:
+        return _random((sum(size),), weight.dtype).as_strided(size, (1, 1))
+    one = size[-2:], weight.dtype
+    if one not in experts:
+        experts[one] = _random(*one)
+    return experts[one].expand(size)
+
+
+def _random(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return (torch.randn(size, generator=torch.Generator().manual_seed(0)) * _SCALE).to(dtype)
