@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(1800)  # the first test on a machine may have t
 
 Json = dict[str, Any]
 CHART = Path(__file__).parents[3] / "charts" / "finetune-operator"
-LABEL = "finetune.dev/job-uid"
+LABEL, RUN = "finetune.dev/job-uid", "finetune.dev/run"
 TENANT = "tenant"
 OPERATOR = "finetune-finetune-operator"
 CONTAINER = {"name": "trainer", "image": "busybox"}
@@ -132,6 +132,23 @@ def test_a_tenant_makes_pods_and_jobs_but_none_that_claim_to_be_ours(guarded: Co
     clear(team)
 
 
+def test_the_run_file_of_a_job_that_waits_in_a_queue_stays_as_it_is(guarded: ControlPlane, team: Namespace) -> None:
+    waiting = job("waiting", label=True, label_pods=True)
+    waiting["spec"]["suspend"] = True
+    waiting["spec"]["template"]["metadata"]["annotations"] = {RUN: "{}"}
+    as_operator = ("--as", f"system:serviceaccount:finetune:{OPERATOR}")
+    created = guarded.kubectl(*as_operator, "create", "-f", "-", stdin=json.dumps(waiting))
+    assert created.returncode == 0, created.stderr
+
+    def annotated(name: str) -> str:
+        change = {"spec": {"template": {"metadata": {"annotations": {name: "another"}}}}}
+        return patched(guarded, "job", "waiting", change)
+
+    assert "the run file of a trainer's Job is not to be changed" in annotated(RUN)
+    assert annotated("note") == ""
+    clear(team)
+
+
 def names(team: Namespace) -> list[str]:
     return [one["metadata"]["name"] for one in team.objects("pods")]
 
@@ -140,7 +157,7 @@ def test_the_pod_of_a_job_runs_as_it_was_made(guarded: ControlPlane, team: Names
     changes: dict[str, Json] = {
         "the owner of a trainer's pod": {"metadata": {"ownerReferences": []}},
         "pods with the label": {"metadata": {"labels": {LABEL: "another"}}},
-        "the run file of a trainer's pod": {"metadata": {"annotations": {"finetune.dev/run": "{}"}}},
+        "the run file of a trainer's pod": {"metadata": {"annotations": {RUN: "{}"}}},
     }
     for words, change in changes.items():
         assert words in patched(guarded, "pod", running, change)
