@@ -1,4 +1,4 @@
-"""All that a job reads and writes, by address: the one list that knows every place of a spec that names one. Pure."""
+"""Addresses of everything that a job reads and writes: the one list of spec fields with a URI. Pure."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
@@ -14,7 +14,7 @@ _RESULTS = (("model",), ("method", "merge", "sources"), ("training", "policy", "
 
 
 class Use(Enum):
-    """What an address is for."""
+    """Purpose of an address."""
 
     MODEL = "model"
     RESULT = "result"
@@ -26,7 +26,7 @@ class Use(Enum):
 
 
 class Address(NamedTuple):
-    """One address, and the Secret that opens it."""
+    """One address, and its Secret."""
 
     use: Use
     block: str
@@ -37,19 +37,19 @@ class Address(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Path of the address itself."""
+        """Path of the field."""
         return f"{self.block}.{self.field}"
 
 
 def data_sources(spec: Spec) -> Iterator[tuple[str, DataSource]]:
-    """Every source of rows in `spec` with its path, in the order of the fields."""
+    """Every data source in `spec` with its path, in field order."""
     places = {f"spec.data.{name}": getattr(spec.data, name) for name in ("train", "validation", "test")}
     for place, sources in {**places, "spec.evaluation.retention.data": spec.evaluation.retention.data}.items():
         yield from ((f"{place}[{index}]", source) for index, source in enumerate(sources))
 
 
 def addresses(spec: Spec) -> Iterator[Address]:
-    """Every address in `spec`, in the order of its fields."""
+    """Every address in `spec`, in field order."""
     yield Address(Use.MODEL, "spec.model", spec.model.uri, spec.model.secret_ref)
     for place in ("train", "validation", "test"):
         yield from _sources(f"spec.data.{place}", getattr(spec.data, place))
@@ -69,7 +69,7 @@ def addresses(spec: Spec) -> Iterator[Address]:
 
 
 def parent_names(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the jobs whose results or checkpoints `spec` starts from, each once, in the order of its fields.
+    """Names of the jobs whose results or checkpoints `spec` needs, unique, in field order.
 
     `spec` is JSON, which need not be readable otherwise: the operator asks this of each job at each of its changes.
     """
@@ -78,7 +78,7 @@ def parent_names(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def awaited_names(spec: Mapping[str, Any], held: Collection[str]) -> list[str]:
-    """Those of `parent_names` whose results are not among the `held` ones."""
+    """The `parent_names` whose results are not among the `held` ones."""
     return [name for name in parent_names(spec) if name not in held]
 
 

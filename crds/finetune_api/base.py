@@ -1,4 +1,4 @@
-"""What every model of the API has in common: camelCase on the wire, closed, immutable, documented."""
+"""`ApiModel`, the base of API types: camelCase on the wire, closed, immutable; and cross-field rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 @dataclass(frozen=True)
 class Rule:
-    """A constraint across fields, told twice: in CEL to the API server, in Python to everyone else.
+    """A cross-field constraint, in CEL for the API server and in Python elsewhere.
 
     `field` is the path below the model (wire names) that an error should point at; empty means the
     model itself. A rule about the old object (`oldSelf`) has no Python twin and sets `holds` to None; `message_cel` may
@@ -26,7 +26,7 @@ class Rule:
 
 
 def unset(path: str) -> str:
-    """CEL that holds where the text at `path` below `self` is left out or empty: the schema stores no empty text."""
+    """CEL expression for an omitted or empty text at `path` below `self`: the schema stores no empty text."""
     return f"(!has(self.{path}) || self.{path} == '')"
 
 

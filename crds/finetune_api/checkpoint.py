@@ -1,4 +1,4 @@
-"""Checkpoints: `checkpoints/<attempt>/<step>/` in the output, each with a manifest of its own as its last file."""
+"""`CheckpointManifest`: the last file of a checkpoint folder `checkpoints/<attempt>/<step>/` in the output."""
 
 from typing import Annotated, Literal
 

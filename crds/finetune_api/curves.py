@@ -1,4 +1,4 @@
-"""The part of a report on the course of training: its curves, and what they say."""
+"""Report part on training: learning curves and their diagnosis."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""`spec.data`: rows, their columns, how they are cleaned and split."""
+"""`spec.data`: rows, columns, cleaning and splits."""
 
 from enum import StrEnum
 from typing import Annotated, Literal

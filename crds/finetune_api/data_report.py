@@ -1,4 +1,4 @@
-"""The part of a report on the data: what it is like, before any training."""
+"""Data report: counts, lengths, invalid examples and warnings, before training."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The part of a report on the final evaluation beyond single figures: classes, groups, rows to read."""
+"""Report part on the final evaluation beyond metrics: classes, groups, samples."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""`model/drift.json`: what the training inputs were like, in figures without text; and how far others are from it."""
+"""`model/drift.json`: statistics of the training inputs without text, and reports of drift against them."""
 
 from enum import StrEnum
 from typing import Literal
@@ -87,7 +87,7 @@ class Shift(ApiModel):
 
     @property
     def beyond_chance(self) -> float:
-        """Divergence less what chance makes; at least 0."""
+        """Divergence minus its level by chance; at least 0."""
         return max(0.0, self.divergence - self.chance)
 
 

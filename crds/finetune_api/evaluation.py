@@ -1,4 +1,4 @@
-"""`spec.evaluation`: what is measured, what counts as best, and which figures the result must reach."""
+"""`spec.evaluation`: metrics, choice of the best state, and gates."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Exit codes of the trainer: the one word that survives any crash, and what retry policies are made from."""
+"""Exit codes of the trainer, on which pod failure policies are based."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""Failures are classes: each has a stable code, a class that decides on retry, and words for a person.
+"""Catalogue of failures: classes with a stable code, a retry class, and text for people.
 
 The catalogue is closed. `docs/reference/failures.md` is generated from it and a test makes sure that every
 code is caused, for real, by some test.
@@ -12,7 +12,7 @@ from finetune_api.exit_codes import ExitCode
 
 
 class FailureClass(StrEnum):
-    """Who can fix it; decides whether a retry makes sense."""
+    """Who can fix a failure; decides on retries."""
 
     SPEC = "Spec"
     DATA = "Data"
@@ -51,7 +51,7 @@ RETRIED = frozenset({FailureClass.TRANSIENT, FailureClass.INTERNAL})
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, where it is, and how to mend it.
+    """One problem: location, message and fix.
 
     `where` is a field path (`spec.training.epochs`), a file with a line (`data.csv:12`), or empty.
     """
@@ -66,12 +66,12 @@ class Problem:
         return f"{self.where}: {self.message}" if self.where else self.message
 
     def __str__(self) -> str:
-        """`where: message`, and the hint on a line of its own, leaving out what is empty."""
+        """`where: message`, and the hint on its own line, without empty parts."""
         return f"{self.located}\n  {self.hint}" if self.hint else self.located
 
 
 class JobFailure(Exception):  # noqa: N818 -- "failure" is the API's word; an error is one kind of it
-    """Base of everything that ends a job. Raise a subclass; each is one entry of the catalogue."""
+    """Base of all failures that end a job. Raise a subclass; each is an entry of the catalogue."""
 
     code: ClassVar[str] = ""
     failure_class: ClassVar[FailureClass] = FailureClass.INTERNAL
@@ -83,12 +83,12 @@ class JobFailure(Exception):  # noqa: N818 -- "failure" is the API's word; an er
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return EXIT_CODE[self.failure_class]
 
     @property
     def retried(self) -> bool:
-        """Whether another attempt is made, within `runPolicy.backoffLimit`."""
+        """Whether it is retried, within `runPolicy.backoffLimit`."""
         return self.failure_class in RETRIED
 
 
@@ -248,7 +248,7 @@ class Stopped(JobFailure):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return ExitCode.STOPPED
 
 
@@ -349,5 +349,5 @@ class TrainerHung(JobFailure):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process ends with."""
+        """Exit code of the process."""
         return ExitCode.HUNG

@@ -1,4 +1,4 @@
-"""The fields of the API by path, read from the models: for messages, `--set`, `explain` and the reference."""
+"""API fields by path, from the models: for messages, `--set`, `explain` and the reference."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -32,17 +32,17 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Allowed words; empty where any value of the type is allowed."""
+        """Allowed values; empty for unrestricted types."""
         return tuple(self.schema.get("enum", ())) or tuple(filter(None, [self.schema.get("const")]))
 
     @property
     def kind(self) -> str:
-        """The type in words for a person."""
+        """Type as text."""
         return "one of " + ", ".join(self.choices) if self.choices else _TYPES.get(self.type, self.type)
 
     @property
     def bounds(self) -> str:
-        """Bounds in words, `above 0, at most 10`; empty where there are none."""
+        """Bounds as text: `above 0, at most 10`; empty without any."""
         words = {"exclusiveMinimum": "above", "minimum": "at least", "exclusiveMaximum": "below", "maximum": "at most",
                  "minLength": "characters at least", "maxLength": "characters at most",
                  "minItems": "items at least", "maxItems": "items at most"}  # fmt: skip
@@ -51,7 +51,7 @@ class Field:
 
 @cache
 def fields() -> Mapping[str, Field]:
-    """All fields of a FineTuneJob by path, status included, in the order of the models."""
+    """All fields of a FineTuneJob by path, status included, in model order."""
     schema = FineTuneJob.model_json_schema(by_alias=True)
     return MappingProxyType({field.path: field for field in _walk("", schema, schema["$defs"])})
 
@@ -64,7 +64,7 @@ def children(path: str) -> list[str]:
 
 
 def field_at(path: FieldPath) -> Field | None:
-    """The field that holds the value at `path`, or None."""
+    """The field of the value at `path`, or None."""
     return fields().get(schema_path(path))
 
 
@@ -110,7 +110,7 @@ def _field(path: str, declared: dict[str, Any], required: bool, definitions: dic
 
 
 def _resolved(declared: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Follow references and drop the `null` of optional fields."""
+    """Schema with references resolved, without the `null` of optional fields."""
     options = [option for option in declared.get("anyOf", [declared]) if option.get("type") != "null"]
     schema: dict[str, Any] = options[0]
     if "$ref" in schema:

@@ -1,4 +1,4 @@
-"""Formats of data files by the endings of their names."""
+"""Data file formats by file ending."""
 
 from pathlib import PurePosixPath
 
@@ -24,7 +24,7 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 
 def known_format(name: str) -> DataFormat | None:
-    """The format that a file's ending stands for, compression aside; None for endings that stand for none."""
+    """Format by a file's ending, compression aside; None for unknown endings."""
     return _ENDINGS.get(ending(name))
 
 

@@ -1,4 +1,4 @@
-"""Which optional fields the spec has had from its first version on: what every version that is out there knows.
+"""Optional fields of the first API version, which every released version knows.
 
 A field that is added to one of these blocks later has no default in the CRD, is left out of run files where it has its
 default, and does not count for the digest of a spec then. So an upgrade changes no stored object, a trainer of the
@@ -83,7 +83,7 @@ def is_later(model: type[BaseModel], field: str) -> bool:
 
 
 def spec_json(spec: BaseModel, *, only_set: bool = False) -> dict[str, Any]:
-    """`spec` as JSON data by the names of the first version, without later fields that have their defaults.
+    """`spec` as JSON data with first names, without later fields at their defaults.
 
     With `only_set` it has nothing but what was written: defaults are left to who reads it.
     """

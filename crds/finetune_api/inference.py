@@ -1,4 +1,4 @@
-"""`model/finetune.json`: what is needed, beside the weights, to give the model inputs as it saw them in training."""
+"""`model/finetune.json`: settings to prepare inputs as in training, and to decode outputs."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ INFERENCE_NAME = "finetune.json"
 
 
 class FileSettings(ApiModel):
-    """How the training files were read, as far as the job says so for all of them alike."""
+    """File settings shared by all training sources."""
 
     format: DataFormat = DataFormat.AUTO
     """File format; `Auto` went by the ending."""
@@ -26,7 +26,7 @@ class FileSettings(ApiModel):
 
     @classmethod
     def of(cls, sources: Sequence[DataSource]) -> "FileSettings":
-        """What all sources have in common."""
+        """The settings that all sources share."""
         formats = {source.format for source in sources}
         encodings, delimiters = {source.encoding for source in sources}, {source.delimiter for source in sources}
         return cls(
@@ -37,7 +37,7 @@ class FileSettings(ApiModel):
 
 
 class Quantization(ApiModel):
-    """How the linear modules of an adapter's base are quantized, by bitsandbytes."""
+    """Quantization of the base below an adapter, by bitsandbytes."""
 
     quant_type: QuantType = QuantType.NF4
     """4-bit data type."""
@@ -46,7 +46,7 @@ class Quantization(ApiModel):
 
     @classmethod
     def of(cls, method: Method) -> "Quantization | None":
-        """What a method asks for; None where the base stays as it is."""
+        """Quantization of a method; None for an unquantized base."""
         if method.type is not MethodType.QLORA:
             return None
         settings = method.qlora or QLoRA()
@@ -54,7 +54,7 @@ class Quantization(ApiModel):
 
 
 class InferenceSettings(ApiModel):
-    """How to prepare inputs and read outputs of a tuned model."""
+    """Input preparation and output decoding of a fine-tuned model."""
 
     format: Literal["finetune.dev/model/v1"] = "finetune.dev/model/v1"
     task: Task

@@ -1,4 +1,4 @@
-"""The kind `FineTuneJob`: what a user applies."""
+"""`FineTuneJob`, the root type."""
 
 from typing import Annotated, Literal
 
@@ -32,7 +32,7 @@ def _unchanged(name: str) -> str:
 
 
 def _immutable() -> Rule:
-    """One rule for all fields, since asking once is cheaper; its message names the first that was changed."""
+    """Immutability rule for all fields in one, for its cost; its message names the first changed field."""
     *others, last = _FIXED
     changed = "".join(f"!({_unchanged(field)}) ? '{field}' : " for field in others) + f"'{last}'"
     return Rule(

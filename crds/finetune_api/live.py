@@ -1,4 +1,4 @@
-"""What a running trainer tells who asks it (`GET /progress`). Losing it never fails a job."""
+"""`GET /progress` response of a running trainer. Losing it never fails a job."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""`MANIFEST.json`: the last file of an output or a checkpoint. Without a valid one, a folder is nothing."""
+"""`MANIFEST.json`: last file of an output or checkpoint, without which the folder is invalid."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ MANIFEST_NAME = "MANIFEST.json"
 
 
 class FileEntry(ApiModel):
-    """One file of the folder."""
+    """One file of the folder, with size and hash."""
 
     path: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     """Path below the folder, with forward slashes."""
@@ -23,7 +23,7 @@ class FileEntry(ApiModel):
 
 
 class MergedResult(ApiModel):
-    """The result of a job that became a part of this one."""
+    """A merged result of another job."""
 
     uri: LongUri
     """Its output folder, as the job names it."""
@@ -36,7 +36,7 @@ class MergedResult(ApiModel):
 
 
 class ResumedRun(ApiModel):
-    """Another run, whose training this one continued."""
+    """The run that this one resumed."""
 
     job: ShortText
     """Name of its job."""
@@ -51,7 +51,7 @@ class ResumedRun(ApiModel):
 
 
 class Lineage(ApiModel):
-    """What the result was made from."""
+    """Digests and versions of all inputs of a result."""
 
     spec_digest: Sha256
     """SHA-256 of the spec as canonical JSON."""
@@ -74,7 +74,7 @@ class Lineage(ApiModel):
 
 
 class Manifest(ApiModel):
-    """What is in the folder, and what it was made from."""
+    """Files of the folder, and their lineage."""
 
     format: Literal["finetune.dev/manifest/v1"] = "finetune.dev/manifest/v1"
     job: ShortText

@@ -1,4 +1,4 @@
-"""`spec.method.merge`: several results of this project's jobs that become one model, without any training."""
+"""`spec.method.merge`: merging of several results of this project's jobs, without training."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -76,11 +76,11 @@ class Merge(ApiModel):
 
     @property
     def kept_share(self) -> float:
-        """Share of each source's changes that is kept."""
+        """Density: share of each source's changes that is kept."""
         return 1.0 if self.combination is Combination.LINEAR else self.density or DEFAULT_DENSITY
 
     @property
     def shares(self) -> list[float]:
-        """The weights of the sources, scaled to a sum of 1."""
+        """Weights of the sources, normalised to a sum of 1."""
         total = sum(source.weight for source in self.sources)
         return [source.weight / total for source in self.sources]

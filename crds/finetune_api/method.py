@@ -1,4 +1,4 @@
-"""`spec.method`: how the weights change. One block, named like the type, holds its settings."""
+"""`spec.method`: fine-tuning method, with its settings in the block of the same name."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -263,7 +263,7 @@ class Method(ApiModel):
     """Settings of `Merge`."""
 
     def without_adapter_dropout(self) -> "Method":
-        """The same with an adapter dropout of 0 where the job leaves it out."""
+        """The method with an adapter dropout of 0 where the job leaves it open."""
         block = BLOCKS[self.type]
         if self.type not in _LOW_RANK:
             return self
@@ -273,7 +273,7 @@ class Method(ApiModel):
 
     @property
     def virtual_tokens(self) -> int:
-        """How many positions of the model's input the method takes for itself."""
+        """Number of input positions that the method occupies."""
         if self.type is MethodType.PREFIX_TUNING:
             return (self.prefix_tuning or PrefixTuning()).num_virtual_tokens
         if self.type is MethodType.PROMPT_TUNING:

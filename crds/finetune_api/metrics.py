@@ -1,4 +1,4 @@
-"""Metrics by name: what they mean, which way is better, and where they apply."""
+"""Metrics catalogue: meaning, direction, range and tasks."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -8,7 +8,7 @@ from finetune_api.tasks import ProblemType, Task
 
 
 class Direction(StrEnum):
-    """Which way is better."""
+    """Direction of improvement."""
 
     HIGHER = "Higher"
     LOWER = "Lower"
@@ -16,7 +16,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the catalogue. `low` and `high` are the ends of its range."""
+    """A metric of the catalogue. `low` and `high` bound its range."""
 
     name: str
     direction: Direction
@@ -26,12 +26,12 @@ class Metric:
     high: float = 1
 
     def better(self, value: float, than: float) -> float:
-        """By how much `value` is better than `than`; negative where it is worse."""
+        """Improvement of `value` over `than`; negative for a deterioration."""
         return value - than if self.direction is Direction.HIGHER else than - value
 
     @property
     def worst(self) -> float:
-        """The bad end of its range."""
+        """Worst value of its range."""
         return self.low if self.direction is Direction.HIGHER else self.high
 
 
@@ -190,7 +190,7 @@ GAP = "gap."
 
 
 def find_metric(task: Task, name: str) -> Metric | None:
-    """Return the metric of that name, also for `recall.<label>`, `retention.<name>` and `gap.<name>`, or None."""
+    """The metric of that name, also `recall.<label>`, `retention.<name>` and `gap.<name>`; None if unknown."""
     if name.startswith(RETENTION):
         return _retained(task, name)
     if name.startswith(GAP):
@@ -203,7 +203,7 @@ def find_metric(task: Task, name: str) -> Metric | None:
 
 
 def _retained(task: Task, name: str) -> Metric | None:
-    """A metric on a retention set, which may be one of language while the job's is not."""
+    """A metric of a retention set, which may be of language modelling while the job's is not."""
     tasks = (task, Task.MASKED_LM, Task.CAUSAL_LM)
     plain = next(filter(None, (find_metric(one, name.removeprefix(RETENTION)) for one in tasks)), None)
     return plain and replace(plain, name=name, meaning=f"{plain.meaning}, on the retention set")
@@ -218,7 +218,7 @@ def _gap(task: Task, name: str) -> Metric | None:
 
 
 def metric_named(task: Task, name: str) -> Metric:
-    """The metric of that name. Raises `KeyError` where there is none; `semantic_problems` tells before."""
+    """The metric of that name. Raises `KeyError` for unknown ones, which `semantic_problems` reports first."""
     metric = find_metric(task, name)
     if metric is None:
         raise KeyError(name)
@@ -226,7 +226,7 @@ def metric_named(task: Task, name: str) -> Metric:
 
 
 def suggest_metric(task: Task, name: str) -> str:
-    """Return words that help with an unknown name: near names, else all names."""
+    """Suggestion for an unknown name: similar names, else all names."""
     head, dot, label = name.partition(".")
     if dot and task in _CLASSES:
         heads = _CLASSES[task][2]

@@ -1,4 +1,4 @@
-"""`spec.model`: where the base model comes from."""
+"""`spec.model`: base model."""
 
 from typing import Annotated
 

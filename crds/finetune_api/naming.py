@@ -1,4 +1,4 @@
-"""What a misspelt name was probably meant to be."""
+"""Suggestions for misspelt names."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 
 def near_names(name: str, names: Iterable[str], count: int = 3, alike: float = 0.65) -> list[str]:
-    """Those of `names` that `name` is probably meant to be, best first: by `difflib` they are `alike` at least.
+    """The `names` most similar to `name`, best first, by `difflib` at least `alike`.
 
     Case, hyphens and underscores don't matter; a name with the same letters and digits is the only answer.
     """

@@ -1,4 +1,4 @@
-"""How runs end and what they measured: shapes shared by status, report and termination message."""
+"""Outcomes and metrics of runs: types shared by status, report and termination message."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +15,7 @@ LongUri = Annotated[str, StringConstraints(max_length=1400)]
 
 
 def cut(text: str, limit: int) -> str:
-    """The text in at most `limit` characters; an ellipsis stands for what is left out."""
+    """The text truncated to `limit` characters, with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -85,7 +85,7 @@ class EvaluationResult(ApiModel):
     """The state that was kept."""
 
     def only(self, keep: Callable[[str], bool]) -> Self:
-        """The same with only those metrics, of whichever model, whose names `keep` accepts."""
+        """The same with the metrics, of any model, whose names `keep` accepts."""
         kept = {
             part: {name: value for name, value in getattr(self, part).items() if keep(name)}
             for part in ("metrics", "baseline", "few_shot")

@@ -1,4 +1,4 @@
-"""`spec.output`, `spec.checkpoints` and `spec.predict`: what is written, and where."""
+"""`spec.output`, `spec.checkpoints` and `spec.predict`: outputs and their locations."""
 
 from enum import StrEnum
 from typing import Annotated

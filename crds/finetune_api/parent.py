@@ -1,4 +1,4 @@
-"""Jobs whose results or checkpoints another one starts from: what `finetunejob://name` stands for."""
+"""Dependencies (`finetunejob://name`): jobs whose results or checkpoints another one needs."""
 
 from typing import Annotated
 

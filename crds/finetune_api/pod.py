@@ -1,4 +1,4 @@
-"""Where things are in a trainer pod: what the operator mounts and the trainer reads.
+"""Paths and annotations of a trainer pod, shared by operator and trainer.
 
 Nothing else tells a pod what to do: no flags, no variables, no token for the API server.
 """

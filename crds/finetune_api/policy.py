@@ -30,7 +30,7 @@ class RewardType(StrEnum):
 
 
 def _where_given(rule: Rule, message: str) -> Rule:
-    """The rule about `uri` for a block that may have none."""
+    """The rule on `uri` for a block in which it is optional."""
     return Rule(
         cel=f"!has(self.uri) || {rule.cel}",
         holds=lambda reward: reward.uri is None or rule.holds is None or rule.holds(reward),
@@ -73,7 +73,7 @@ class Reward(ApiModel):
 
     @property
     def is_checked(self) -> bool:
-        """Whether answers are checked against the expected one."""
+        """Whether answers are compared with expected ones."""
         return self.type is not RewardType.MODEL
 
 
@@ -119,7 +119,7 @@ class Policy(ApiModel):
 
     @property
     def kl_price(self) -> float:
-        """`kl_coefficient`, or its default for the algorithm."""
+        """KL coefficient: `kl_coefficient`, or the algorithm's default."""
         if self.kl_coefficient is not None:
             return self.kl_coefficient
         return _KL_COEFFICIENT if self.algorithm is PolicyAlgorithm.GRPO else _KL_COEFFICIENT_OF_ANSWERS

@@ -1,4 +1,4 @@
-"""`spec.training.preference`: the loss over pairs of a chosen and a rejected answer."""
+"""`spec.training.preference`: preference loss over chosen and rejected answers."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -66,20 +66,20 @@ class Preference(ApiModel):
 
     @property
     def scale(self) -> float:
-        """`beta`, or its default for this loss."""
+        """`beta`, or the loss's default."""
         return _BETAS[self.loss] if self.beta is None else self.beta
 
     @property
     def target_margin(self) -> float:
-        """`margin`, or its default."""
+        """`margin`, or the loss's default."""
         return _MARGIN if self.margin is None else self.margin
 
     @property
     def has_reference(self) -> bool:
-        """Whether the loss looks at the model as it came."""
+        """Whether the loss uses a reference model."""
         return self.loss in _WITH_REFERENCE
 
     @property
     def can_be_smoothed(self) -> bool:
-        """Whether `training.labelSmoothing` means something to the loss."""
+        """Whether the loss supports `training.labelSmoothing`."""
         return self.loss in _SMOOTHED

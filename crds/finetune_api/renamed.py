@@ -1,4 +1,4 @@
-"""First names of renamed fields and values: read in what is stored, refused in what is new.
+"""Former names of renamed fields and values: accepted in stored data, rejected in new specs.
 
 Whoever reads a stored or transmitted document maps it with `current_names` before the models see it; whoever writes one
 for another version, or computes a digest that outlives an upgrade, maps back with `first_names`.
@@ -38,7 +38,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Renames:
-    """What was renamed in a model and below: fields from first to present name, values and blocks by present name."""
+    """Renames in a model and below: fields from first to current name, values and blocks by current name."""
 
     fields: Mapping[str, str]
     values: Mapping[str, Mapping[str, str]]
@@ -50,7 +50,7 @@ class Renames:
 
 
 def renamed_message(first: str, present: str) -> str:
-    """What a user is told who wrote the first name."""
+    """Message to a user of the first name."""
     return f"{first} is called {present} now"
 
 
@@ -64,7 +64,7 @@ def classes_in(annotation: Any) -> Iterator[type]:
 
 @cache
 def renames_in(model: type[BaseModel]) -> Renames:
-    """What was renamed in `model` and below."""
+    """Renames in `model` and below."""
     fields = FIELDS.get(model.__name__, {})
     values, blocks = dict[str, Mapping[str, str]](), dict[str, Renames]()
     for name, info in model.model_fields.items():
@@ -79,32 +79,32 @@ def renames_in(model: type[BaseModel]) -> Renames:
 
 
 def is_renamed(model: type[BaseModel], field: str) -> bool:
-    """Whether `field` of `model`, or the words of its values, had another name once."""
+    """Whether `field` of `model`, or its values, were renamed."""
     info = model.model_fields[field]
     words = any(kind.__name__ in VALUES for kind in classes_in(info.annotation))
     return words or info.alias in FIELDS.get(model.__name__, {}).values()
 
 
 def current_names(model: type[BaseModel], data: Any) -> Any:
-    """`data`, a document of `model`, under present names. Where both are given, the present one counts."""
+    """`data`, a document of `model`, under current names. Where both are given, the current one counts."""
     renames = renames_in(model)
     return _mapped(data, renames, back=False) if renames else data
 
 
 def first_names(model: type[BaseModel], data: Any) -> Any:
-    """The reverse of `current_names`: `data` as the first version writes it."""
+    """Inverse of `current_names`: `data` under names of the first version."""
     renames = renames_in(model)
     return _mapped(data, renames, back=True) if renames else data
 
 
 def first_names_found(model: type[BaseModel], data: Any) -> dict[Path, str]:
-    """Places in `data` that hold a first name, with what to say of each."""
+    """Locations of first names in `data`, with a message each."""
     renames = renames_in(model)
     return dict(_found(data, renames, ()))
 
 
 def present_paths(renames: Renames, first: str, path: str) -> Iterator[str]:
-    """Present paths, below `path`, of the fields whose first name is `first`."""
+    """Current paths, below `path`, of the fields whose first name is `first`."""
     if first in renames.fields:
         yield f"{path}.{renames.fields[first]}"
     for name, below in renames.blocks.items():

@@ -1,4 +1,4 @@
-"""`report/report.json`: all that a run found out, for programs; `index.html` shows the same to people."""
+"""`report/report.json`: complete results of a run, which `index.html` renders."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Defaults that depend on task and method: the spec's choices with every gap filled."""
+"""Defaults by task and method, and the spec's resolved values."""
 
 from math import ceil
 from typing import Annotated
@@ -29,7 +29,7 @@ class Resolved(ApiModel):
 
     @property
     def penalties(self) -> int:
-        """Strengths of the L2 penalty for which L-BFGS solves a head, at most; 0 where training goes in steps."""
+        """Maximum number of L2 penalties in the L-BFGS solution of a head; 0 for gradient training."""
         return 0 if self.learning_rate else int(self.epochs)
 
 
@@ -38,7 +38,7 @@ _AS_LORA = (MethodType.QLORA, MethodType.DORA)
 
 
 def _defaults(full: Resolved, changes: dict[MethodType, dict[str, float]]) -> dict[MethodType, Resolved]:
-    """Defaults of a task by method: those of `Full`, and for each other method what differs from them."""
+    """Defaults of a task by method: those of `Full`, and differences of other methods."""
     differing: dict[MethodType, dict[str, float]] = {
         MethodType.FULL: {},
         **changes,
@@ -165,7 +165,7 @@ STEPWISE = (
 
 
 def settle_method(spec: Spec) -> Method:
-    """The method with the choices made that depend on the rest of the job: dropout of adapters, solver of a head."""
+    """The method with choices resolved by the rest of the job: adapter dropout, head solver."""
     method = spec.method
     if method.type is MethodType.FEATURE_EXTRACTION:
         settings = method.feature_extraction or FeatureExtraction()
@@ -181,7 +181,7 @@ def _solver(spec: Spec, settings: FeatureExtraction) -> Solver:
 
 
 def stepwise_fields(spec: Spec) -> list[str]:
-    """Paths of the fields of a job that have a meaning only where training goes in steps, and are set."""
+    """Paths of set fields that only apply to gradient training."""
     usual = type(spec.training)()
     fields = [f"training.{to_camel(name)}" for name in STEPWISE if getattr(spec.training, name) != getattr(usual, name)]
     others = {
@@ -194,7 +194,7 @@ def stepwise_fields(spec: Spec) -> list[str]:
 
 
 def resolve(spec: Spec, rows: int | None = None) -> Resolved:
-    """Fill the gaps of `spec` with the defaults of its task and method.
+    """Resolve `spec` with the defaults of its task and method.
 
     With few training `rows` an open number of epochs is higher, see `STEPS_MATTER`.
 
@@ -216,7 +216,7 @@ def resolve(spec: Spec, rows: int | None = None) -> Resolved:
 
 
 def with_enough_steps(defaults: Resolved, task: Task, rows: int) -> Resolved:
-    """The defaults of a task for so many training rows: with more epochs where these are few, see `STEPS_MATTER`."""
+    """Defaults adjusted to the number of training rows: more epochs for few rows, see `STEPS_MATTER`."""
     if task not in STEPS_MATTER or not defaults.epochs:
         return defaults
     enough = ceil(LEAST_STEPS / ceil(rows / defaults.batch_size))

@@ -1,4 +1,4 @@
-"""`spec.checkpoints.resumeFrom`: a run that did not come to its end, whose training a new job continues."""
+"""`spec.checkpoints.resumeFrom`: an unfinished run whose training a new job resumes."""
 
 from typing import Annotated
 

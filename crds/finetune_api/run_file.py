@@ -1,4 +1,4 @@
-"""The run file: the whole order for one trainer pod, written by the operator, read by the trainer."""
+"""Run file of a trainer pod, written by the operator and read by the trainer."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ SettingValue = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class Mode(StrEnum):
-    """What the pod is for."""
+    """Mode of a pod."""
 
     TRAIN = "Train"
     """The whole run."""
@@ -24,7 +24,7 @@ class Mode(StrEnum):
 
 
 class JobIdentity(ApiModel):
-    """Which job the run belongs to."""
+    """Identity of the job."""
 
     name: JobName
     """Name of the FineTuneJob."""
@@ -35,7 +35,7 @@ class JobIdentity(ApiModel):
 
 
 class Stores(ApiModel):
-    """What the administrator says about stores and the hub. Holds no secrets."""
+    """Administrator settings of stores and the hub, without secrets."""
 
     settings: Annotated[dict[SettingName, SettingValue], Field(max_length=32)] = Field(default_factory=dict)
     """Settings named like the environment variables of the stores: `AWS_ENDPOINT_URL`, `AWS_REGION`, `HF_ENDPOINT`."""
@@ -47,7 +47,7 @@ class Stores(ApiModel):
 
 
 class RunFile(ApiModel):
-    """One order: run this spec as this job."""
+    """Spec, identity and mode of one run."""
 
     format: Literal["finetune.dev/run/v1"] = "finetune.dev/run/v1"
     mode: Mode = Mode.TRAIN

@@ -1,4 +1,4 @@
-"""`FineTuneJob.spec`: what a user asks for."""
+"""`FineTuneJob.spec`."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""`status`: what the operator tells. Bounded so that it stays below 16 KiB."""
+"""`FineTuneJob.status`, written by the operator and bounded to 16 KiB."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Reads what this or another version has stored or told: open, where what users write is read closed.
+"""Lenient parsing of stored and transmitted data of any version; specs of users are parsed strictly.
 
 A field that this version does not know is passed over. A value that it can't read (a new word of an enum, a number
 beyond its bounds) is left out together with as little as possible of what is around it.
@@ -23,7 +23,7 @@ _NEVER_LEFT_OUT = "format"
 
 
 def read_stored(model: type[Model], data: Any) -> Model:
-    """Read JSON data, leaving out what this version can't read.
+    """Parse JSON data, dropping what is invalid in this version.
 
     Raises `ValidationError` where what is left makes no `model`.
     """
@@ -41,7 +41,7 @@ def read_stored(model: type[Model], data: Any) -> Model:
 
 
 def read_stored_json(model: type[Model], text: str | bytes) -> Model:
-    """Read JSON text in the same way. Raises `ValidationError`, also for what is no JSON."""
+    """Parse JSON text in the same way. Raises `ValidationError`, also for invalid JSON."""
     text = with_current_names(model, text)
     try:
         return model.model_validate_json(text, extra="ignore")
@@ -53,14 +53,14 @@ def read_stored_json(model: type[Model], text: str | bytes) -> Model:
 
 
 def with_current_names(model: type[BaseModel], text: str | bytes) -> str | bytes:
-    """The JSON text of a `model` that another version wrote, under present names; what is no JSON stays as it is."""
+    """JSON text of a `model` of another version under current names; invalid JSON unchanged."""
     data = _parsed(text)
     named = current_names(model, data)
     return text if named == data else json.dumps(named, ensure_ascii=False)
 
 
 def unknown_fields(model: type[BaseModel], data: Any) -> list[Path]:
-    """Paths of the fields of `data` that `model` does not have and that say something."""
+    """Paths of non-empty fields of `data` that `model` lacks."""
     try:
         model.model_validate(data)
     except ValidationError as error:
@@ -77,7 +77,7 @@ def _parsed(text: str | bytes) -> Any:
 
 
 def _without(data: Any, errors: Sequence[ErrorDetails]) -> Any:
-    """`data` less what the errors are about; None where that would be all of it."""
+    """`data` without the erroneous parts; None where that leaves nothing."""
     paths = [_blamed(error) for error in errors]
     if any(not path or path == (_NEVER_LEFT_OUT,) for path in paths):
         return None
@@ -88,13 +88,13 @@ def _without(data: Any, errors: Sequence[ErrorDetails]) -> Any:
 
 
 def _blamed(error: ErrorDetails) -> Path:
-    """Path of what has to go: the value, or for a missing one what it is missing from."""
+    """Path of the part to drop: the value, or the parent of a missing one."""
     path = tuple(part for part in error["loc"] if part != "[key]")
     return path[:-1] if error["type"] == "missing" else path
 
 
 def _mend(data: Any, path: Path, error: ErrorDetails) -> None:
-    """Cut what is too long, the newest items being the last, and take away what is wrong otherwise."""
+    """Truncate what is too long, keeping the newest (last) items, and drop what is invalid otherwise."""
     *above, last = path
     holder = _at(data, tuple(above))
     if not isinstance(holder, dict | list) or (isinstance(holder, dict) and last not in holder):
@@ -114,7 +114,7 @@ def _cut(value: Any, limit: int) -> Any:
 
 
 def _order(path: Path) -> tuple[tuple[int, str], ...]:
-    """Later items of a list first, so that the places of earlier ones stay what they are."""
+    """Errors in later list items first, so that earlier indices stay valid."""
     return tuple((part, "") if isinstance(part, int) else (-1, part) for part in path)
 
 

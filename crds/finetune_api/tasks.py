@@ -1,4 +1,4 @@
-"""Tasks and methods by name, and which of their combinations are built today."""
+"""Task and method names, and the implemented combinations."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The termination message: how a container ended, in at most 4 KiB of JSON. Its readers trust none of it."""
+"""Termination message: outcome of a container as JSON of at most 4 KiB. Readers do not trust it."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -45,7 +45,7 @@ class Termination(ApiModel):
     """The checked data in a sentence."""
 
     def encode(self) -> str:
-        """Return the message as JSON that fits, leaving out what can be read in the report, least important first."""
+        """Encode as JSON within the limit, dropping what the report contains too, least important first."""
         message, text = self, _json(self)
         for leave_out in _LEAST_IMPORTANT_FIRST:
             if len(text.encode()) <= TERMINATION_BYTES:
@@ -56,7 +56,7 @@ class Termination(ApiModel):
 
     @classmethod
     def decode(cls, text: str) -> "Termination | None":
-        """Read a message, also of another version; None for anything that isn't one, such as the tail of a log."""
+        """Parse a message of any version; None for anything else, such as the tail of a log."""
         if len(text.encode()) > TERMINATION_BYTES:
             return None
         try:
@@ -105,7 +105,7 @@ def _json(message: Termination) -> str:
 
 
 def _with_evaluation(message: Termination, keep: Callable[[str], bool]) -> Termination:
-    """The message with only those metrics whose names `keep` accepts."""
+    """The message with only the metrics whose names `keep` accepts."""
     if message.evaluation is None:
         return message
     return message.model_copy(update={"evaluation": message.evaluation.only(keep)})

@@ -1,4 +1,4 @@
-"""`spec.training`: the optimisation. What is left out is set by task and method, and shown in `status.resolved`."""
+"""`spec.training`: hyperparameters, with defaults by task and method in `status.resolved`."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""CEL that holds where a field is what it was before an update, also where only its name is another one."""
+"""CEL expressions for unchanged fields in updates, across renames."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from finetune_api.renamed import Renames, classes_in, renames_in
 
 
 def same(path: str, annotation: Any = None) -> str:
-    """CEL that holds where the optional field at `path` below the root is what it was.
+    """CEL expression for an unchanged optional field at `path` below the root.
 
     `annotation` is its type. Where that has renamed fields, first and present names say the same, and so do the default
     that the API server stored under the first name and a field that is left out.
@@ -43,7 +43,7 @@ def _same_fields(path: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _value(block: str, name: str, info: FieldInfo, renames: Renames) -> str:
-    """CEL for the value of a renamed field, or of one with renamed words, or for its default."""
+    """CEL expression for the value of a field under either name, or for its default."""
     words = renames.values.get(name, {})
     named = f"{block}.{name}"
     for first, present in words.items():

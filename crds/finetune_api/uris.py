@@ -1,4 +1,4 @@
-"""What `pvc://`, `configmap://`, `finetunejob://` and `hf://datasets/` addresses name. Pure.
+"""Parsing of `pvc://`, `configmap://`, `finetunejob://` and `hf://datasets/` addresses. Pure.
 
 The operator mounts by it, the trainer finds files by it.
 """
@@ -96,7 +96,7 @@ def is_config_map(uri: str) -> bool:
 
 
 def _parts(uri: str, scheme: str, pattern: str) -> tuple[str, str] | None:
-    """What stands before and after the first slash of an address; None for other schemes."""
+    """The parts before and after the first slash of an address; None for other schemes."""
     if not uri.startswith(scheme):
         return None
     if not _fits(uri, pattern):
@@ -110,7 +110,7 @@ def _fits(uri: str, pattern: str) -> bool:
 
 
 def _rule(scheme: str, pattern: str, message: str, name: str = "uri") -> Rule:
-    """The rule that an address of this scheme in the field `name` has the right shape."""
+    """Rule that an address of this scheme in the field `name` is well-formed."""
     field = f"self.{name}"
     shape, upwards = (text.replace("\\", "\\\\") for text in (pattern, _UPWARDS))
     return Rule(

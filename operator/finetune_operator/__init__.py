@@ -1,4 +1,4 @@
-"""The operator: watches FineTuneJobs, keeps one child Job for each, and reports its state in the status.
+"""Operator: reconciles FineTuneJobs into child Jobs, and reports status.
 
 One direction only: `kopf_adapter` and `controller` -> `reconcile` and what it decides with (`lifecycle`, `manifests`),
 all pure. `cluster` alone talks to the API server.

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _open_more_files() -> None:
-    """Raise the soft limit of open files, which may be 256: connections to the API server must not fail for it."""
+    """Raise the soft limit of open files, which may be 256, too few for the connections to the API server."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -47,7 +47,7 @@ def _open_more_files() -> None:
 
 
 def _collect_less() -> None:
-    """Look for cycles less often, and not in what was imported: that took a third of the time to read a listing."""
+    """Reduce garbage collection, and freeze imported objects: it took a third of the time of a listing."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

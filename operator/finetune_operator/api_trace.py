@@ -1,4 +1,4 @@
-"""What goes over the wire to the API server: counted by verb, resource and code, and read for when a watch begins.
+"""HTTP trace of requests to the API server: counts by verb, resource and code, and starts of watches.
 
 kopf tells its handlers neither that a listing is complete nor what vanished between two watches. The requests do: a
 watch that follows a listing means that everything listed is on its way to the handlers, and that a listing of our own
@@ -37,7 +37,7 @@ class Request:
 
 
 def read_request(method: str, url: URL) -> Request:
-    """Tell what a request to the API server is about."""
+    """Verb, resource and namespace of a request to the API server."""
     parts = [part for part in url.path.split("/") if part]
     parts = parts[2:] if parts[:1] == ["api"] else parts[3:]
     namespace = None
@@ -51,7 +51,7 @@ def read_request(method: str, url: URL) -> Request:
 
 
 def counting_trace(count: Count) -> aiohttp.TraceConfig:
-    """Return a trace that counts the requests of a session."""
+    """Trace that counts the requests of a session."""
     trace = aiohttp.TraceConfig()
 
     async def ended(_s: aiohttp.ClientSession, _c: SimpleNamespace, done: aiohttp.TraceRequestEndParams) -> None:
@@ -68,7 +68,7 @@ def counting_trace(count: Count) -> aiohttp.TraceConfig:
 
 
 def watching_trace(begun: Begun, connected: Callable[[Kind], None], failed: Failed) -> aiohttp.TraceConfig:
-    """Return a trace for kopf's session.
+    """Trace for kopf's session.
 
     It tells each watch that begins after a listing to `begun`, and each, also one that only goes on, to `connected`.
     An error in answer to either goes to `failed`: of some, kopf never tries again.

@@ -1,4 +1,4 @@
-"""The only module that talks to the API server: raw objects in and out, and each refusal by its meaning.
+"""API server client: raw objects in and out, errors by meaning. The only module that talks to it.
 
 It uses the official client for addresses, credentials (which are read again as they rotate) and connections, and none
 of its models: those would refuse objects that a newer API server writes.
@@ -34,27 +34,27 @@ _REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
 
 class ClusterError(Exception):
-    """The API server did not do what was asked."""
+    """A request to the API server failed."""
 
 
 class ConflictError(ClusterError):
-    """The object is newer than we knew, or another one under this name."""
+    """The object has a newer resource version, or another UID."""
 
 
 class TakenError(ClusterError):
-    """An object with this name exists."""
+    """An object with this name exists (409 AlreadyExists)."""
 
 
 class GoneError(ClusterError):
-    """The object, or its namespace, does not exist or is on its way out."""
+    """The object or its namespace does not exist or is being deleted."""
 
 
 class ExpiredError(ClusterError):
-    """A listing took longer than the API server keeps its state; start anew."""
+    """The continue token of a listing has expired; list again."""
 
 
 class RefusedError(ClusterError):
-    """The API server understood and says no: RBAC, quota, admission, an invalid object. The same request won't do."""
+    """The request was denied: RBAC, quota, admission, an invalid object. Repeating it does not help."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -62,7 +62,7 @@ class RefusedError(ClusterError):
 
 
 class UnavailableError(ClusterError):
-    """No answer, or one that asks to come again; `retry_after` is in seconds, `code` None where nobody answered."""
+    """No response, or a retryable one; `retry_after` is in seconds, `code` None without a response."""
 
     def __init__(self, message: str, retry_after: float = 0.0, code: int | None = None) -> None:
         super().__init__(message)
@@ -70,7 +70,7 @@ class UnavailableError(ClusterError):
 
 
 class Cluster:
-    """A connection to the API server. Close it in the end. All calls raise `ClusterError`, by its subclasses."""
+    """A connection to the API server; must be closed. All calls raise subclasses of `ClusterError`."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -79,7 +79,7 @@ class Cluster:
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None, trace: aiohttp.TraceConfig | None = None) -> Self:
-        """Read credentials: from that file, else those of the pod, else `$KUBECONFIG` or the usual place.
+        """Connect with the credentials of that file, else of the pod, else of `$KUBECONFIG` or its default.
 
         Raises `SystemExit` where there are none.
         """
@@ -100,7 +100,7 @@ class Cluster:
         await self._client.close()
 
     def session(self, trace: aiohttp.TraceConfig) -> kopf.AiohttpSession:
-        """Return a session with the same credentials for kopf, which closes it. It is traced by `trace` too."""
+        """A session with the same credentials for kopf, which closes it. It is traced by `trace` too."""
         connector = aiohttp.TCPConnector(limit=0, ssl=self._tls())
         session = aiohttp.ClientSession(
             connector=connector,
@@ -111,7 +111,7 @@ class Cluster:
         return kopf.AiohttpSession(server=self._configuration.host, aiohttp_session=session)
 
     async def pages(self, kind: Kind, namespace: str | None, limit: int = PAGE) -> AsyncIterator[list[Json]]:
-        """List the objects that concern us, page by page; all pages together are one moment's state."""
+        """List the objects of a kind page by page, in one consistent snapshot."""
         query = {"limit": str(limit)} | ({} if kind is Kind.FINETUNE_JOB else {"labelSelector": SELECTOR})
         more = "first"
         while more:
@@ -120,7 +120,7 @@ class Cluster:
             more = query["continue"] = answer["metadata"].get("continue") or ""
 
     async def create_job(self, namespace: str, manifest: Json, *, dry_run: bool = False) -> Json:
-        """Create a child Job, or only ask whether it would be."""
+        """Create a child Job, or only try to (dry run)."""
         query = {"dryRun": "All"} if dry_run else None
         return await self._ask("POST", collection(Kind.JOB, namespace), manifest, query)
 
@@ -144,13 +144,13 @@ class Cluster:
         return await self._ask("PATCH", f"{collection(Kind.POD, namespace)}/{name}", patch)
 
     async def patch_pod_status(self, namespace: str, name: str, uid: str, status: Json) -> Json:
-        """Merge something into the status of the pod with that UID; conditions are merged by their type."""
+        """Merge a patch into the status of the pod with that UID; conditions merge by type."""
         patch = {"metadata": {"uid": uid}, "status": status}
         path = f"{collection(Kind.POD, namespace)}/{name}/status"
         return await self._ask("PATCH", path, patch, content_type=STRATEGIC_PATCH)
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> Json:
-        """Delete the pod with that UID; None leaves the grace period to the pod, 0 asks its node nothing."""
+        """Delete the pod with that UID; None keeps the pod's grace period, 0 deletes it without its node."""
         grace = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
         options = {"preconditions": {"uid": uid}, **grace}
         return await self._ask("DELETE", f"{collection(Kind.POD, namespace)}/{name}", options)
@@ -175,7 +175,7 @@ class Cluster:
         return await self._ask("POST", f"/api/v1/namespaces/{namespace}/events", event)
 
     async def pod_refusal(self, namespace: str, job: str, uid: str) -> tuple[str, datetime | None]:
-        """Why the Job controller could not create the pod of a Job, by its newest event, and when that was."""
+        """Why the Job controller could not create the pod of a Job, by its newest event, and the event's time."""
         path = f"/api/v1/namespaces/{namespace}/events"
         fields = f"involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate"
         answer = await self._ask("GET", path, query={"fieldSelector": fields, "limit": str(PAGE)})
@@ -190,7 +190,7 @@ class Cluster:
         return str(newest.get("message", "")).removeprefix("Error creating: "), datetime.fromisoformat(when)
 
     async def queue_state(self, namespace: str, queue: str) -> QueueState:
-        """Whether there is a LocalQueue of that name, as far as we may know."""
+        """Whether a LocalQueue of that name exists, as far as RBAC allows to know."""
         for version in _KUEUE_VERSIONS:
             try:
                 await self._ask("GET", f"/apis/kueue.x-k8s.io/{version}/namespaces/{namespace}/localqueues/{queue}")
@@ -204,7 +204,7 @@ class Cluster:
         return QueueState.NO_KUEUE
 
     async def allowed(self, attributes: Json) -> bool:
-        """Whether we may do what the attributes of a SelfSubjectAccessReview describe; everybody may ask that."""
+        """Whether RBAC allows the attributes of a SelfSubjectAccessReview."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -235,7 +235,7 @@ class Cluster:
     async def _authorize(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Give a request of kopf's the credentials of the moment."""
+        """Add current credentials to a request of kopf."""
         settings: dict[str, Any] = dict(await self._configuration.auth_settings())
         for setting in settings.values():
             request.headers[setting["key"]] = setting["value"]
@@ -246,12 +246,12 @@ class Cluster:
 
 
 def collection(kind: Kind, namespace: str | None) -> str:
-    """Return the path of all objects of a kind, in a namespace or everywhere."""
+    """Path of all objects of a kind, in a namespace or in all."""
     return f"{PATHS[kind]}/namespaces/{namespace}/{kind}" if namespace else f"{PATHS[kind]}/{kind}"
 
 
 def error_from_response(code: int, text: bytes, retry_after: str | None) -> ClusterError:
-    """Tell what an answer with an error code means."""
+    """The error class of an error response."""
     status = _status(text)
     message = str(status.get("message") or text[:500].decode(errors="replace") or HTTPStatus(code).phrase)
     causes = {cause.get("reason") for cause in (status.get("details") or {}).get("causes") or ()}
@@ -268,7 +268,7 @@ def error_from_response(code: int, text: bytes, retry_after: str | None) -> Clus
 
 
 def _status(text: bytes) -> dict[str, Any]:
-    """The `Status` object of an error; a proxy on the way may have answered with anything else."""
+    """The `Status` object of an error response; empty for responses of proxies."""
     try:
         status = json.loads(text)
     except ValueError:

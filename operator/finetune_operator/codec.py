@@ -1,4 +1,4 @@
-"""Reads spec and status of a record, also as other versions have stored them: models from raw JSON."""
+"""Decoding of spec and status from raw JSON of any version, and encoding of status."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ _PROBLEMS_SHOWN = 3
 
 @dataclass(frozen=True)
 class ReadSpec:
-    """A spec as this version understands it."""
+    """A spec as decoded by this version."""
 
     spec: Spec
     ignored: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class ReadSpec:
 
 
 def read_spec(finetune_job: FineTuneJobRecord) -> ReadSpec:
-    """Return the spec without the fields of newer versions.
+    """Decode the spec, leaving out fields of newer versions.
 
     Raises `SpecInvalid` for one that this version can't read: stored before a rule was made, or by another version.
     """
@@ -45,7 +45,7 @@ def read_spec(finetune_job: FineTuneJobRecord) -> ReadSpec:
 
 
 def read_run_file(text: str, finetune_job: FineTuneJobRecord) -> Spec | None:
-    """Return the spec of a run file with the run policy that the job has by now; None where it can't be read."""
+    """Decode the spec of a run file with the job's current run policy; None for an invalid one."""
     try:
         spec = RunFile.model_validate_json(with_current_names(RunFile, text), extra="ignore").spec
     except ValidationError:
@@ -56,7 +56,7 @@ def read_run_file(text: str, finetune_job: FineTuneJobRecord) -> Spec | None:
 
 
 def read_output(finetune_job: FineTuneJobRecord) -> Output | None:
-    """Return the output of a spec that may not be readable otherwise; None where there is none."""
+    """Decode the output of an otherwise invalid spec; None without one."""
     try:
         return Output.model_validate(finetune_job.spec.get("output"), extra="ignore")
     except ValidationError:
@@ -64,17 +64,17 @@ def read_output(finetune_job: FineTuneJobRecord) -> Output | None:
 
 
 def read_status(finetune_job: FineTuneJobRecord) -> Status:
-    """Return the stored status, leaving out what this version can't read."""
+    """Decode the stored status, leaving out what is invalid in this version."""
     return read_stored(Status, finetune_job.status)
 
 
 def status_json(status: Status) -> Json:
-    """Return the status as it is written: wire names, JSON values, without what is null."""
+    """Encode the status: wire names, JSON values, no nulls."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def written_status(finetune_job: FineTuneJobRecord, status: Status) -> Json:
-    """Return the status to write in place of the one that `finetune_job` has.
+    """The status to write over that of `finetune_job`.
 
     What this version does not know in the old one, or has no reason to change, stays as it is.
     """
@@ -102,19 +102,19 @@ def _problem(detail: ErrorDetails) -> Problem:
 
 
 def time_to_live(finetune_job: FineTuneJobRecord) -> int | None:
-    """`runPolicy.ttlSecondsAfterFinished`, also of a spec that can't be read otherwise; None where there is none."""
+    """`runPolicy.ttlSecondsAfterFinished`, also of an otherwise invalid spec; None without one."""
     policy = finetune_job.spec.get("runPolicy")
     seconds = policy.get("ttlSecondsAfterFinished") if isinstance(policy, dict) else None
     return seconds if isinstance(seconds, int) and seconds >= 0 else None
 
 
 def recorded_uids(finetune_job: FineTuneJobRecord) -> frozenset[str]:
-    """UIDs of the Jobs that the status says the operator made; of one that can't be read, none."""
+    """UIDs of child Jobs in the status; empty for an invalid status."""
     return _texts(finetune_job.status.get("children"), "uid")
 
 
 def recorded_pods(finetune_job: FineTuneJobRecord) -> frozenset[str]:
-    """Names of the pods that the status knows as attempts."""
+    """Names of the pods of attempts in the status."""
     return _texts(finetune_job.status.get("attempts"), "pod")
 
 

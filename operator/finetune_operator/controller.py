@@ -1,4 +1,4 @@
-"""Carries out what `reconcile` decides: writes (`writer`), then the status, then the events. One job at a time per key.
+"""Reconcile loop: executes the plan of `reconcile`: writes, then status, then events; serial per key.
 
 It may be killed between any two requests: each reconcile starts from what the cluster holds, names of children are
 fixed, and every write names the UID or the resource version that it is meant for.
@@ -60,7 +60,7 @@ Reconcile = Callable[[Snapshot], Plan]
 
 
 class Controller:
-    """Works on the queue until it is cancelled."""
+    """Processes the work queue until cancelled."""
 
     def __init__(
         self,
@@ -90,13 +90,13 @@ class Controller:
         """When the status of a job was last written, by the loop's clock."""
 
     async def work(self) -> None:
-        """Work on one key after the other; several of these may run side by side."""
+        """Process keys one after another; several of these may run concurrently."""
         while True:
             async with self._queue.next() as key:
                 await self._handle(key)
 
     def progress_received(self, key: str, record: LiveRecord) -> None:
-        """Take what a trainer told. Newer figures alone wait until the status may be written again."""
+        """Take progress of a trainer. New metrics alone wait until the next status write is allowed."""
         known = self._store.live.get(key)
         unanswered = self._store.unanswered_polls.pop(key, None)
         if unanswered is not None and is_reportable(unanswered, datetime.now(UTC)):
@@ -111,7 +111,7 @@ class Controller:
             self._queue.add_after(key, due - monotonic())
 
     def poll_unanswered(self, key: str, unanswered: UnansweredPolls) -> None:
-        """Take it that a trainer does not answer; the status says so once it has been so for a while."""
+        """Count an unanswered poll; reported in the status once it lasts."""
         known = self._store.unanswered_polls.get(key)
         self._store.unanswered_polls[key] = unanswered
         now = datetime.now(UTC)
@@ -135,7 +135,7 @@ class Controller:
         self._metrics.reconciled(result)
 
     async def _attempt(self, key: str, snapshot: Snapshot) -> str:
-        """Reconcile once and see to what comes next; return how it went."""
+        """Reconcile once and schedule the next; returns the result."""
         try:
             again = await self._carry_out(snapshot)
         except ConflictError as conflict:
@@ -163,7 +163,7 @@ class Controller:
         return "done"
 
     async def _carry_out(self, snapshot: Snapshot) -> float:
-        """Do what is to be done; return in how many seconds to look again."""
+        """Execute the plan; returns the seconds until the next reconcile."""
         uid, version = snapshot.finetune_job.uid, self._store.finetune_jobs.version(snapshot.finetune_job.uid)
         plan = await self._decide(snapshot)
         made = [write for write in plan.writes if isinstance(write, CreateJob)]
@@ -192,7 +192,7 @@ class Controller:
         return min(self._resync(), (again_at - datetime.now(UTC)).total_seconds())
 
     async def _decide(self, snapshot: Snapshot) -> Plan:
-        """The plan, with what has to be looked up for it: that is rare, so it is not watched."""
+        """The plan, with lookups of unwatched objects where needed, which is rare."""
         plan = self._reconcile(snapshot)
         if plan.needs_run_file:
             snapshot = await self._with_run_file(snapshot, plan.needs_run_file)
@@ -203,7 +203,7 @@ class Controller:
         return plan
 
     async def _look_up(self, snapshot: Snapshot, wanted: LookUpRequest) -> LookUpResult:
-        """Look up what may be looked up; where it can't be, the status says a little less."""
+        """Look up unwatched objects; where that fails, the status has less detail."""
         found, namespace = LookUpResult(wanted.job_uid, snapshot.now), snapshot.finetune_job.namespace
         try:
             if wanted.queue:
@@ -215,7 +215,7 @@ class Controller:
         return replace(found, refused=message, refused_at=when)
 
     async def _with_run_file(self, snapshot: Snapshot, job: str) -> Snapshot:
-        """The world with the order that a Job was made for: its FineTuneJob can't be read by this version."""
+        """The snapshot with the run file of its Job, for a FineTuneJob that this version can't decode."""
         body = await self._cluster.get_job(snapshot.finetune_job.namespace, job)
         annotations = body["spec"]["template"]["metadata"].get("annotations") or {}
         text = self._store.run_files[snapshot.finetune_job.uid] = annotations.get(RUN_ANNOTATION, "")
@@ -223,7 +223,7 @@ class Controller:
         return replace(snapshot, run_file=text)
 
     def _with_created(self, snapshot: Snapshot, plan: Plan, write: Write) -> Plan:
-        """The plan whose status also tells of the Job that `write` has created, so that it is known again."""
+        """The plan whose status records the Job that `write` created, so that it is recognised later."""
         if not isinstance(write, CreateJob):
             return plan
         name = write.manifest["metadata"]["name"]
@@ -233,7 +233,7 @@ class Controller:
         return replace(plan, status=with_child(plan.status, name, uid)) if uid is not None else plan
 
     async def _report(self, snapshot: Snapshot, plan: Plan, version: int) -> bool:
-        """Write the status where it differs, then tell the story; return whether it is written now."""
+        """Write the status if it differs, then send events; returns whether the status is up to date."""
         finetune_job, status = snapshot.finetune_job, written_status(snapshot.finetune_job, plan.status)
         if status == finetune_job.status:
             return True
@@ -264,7 +264,7 @@ class Controller:
         return True
 
     def _call(self, key: str) -> None:
-        """Let a key have its turn after a rest as long as the work: what can wait takes half of the time at most."""
+        """Re-queue a key after a pause as long as its work: deferrable work takes half of the time at most."""
         self._queue.add_after(key, self._last_took, Priority.TURN)
 
     def _follow(self, key: str, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Which FineTuneJob waits for which: `finetunejob://name` in a spec names another one of the same namespace."""
+"""Index of dependencies between FineTuneJobs: `finetunejob://name` in a spec."""
 
 from finetune_api.addresses import awaited_names
 from finetune_operator.records import FineTuneJobRecord
@@ -8,7 +8,7 @@ NamespacedName = tuple[str, str]
 
 
 class DependencyIndex:
-    """FineTuneJobs by name, and those that wait for a name, whether or not there is such a job."""
+    """FineTuneJobs by name, and dependents by name, whether or not that job exists."""
 
     def __init__(self) -> None:
         self._uids: dict[NamespacedName, str] = {}
@@ -16,7 +16,7 @@ class DependencyIndex:
         self._awaited: dict[str, tuple[NamespacedName, ...]] = {}
 
     def put(self, finetune_job: FineTuneJobRecord) -> None:
-        """Take a FineTuneJob as it is now."""
+        """Add or update a FineTuneJob."""
         self._uids[finetune_job.namespace, finetune_job.name] = finetune_job.uid
         awaited = tuple((finetune_job.namespace, name) for name in awaited_parents(finetune_job))
         if awaited == self._awaited.get(finetune_job.uid, ()):
@@ -28,23 +28,23 @@ class DependencyIndex:
             self._waiting.setdefault(named, {})[finetune_job.uid] = None
 
     def remove(self, finetune_job: FineTuneJobRecord) -> None:
-        """Take it that a FineTuneJob is gone; another one may have its name by now."""
+        """Remove a FineTuneJob; another one may have its name already."""
         named = (finetune_job.namespace, finetune_job.name)
         if self._uids.get(named) == finetune_job.uid:
             del self._uids[named]
         self._forget(finetune_job.uid)
 
     def awaited(self, uid: str) -> list[str]:
-        """Return the UIDs of those that one waits for, as far as they are there, in the order of its spec."""
+        """UIDs of existing dependencies of a job, in the order of its spec."""
         found = (self._uids.get(named) for named in self._awaited.get(uid, ()))
         return [other for other in found if other is not None]
 
     def waiting_for(self, finetune_job: FineTuneJobRecord) -> list[str]:
-        """Return the UIDs of those that wait for it."""
+        """UIDs of dependents of a job."""
         return list(self._waiting.get((finetune_job.namespace, finetune_job.name), ()))
 
     def cycle(self, uid: str) -> list[str]:
-        """Return the names on a way from what it waits for back to itself; empty where there is none."""
+        """Names on a dependency cycle through the job; empty without one."""
         way: dict[str, list[str]] = {uid: []}
         line = [uid]
         for waiting in line:
@@ -66,7 +66,7 @@ class DependencyIndex:
 
 
 def awaited_parents(finetune_job: FineTuneJobRecord) -> list[str]:
-    """The jobs whose results it has not got yet; none for one that has ended, or is being deleted."""
+    """Names of dependencies without a pinned result; empty for ended jobs and those being deleted."""
     if "completionTime" in finetune_job.status or finetune_job.deleting:
         return []
     parents = finetune_job.status.get("parents")

@@ -1,4 +1,4 @@
-"""How news gets in: raw objects become records in the store, and the job that they concern gets in line."""
+"""Event handlers: raw objects to records in the store, and affected jobs to the work queue."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,19 +19,19 @@ TOGETHER_SECONDS = 0.5
 
 
 class EventHandlers:
-    """Feeds a store, and puts each FineTuneJob that something new is known of in line; new ones first."""
+    """Feeds the store, and enqueues each affected FineTuneJob, new ones first."""
 
     def __init__(self, store: Store, queue: WorkQueue) -> None:
         self._store = store
         self._queue = queue
 
     def seen(self, kind: Kind, body: Json) -> None:
-        """Take an object that a watch or a listing shows."""
+        """Handle an object from a watch or a listing."""
         if self.put(kind, body):
             self._enqueue_owner(kind, body["metadata"]["uid"])
 
     def put(self, kind: Kind, body: Json) -> bool:
-        """Take an object after a write of our own, which puts only others in line; return whether it is news."""
+        """Handle an object from a write of the operator, which only enqueues other jobs; returns whether it is new."""
         table, version = self._store.table(kind), resource_version(body)
         if table.version(body["metadata"]["uid"]) >= version >= 0:  # spares the work of reading it
             return False
@@ -43,7 +43,7 @@ class EventHandlers:
         return is_news
 
     def gone(self, kind: Kind, body: Json) -> None:
-        """Take it that a watch shows an object no more: it was deleted, or it lost the label that it is seen by."""
+        """Handle a DELETED event: the object was deleted, or lost the watched label."""
         self._lost(kind, body["metadata"]["uid"], resource_version(body))
 
     def _lost(self, kind: Kind, uid: str, version: int) -> None:
@@ -53,22 +53,22 @@ class EventHandlers:
         self.remove(kind, uid, version)
 
     def remove(self, kind: Kind, uid: str, at: int | None = None) -> None:
-        """Forget an object, for good unless it was not seen any more `at` a version; only who waits gets in line."""
+        """Remove an object, for good unless it was absent `at` a version; only dependents are enqueued."""
         record = self._store.table(kind).remove(uid, at)
         if record is not None and kind is Kind.FINETUNE_JOB:
             self._store.dependency_index.remove(record)
             self._enqueue_waiting(record)
 
     def look_again(self, uid: str) -> None:
-        """Let a FineTuneJob have another look, though nothing new may come of it."""
+        """Enqueue a FineTuneJob again."""
         self._queue.add_after(uid, TOGETHER_SECONDS)
 
     def known(self, kind: Kind, namespace: str | None) -> set[str]:
-        """Return the UIDs that are known of a kind."""
+        """UIDs of all stored objects of a kind."""
         return self._store.table(kind).uids(namespace)
 
     def vanished(self, kind: Kind, uids: Iterable[str]) -> None:
-        """Take it that objects were deleted, or lost their label, while nobody watched."""
+        """Remove objects that were deleted, or lost their label, between watches."""
         for uid in uids:
             self._lost(kind, uid, self._store.table(kind).version(uid))
 
@@ -82,14 +82,14 @@ class EventHandlers:
             self._queue.add_after(key, TOGETHER_SECONDS)
 
     def _keep_terminated(self, uid: str) -> None:
-        """Keep a pod that has ended until the status tells how: one that was to be deleted is gone within a moment."""
+        """Keep a terminated pod until the status records its end: a pod being deleted disappears soon."""
         pod = self._store.pods.get(uid)
         key = self._store.key(pod) if pod is not None else ""
         if pod is not None and key and pod.phase in ("Succeeded", "Failed"):
             self._store.terminated_pods.setdefault(key, {})[uid] = pod
 
     def _enqueue_waiting(self, finetune_job: FineTuneJobRecord) -> None:
-        """Let those have a look that wait for a FineTuneJob that has changed."""
+        """Enqueue dependents of a FineTuneJob that has changed."""
         for uid in self._store.dependency_index.waiting_for(finetune_job):
             if uid != finetune_job.uid:
                 self._queue.add(uid)

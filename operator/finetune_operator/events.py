@@ -1,4 +1,4 @@
-"""Events: the story of a job as `kubectl describe` tells it."""
+"""Kubernetes Events of a FineTuneJob."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _INSTANCE = os.environ.get("HOSTNAME") or socket.gethostname()
 
 
 class EventRecorder:
-    """Sends events, a few at a time: nothing waits for them, and they never hold up the work.
+    """Sends events asynchronously, a few at a time.
 
     One that can't be sent is lost; the status says the same.
     """
@@ -35,12 +35,12 @@ class EventRecorder:
         self._pending: asyncio.Queue[Json] = asyncio.Queue(_MOST_PENDING)
 
     def tell(self, finetune_job: FineTuneJobRecord, event: Event) -> None:
-        """Send an event about a FineTuneJob soon."""
+        """Queue an event about a FineTuneJob."""
         with suppress(asyncio.QueueFull):
             self._pending.put_nowait(event_object(finetune_job, event, datetime.now(UTC)))
 
     async def run(self) -> None:
-        """Send, for ever."""
+        """Send queued events until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(_AT_ONCE):
                 tasks.create_task(self._send())
@@ -55,7 +55,7 @@ class EventRecorder:
 
 
 def event_object(finetune_job: FineTuneJobRecord, event: Event, now: datetime) -> Json:
-    """Return an Event about a FineTuneJob, under a name that sorts by time and is never taken."""
+    """An Event about a FineTuneJob, with a unique name that sorts by time."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""HTTP servers for the probes and for Prometheus, and the heartbeat that both tell about."""
+"""HTTP servers of probes and metrics, and the heartbeat behind them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,14 +18,14 @@ _STUCK_SECONDS = 300.0
 
 
 class Heartbeat:
-    """Beats once a second; measures how late, and how long the slowest worker is at its key."""
+    """Measures, once a second, event loop delay and the longest time of a worker at a key."""
 
     def __init__(self, metrics: Metrics, queues: dict[str, WorkQueue]) -> None:
         self._metrics = metrics
         self._queues = queues
 
     async def run(self) -> None:
-        """Beat, for ever."""
+        """Beat until cancelled."""
         while True:
             due = monotonic() + _BEAT_SECONDS
             await asyncio.sleep(_BEAT_SECONDS)
@@ -34,7 +34,7 @@ class Heartbeat:
                 self._metrics.longest.labels(name).set(queue.longest_work())
 
     def alive(self) -> str:
-        """Return what is wrong, or nothing. That there is an answer at all means that the event loop turns."""
+        """Reason that the operator is not live, or empty. Any response shows that the event loop runs."""
         for name, queue in self._queues.items():
             if (seconds := queue.longest_work()) > _STUCK_SECONDS:
                 return f"a worker of queue {name} has been at one key for {seconds:.0f} s"
@@ -43,7 +43,7 @@ class Heartbeat:
 
 @asynccontextmanager
 async def serve_health(port: int, alive: Callable[[], str], ready: Callable[[], str]) -> AsyncIterator[int]:
-    """Serve `/healthz` and `/readyz`, where the checks return what is wrong or nothing; yields the port."""
+    """Serve `/healthz` and `/readyz`, whose checks return a problem or empty text; yields the port."""
 
     def answer(check: Callable[[], str]) -> Callable[[web.Request], object]:
         async def respond(_request: web.Request) -> web.Response:

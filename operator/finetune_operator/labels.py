@@ -1,4 +1,4 @@
-"""Names that tie children to their FineTuneJob: written by `manifests`, read by `projection` and the watches."""
+"""Labels and annotations that tie children to their FineTuneJob: of `manifests`, `projection` and watches."""
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "finetune-operator"

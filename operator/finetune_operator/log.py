@@ -1,4 +1,4 @@
-"""Log lines that name their job: plain for people, JSON for machines."""
+"""Log formats with the job's name: plain text and JSON."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ _job: ContextVar[str] = ContextVar("job", default="")
 
 @contextmanager
 def job_context(namespace: str, name: str) -> Iterator[None]:
-    """Name the job in each line that is logged inside the block."""
+    """Add the job to each line logged inside the block."""
     token = _job.set(f"{namespace}/{name}")
     try:
         yield
@@ -26,17 +26,17 @@ class PlainFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z INFO  team-a/movie-sentiment  created Job movie-sentiment`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with a traceback below it where there is one."""
+        """The line, followed by a traceback if any."""
         job = f"{_job.get()}  " if _job.get() else ""
         text = f"{_time(record)} {record.levelname:<7} {job}{record.getMessage()}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and namespace and job where known."""
+    """One JSON object per line: time, level, logger, message, and namespace and job where known."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a traceback becomes the field `exception`."""
+        """The line; a traceback is the field `exception`."""
         line = {
             "time": _time(record),
             "level": record.levelname.lower(),
@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up_logging(form: Literal["plain", "json"]) -> None:
-    """Send all logs to standard error in that form."""
+    """Log to standard error in that format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else PlainFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

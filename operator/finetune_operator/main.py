@@ -1,4 +1,4 @@
-"""Puts the parts together and runs them until a signal comes or one of them fails; a restart heals everything."""
+"""Assembly of the operator, which runs until a signal or the first failure; a restart recovers."""
 
 import asyncio
 import logging
@@ -95,7 +95,7 @@ class Operator:
             )
 
     async def _watch(self, namespaces: list[str], relister: Relister, watch_access: WatchAccess) -> None:
-        """Watch until one of kopf's tasks ends, as it does when it fails: kopf itself may wait for ever then."""
+        """Run kopf until one of its tasks ends, which means failure: kopf itself may wait forever then."""
         trace = watching_trace(relister.ask, self._metrics.watched, watch_access.failed)
         registry = make_registry(self._event_handlers, lambda: self._cluster.session(trace), self._metrics.watched)
         tasks = await kopf.spawn_tasks(
@@ -135,7 +135,7 @@ class Operator:
 
 
 async def operate(settings: Settings, kubeconfig: Path | None, reconcile: Reconcile) -> None:
-    """Run an operator until a signal comes. Raises `SystemExit` where the cluster is not set up for it."""
+    """Run an operator until a signal. Raises `SystemExit` for a cluster without CRD or rights."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client types most of it
     store = Store(settings)
     metrics = Metrics(store)
@@ -149,7 +149,7 @@ async def operate(settings: Settings, kubeconfig: Path | None, reconcile: Reconc
 
 
 async def _until_one_ends(*parts: Callable[[], Awaitable[None]]) -> None:
-    """Run all; when the first ends, cancel the others. Raises what the first failed with."""
+    """Run all; when the first ends, cancel the others. Raises its exception."""
     tasks = [asyncio.ensure_future(part()) for part in parts]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The operator's metrics: its own health, and the figures of each job, which so outlive the pod."""
+"""Prometheus metrics of the operator, and of the jobs, which outlive their pods."""
 
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ _FIGURES = {
 
 
 class QueueMetrics:
-    """The metrics of one work queue, under client-go's names."""
+    """Metrics of one work queue, under client-go's names."""
 
     def __init__(self, metrics: "Metrics", name: str) -> None:
         self._depth = metrics.depth.labels(name)
@@ -48,26 +48,26 @@ class QueueMetrics:
         self._retries = metrics.retries.labels(name)
 
     def added(self, depth: int) -> None:
-        """A key got in line."""
+        """A key was queued."""
         self._adds.inc()
         self._depth.set(depth)
 
     def taken(self, depth: int, waited: float) -> None:
-        """A worker took a key that waited this many seconds."""
+        """A worker took a key that was queued for this many seconds."""
         self._depth.set(depth)
         self._waits.observe(waited)
 
     def done(self, worked: float) -> None:
-        """A worker was at a key for this many seconds."""
+        """A worker spent this many seconds on a key."""
         self._works.observe(worked)
 
     def retried(self) -> None:
-        """A key comes again after a failure."""
+        """A key was queued again after a failure."""
         self._retries.inc()
 
 
 class Metrics:
-    """All metrics, in a registry of their own."""
+    """All metrics of the operator in its own registry."""
 
     def __init__(self, store: Store) -> None:
         self.registry = registry = CollectorRegistry()
@@ -121,7 +121,7 @@ class Metrics:
         registry.register(JobCollector(store))
 
     def queue(self, name: str) -> QueueMetrics:
-        """Return the metrics of one queue."""
+        """The metrics of one queue."""
         return QueueMetrics(self, name)
 
     def reconciled(self, result: str) -> None:
@@ -133,15 +133,15 @@ class Metrics:
         self._requests.labels(verb, resource, code).inc()
 
     def polled(self, result: str) -> None:
-        """Count a question to a trainer: ok, unreachable or bad."""
+        """Count a poll of a trainer: ok, unreachable or bad."""
         self._polls.labels(result).inc()
 
     def watched(self, kind: Kind) -> None:
-        """Note that a watch told something, or began."""
+        """Record an event or start of a watch."""
         self._last_event[kind] = monotonic()
 
     def transition(self, old: Json, new: Json) -> None:
-        """Count what ended between two statuses: attempts, and the job."""
+        """Count attempts and jobs that ended between two statuses."""
         before = {attempt["number"] for attempt in old.get("attempts", ()) if attempt.get("reason")}
         for attempt in new.get("attempts", ()):
             if attempt.get("reason") and attempt["number"] not in before:
@@ -153,13 +153,13 @@ class Metrics:
 
 
 class JobCollector(Collector):
-    """Series of the jobs, made from the store when they are asked for."""
+    """Collector of job metrics, computed from the store at each scrape."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:
-        """Return the fleet by phase, and the newest jobs one by one."""
+        """Job counts by phase, and series of the newest jobs."""
         finetune_jobs = list(self._store.finetune_jobs)
         fleet = GaugeMetricFamily("finetune_jobs", "Jobs by phase", labels=["namespace", "phase"])
         for (namespace, phase), count in Counts(
@@ -208,13 +208,13 @@ class JobCollector(Collector):
 
 
 def is_unreachable(finetune_job: FineTuneJobRecord) -> bool:
-    """Whether its status says that its trainer can't be asked."""
+    """Whether its status says that its trainer is unreachable."""
     conditions = finetune_job.status.get("conditions") or ()
     return any(each.get("reason") == UNREACHABLE and each.get("type") == "Progressing" for each in conditions)
 
 
 def _known(reason: str) -> str:
-    """A reason of ours or of the catalogue; a trainer may make up others, as many as it likes."""
+    """A catalogue reason; unknown ones of trainers are replaced to bound the number of series."""
     return reason if reason in _REASONS else "Other"
 
 

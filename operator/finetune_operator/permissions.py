@@ -1,4 +1,4 @@
-"""The check at the start: without its rights and its CRD the operator says so and stops, instead of half working."""
+"""Start-up check of RBAC and CRD: without them the operator ends with a message."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ _RETRY_SECONDS = 2.0
 
 
 async def check_permissions(cluster: Cluster, namespaces: list[str]) -> list[str]:
-    """Wait for the API server, and make sure that the CRD is there and every right is granted.
+    """Wait for the API server, then require the CRD and all rights.
 
     Returns the namespaces to serve: those in which nothing at all is granted are said once and left out, for they are
     gone, or their Role is. Raises `SystemExit` that names each right that is missing elsewhere.
@@ -75,7 +75,7 @@ async def _look_for_crd(cluster: Cluster, namespace: str | None) -> None:
 
 
 async def may_watch(cluster: Cluster, namespace: str) -> bool:
-    """Whether FineTuneJobs may be watched in a namespace, or in all where it is empty."""
+    """Whether RBAC allows to watch FineTuneJobs in a namespace, or in all where it is empty."""
     return await cluster.allowed(_attributes(GROUP, "finetunejobs", "watch", namespace))
 
 

@@ -1,4 +1,4 @@
-"""What a compute profile says in Kubernetes' own words: labels, quantities, tolerations and affinity, checked at start.
+"""Scheduling settings of compute profiles in Kubernetes' types, validated at start.
 
 The API server drops fields that it does not know, and a Job that is invalid is found only when somebody's job needs it.
 """
@@ -25,7 +25,7 @@ _BINARY = {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("
 
 
 def amount(quantity: str) -> Decimal:
-    """The number that a quantity stands for, for example 0.5 for `500m`.
+    """The number of a Kubernetes quantity, for example 0.5 for `500m`.
 
     Raises `ValueError` for what is none.
     """
@@ -44,7 +44,7 @@ Quantity = Annotated[str, AfterValidator(_is_quantity)]
 
 
 class Toleration(ApiModel):
-    """A taint that a pod tolerates."""
+    """A toleration, as in a PodSpec."""
 
     key: QualifiedName | Literal[""] = ""
     """Key of the taint; empty, with the operator Exists, stands for all."""
@@ -59,7 +59,7 @@ class Toleration(ApiModel):
 
 
 class Requirement(ApiModel):
-    """What a label must be."""
+    """A label selector requirement."""
 
     key: QualifiedName
     """Key of the label."""
@@ -70,7 +70,7 @@ class Requirement(ApiModel):
 
 
 class NodeTerm(ApiModel):
-    """What a node must be."""
+    """A node selector term."""
 
     match_expressions: list[Requirement] = Field(default_factory=list)
     """Its labels."""
@@ -79,14 +79,14 @@ class NodeTerm(ApiModel):
 
 
 class NodeTerms(ApiModel):
-    """Nodes of which one description must fit."""
+    """A node selector: one of its terms must match."""
 
     node_selector_terms: Annotated[list[NodeTerm], Field(min_length=1)]
     """The descriptions."""
 
 
 class PreferredNodes(ApiModel):
-    """Nodes that are better."""
+    """A preferred node selector term."""
 
     weight: Annotated[int, Field(ge=1, le=100)]
     """How much better."""
@@ -95,7 +95,7 @@ class PreferredNodes(ApiModel):
 
 
 class NodeAffinity(ApiModel):
-    """Nodes for the pod."""
+    """Node affinity, as in a PodSpec."""
 
     required_during_scheduling_ignored_during_execution: NodeTerms | None = None
     """Those that it may be on."""
@@ -104,7 +104,7 @@ class NodeAffinity(ApiModel):
 
 
 class Labels(ApiModel):
-    """Objects by their labels."""
+    """A label selector."""
 
     match_labels: dict[QualifiedName, LabelValue] = Field(default_factory=dict)
     """Labels and their values."""
@@ -113,7 +113,7 @@ class Labels(ApiModel):
 
 
 class PodTerm(ApiModel):
-    """Pods that this one is to be near, or far from."""
+    """A pod affinity term."""
 
     topology_key: Topology
     """Label of nodes that says what near is, for example `kubernetes.io/hostname`."""
@@ -130,7 +130,7 @@ class PodTerm(ApiModel):
 
 
 class PreferredPods(ApiModel):
-    """Pods that it is better to be near, or far from."""
+    """A weighted pod affinity term."""
 
     weight: Annotated[int, Field(ge=1, le=100)]
     """How much better."""
@@ -139,7 +139,7 @@ class PreferredPods(ApiModel):
 
 
 class PodAffinity(ApiModel):
-    """Pods that this one is to be near, or far from."""
+    """Pod affinity or anti-affinity, as in a PodSpec."""
 
     required_during_scheduling_ignored_during_execution: list[PodTerm] = Field(default_factory=list)
     """Without which it is not scheduled."""
@@ -159,5 +159,5 @@ class Affinity(ApiModel):
 
 
 def as_written(model: ApiModel) -> dict[str, Any]:
-    """What the platform team wrote, as it goes into a pod."""
+    """The settings in the form of a PodSpec."""
     return model.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -1,4 +1,4 @@
-"""What goes into a reconcile and what comes out: values only, so that decisions can be tested without a cluster."""
+"""Inputs and outputs of a reconcile as values, so that decisions are testable without a cluster."""
 
 import re
 import zlib
@@ -14,7 +14,7 @@ from finetune_operator.settings import Settings
 
 @dataclass(frozen=True)
 class LiveRecord:
-    """The newest answer of a pod's `/progress`."""
+    """The newest response of a pod's `/progress`."""
 
     pod_uid: str
     live: Live
@@ -29,7 +29,7 @@ _TAKEN_RETRY = 2.0
 
 @dataclass(frozen=True)
 class UnansweredPolls:
-    """Questions for its progress that a running pod has left unanswered, the newest ones in a row."""
+    """Consecutive unanswered polls of a running pod."""
 
     pod_uid: str
     since: datetime
@@ -41,7 +41,7 @@ class UnansweredPolls:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The API server's answer to the last attempt to write something, where it was no."""
+    """The API server's refusal of the last write."""
 
     code: int
     """HTTP status: 403 for quota and admission, 409 for a name that is taken, 422 for an invalid object, 5xx for a
@@ -55,17 +55,17 @@ class Refusal:
 
     @property
     def is_final(self) -> bool:
-        """Whether the same object is refused for ever: it is invalid. Policies deny with 400, 403 or 422."""
+        """Whether the object is invalid, so that a retry is useless. Policies deny with 400, 403 or 422."""
         return self.code in {400, 413, 422} and not _MAY_CHANGE.search(self.message)
 
     @property
     def is_shortage(self) -> bool:
-        """Whether nothing is wrong with the object: a quota is used up, or the API server is not well."""
+        """Whether the object is fine but a quota is used up, or the API server is unwell."""
         return self.code == 429 or self.code >= 500 or is_shortage(self.message)
 
     @property
     def next_try(self) -> datetime:
-        """When to try again: twice as late each time, up to five minutes, and not all jobs at once."""
+        """Time of the next retry: exponential back-off up to five minutes, with jitter."""
         first = _TAKEN_RETRY if self.code == 409 else _FIRST_RETRY
         longest = min(first * 2 ** min(self.count - 1, 10), _LONGEST_RETRY)
         share = zlib.crc32(f"{self.at} {self.message}".encode()) % 1000 / 1000
@@ -73,12 +73,12 @@ class Refusal:
 
 
 def is_shortage(message: str) -> bool:
-    """Whether the API server refused something for a quota that is used up."""
+    """Whether a refusal is due to a quota."""
     return "exceeded quota" in message
 
 
 class QueueState(StrEnum):
-    """What is known of a Kueue LocalQueue."""
+    """State of a Kueue LocalQueue."""
 
     UNKNOWN = "Unknown"
     """Nobody asked, or the answer was refused."""
@@ -91,7 +91,7 @@ class QueueState(StrEnum):
 
 @dataclass(frozen=True)
 class LookUpResult:
-    """What was looked up for a Job that waits; the objects that are watched don't tell it."""
+    """Lookup results for a waiting Job, beyond watched objects."""
 
     job_uid: str
     at: datetime
@@ -104,7 +104,7 @@ class LookUpResult:
 
 @dataclass(frozen=True)
 class LookUpRequest:
-    """What to look up: events of the Job, and the LocalQueue that it waits in, if any."""
+    """A lookup: events of the Job, and its LocalQueue, if any."""
 
     job: str
     job_uid: str
@@ -113,7 +113,7 @@ class LookUpRequest:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that is known about one FineTuneJob at one moment."""
+    """All known state of one FineTuneJob at one time."""
 
     finetune_job: FineTuneJobRecord
     jobs: tuple[ChildJobRecord, ...]
@@ -144,14 +144,14 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class CreateJob:
-    """Create a child Job. That it is there already is fine, if it is ours."""
+    """Create a child Job. An existing one of ours is fine."""
 
     manifest: Json
 
 
 @dataclass(frozen=True)
 class PatchJob:
-    """Merge `patch` into a child Job, if it is still the one with this UID."""
+    """Merge `patch` into a child Job with this UID."""
 
     name: str
     uid: str
@@ -160,7 +160,7 @@ class PatchJob:
 
 @dataclass(frozen=True)
 class RestoreLabels:
-    """Give a Job its labels back that is not seen any more though a pod of it runs, if it still exists."""
+    """Restore the labels of an existing Job that is not in the cache though a pod of it runs."""
 
     name: str
     uid: str
@@ -169,7 +169,7 @@ class RestoreLabels:
 
 @dataclass(frozen=True)
 class DeleteJob:
-    """Delete a child Job in the foreground: first its pods, then itself. Only if it is still the one with this UID."""
+    """Delete a child Job with this UID in the foreground: its pods first."""
 
     name: str
     uid: str
@@ -177,7 +177,7 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class AskForCheckpoint:
-    """Put a request for a checkpoint into the pod's annotation, if it is still the one with this UID."""
+    """Write a checkpoint request to the annotation of the pod with this UID."""
 
     name: str
     uid: str
@@ -186,7 +186,7 @@ class AskForCheckpoint:
 
 @dataclass(frozen=True)
 class DeletePod:
-    """Delete a pod, if it is still the one with this UID. Its Job makes another."""
+    """Delete the pod with this UID. Its Job creates another."""
 
     name: str
     uid: str
@@ -196,7 +196,7 @@ class DeletePod:
 
 @dataclass(frozen=True)
 class FailPod:
-    """Declare a pod failed whose node does not do so, if it is still the one with this UID. Its Job makes another.
+    """Mark the pod with this UID failed where its node does not. Its Job creates another.
 
     It counts as disrupted, as when Kubernetes cleans up after a node that is gone.
     """
@@ -211,13 +211,13 @@ class FailPod:
 
 @dataclass(frozen=True)
 class DeleteFineTuneJob:
-    """Delete the FineTuneJob itself: its time to live is over. Outputs stay."""
+    """Delete the FineTuneJob itself after its TTL. Outputs stay."""
 
     uid: str
 
 
 def described(write: "Write") -> str:
-    """What a write does, in words after "refuses to"."""
+    """A write as text after "refuses to"."""
     match write:
         case CreateJob(manifest):
             return f"create Job {manifest['metadata']['name']}"
@@ -240,7 +240,7 @@ Write = CreateJob | PatchJob | RestoreLabels | DeleteJob | AskForCheckpoint | Fa
 
 
 class EventType(StrEnum):
-    """As Kubernetes names them."""
+    """Event types of Kubernetes."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
@@ -248,7 +248,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """A line of the job's story in `kubectl describe`."""
+    """An event about the FineTuneJob."""
 
     type: EventType
     reason: str
@@ -259,7 +259,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a reconcile wants: first the writes in order, then the status, then the events."""
+    """Result of a reconcile: writes in order, then status, then events."""
 
     status: Status
     """The whole status; written only where it differs from the one that is stored."""

@@ -1,17 +1,17 @@
-"""How many questions may be under way, so that trainers which hang hold up only those of their own namespace."""
+"""Limits on concurrent polls, so that hanging trainers delay only those of their own namespace."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 
 
 class PollConcurrency:
-    """Lets questions begin within limits: of each namespace, and fewer of those that have not been answered before.
+    """Admits polls within limits per namespace, with fewer to trainers that have not answered before.
 
     What may not begin is parked, and handed out when another one of them ends: the namespaces in turn, each in order.
     """
 
     def __init__(self, at_once: int, wanted: Callable[[str], bool]) -> None:
-        """Take `at_once` questions in all; `wanted` tells whether a parked key is still of interest."""
+        """Take the total limit `at_once`; `wanted` tells whether a parked key is still of interest."""
         self._of_a_namespace = max(1, at_once // 2)
         self._unproven = max(1, at_once // 2)
         self._unproven_of_a_namespace = max(1, at_once // 8)
@@ -20,7 +20,7 @@ class PollConcurrency:
         self._parked: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
 
     def enter(self, key: str, namespace: str, *, proven: bool) -> bool:
-        """Whether a question may begin; if not, the key is parked."""
+        """Whether a poll may start; if not, the key is parked."""
         if self._is_full(namespace, proven=proven):
             self._parked.setdefault(namespace, OrderedDict())[key] = None
             return False
@@ -28,7 +28,7 @@ class PollConcurrency:
         return True
 
     def leave(self, namespace: str, *, proven: bool) -> list[str]:
-        """End a question; return the keys that may try again: one of its namespace, and one of the next."""
+        """End a poll; returns keys to retry: one of its namespace, and one of the next."""
         left = self._busy[namespace, proven] - 1
         if left:
             self._busy[namespace, proven] = left

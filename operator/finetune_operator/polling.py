@@ -1,4 +1,4 @@
-"""Asks running trainers how they go. An answer that fails, is late, long or odd is as good as none."""
+"""Polls of running trainers for progress. A failed, late, long or invalid response counts as none."""
 
 import asyncio
 import ipaddress
@@ -33,7 +33,7 @@ _PATIENCE = aiohttp.ClientTimeout(total=3)
 
 
 class BadAnswerError(Exception):
-    """A trainer answered with something that is no `Live` of its job."""
+    """A response that is no valid `Live` of the job."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Poller:
         count: Callable[[str], None],
         on_unanswered: Callable[[str, UnansweredPolls], None] = lambda _key, _silence: None,
     ) -> None:
-        """Take `count` to be told how each poll went: ok, unreachable or bad."""
+        """Take the callbacks; `count` receives the result of each poll: ok, unreachable or bad."""
         self._queue = queue
         self._seconds = seconds
         self._on_progress = on_progress
@@ -68,7 +68,7 @@ class Poller:
         self._concurrency = PollConcurrency(AT_ONCE, self._pods.__contains__)
 
     def follow(self, key: str, pod: PodRecord) -> None:
-        """Ask this pod for the progress of the FineTuneJob with UID `key`, and no other."""
+        """Poll this pod for the progress of the FineTuneJob with UID `key`, and no other."""
         known = self._pods.get(key)
         if known is not None and known.pod.uid == pod.uid:
             known.pod = pod
@@ -77,12 +77,12 @@ class Poller:
         self._queue.add_after(key, random.uniform(0, min(1.0, self._seconds)))  # noqa: S311 -- spreads load
 
     def forget(self, key: str) -> None:
-        """Ask no pod of this job any more."""
+        """Stop polling pods of this job."""
         if self._pods.pop(key, None) is not None:
             self._queue.drop(key)
 
     async def run(self) -> None:
-        """Ask, for ever. Connections are closed at once: those that wait for the next question are a file each."""
+        """Poll until cancelled. Connections are closed at once, which bounds open files."""
         connector = aiohttp.TCPConnector(limit=AT_ONCE, force_close=True)
         async with (
             aiohttp.ClientSession(timeout=_PATIENCE, connector=connector) as session,
@@ -92,7 +92,7 @@ class Poller:
                 tasks.create_task(self._work(session))
 
     def pause(self, failures: int) -> float:
-        """Seconds until the next question to a pod that left the last `failures` unanswered."""
+        """Seconds until the next poll of a pod after `failures` unanswered ones."""
         usual = max(self._seconds, min(LONGEST_SECONDS, len(self._pods) / A_SECOND))
         return max(usual, min(UNANSWERED_SECONDS, usual * 2.0 ** min(max(0, failures - 1), 10)))
 
@@ -128,7 +128,7 @@ class Poller:
         self._queue.add_after(key, pause * random.uniform(0.8, 1.2))  # noqa: S311 -- as above
 
     async def _ask(self, session: aiohttp.ClientSession, key: str, pod: PodRecord) -> tuple[Live | None, str]:
-        """The answer, or why there is none."""
+        """The response, or why there is none."""
         try:
             live = await read_live(session, f"http://{_host(pod.ip)}:{PORT}{PROGRESS_PATH}", key)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -144,7 +144,7 @@ class Poller:
 
 
 async def read_live(session: aiohttp.ClientSession, url: str, uid: str) -> Live:
-    """Ask for the progress of the FineTuneJob with that UID.
+    """Request the progress of the FineTuneJob with that UID.
 
     Raises `BadAnswerError`, or what aiohttp raises where there is no answer.
     """
@@ -166,7 +166,7 @@ async def read_live(session: aiohttp.ClientSession, url: str, uid: str) -> Live:
 
 
 def _host(ip: str) -> str:
-    """The address as it stands in a URL. Raises `BadAnswerError` for anything else: a URL is made of it."""
+    """The address for a URL. Raises `BadAnswerError` for anything but an IP address."""
     try:
         return f"[{ip}]" if ipaddress.ip_address(ip).version == 6 else ip
     except ValueError as error:

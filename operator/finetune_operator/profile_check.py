@@ -1,4 +1,4 @@
-"""The look at the profiles at the start: each one's Job is tried on the API server, and nothing is created.
+"""Start-up check of compute profiles: a dry-run Job for each.
 
 A profile that is refused is told at once, in the log and by a metric, and not only when the first job names it.
 """
@@ -33,7 +33,7 @@ _SPEC = {
 
 
 async def check_profiles(cluster: Cluster, settings: Settings, served: list[str], metrics: Metrics) -> None:
-    """Try each profile, and tell of those that are refused. Raises nothing: a look that fails says nothing of them."""
+    """Dry-run a Job for each profile, and report refused ones. Raises nothing: a failed check says nothing."""
     namespace = served[0] if served else _own_namespace()
     jobs = dict(_jobs(settings, namespace))
     answers = await asyncio.gather(*(_refusal(cluster, namespace, manifest) for manifest in jobs.values()))
@@ -45,7 +45,7 @@ async def check_profiles(cluster: Cluster, settings: Settings, served: list[str]
 
 
 def _jobs(settings: Settings, namespace: str) -> Iterator[tuple[str, Json]]:
-    """A Job for each profile, by what the settings file calls it."""
+    """A Job for each profile, by its name in the settings file."""
     spec = Spec.model_validate(_SPEC)
     profiles = {f"profiles.{name}": profile for name, profile in settings.profiles.items()}
     for name, profile in {**profiles, "checkProfile": settings.check_profile}.items():
@@ -59,7 +59,7 @@ def _jobs(settings: Settings, namespace: str) -> Iterator[tuple[str, Json]]:
 
 
 async def _refusal(cluster: Cluster, namespace: str, manifest: Json) -> str:
-    """What the API server says against the Job; empty where it takes it, or can't say."""
+    """The API server's refusal of the Job; empty where it accepts, or can't tell."""
     try:
         await cluster.create_job(namespace, manifest, dry_run=True)
     except RefusedError as error:

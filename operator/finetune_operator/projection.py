@@ -1,4 +1,4 @@
-"""Raw objects, as the API server gives them, made into records: what decisions need is kept, the rest let go.
+"""Projection of raw objects to records with the fields that decisions need.
 
 Objects of users are read here, so nothing may be taken for granted: labels and owner references can be anything.
 """
@@ -37,7 +37,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def finetune_job_record(body: Json) -> FineTuneJobRecord:
-    """Read a FineTuneJob."""
+    """Record of a FineTuneJob."""
     meta = body["metadata"]
     annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
     return FineTuneJobRecord(
@@ -56,7 +56,7 @@ def finetune_job_record(body: Json) -> FineTuneJobRecord:
 
 
 def child_job_record(body: Json) -> ChildJobRecord:
-    """Read a child Job."""
+    """Record of a child Job."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     return ChildJobRecord(
         namespace=sys.intern(meta["namespace"]),
@@ -83,7 +83,7 @@ def child_job_record(body: Json) -> ChildJobRecord:
 
 
 def _suspender(meta: Json) -> str:
-    """Who wrote `spec.suspend` last; empty where that was this operator, or an admission webhook in its request."""
+    """Manager of the last write to `spec.suspend`; empty for this operator and for admission webhooks."""
     writers = [
         entry
         for entry in meta.get("managedFields") or ()
@@ -95,7 +95,7 @@ def _suspender(meta: Json) -> str:
 
 
 def pod_record(body: Json) -> PodRecord:
-    """Read a pod of a child Job."""
+    """Record of a pod of a child Job."""
     meta, status = body["metadata"], body.get("status") or {}
     return PodRecord(
         namespace=sys.intern(meta["namespace"]),
@@ -120,18 +120,18 @@ def pod_record(body: Json) -> PodRecord:
 
 
 def resource_version(body: Json) -> int:
-    """The object's version as a number, for telling older from newer; -1 where it isn't one."""
+    """Resource version as a number, to order versions; -1 for others."""
     text = body["metadata"].get("resourceVersion", "")
     return int(text) if text.isdecimal() else -1
 
 
 def _trainer(statuses: Any) -> ContainerRecord | None:
-    """The trainer's container, wherever it stands in the list."""
+    """The trainer's container, at any position."""
     return next((_container(status.get("state") or {}) for status in statuses if status["name"] == CONTAINER), None)
 
 
 def _others(spec: Json, status: Json) -> Iterator[OtherContainer]:
-    """What an admission webhook has put beside the trainer's container, as far as it has not ended well."""
+    """Injected containers that have not succeeded."""
     native = {c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
     for field, is_init in (("initContainerStatuses", True), ("containerStatuses", False)):
         for found in status.get(field) or ():
@@ -184,7 +184,7 @@ def _cut(text: str) -> str:
 
 
 def _lean(value: Any) -> Any:
-    """The value with keys and short words kept once for all jobs: they make up most of a spec."""
+    """The value with interned keys and short strings, which make up most of a spec."""
     if isinstance(value, dict):
         return {sys.intern(key): _lean(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,11 +1,11 @@
-"""A pace for what is asked now and then, so that many jobs that wait together don't ask all at once."""
+"""Rate limiter of lookups."""
 
 from collections.abc import Callable
 from time import monotonic
 
 
 class RateLimiter:
-    """Lets one go every so many seconds. Used from one event loop."""
+    """Admits one call per interval. For one event loop."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self._seconds = seconds
@@ -13,7 +13,7 @@ class RateLimiter:
         self._next = float("-inf")
 
     def take(self) -> bool:
-        """Whether it may be done now; the next one may a while later."""
+        """Whether a call is admitted now."""
         now = self._clock()
         if now < self._next:
             return False

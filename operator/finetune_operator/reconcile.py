@@ -1,4 +1,4 @@
-"""The decision: what is known about one FineTuneJob in, what to do and to tell out. Pure: same world, same plan."""
+"""`reconcile`: snapshot of one FineTuneJob in, plan out. Pure and deterministic."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ from finetune_operator.plan import CreateJob, Plan, Snapshot, Write
 
 
 def reconcile(snapshot: Snapshot) -> Plan:
-    """Return what to write and what to tell, given all that is known about one FineTuneJob."""
+    """The plan for a snapshot of one FineTuneJob."""
     snapshot = _in_seconds(snapshot)
     stored = read_status(snapshot.finetune_job)
     if snapshot.finetune_job.deleting:
@@ -73,7 +73,7 @@ def reconcile(snapshot: Snapshot) -> Plan:
 
 
 def _in_seconds(snapshot: Snapshot) -> Snapshot:
-    """The world with whole seconds, as all times of the Kubernetes API have them."""
+    """The snapshot with whole seconds, as times of the Kubernetes API have them."""
     live, refused = snapshot.live, snapshot.refusal
     return replace(
         snapshot,
@@ -133,7 +133,7 @@ def _refused(snapshot: Snapshot, stored: Status, failure: JobFailure) -> Plan:
 
 
 def _held(snapshot: Snapshot, stored: Status, failure: JobFailure) -> Plan:
-    """A job that has begun and can't go on as it is: it waits, and says for what. A suspension stays one."""
+    """Plan of a started job that can't continue as it is: it waits with a reason. A suspension stays."""
     phase = (
         stored.phase if newest_job(snapshot, stored) is not None or stored.phase is Phase.SUSPENDED else Phase.PENDING
     )
@@ -162,7 +162,7 @@ def _final(snapshot: Snapshot, stored: Status, end: JobOutcome, fields: dict[str
 
 
 def _cleaned_up(snapshot: Snapshot, stored: Status) -> Plan:
-    """A job that had ended: its outcome stays, only what the clean-up meets is reported."""
+    """Plan of an already ended job: its outcome is unchanged, clean-up is reported."""
     generation = max(stored.observed_generation, snapshot.finetune_job.generation)
     known = conditions.after_the_end(snapshot, stored)
     status = stored.model_copy(update={"observed_generation": generation, "conditions": known})
@@ -175,7 +175,7 @@ def _counts(history: AttemptHistory) -> dict[str, Any]:
 
 
 def _created(writes: tuple[Write, ...]) -> str:
-    """Name of the Job that is about to be created."""
+    """Name of a Job about to be created."""
     return next((str(write.manifest["metadata"]["name"]) for write in writes if isinstance(write, CreateJob)), "")
 
 
@@ -185,7 +185,7 @@ def _first_start(context: ReconcileContext) -> datetime | None:
 
 
 def _again_at(context: ReconcileContext, history: AttemptHistory, due: datetime | None) -> datetime | None:
-    """The earliest moment at which something is due though nothing happens."""
+    """Earliest time at which something is due without an event."""
     snapshot, wait, refused = context.snapshot, pod_wait(context), context.snapshot.refusal
     moments = [due, active_deadline(context), stall_check(context), pods_may_be_late(context), stuck_check(context)]
     moments.append(sidecar_check(context))

@@ -1,4 +1,4 @@
-"""What the operator remembers of objects in the cluster: the few fields that decisions need, nothing more.
+"""Records of cluster objects: the fields that decisions need.
 
 Records are made from raw objects (`projection`) and are values: equal content is equal, nothing changes in place.
 """
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FineTuneJobRecord:
-    """A FineTuneJob. `spec` and `status` are as the API server gave them; `codec` reads them."""
+    """A FineTuneJob. `spec` and `status` are raw; `codec` decodes them."""
 
     namespace: str
     name: str
@@ -33,7 +33,7 @@ class FineTuneJobRecord:
 
 @dataclass(frozen=True, slots=True)
 class ConditionRecord:
-    """A condition of a Job or a Pod that is True, or that explains why it isn't."""
+    """A condition of a Job or a Pod that is True, or that explains why it is not."""
 
     type: str
     status: str
@@ -79,7 +79,7 @@ class ChildJobRecord:
 
 
 class ContainerState(StrEnum):
-    """What the trainer's container is at."""
+    """State of the trainer's container."""
 
     WAITING = "Waiting"
     RUNNING = "Running"
@@ -102,7 +102,7 @@ class ContainerRecord:
 
 @dataclass(frozen=True, slots=True)
 class OtherContainer:
-    """A container beside the trainer's that has not ended well: one that someone put into the pod at its admission."""
+    """An injected container that has not succeeded."""
 
     name: str
     is_init: bool

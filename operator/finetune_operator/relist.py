@@ -1,4 +1,4 @@
-"""Complete listings of our own: before the first reconcile, and each time a watch had to begin anew.
+"""Relists: complete listings before the first reconcile, and after each watch restart.
 
 Until every kind was listed once nothing is reconciled: a FineTuneJob that is seen before its Job looks childless. And
 what vanished while nobody watched is found here, since a listing shows deletions only by what is missing.
@@ -20,7 +20,7 @@ _RETRY_SECONDS = 1.0
 
 
 class Relister:
-    """Lists what it is asked to, one place after the other."""
+    """Lists requested namespaces one after another."""
 
     def __init__(
         self, cluster: Cluster, event_handlers: EventHandlers, namespaces: Sequence[str], synced: Callable[[], None]
@@ -37,11 +37,11 @@ class Relister:
         return not self._missing
 
     def ask(self, kind: Kind, namespace: str | None) -> None:
-        """List a place soon."""
+        """Request a listing."""
         self._asked.put_nowait((kind, namespace))
 
     async def run(self) -> None:
-        """List what was asked for, for ever."""
+        """Process requests until cancelled."""
         while True:
             scope = await self._asked.get()
             await self._list_until_done(*scope)

@@ -1,4 +1,4 @@
-"""What the platform team sets: one file, written by the chart, read once at the start."""
+"""Operator settings of the platform team: one file, written by the chart, read at start."""
 
 import re
 from pathlib import Path

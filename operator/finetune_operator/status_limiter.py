@@ -1,10 +1,10 @@
-"""Who may do next what can wait: a few keys at a time, the others in line, each once."""
+"""Concurrency limit of deferrable status updates, with a FIFO queue of unique keys."""
 
 from collections.abc import Callable
 
 
 class StatusLimiter:
-    """Lets `at_once` keys have a turn; when one ends, the next in line is called. Used from one event loop."""
+    """Admits `at_once` keys; when one finishes, the next queued one is called. For one event loop."""
 
     def __init__(self, at_once: int, call: Callable[[str], None]) -> None:
         self._at_once = at_once
@@ -13,7 +13,7 @@ class StatusLimiter:
         self._line: dict[str, None] = {}
 
     def take(self, key: str) -> bool:
-        """Whether the key has a turn. If not, it is in line, and will be called when it has one."""
+        """Whether the key is admitted. If not, it is queued, and called once it is."""
         if key in self._having:
             return True
         if len(self._having) < self._at_once:
@@ -24,7 +24,7 @@ class StatusLimiter:
         return False
 
     def give_back(self, key: str) -> None:
-        """End the turn that the key may have; the next in line has it, and is called."""
+        """Release the key's admission if any; the next queued key is admitted and called."""
         if key not in self._having:
             return
         self._having.remove(key)
@@ -35,11 +35,11 @@ class StatusLimiter:
             self._call(following)
 
     def leave(self, key: str) -> None:
-        """Give back the turn, or leave the line: the key needs none any more."""
+        """Release the key's admission, or remove it from the queue."""
         self._line.pop(key, None)
         self.give_back(key)
 
     @property
     def waiting(self) -> int:
-        """Keys in line."""
+        """Number of queued keys."""
         return len(self._line)

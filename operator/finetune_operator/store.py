@@ -1,4 +1,4 @@
-"""What is known of the cluster: one table a kind, by UID, fed by watches, listings and our own writes.
+"""In-memory cache of the cluster: one table per kind by UID, fed by watches, listings and own writes.
 
 Each record carries its resource version, and an older one never replaces a newer one. So the answer to a write of ours
 counts at once, whatever the watch still has on the way, and nothing is written twice.
@@ -27,7 +27,7 @@ _TOMBSTONES = 20_000
 
 
 class Kind(StrEnum):
-    """The kinds that are watched, as the API's paths name them."""
+    """Watched kinds, by plural name."""
 
     FINETUNE_JOB = "finetunejobs"
     JOB = "jobs"
@@ -45,7 +45,7 @@ class _Entry(Generic[Record]):
 
 
 class Table(Generic[Record]):
-    """Records of one kind by UID, and by the UID of the object that controls them."""
+    """Records of one kind by UID, and by the UID of their controller."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry[Record]] = {}
@@ -59,22 +59,22 @@ class Table(Generic[Record]):
         return (entry.record for entry in list(self._entries.values()))
 
     def get(self, uid: str) -> Record | None:
-        """Return the record with that UID."""
+        """The record with that UID."""
         entry = self._entries.get(uid)
         return entry.record if entry else None
 
     def version(self, uid: str) -> int:
-        """Return the resource version of the record with that UID; -1 where there is none."""
+        """Resource version of the record with that UID; -1 without one."""
         entry = self._entries.get(uid)
         return entry.version if entry else -1
 
     def owned_by(self, uid: str) -> list[Record]:
-        """Return the records that the object with that UID controls, oldest first."""
+        """Records controlled by the object with that UID, oldest first."""
         found = (self._entries[child].record for child in self._owned.get(uid, ()))
         return sorted(found, key=lambda record: (record.created, record.name))
 
     def put(self, record: Record, version: int) -> bool:
-        """Keep a record unless a newer one is known or the object is gone; return whether that is news."""
+        """Store a record unless a newer one is known or the object is gone; returns whether it was stored."""
         known = self._entries.get(record.uid)
         gone_at = self._gone.get(record.uid)
         if (gone_at is not None and version <= gone_at) or (known is not None and 0 <= version <= known.version):
@@ -87,7 +87,7 @@ class Table(Generic[Record]):
         return known is None or known.record != record
 
     def remove(self, uid: str, at: int | None = None) -> Record | None:
-        """Forget a record, for good where it is known to have vanished: UIDs don't come back, only late events do.
+        """Remove a record, for good where it is known to be deleted: late events must not restore it.
 
         `at` is the resource version at which a watch ceased to show it. It may have lost its label only; then newer
         versions count again.
@@ -103,11 +103,11 @@ class Table(Generic[Record]):
         return entry.record
 
     def has_vanished(self, uid: str) -> bool:
-        """Whether the object is known not to exist any more."""
+        """Whether the object is known to be deleted."""
         return self._gone.get(uid) == _FOR_GOOD
 
     def uids(self, namespace: str | None) -> set[str]:
-        """Return the UIDs of all records in a namespace, or in all."""
+        """UIDs of all records in a namespace, or in all."""
         return {uid for uid, entry in self._entries.items() if namespace in (None, entry.record.namespace)}
 
     def _disown(self, record: Record) -> None:
@@ -119,7 +119,7 @@ class Table(Generic[Record]):
 
 @dataclass
 class Store:
-    """All tables, and what is known beside the objects. Used from the event loop only."""
+    """All tables, and state beyond objects. For the event loop only."""
 
     settings: Settings
     finetune_jobs: Table[FineTuneJobRecord] = field(default_factory=Table)
@@ -146,7 +146,7 @@ class Store:
     """Run files of Jobs whose FineTuneJobs this version can't read, by the UID of the FineTuneJob."""
 
     def snapshot(self, uid: str, now: datetime) -> Snapshot | None:
-        """Gather all that is known of one FineTuneJob; None once it is gone."""
+        """Snapshot of one FineTuneJob; None once it is gone."""
         finetune_job = self.finetune_jobs.get(uid)
         if finetune_job is None:
             return None
@@ -176,7 +176,7 @@ class Store:
         )
 
     def table(self, kind: Kind) -> Table[Any]:
-        """Return the table of a kind."""
+        """The table of a kind."""
         tables: dict[Kind, Table[Any]] = {
             Kind.FINETUNE_JOB: self.finetune_jobs,
             Kind.JOB: self.jobs,
@@ -185,7 +185,7 @@ class Store:
         return tables[kind]
 
     def key(self, record: FineTuneJobRecord | ChildJobRecord | PodRecord) -> str:
-        """Return the UID of the FineTuneJob that a record belongs to; empty where it belongs to none."""
+        """UID of the FineTuneJob that a record belongs to; empty without one."""
         if isinstance(record, FineTuneJobRecord):
             return record.uid
         if isinstance(record, ChildJobRecord):
@@ -198,14 +198,14 @@ class Store:
         )  # the Job may be gone before it
 
     def drop_recorded(self, snapshot: Snapshot) -> None:
-        """Drop the last words that were part of this world: they are told now."""
+        """Drop terminated pods of this snapshot once the status records them."""
         words = self.terminated_pods.pop(snapshot.finetune_job.uid, {})
         new = {uid: pod for uid, pod in words.items() if pod not in snapshot.pods}
         if new:
             self.terminated_pods[snapshot.finetune_job.uid] = new
 
     def forget(self, uid: str) -> None:
-        """Drop what was known beside the objects of a FineTuneJob that is gone."""
+        """Drop state beyond objects of a deleted FineTuneJob."""
         self.terminated_pods.pop(uid, None)
         self.live.pop(uid, None)
         self.unanswered_polls.pop(uid, None)
@@ -224,5 +224,5 @@ def _owner(record: FineTuneJobRecord | ChildJobRecord | PodRecord) -> str:
 
 
 def _orphans_of(finetune_job_uid: str) -> str:
-    """What stands for the owner of pods whose Job was deleted without them: they tell by label whose they are."""
+    """Placeholder owner of pods whose Job was deleted without them: their label names the FineTuneJob."""
     return f"orphans of {finetune_job_uid}"

@@ -1,4 +1,4 @@
-"""Watches what watches: the operator ends when it can't see any more, or can see more than it does.
+"""Check of watch permissions: the operator restarts when they change.
 
 A restart heals both: the check at its start says what is missing, and it serves what there is.
 """
@@ -19,14 +19,14 @@ _LOOK_SECONDS = 30.0
 
 
 class WatchAccessError(Exception):
-    """The operator has to start again; the message says why."""
+    """The operator must restart, for the reason in the message."""
 
 
 class WatchAccess:
-    """What may be watched, beside what is watched."""
+    """Watched namespaces, and those that may be watched."""
 
     def __init__(self, cluster: Cluster, wanted: Sequence[str], served: Sequence[str]) -> None:
-        """Take the namespaces of the settings and those of them that are served; none stands for all."""
+        """Take the configured namespaces and those of them that are served; none stands for all."""
         self._cluster = cluster
         self._served = list(served) or [""]
         self._left_out = [namespace for namespace in wanted if namespace not in served]
@@ -35,18 +35,18 @@ class WatchAccess:
 
     @property
     def left_out(self) -> int:
-        """Namespaces of the settings that are not served."""
+        """Configured namespaces that are not served."""
         return len(self._left_out)
 
     def failed(self, kind: Kind, status: int) -> None:
-        """Take it that a listing or a watch was answered with an error."""
+        """Record an error response of a listing or watch."""
         if status == HTTPStatus.NOT_FOUND:
             self._gone = kind
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
             self._doubts.set()
 
     async def run(self) -> None:
-        """Look now and then, and when there are doubts. Raises `WatchAccessError` once something differs for good."""
+        """Check periodically and after errors. Raises `WatchAccessError` once a difference persists."""
         while True:
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):

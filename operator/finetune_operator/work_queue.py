@@ -1,4 +1,4 @@
-"""The work queue: each key at most once in line and at most once in work, with delays and back-off.
+"""Work queue with deduplication, priorities, delays and back-off, as client-go's.
 
 As client-go's, whose promises it keeps: a key added while it is worked on is worked on again, never at the same time.
 """
@@ -21,7 +21,7 @@ _NO_CONTEXT = Context()
 
 
 class Priority(IntEnum):
-    """Who goes first."""
+    """Priority of a key."""
 
     NEW = 0
     """A FineTuneJob that nobody has looked at yet."""
@@ -36,19 +36,19 @@ better rank, so that a stream of new jobs never keeps a suspension waiting for g
 
 
 class QueueObserver(Protocol):
-    """Who counts: `metrics.QueueMetrics`."""
+    """Observer of the queue: `metrics.QueueMetrics`."""
 
     def added(self, depth: int) -> None:
-        """A key got in line."""
+        """A key was queued."""
 
     def taken(self, depth: int, waited: float) -> None:
-        """A worker took a key that waited this many seconds."""
+        """A worker took a key that was queued for this many seconds."""
 
     def done(self, worked: float) -> None:
-        """A worker was at a key for this many seconds."""
+        """A worker spent this many seconds on a key."""
 
     def retried(self) -> None:
-        """A key comes again after a failure."""
+        """A key was queued again after a failure."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Wait:
 
 
 class WorkQueue:
-    """Keys to work on. Used from one event loop."""
+    """Keys to process. For one event loop."""
 
     def __init__(self, observer: QueueObserver) -> None:
         self._observer = observer
@@ -70,7 +70,7 @@ class WorkQueue:
         self._failures: dict[str, int] = {}
 
     def add(self, key: str, rank: Priority = Priority.REST) -> None:
-        """Put a key in line, unless it is there with this rank or a better one."""
+        """Queue a key, unless it is queued with this priority or a higher one."""
         self._cancel_timer(key)
         known = self._waiting.get(key)
         if known is not None and known.rank <= rank:
@@ -82,7 +82,7 @@ class WorkQueue:
             self._observer.added(self.depth)
 
     def add_after(self, key: str, seconds: float, rank: Priority = Priority.REST) -> None:
-        """Put a key in line later. Of several times for a key, the earliest counts."""
+        """Queue a key later. Of several times for a key, the earliest counts."""
         if key in self._waiting:
             return
         loop = asyncio.get_running_loop()
@@ -92,7 +92,7 @@ class WorkQueue:
             self._timers[key] = loop.call_at(due, self.add, key, rank, context=_NO_CONTEXT)
 
     def retry(self, key: str, at_least: float = 0.0) -> float:
-        """Put a key in line again after a failure: later each time, with jitter. Returns the delay in seconds."""
+        """Queue a key again after a failure, with exponential back-off and jitter; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         longest = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 30), LONGEST_RETRY_SECONDS)
@@ -102,26 +102,26 @@ class WorkQueue:
         return delay
 
     def forget(self, key: str) -> None:
-        """Start the back-off of a key anew: it went well."""
+        """Reset the back-off of a key after a success."""
         self._failures.pop(key, None)
 
     def drop(self, key: str) -> None:
-        """Forget a key that is gone, with its timer."""
+        """Remove a deleted key and its timer."""
         self.forget(key)
         self._cancel_timer(key)
 
     @property
     def depth(self) -> int:
-        """Keys in line."""
+        """Number of queued keys."""
         return len(self._waiting)
 
     def longest_work(self) -> float:
-        """Return for how many seconds the slowest worker has been at its key."""
+        """Longest time in seconds that a worker has been at its current key."""
         return max((monotonic() - since for since in self._working.values()), default=0.0)
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[str]:
-        """Wait for a key and work on it inside the block."""
+        """Wait for a key, which is processed inside the block."""
         key = await self._first()
         wait, started = self._waiting.pop(key), monotonic()
         self._working[key] = started
@@ -135,7 +135,7 @@ class WorkQueue:
                 self._line_up(key)
 
     async def _first(self) -> str:
-        """Take the first in line. A key that got a better rank stands there twice, and is passed over once."""
+        """Pop the first key. One whose priority was raised is queued twice, and skipped once."""
         while True:
             _, _, key = await self._line.get()
             if key in self._waiting and key not in self._working:

@@ -1,4 +1,4 @@
-"""Writes to Jobs, pods and FineTuneJobs themselves: each is tried, and what the API server refuses is remembered.
+"""Writes to Jobs, pods and FineTuneJobs; refusals of the API server are stored.
 
 A refusal is part of the next world, so that the status can tell it; nothing else waits for it.
 """
@@ -47,7 +47,7 @@ UNWELL_SECONDS = 3.0
 
 
 class Writer:
-    """Carries out writes for one job at a time per key."""
+    """Executes writes, serially per key."""
 
     def __init__(self, store: Store, event_handlers: EventHandlers, cluster: Cluster) -> None:
         self._store = store
@@ -57,11 +57,11 @@ class Writer:
         """Since when the writes of a job have not been answered well, by the loop's clock."""
 
     def forget(self, key: str) -> None:
-        """Forget a job that is gone."""
+        """Drop the state of a deleted job."""
         self._tried.pop(key, None)
 
     async def write_all(self, snapshot: Snapshot, writes: Sequence[Write]) -> bool:
-        """Carry out writes that don't depend on each other; return whether another status follows from how they went.
+        """Execute independent writes; returns whether their results change the status.
 
         One that is refused is tried again later, and neither keeps others from being done nor the status from telling.
         """
@@ -82,7 +82,7 @@ class Writer:
         return left != refused
 
     async def _try(self, snapshot: Snapshot, write: Write) -> Refusal | None:
-        """Carry out one write; return the answer where it is no, also that of a webhook that does not work."""
+        """Execute one write; returns a refusal, that of a failing webhook included."""
         uid = snapshot.finetune_job.uid
         begun = self._tried.setdefault(uid, monotonic())
         try:
@@ -100,7 +100,7 @@ class Writer:
         return Refusal(code, message, datetime.now(UTC))
 
     async def _write(self, snapshot: Snapshot, write: Write) -> None:
-        """Carry out one write other than a creation."""
+        """Execute one write other than a creation."""
         namespace = snapshot.finetune_job.namespace
         match write:
             case DeleteFineTuneJob():
@@ -126,7 +126,7 @@ class Writer:
                 await self._delete(Kind.POD, name, uid, deletion)
 
     async def create(self, snapshot: Snapshot, manifest: Json) -> bool:
-        """Create a child Job; return whether it is there. If not, the store knows why."""
+        """Create a child Job; returns whether it exists. If not, the store has the reason."""
         namespace, uid, name = snapshot.finetune_job.namespace, snapshot.finetune_job.uid, manifest["metadata"]["name"]
         begun = self._tried.setdefault(uid, monotonic())
         try:
@@ -158,7 +158,7 @@ class Writer:
         return True
 
     async def _foreign(self, snapshot: Snapshot, manifest: Json, body: Json) -> str:
-        """Why a Job that has our name is none of ours; empty where it is.
+        """Why a Job with our name is not ours; empty where it is.
 
         One that is not known is believed if it is as we would create it: we may have been killed just after that. One
         that only claims to be ours is deleted, though not at the first look: another operator may be about to tell.
@@ -177,7 +177,7 @@ class Writer:
         return ""
 
     async def _restore_labels(self, namespace: str, name: str, uid: str, labels: dict[str, str]) -> bool:
-        """Whether the Job is there and has its labels again; it is seen then. If not, the next look knows that."""
+        """Whether the Job exists and has its labels again, so that it is watched."""
         try:
             body = await self._cluster.patch_job(namespace, name, uid, {"metadata": {"labels": labels}})
         except (GoneError, ConflictError):  # gone; another one may have its name

@@ -1,1 +1,1 @@
-"""Checks of a spec that its schema can't make. Pure: no file, network or model; trainer and operator both call them."""
+"""Cross-field checks beyond the schema. Pure: without file, network or model; for trainer and operator."""

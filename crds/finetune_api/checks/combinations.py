@@ -1,4 +1,4 @@
-"""Tasks and methods that don't go together, and why; what is neither here nor built is planned."""
+"""Combinations of task and method that are impossible, with the reason; others not built yet are planned."""
 
 from finetune_api.tasks import VIRTUAL_TOKENS, MethodType, Task
 

@@ -1,4 +1,4 @@
-"""Checks of what is measured beside the task itself: skills to be kept, groups of rows, examples in the prompt."""
+"""Checks of additional evaluation: retention sets, groups of rows, few-shot examples."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ _PATH = "spec.evaluation.retention"
 
 
 def extra_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each skill that can't be measured on this model, and for groups or examples that are none."""
+    """Yield problems of retention sets that this job can't evaluate, and of invalid groups or examples."""
     yield from _retention(spec)
     yield from _groups(spec)
     yield from split_problems(spec)
@@ -39,7 +39,7 @@ def extra_problems(spec: Spec) -> Iterator[Problem]:
 
 
 def split_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for a column of groups that no row is split by."""
+    """Yield a problem for a group column that no split uses."""
     split, data = spec.data.split, spec.data
     is_split = (split.validation and not data.validation) or (split.test and not data.test)
     if split.group_column and not (is_split and data.train):
@@ -48,7 +48,7 @@ def split_problems(spec: Spec) -> Iterator[Problem]:
 
 
 def _solver(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each field that says how to train in steps, where the job asks for a head that is solved."""
+    """Yield a problem for each gradient training setting of a job whose head is solved by L-BFGS."""
     head = spec.method.feature_extraction
     if head is not None and head.solver is Solver.LBFGS:
         for field in stepwise_fields(spec):
@@ -58,14 +58,14 @@ def _solver(spec: Spec) -> Iterator[Problem]:
 
 
 def plain_metric(spec: Spec, name: str) -> tuple[Task, str]:
-    """The task whose metric `name` is, and its name there: without `retention.` or `gap.`."""
+    """Task and plain name of metric `name`: without `retention.` or `gap.`."""
     if name.startswith(RETENTION):
         return spec.evaluation.retention.task or spec.task, name.removeprefix(RETENTION)
     return spec.task, name.removeprefix(GAP)
 
 
 def why_not_measured(spec: Spec, name: str, path: str) -> Problem | None:
-    """What keeps a metric of retention or of groups from being measured; None for all others too."""
+    """Reason that a metric of retention or groups is undefined; None for defined and for all other ones."""
     if not name.startswith((RETENTION, GAP)):
         return None
     rest = name.partition(".")[2]
@@ -83,7 +83,7 @@ def why_not_measured(spec: Spec, name: str, path: str) -> Problem | None:
 
 
 def group_column(spec: Spec) -> str:
-    """The column of the groups; empty for none."""
+    """The group column; empty for none."""
     return spec.evaluation.group_column or spec.data.columns.group
 
 
@@ -116,7 +116,7 @@ def _groups(spec: Spec) -> Iterator[Problem]:
 
 
 def retention_columns(spec: Spec) -> Columns:
-    """The columns of the rows of the old skill."""
+    """Columns of the retention set."""
     retention = spec.evaluation.retention
     same = retention.task in (None, spec.task)
     return retention.columns or (spec.data.columns if same else Columns())

@@ -1,4 +1,4 @@
-"""What a job that merges results has no use for: it trains nothing."""
+"""Checks of merge jobs: settings without effect, since nothing is trained."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _WHY = "Merge trains nothing and has no use for this"
 
 
 def merge_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each setting of training in a job that merges, and for sources that are named twice."""
+    """Yield a problem for each training setting of a merge job, and for duplicate sources."""
     merge = spec.method.merge
     if spec.method.type is not MethodType.MERGE or merge is None:
         return
@@ -46,7 +46,7 @@ def merge_problems(spec: Spec) -> Iterator[Problem]:
 
 
 def _rows(spec: Spec) -> Iterator[Problem]:
-    """Rows are only measured on: none is drawn for training, or put in an order."""
+    """Data settings without effect: rows are only evaluated, never drawn or ordered for training."""
     data = spec.data
     given = {
         "validation": bool(data.validation),
@@ -64,7 +64,7 @@ def _rows(spec: Spec) -> Iterator[Problem]:
 
 
 def _rollouts(policy: Policy | None) -> Iterator[Problem]:
-    """No answers are sampled: of the policy, what rewards them and what the figures hold is used."""
+    """Policy settings without effect: no answers are sampled, but rewards and metrics are used."""
     for name in _OF_ROLLOUTS if policy is not None else ():
         field = Policy.model_fields[name]
         if getattr(policy, name) != field.default:

@@ -1,4 +1,4 @@
-"""What weights, prefixes and noise on the input ask of the rest of a job."""
+"""Checks of source weights, prefixes and embedding noise."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _PREFIXED = (Task.SEQ2SEQ, Task.CAUSAL_LM)
 
 
 def mixing_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each weight, prefix or noise that would have no effect, or a bad one."""
+    """Yield a problem for each weight, prefix or noise setting that is invalid or has no effect."""
     for path, source in data_sources(spec):
         if source.weight is not None and not path.startswith("spec.data.train"):
             yield Problem("weights are for training rows only", f"{path}.weight", "remove it")

@@ -1,4 +1,4 @@
-"""Settings that other settings of the same job leave without effect: said, so that nobody waits for one.
+"""Checks of settings that other settings of the job leave without effect.
 
 What the task alone rules out is in `unused_fields`, what a merge rules out in `merge`.
 """
@@ -77,7 +77,7 @@ def _named_roles(spec: Spec) -> set[str]:
 
 
 def shape_problems(spec: Spec, roles: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each setting that rows with these roles have no use for: raw text has no prompts.
+    """Yield a problem for each setting without effect on rows with these roles: raw text has no prompts.
 
     `roles` are those that the job names, or all of the rows once they are read.
     """
@@ -142,7 +142,7 @@ def _training(spec: Spec) -> Iterator[Problem]:
 
 
 def _solved_head(spec: Spec) -> Iterator[Problem]:
-    """A head that is solved takes no checkpoints, whether the job asks for the solver or leaves it to choose."""
+    """Yield problems of checkpoint settings of a job whose head may be solved by L-BFGS."""
     head, usual = settle_method(spec).feature_extraction, Checkpoints()
     if spec.method.type is not MethodType.FEATURE_EXTRACTION or head is None or head.solver is not Solver.LBFGS:
         return

@@ -1,4 +1,4 @@
-"""Checks of `PolicyOptimization`: a reward must be given, and what would blur sampled answers must not."""
+"""Checks of `PolicyOptimization`: a reward is required, settings that distort sampled answers are rejected."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ _BLURRING = {
 
 
 def policy_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for a missing reward, and for settings of `training` that have no place in this task."""
+    """Yield a problem for a missing reward, and for `training` settings that do not apply."""
     if spec.task is not Task.POLICY_OPTIMIZATION:
         return
     if spec.training.policy is None:

@@ -1,4 +1,4 @@
-"""Checks of tasks that learn from pairs of answers: smoothing that their losses can't take."""
+"""Checks of preference pairs: label smoothing that losses do not support."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _HALF = 0.5
 
 
 def pair_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for label smoothing that would turn the pairs round, or that the loss has no use for."""
+    """Yield a problem for label smoothing that would invert the pairs, or that the loss ignores."""
     smoothing = spec.training.label_smoothing
     if spec.task not in (Task.PREFERENCE, Task.REWARD_MODEL) or not smoothing:
         return

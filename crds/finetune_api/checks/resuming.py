@@ -1,4 +1,4 @@
-"""What `checkpoints.resumeFrom` does not go with."""
+"""Checks of `checkpoints.resumeFrom`."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _FIELD = "spec.checkpoints.resumeFrom.uri"
 
 
 def resume_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for a job whose result and whose checkpoints are both asked for: it has one or the other."""
+    """Yield a problem for a spec that names one job for both its result and its checkpoints."""
     name = parent_job(spec.checkpoints.resume_from.uri) if spec.checkpoints.resume_from is not None else ""
     others = [it.path for it in addresses(spec) if name and it.path != _FIELD and parent_job(it.uri) == name]
     if others:

@@ -1,4 +1,4 @@
-"""What fields that are fine one by one can still get wrong together: checks that a schema can't make.
+"""Cross-field checks of a spec whose fields are valid one by one.
 
 Pure: no file, no network, no model. The trainer and the operator both ask here.
 """
@@ -44,7 +44,7 @@ _WITHOUT_ADAPTER = (MethodType.FULL, MethodType.FEATURE_EXTRACTION)
 
 
 def semantic_problems(spec: Spec) -> list[Problem]:
-    """Return one problem for each contradiction in `spec`; empty means that its fields fit together."""
+    """One problem per contradiction in `spec`; empty if its fields are consistent."""
     return [*_sources(spec), *_columns(spec), *_questions(spec), *_language_rows(spec), *unused_fields(spec),
             *_labels(spec), *pair_problems(spec), *policy_problems(spec), *_training(spec), *_method(spec),
             *_output(spec), *_metrics(spec), *_gates(spec), *extra_problems(spec), *mixing_problems(spec),
@@ -219,7 +219,7 @@ def _metric(spec: Spec, name: str, path: str) -> Iterator[Problem]:
 
 
 def _kinds(tags: list[str]) -> list[str]:
-    """What figures of one class are named by: types of entities without the prefix, or plain tags."""
+    """Class names of per-class metrics: entity types without the prefix, or plain tags."""
     bare = [tag[2:] if tag[1:2] == "-" and tag[0] in "BIESLU" else tag for tag in tags if tag != "O"]
     return list(dict.fromkeys(bare))
 
@@ -262,7 +262,7 @@ def _baseline(spec: Spec, gate: Gate, path: str) -> Iterator[Problem]:
 
 
 def _reachable(gate: Gate, metric: Metric, path: str) -> Iterator[Problem]:
-    """Limits outside a metric's range, mostly percentages: nothing could ever pass."""
+    """Yield problems of gates outside a metric's range, mostly percentages: nothing could pass them."""
     percent = "; 80 % is written 0.8" if metric.high == 1 else ""
     if gate.min is not None and gate.min > metric.high:
         hint = f"{metric.name} is never above {metric.high:g}{percent}"

@@ -1,4 +1,4 @@
-"""Settings of files and stores that format or address have no use for: a delimiter of JSON, a Secret of a claim."""
+"""Checks of source settings against format and store: a delimiter of JSON, a Secret of a claim."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _UTF_8 = ("", "utf-8")
 
 
 class _Setting(NamedTuple):
-    """A setting of files that says something, and the formats that have it."""
+    """A file setting, and the formats that have it."""
 
     name: str
     value: str
@@ -27,7 +27,7 @@ _OF_CSV = frozenset({DataFormat.CSV, DataFormat.AUTO})
 
 
 def source_problems(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each setting of a source that its format, its place or its store has no use for."""
+    """Yield a problem for each source setting that its format or store ignores."""
     for place, source in data_sources(spec):
         yield from _of_files(place, source.uri, source)
         yield from _of_the_hub(place, source)
@@ -60,7 +60,7 @@ def _has_format(block: DataSource | Predict) -> bool:
 
 
 def _settings(block: DataSource | Predict) -> Iterator[_Setting]:
-    """The settings of files that are not left as they are."""
+    """File settings that differ from the default."""
     if block.encoding.lower() not in _UTF_8:
         yield _Setting("encoding", block.encoding, _OF_TEXT)
     if block.delimiter:

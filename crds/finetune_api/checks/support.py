@@ -1,4 +1,4 @@
-"""What the API names but this version can't do: refused with words, never ignored."""
+"""Checks of unimplemented fields and values, which are rejected, never ignored."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _AT_MOST = {"nodes": 1, "gpus_per_node": 1}
 
 
 def unsupported(spec: Spec) -> list[Problem]:
-    """Return one problem for each thing in `spec` that is not built yet; empty means it can run."""
+    """One problem per unimplemented field or value in `spec`; empty means it can run."""
     return [*_combination(spec), *_settings(spec)]
 
 
@@ -41,7 +41,7 @@ def _settings(spec: Spec) -> Iterator[Problem]:
 
 
 def cluster_only(spec: Spec) -> list[Problem]:
-    """Return one problem for each address that only a pod can reach: what a local run must refuse."""
+    """One problem per address that only a pod can reach, for local runs."""
     return [
         Problem(f"{it.uri} is {what}", it.path, hint)
         for it in addresses(spec)

@@ -1,4 +1,4 @@
-"""Fields that mean nothing to a job's task: said, so that nobody waits for an effect that never comes."""
+"""Checks of fields that the job's task ignores."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ _FOR: tuple[tuple[str, str, object, frozenset[Task]], ...] = (
 
 
 def unused_fields(spec: Spec) -> Iterator[Problem]:
-    """Yield a problem for each field that is set and that the task never looks at."""
+    """Yield a problem for each field set that the task ignores."""
     for block, name, unset, tasks in _FOR:
         if spec.task not in tasks and getattr(getattr(spec, block), name) != unset:
             users = ", ".join(task for task in Task if task in tasks)

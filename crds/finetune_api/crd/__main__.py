@@ -1,4 +1,4 @@
-"""`python -m finetune_api.crd [--check]`: write `crds/finetunejobs.yaml`, or tell how it differs from the models."""
+"""`python -m finetune_api.crd [--check]`: write `crds/finetunejobs.yaml`, or show its difference to the models."""
 
 import sys
 from argparse import ArgumentParser

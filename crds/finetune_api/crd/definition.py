@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition around the schema: names, scope, columns and subresources."""
+"""CustomResourceDefinition around the schema: names, scope, printer columns and subresources."""
 
 from typing import Any
 

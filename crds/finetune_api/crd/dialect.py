@@ -1,4 +1,4 @@
-"""JSON schema as pydantic writes it, less what an API server doesn't know and more of what it does."""
+"""JSON schema generator for the dialect of API servers: no nulls, enums, CEL rules."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ from finetune_api.renamed import FIELDS, VALUES, is_renamed, renamed_message
 
 
 class KubernetesSchema(GenerateJsonSchema):
-    """Writes optional fields without `null`, literals as enums, defaults that say something, and rules as CEL."""
+    """Writes optional fields without `null`, literals as enums, meaningful defaults, and rules as CEL."""
 
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:  # noqa: ARG002 -- the signature is pydantic's
-        """Keep the order of the models."""
+        """Keep the models' field order."""
         return value
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
@@ -28,7 +28,7 @@ class KubernetesSchema(GenerateJsonSchema):
         return {"type": "string", "enum": [str(word) for word in schema["expected"]]}
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
-        """The default to store, if there is one: a number, a switch or a word, in a block that the user has opened.
+        """Default to store, if any: a number, boolean or word, in a block that the user has set.
 
         Blocks that nobody wrote, and what is empty by default, stay away; whoever reads the object with the models has
         them. Stored with every object, they cost the API server a third of its time for each write.
@@ -37,7 +37,7 @@ class KubernetesSchema(GenerateJsonSchema):
         return NoDefault if default in (None, "", NoDefault) else default
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Add the rules of an API model and the keys of its lists."""
+        """Add CEL rules and list keys of an API model."""
         generated = super().model_schema(schema)
         model = schema["cls"]
         _leave_out_later_defaults(model, generated)
@@ -49,7 +49,7 @@ class KubernetesSchema(GenerateJsonSchema):
         return generated
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
-        """Keep the words that values had once: the API server then refuses them by their present word."""
+        """Keep former names of values, so that the API server rejects them with the current name."""
         generated = super().enum_schema(schema)
         renamed = VALUES.get(schema["cls"].__name__, {})
         if renamed:
@@ -62,14 +62,14 @@ class KubernetesSchema(GenerateJsonSchema):
 
 
 def _leave_out_later_defaults(model: type[BaseModel], generated: JsonSchemaValue) -> None:
-    """An API server would show them in objects that are stored already, to operators that don't know the field."""
+    """Omit defaults of later fields: they would appear in stored objects for operators that lack the field."""
     for name, info in model.model_fields.items():
         if is_later(model, name) or is_renamed(model, name):
             generated["properties"][info.alias or name].pop("default", None)
 
 
 def _add_first_names(renamed: Mapping[str, str], generated: JsonSchemaValue) -> None:
-    """What a schema lacks is pruned in silence: a first name stays, and is refused by the present one."""
+    """Keep former field names: unknown fields would be pruned silently, these are rejected with the current name."""
     for first, present in renamed.items():
         said = renamed_message(first, present)
         generated["properties"][first] = generated["properties"][present] | {"description": f"Deprecated: {said}."}
@@ -79,7 +79,7 @@ def _add_first_names(renamed: Mapping[str, str], generated: JsonSchemaValue) -> 
 
 
 def _only_kept(absent: str, was_there: str, said: str) -> dict[str, Any]:
-    """A rule that refuses what is not `absent`, but in objects that were stored with it."""
+    """A rule that rejects other values than `absent`, except in objects stored with them."""
     return {"rule": f"{absent} || ({was_there})", "message": said, "optionalOldSelf": True}
 
 

@@ -1,4 +1,4 @@
-"""The definition as YAML that people can read: in the order given, long texts folded."""
+"""Readable YAML of the definition: original order, long texts folded."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _FOLDED_FROM = 60
 
 
 class _Readable(SafeDumper):
-    """Folds long texts and never writes anchors."""
+    """YAML dumper that folds long texts and writes no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 -- the signature is PyYAML's
         return True

@@ -1,4 +1,4 @@
-"""From JSON schema with references to one structural tree, as an API server wants it.
+"""Conversion of JSON schema with references to a structural schema of Kubernetes.
 
 The rules are those of "Specifying a structural schema" in the Kubernetes documentation of custom resources.
 """
@@ -18,7 +18,7 @@ _ORDER = (
 
 
 class NotStructuralError(ValueError):
-    """A model uses a type that can't be told to an API server. The message names the field."""
+    """A model has a type that a structural schema can't express. The message names the field."""
 
 
 def structural(schema: Schema) -> Schema:
@@ -41,7 +41,7 @@ def without_defaults(schema: Schema) -> Schema:
 
 
 def owned_whole(schema: Schema, *, apart: frozenset[str] = frozenset()) -> Schema:
-    """`schema` whose blocks, but for those `apart`, are each written by one owner as a whole.
+    """`schema` whose blocks, but for those `apart`, are atomic: each has one owner.
 
     The API server then keeps no books on who owns which field inside of them, which makes each write cheaper.
     """
@@ -53,7 +53,7 @@ def owned_whole(schema: Schema, *, apart: frozenset[str] = frozenset()) -> Schem
 
 
 class _Translation:
-    """The walk over one schema; holds the definitions that references point at."""
+    """Walk over one schema, with its definitions for references."""
 
     def __init__(self, definitions: dict[str, Schema]) -> None:
         self._definitions = definitions
@@ -70,7 +70,7 @@ class _Translation:
         return {key: found[key] for key in _ORDER if key in found}
 
     def _inlined(self, declared: Schema, path: str, inside: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
-        """Follow references; what stands beside one (the field's own description, its default) wins."""
+        """Inline references; keywords beside one (the field's own description, its default) take precedence."""
         found = dict(declared)
         while "$ref" in found:
             name = found.pop("$ref").rpartition("/")[2]
@@ -96,7 +96,7 @@ class _Translation:
 
 
 def _replace_exclusive_bounds(found: Schema) -> None:
-    """`exclusiveMinimum: 0` is `minimum: 0, exclusiveMinimum: true` in the older dialect of the API server."""
+    """Convert `exclusiveMinimum: 0` to `minimum: 0, exclusiveMinimum: true`, the API server's older dialect."""
     for bound in ("minimum", "maximum"):
         exclusive = f"exclusive{bound.capitalize()}"
         if exclusive in found:

@@ -1,4 +1,4 @@
-"""What kopf calls: each handler takes one event, feeds it to the intake, and is done."""
+"""kopf adapter: handlers that pass each event to `EventHandlers`."""
 
 from finetune_operator.kopf_adapter.registry import kopf_settings, make_registry
 

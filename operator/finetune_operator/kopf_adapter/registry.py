@@ -1,4 +1,4 @@
-"""kopf's registry and settings: watch three kinds, log in, and leave the rest to us.
+"""kopf registry and settings: watches three kinds, and disables kopf's own state handling.
 
 Events only: other handlers, timers, daemons and indices would write to every object, or take quadratic time to start.
 """
@@ -18,7 +18,7 @@ _PLACES = {kind: (*GROUP_VERSION[kind], str(kind)) for kind in Kind}
 
 
 class _Backoffs:
-    """Delays between attempts of kopf's own requests, in seconds: an outage of the API server may last."""
+    """Retry delays of kopf's own requests in seconds: outages of the API server may last."""
 
     def __iter__(self) -> Iterator[float]:
         yield from (0.2, 0.5, 1, 2, 3)
@@ -29,7 +29,7 @@ class _Backoffs:
 def make_registry(
     event_handlers: EventHandlers, session: Callable[[], kopf.AiohttpSession], on_event: Seen
 ) -> kopf.OperatorRegistry:
-    """Return handlers that feed `event_handlers` and call `on_event` for each event; `session` makes connections."""
+    """Registry that feeds `event_handlers` and calls `on_event` per event; `session` makes connections."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -42,7 +42,7 @@ def make_registry(
 
 
 def kopf_settings(settings: kopf.OperatorSettings, chunk: int) -> kopf.OperatorSettings:
-    """Set kopf up to watch our children only, to list `chunk` objects at a time, and to write nothing."""
+    """Set kopf up to watch children only, list `chunk` objects at a time, and write nothing."""
     for kind in (Kind.JOB, Kind.POD):
         settings.watching.label_selectors[_PLACES[kind]] = SELECTOR
     settings.watching.chunk_size = chunk

@@ -1,4 +1,4 @@
-"""kopf's memory of what it handled last, switched off.
+"""No-op storages for kopf's handler state and last-handled configuration.
 
 Handlers of events need none, and copying each object for it is most of the work that kopf does.
 """
@@ -9,34 +9,34 @@ import kopf
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
-    """Every object looks the same as before, and nothing is remembered."""
+    """Diff-base storage that stores nothing: every object looks unchanged."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         """Return an empty essence."""
         return kopf.BodyEssence()
 
     def fetch(self, **_: Any) -> None:
-        """Return that nothing was stored."""
+        """Nothing stored."""
 
     def store(self, **_: Any) -> None:
-        """Store nothing."""
+        """Stores nothing."""
 
 
 class NoProgress(kopf.ProgressStorage):
-    """No handler has progress to remember."""
+    """Progress storage that stores nothing."""
 
     def fetch(self, **_: Any) -> None:
-        """Return that nothing was stored."""
+        """Nothing stored."""
 
     def store(self, **_: Any) -> None:
-        """Store nothing."""
+        """Stores nothing."""
 
     def purge(self, **_: Any) -> None:
-        """Remove nothing."""
+        """Removes nothing."""
 
     def touch(self, **_: Any) -> None:
-        """Mark nothing."""
+        """Marks nothing."""
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        """Return the essence as it is: there is nothing of ours in it."""
+        """The essence unchanged."""
         return essence

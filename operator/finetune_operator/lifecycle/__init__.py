@@ -1,1 +1,1 @@
-"""What happens to a FineTuneJob and why: one module for each policy, all of them pure."""
+"""Lifecycle policies of a FineTuneJob, one module each, all of them pure."""

@@ -1,4 +1,4 @@
-"""Which Jobs and pods are believed: those that the operator made itself, not all that claim to be its own.
+"""Ownership of child Jobs: only those that the operator created count, whatever labels claim.
 
 Whoever may create Jobs can give one our labels and our owner reference, and have its pod tell a success. So a Job
 counts only under the name that it must have, and with a UID that the status holds, which none but the operator writes.
@@ -16,7 +16,7 @@ _HAVE_A_JOB = frozenset(Phase) - {Phase.PENDING}
 
 
 def is_ours(snapshot: Snapshot, stored: Status, job: ChildJobRecord) -> bool:
-    """Whether the operator made the Job: by the status, or by what this process did.
+    """Whether the operator created the Job: by the status, or by this process.
 
     A status of a version that held no UIDs is believed about the Jobs that were there: they go on.
     """
@@ -27,21 +27,21 @@ def is_ours(snapshot: Snapshot, stored: Status, job: ChildJobRecord) -> bool:
 
 
 def names(snapshot: Snapshot) -> tuple[str, str]:
-    """Names that its Jobs may have: of the check, and of training."""
+    """Names of its check and training Jobs."""
     finetune_job = snapshot.finetune_job
     job = JobIdentity(name=finetune_job.name, namespace=finetune_job.namespace, uid=finetune_job.uid)
     return child_name(job, Mode.VALIDATE), child_name(job, Mode.TRAIN)
 
 
 def recorded(stored: Status, jobs: Iterable[ChildJobRecord]) -> list[Child]:
-    """What the status says of Jobs, with those that are there by now; of each name the newest."""
+    """Child Jobs in the status, updated by existing ones; per name the newest."""
     known = {child.name: child for child in stored.children or ()}
     known |= {job.name: Child(name=job.name, uid=job.uid) for job in sorted(jobs, key=_age)}
     return [known[name] for name in sorted(known)]
 
 
 def with_child(status: Status, name: str, uid: str) -> Status:
-    """The status that also holds a Job that was just created."""
+    """The status with a newly created child Job."""
     known = {child.name: child for child in status.children or ()} | {name: Child(name=name, uid=uid)}
     return status.model_copy(update={"children": [known[each] for each in sorted(known)]})
 

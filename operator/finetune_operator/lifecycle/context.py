@@ -1,4 +1,4 @@
-"""One FineTuneJob at one moment, with the facts that all policies start from."""
+"""`ReconcileContext`: one FineTuneJob in one snapshot, with the facts shared by policies."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ RUNNING = frozenset({Phase.TRAINING, Phase.EVALUATING, Phase.EXPORTING})
 
 @dataclass(frozen=True)
 class ReconcileContext:
-    """What is known, and what was told last."""
+    """A snapshot with spec and stored status of one FineTuneJob."""
 
     snapshot: Snapshot
     stored: Status
@@ -32,36 +32,36 @@ class ReconcileContext:
 
     @property
     def finetune_job(self) -> FineTuneJobRecord:
-        """The FineTuneJob as the cache of the API server holds it."""
+        """The FineTuneJob in the operator's cache."""
         return self.snapshot.finetune_job
 
     @property
     def now(self) -> datetime:
-        """When the snapshot was taken, in whole seconds."""
+        """Time of the snapshot, in whole seconds."""
         return self.snapshot.now
 
     @property
     def identity(self) -> JobIdentity:
-        """Which FineTuneJob it is."""
+        """Namespace, name and UID of the FineTuneJob."""
         finetune_job = self.snapshot.finetune_job
         return JobIdentity(name=finetune_job.name, namespace=finetune_job.namespace, uid=finetune_job.uid)
 
     @cached_property
     def mode(self) -> Mode:
-        """What has to be done now: jobs with GPUs are checked without one first."""
+        """Mode of the current child Job: jobs with GPUs are checked without one first."""
         if not self.spec.compute.gpus_per_node or self.is_checked or self._jobs(Mode.TRAIN):
             return Mode.TRAIN
         return Mode.VALIDATE
 
     @cached_property
     def is_checked(self) -> bool:
-        """Whether spec, model and data are known to be fine."""
+        """Whether the check of spec, model and data succeeded."""
         ready = condition(self.stored, "DataReady")
         return (ready is not None and ready.status == "True") or bool(self.checks_done)
 
     @cached_property
     def checks_done(self) -> list[ChildJobRecord]:
-        """Jobs that have found spec, model and data to be fine."""
+        """Check Jobs that have succeeded."""
         return [
             job
             for job in self._jobs(Mode.VALIDATE)
@@ -70,7 +70,7 @@ class ReconcileContext:
 
     @cached_property
     def job(self) -> ChildJobRecord | None:
-        """The child Job of this mode; the one that stays where another is being deleted."""
+        """The child Job of this mode, preferring one that is not being deleted."""
         return max(self._jobs(self.mode), key=lambda job: (not job.deleting, job.created, job.uid), default=None)
 
     @cached_property
@@ -83,7 +83,7 @@ class ReconcileContext:
 
     @cached_property
     def orphaned_pods(self) -> tuple[PodRecord, ...]:
-        """Pods that have not ended though their Job is not seen: nothing may be started beside them."""
+        """Unfinished pods whose Job is not in the cache: nothing may be started beside them."""
         if self.job is not None:
             return ()
         return tuple(pod for pod in self.pods if pod.phase not in ("Succeeded", "Failed"))
@@ -95,13 +95,13 @@ class ReconcileContext:
 
     @property
     def running(self) -> PodRecord | None:
-        """The pod whose container runs."""
+        """The pod with a running container."""
         pod = self.pod
         return pod if pod is not None and is_running(pod) else None
 
     @property
     def live(self) -> Live | None:
-        """What the newest pod told of itself, if it is of this job."""
+        """The newest progress of the newest pod, if it is of this job."""
         reported, pod = self.snapshot.live, self.pod
         if (
             reported is None
@@ -114,7 +114,7 @@ class ReconcileContext:
 
     @property
     def queue(self) -> str:
-        """Kueue's LocalQueue: of the spec, or of the label that Kueue's own kinds have; empty where there is none."""
+        """Kueue's LocalQueue of the spec, or of the label that Kueue's own kinds have; empty without one."""
         return self.spec.compute.queue or self.snapshot.finetune_job.queue
 
     @property
@@ -124,7 +124,7 @@ class ReconcileContext:
 
     @property
     def is_held(self) -> bool:
-        """Whether somebody else keeps the Job from running: Kueue, or another controller that suspends Jobs."""
+        """Whether another controller keeps the Job suspended: Kueue or another one."""
         job = self.job
         if job is None or not job.suspend or job.deleting or is_finished(job):
             return False
@@ -132,7 +132,7 @@ class ReconcileContext:
 
     @property
     def is_own_suspension(self) -> bool:
-        """Whether the operator suspended the Job. Operators before 0.2 left a trace of that in the status alone."""
+        """Whether the operator suspended the Job. Operators before 0.2 recorded that in the status alone."""
         job, reported = self.job, condition(self.stored, "Suspended")
         if job is None or not job.suspend:
             return False
@@ -140,12 +140,12 @@ class ReconcileContext:
 
     @property
     def is_suspending(self) -> bool:
-        """Whether the user asked for the pods to be freed."""
+        """Whether the user requested suspension."""
         return self.spec.run_policy.suspend
 
     @property
     def is_paused(self) -> bool:
-        """Whether that was done: the Job makes no more pods, though one may still save its state."""
+        """Whether the Job is suspended: it makes no more pods, though one may still save its state."""
         job = self.job
         return self.is_suspending and (job is None or job.suspend or job.deleting or is_finished(job))
 
@@ -154,13 +154,13 @@ class ReconcileContext:
         return [job for job in self.snapshot.jobs if job.name == name and is_ours(self.snapshot, self.stored, job)]
 
     def _is_orphan(self, pod: PodRecord) -> bool:
-        """Whether it is a pod of an attempt that goes on, and its Job was deleted without it."""
+        """Whether it is a pod of an unfinished attempt whose Job was deleted without it."""
         attempts = self.stored.attempts if self.mode is Mode.TRAIN else ()
         return not pod.owner_uid and any(each.pod == pod.name and not each.reason for each in attempts)
 
     @property
     def jobs(self) -> list[ChildJobRecord]:
-        """All its Jobs that the operator made."""
+        """All its Jobs created by the operator."""
         return [*self._jobs(Mode.VALIDATE), *self._jobs(Mode.TRAIN)]
 
     def _pods_of(self, job: ChildJobRecord) -> list[PodRecord]:
@@ -168,13 +168,13 @@ class ReconcileContext:
 
 
 def newest_job(snapshot: Snapshot, stored: Status) -> ChildJobRecord | None:
-    """The newest Job that the operator made for a FineTuneJob, whatever it is for."""
+    """The newest Job that the operator created for a FineTuneJob, in any mode."""
     own = [job for job in snapshot.jobs if is_ours(snapshot, stored, job)]
     return max(own, key=lambda job: (not job.deleting, job.created, job.uid), default=None)
 
 
 def has_begun(snapshot: Snapshot, stored: Status) -> bool:
-    """Whether the job was accepted once: it has a Job, or had a pod. Nothing in its spec ends it from then on."""
+    """Whether the job was accepted before: it has a Job, or had a pod. Its spec no longer ends it."""
     return newest_job(snapshot, stored) is not None or bool(stored.attempts or stored.children)
 
 
@@ -184,18 +184,18 @@ def condition(status: Status, kind: str) -> Condition | None:
 
 
 def is_finished(job: ChildJobRecord) -> bool:
-    """Whether the Job controller is done with it."""
+    """Whether the Job has a condition Complete or Failed."""
     return job.condition("Complete") is not None or job.condition("Failed") is not None
 
 
 def is_running(pod: PodRecord) -> bool:
-    """Whether the trainer's container runs, as far as anyone knows."""
+    """Whether the trainer's container runs, as last observed."""
     running = pod.container is not None and pod.container.state is ContainerState.RUNNING
     return running and pod.phase not in ("Succeeded", "Failed")
 
 
 def is_over(pod: PodRecord) -> bool:
-    """Whether the pod will never run again."""
+    """Whether the pod has terminated for good."""
     ended = pod.container is not None and pod.container.state is ContainerState.TERMINATED
     return ended or pod.phase in ("Succeeded", "Failed")
 

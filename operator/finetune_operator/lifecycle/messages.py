@@ -1,4 +1,4 @@
-"""Texts for people: safe to store, short, and built from failures of the catalogue."""
+"""Texts of status and events: sanitised, short, and built from catalogue failures."""
 
 import re
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ _LISTED = 3
 
 
 def tidy(text: str, limit: int = MESSAGE) -> str:
-    """Untrusted text as one line without control characters, cut to `limit` characters."""
+    """Untrusted text as one line without control characters, truncated to `limit` characters."""
     line = re.sub(r"\s+", " ", "".join(c if c.isprintable() or c.isspace() else " " for c in text)).strip()
     return cut(line, limit)
 
 
 def failure_info(failure: type[JobFailure], message: str, hint: str = "") -> FailureInfo:
-    """A failure of the catalogue in the words of a status."""
+    """`FailureInfo` of a catalogue failure."""
     return FailureInfo(
         failure_class=str(failure.failure_class), code=failure.code, message=tidy(message), hint=tidy(hint, _HINT)
     )
 
 
 def failure_info_from(failure: JobFailure) -> FailureInfo:
-    """The same for one that was raised: all of its problems, and the first hint."""
+    """`FailureInfo` of a raised failure: all of its problems, and the first hint."""
     message = "; ".join(problem.located for problem in failure.problems)
     hint = next((problem.hint for problem in failure.problems if problem.hint), "")
     return failure_info(type(failure), message, hint)
 
 
 def trusted(info: FailureInfo) -> FailureInfo:
-    """What a trainer says of its failure, with unknown classes taken for defects."""
+    """`FailureInfo` of a trainer, with unknown classes as internal errors."""
     known = info.failure_class if info.failure_class in set(FailureClass) else str(FailureClass.INTERNAL)
     code = re.sub(r"[^A-Za-z0-9]", "", info.code) or "InternalError"
     return FailureInfo(failure_class=known, code=code, message=tidy(info.message), hint=tidy(info.hint, _HINT))
@@ -46,13 +46,13 @@ def sentence(info: FailureInfo) -> str:
 
 
 def listed(texts: Sequence[str], between: str = ", ") -> str:
-    """The first few of some texts, and how many there are beside."""
+    """The first few of some texts, and the number of further ones."""
     more = [f"{len(texts) - _LISTED} more"] if len(texts) > _LISTED else []
     return between.join([*texts[:_LISTED], *more])
 
 
 def clock_text(moment: datetime) -> str:
-    """A moment of these days as `12:03:10 UTC`."""
+    """A time as `12:03:10 UTC`."""
     return moment.astimezone(UTC).strftime("%H:%M:%S UTC")
 
 

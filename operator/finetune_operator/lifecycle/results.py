@@ -1,4 +1,4 @@
-"""What a job that has ended hands to those that name it: where its result or its checkpoints are, what opens them."""
+"""Result of an ended job for its dependents: location of model or checkpoints, and their Secrets."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _WHOLE_MODELS = frozenset({MethodType.FULL, MethodType.FEATURE_EXTRACTION})
 
 
 def result_of(finetune_job: FineTuneJobRecord, status: Status) -> Parent | None:
-    """The result of a job with that status; None where it has not succeeded, or told no digest."""
+    """The result of a job with that status; None unless it succeeded with a digest."""
     output = read_output(finetune_job)
     if status.phase is not Phase.SUCCEEDED or status.artifacts is None or not status.artifacts.digest or output is None:
         return None
@@ -26,7 +26,7 @@ def result_of(finetune_job: FineTuneJobRecord, status: Status) -> Parent | None:
 
 
 def checkpoints_of(finetune_job: FineTuneJobRecord, status: Status) -> Parent | None:
-    """Where a job that failed may have checkpoints; None where it has none for sure.
+    """Location of possible checkpoints of a failed job; None where there can't be any.
 
     The status tells of those that the operator heard of, so the trainer looks for them, before a GPU is taken.
     """
@@ -47,7 +47,7 @@ def _at(finetune_job: FineTuneJobRecord, output: Output) -> Parent:
 
 
 def _bases(finetune_job: FineTuneJobRecord, status: Status) -> list[ParentBase]:
-    """What its adapter stands on, as far as a pod has to mount something for it."""
+    """Bases of its adapter that a pod has to mount something for."""
     try:
         spec = read_spec(finetune_job).spec
     except SpecInvalid:  # of another version, which ran it

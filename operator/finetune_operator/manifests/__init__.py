@@ -1,1 +1,1 @@
-"""Objects as the operator wants them: plain dicts, made from values, without a look at the cluster."""
+"""Manifests of child objects: plain dicts, without access to the cluster."""

@@ -1,4 +1,4 @@
-"""Whether a Job that is there is the one that we would create: what the API server adds to it is left out."""
+"""Comparison of an existing Job with the wanted manifest, ignoring defaults of the API server."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _QUANTITIES = frozenset({"resources", "sizeLimit"})
 
 
 def difference(wanted: Json, found: Json) -> str:
-    """The first field of the pod template, or label of the Job, that is not as we would write it; empty for none."""
+    """First differing field of the pod template, or label of the Job; empty for none."""
     for label, value in wanted["metadata"]["labels"].items():
         if (found["metadata"].get("labels") or {}).get(label) != value:
             return f"metadata.labels[{label}]"

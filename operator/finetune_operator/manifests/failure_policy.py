@@ -1,4 +1,4 @@
-"""What the Job controller does with a pod that failed: the part of the retry policy that works without the operator."""
+"""Pod failure policy of child Jobs: the retry rules that work without the operator."""
 
 from finetune_api.exit_codes import ExitCode
 from finetune_api.failures import EXIT_CODE, RETRIED
@@ -14,7 +14,7 @@ ENDS_THE_JOB = frozenset((_OF_FINAL_FAILURES | {ExitCode.GATE_FAILED}) - NOT_COU
 
 
 def pod_failure_policy() -> Json:
-    """Rules in order; what none of them matches counts against `backoffLimit`."""
+    """Rules in order; other failures count against `backoffLimit`."""
     disrupted = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     return {"rules": [disrupted, _rule("Ignore", NOT_COUNTED), _rule("FailJob", ENDS_THE_JOB)]}
 

@@ -10,7 +10,7 @@ from finetune_operator.records import Json
 
 
 def child_job(inputs: JobInputs) -> Json:
-    """Return the Job for `inputs`: one pod at a time, replaced only once the one before is gone."""
+    """The Job for `inputs`: one pod at a time, replaced only after the previous one has terminated."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -47,6 +47,6 @@ def _owner(inputs: JobInputs) -> Json:
 
 
 def _queue(inputs: JobInputs) -> dict[str, str]:
-    """Kueue admits every Job: where it manages those without a queue too, an unlabelled check would never run."""
+    """Kueue's queue label for every Job: where Kueue manages unlabelled ones too, a check would never run."""
     named = {QUEUE_LABEL: inputs.queue, QUEUE_PRIORITY_LABEL: inputs.queue_priority if inputs.queue else ""}
     return {label: value for label, value in named.items() if value}

@@ -1,4 +1,4 @@
-"""What a child Job is made from."""
+"""`JobInputs`: parameters of a child Job."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ANNOTATION_BYTES = 200 * 1024
 
 @dataclass(frozen=True)
 class JobInputs:
-    """One Job to be made."""
+    """Parameters of one child Job."""
 
     spec: Spec
     job: JobIdentity
@@ -38,18 +38,18 @@ class JobInputs:
 
     @property
     def grace_seconds(self) -> int:
-        """Seconds that the pod gets to save a checkpoint when it is asked to stop."""
+        """Termination grace period of the pod in seconds, for saving a checkpoint."""
         own = self.profile.termination_grace_seconds
         return own if own is not None else self.settings.termination_grace_seconds
 
     @property
     def gpus(self) -> int:
-        """GPUs of the pod; a check takes none."""
+        """GPUs of the pod; 0 for a check."""
         return self.spec.compute.gpus_per_node if self.mode is Mode.TRAIN else 0
 
 
 def run_file_json(inputs: JobInputs) -> str:
-    """The run file as JSON: what the job's user wrote, and nothing that is as it is by default.
+    """The run file as JSON: the user's spec, without defaults.
 
     So a trainer of another version can read it, and what it refuses for not knowing it was asked for.
     """

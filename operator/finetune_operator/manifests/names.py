@@ -1,4 +1,4 @@
-"""Names and labels of children: deterministic, so that creating twice is creating once."""
+"""Names and labels of children, deterministic so that creation is idempotent."""
 
 from finetune_api.run_file import JobIdentity, Mode
 from finetune_operator.labels import JOB_NAME, JOB_UID, MANAGED_BY, MANAGER, MODE
@@ -8,7 +8,7 @@ _UID = 8
 
 
 def child_name(job: JobIdentity, mode: Mode) -> str:
-    """Name of the Job that does `mode` for `job`."""
+    """Name of the Job of `job` in `mode`."""
     stem = f"{job.name[:_STEM].rstrip('-')}-{job.uid[:_UID]}"
     return f"{stem}-check" if mode is Mode.VALIDATE else stem
 

@@ -15,7 +15,7 @@ from finetune_operator.settings import TrainerImage
 
 
 def pod_template(inputs: JobInputs) -> Json:
-    """Return the template. The run file travels in its annotation."""
+    """The pod template. The run file is in its annotation."""
     labels = {**inputs.profile.labels, **child_labels(inputs.job, inputs.mode)}
     ours = {pod.RUN_ANNOTATION: run_file_json(inputs), pod.WRITER_ANNOTATION: __version__}
     annotations = {**inputs.profile.annotations, **ours}
@@ -23,7 +23,7 @@ def pod_template(inputs: JobInputs) -> Json:
 
 
 def failed_pod_status(reason: str, message: str, now: datetime) -> Json:
-    """Return what makes a pod failed and disrupted, to be merged into its status."""
+    """Status patch that marks a pod failed and disrupted."""
     condition = {
         "type": "DisruptionTarget",
         "status": "True",
@@ -73,7 +73,7 @@ def _container(inputs: JobInputs) -> Json:
 
 
 def _threads(inputs: JobInputs) -> list[Json]:
-    """As many threads as the CPU limit allows: torch would take the node's cores, and crawl."""
+    """Thread count by the CPU limit: torch would use one per core of the node."""
     if "cpu" not in inputs.profile.limits:
         return []
     field = {"containerName": CONTAINER, "resource": "limits.cpu", "divisor": "1"}
@@ -87,7 +87,7 @@ def _resources(inputs: JobInputs) -> Json:
 
 
 def _pod_security(image: TrainerImage) -> Json:
-    """Without user ids, where they are left to the cluster: OpenShift has a range for each namespace."""
+    """Security context, without user ids where the cluster assigns them (OpenShift)."""
     user = image.run_as_user
     ids = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user is not None else {}
     return {
@@ -108,7 +108,7 @@ def _access(image: TrainerImage) -> Json:
 
 
 def _placement(inputs: JobInputs) -> Json:
-    """Where the pod may run. The job's priority is for training; a check takes the profile's."""
+    """Scheduling fields. The job's priority applies to training; a check has the profile's."""
     profile = inputs.profile
     asked = inputs.spec.compute.priority_class_name if inputs.mode is Mode.TRAIN else ""
     placement = {

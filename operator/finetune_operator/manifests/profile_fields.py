@@ -1,4 +1,4 @@
-"""Which settings of a compute profile a refusal of the API server is about: by the field of the pod that it names."""
+"""Settings of a compute profile by pod field, for refusals of the API server."""
 
 _SETTINGS = {
     ".resources": "requests and limits",
@@ -19,11 +19,11 @@ _SETTINGS = {
 
 
 def settings_named(message: str) -> list[str]:
-    """The settings that fields in `message` come from, each once; empty where it names none of them."""
+    """Profile settings behind the pod fields in `message`; empty without any."""
     return list(dict.fromkeys(setting for field, setting in _SETTINGS.items() if field in message))
 
 
 def profile_hint(message: str, profile: str) -> str:
-    """Whose settings are refused, in words; `profile` is its name in the settings file. Empty where it is not clear."""
+    """Hint on the refused settings; `profile` is its name in the settings file. Empty where unclear."""
     found = settings_named(message)
     return f"that is {' and '.join(found)} of {profile}, which the platform team sets" if found else ""

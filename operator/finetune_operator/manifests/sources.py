@@ -1,4 +1,4 @@
-"""What a spec names in its own namespace: Secrets, ConfigMaps and persistent volume claims."""
+"""Secrets, ConfigMaps and persistent volume claims that a spec references."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from finetune_api.uris import is_claim, is_config_map, mounted_claim, mounted_co
 
 
 def secrets(spec: Spec, parents: Sequence[Parent] = ()) -> list[str]:
-    """Names of the Secrets, sorted. A parent's own opens its result, unless the job names another beside its name."""
+    """Names of the Secrets, sorted. A dependency's result uses its own, unless the job names another."""
     theirs = {parent.name: parent.secret_ref for parent in parents}
     references = [address.secret_ref or theirs.get(parent_job(address.uri)) for address in addresses(spec)]
     references += [base.secret_ref for parent in parents for base in parent.bases]
@@ -23,7 +23,7 @@ def config_maps(spec: Spec) -> list[str]:
 
 
 def claims(spec: Spec, parents: Sequence[Parent] = ()) -> dict[str, bool]:
-    """Names of the claims, sorted, and whether the job writes to them."""
+    """Names of the claims, sorted, and whether the job writes to each."""
     written = _claims(address.uri for address in addresses(spec) if address.use is Use.OUTPUT)
     read = _claims(address.uri for address in addresses(spec))
     read |= _claims(uri for parent in parents for uri in (parent.output, *(base.uri for base in parent.bases)))

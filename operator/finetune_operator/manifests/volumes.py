@@ -1,4 +1,4 @@
-"""Volumes of a trainer pod, each with where it is mounted."""
+"""Volumes and mounts of a trainer pod."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Mounted:
 
 
 def mounted(spec: Spec, profile: Profile, parents: Sequence[Parent] = ()) -> list[Mounted]:
-    """Everything that the pod of `spec` mounts, in a fixed order; the results of parents are read too."""
+    """All volumes of the pod of `spec`, in a fixed order, results of dependencies included."""
     return [
         _run_file(),
         *_scratch(profile),
@@ -35,7 +35,7 @@ def mounted(spec: Spec, profile: Profile, parents: Sequence[Parent] = ()) -> lis
 
 
 def _run_file() -> Mounted:
-    """The pod's own annotations as files. The kubelet keeps them up to date: a request for a checkpoint may come."""
+    """Downward API volume of the pod's annotations, updated by the kubelet for checkpoint requests."""
     annotations = {
         pod.RUN_FILE: pod.RUN_ANNOTATION,
         pod.WRITER: pod.WRITER_ANNOTATION,
@@ -49,7 +49,7 @@ def _run_file() -> Mounted:
 
 
 def _scratch(profile: Profile) -> Iterator[Mounted]:
-    """The only places that may be written on a read-only root."""
+    """Writable emptyDir volumes beside the read-only root."""
     yield _one("work", {"emptyDir": {"sizeLimit": profile.work_size}}, str(pod.WORK))
     yield _one("temporary", {"emptyDir": {"sizeLimit": _TEMPORARY_SIZE}}, "/tmp")  # noqa: S108 -- a volume of the pod's own
     shared = {"medium": "Memory", "sizeLimit": profile.shared_memory_size}
@@ -57,21 +57,21 @@ def _scratch(profile: Profile) -> Iterator[Mounted]:
 
 
 def _secrets(names: list[str]) -> Iterator[Mounted]:
-    """Optional, so that the trainer can say at once which one is missing; the pod would hang without a word."""
+    """Optional Secret volumes, so that the trainer reports missing ones; required ones would block the pod."""
     for index, name in enumerate(names):
         source = {"secretName": name, "optional": True, "defaultMode": _READABLE_BY_GROUP}
         yield _one(f"secret-{index}", {"secret": source}, str(pod.SECRETS / name), read_only=True)
 
 
 def _config_maps(spec: Spec) -> Iterator[Mounted]:
-    """Optional for the same reason."""
+    """Optional ConfigMap volumes, for the same reason."""
     for index, name in enumerate(sources.config_maps(spec)):
         source = {"name": name, "optional": True}
         yield _one(f"config-map-{index}", {"configMap": source}, str(pod.CONFIG_MAPS / name), read_only=True)
 
 
 def _claims(named: dict[str, bool], profile: Profile) -> Iterator[Mounted]:
-    """One volume for each claim, though it may be mounted twice: as the job names it and as the profile's cache."""
+    """One volume per claim, possibly with two mounts: the job's and the profile's cache."""
     cache = profile.cache
     names = sorted({*named, *([cache.claim_name] if cache else [])})
     for index, name in enumerate(names):

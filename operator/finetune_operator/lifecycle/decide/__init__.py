@@ -1,1 +1,1 @@
-"""What follows: the phase, the outcome of the job, and what is done to its child Jobs and pods."""
+"""Decisions: phase, outcome, and actions on child Jobs and pods."""

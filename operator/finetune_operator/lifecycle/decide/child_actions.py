@@ -1,4 +1,4 @@
-"""What is done to the children of a job that goes on: create, suspend, resume, adjust, replace.
+"""Actions on the children of an unfinished job: create, suspend, resume, patch, replace.
 
 What holds evidence (a Job that ended, a stalled pod) goes only once the stored status tells what there was to see.
 """
@@ -23,7 +23,7 @@ _CLOSE_ENOUGH = 10  # seconds between the Job's start as planned and as it was: 
 
 
 def child_actions(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, ...]:
-    """The writes, in order."""
+    """The actions in order."""
     job = context.job
     if job is None and context.orphaned_pods:
         return _strays(context, history)
@@ -51,7 +51,7 @@ def _creation(context: ReconcileContext) -> tuple[Write, ...]:
 
 
 def _is_claimed(context: ReconcileContext) -> bool:
-    """Whether there is a Job that may be ours, of an operator that was killed before it could say so.
+    """Whether a Job may be ours that was created by an operator killed before it could record it.
 
     Creating it once more shows whether it is; only then is it known, and can be suspended.
     """
@@ -60,7 +60,7 @@ def _is_claimed(context: ReconcileContext) -> bool:
 
 
 def _strays(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, ...]:
-    """Pods whose Job is not seen. It may have lost its labels; or it is gone, and they have to end first."""
+    """Pods whose Job is not in the cache: it lost its labels, or is gone, and they must end first."""
     at_work = [pod for pod in context.orphaned_pods if not pod.deleting]
     labels = child_labels(context.identity, context.mode)
     unseen = {pod.owner_uid for pod in at_work} - context.snapshot.vanished - {""}
@@ -71,7 +71,7 @@ def _strays(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, 
 
 
 def _adjusted(context: ReconcileContext, job: ChildJobRecord) -> tuple[Write, ...]:
-    """What `runPolicy` says by now, in one patch."""
+    """Current settings of `runPolicy`, in one patch."""
     spec: Json = {}
     wants = _wanted_suspension(context, job)
     if wants is not None:
@@ -88,7 +88,7 @@ def _adjusted(context: ReconcileContext, job: ChildJobRecord) -> tuple[Write, ..
 
 
 def _wanted_suspension(context: ReconcileContext, job: ChildJobRecord) -> bool | None:
-    """What `suspend` has to become; None where that is not ours to write: it is written once for each wish.
+    """Value of `suspend` to write; None where it is another controller's, or was written for this request.
 
     A Job that others hold stays held, and one that others let go in spite of the wish is replaced (`_is_overruled`).
     """
@@ -98,12 +98,12 @@ def _wanted_suspension(context: ReconcileContext, job: ChildJobRecord) -> bool |
 
 
 def _is_overruled(context: ReconcileContext, job: ChildJobRecord) -> bool:
-    """Whether somebody lets the Job run though its user wants it suspended: Kueue, or whoever wrote after us."""
+    """Whether another controller runs the Job though its user suspended it: Kueue, or a later writer."""
     return context.is_suspending and (context.is_queued or (job.is_own_suspension and not job.suspend))
 
 
 def _deadline_to_set(context: ReconcileContext, job: ChildJobRecord, *, suspends: bool) -> int | None:
-    """What `activeDeadlineSeconds` has to be now.
+    """The value of `activeDeadlineSeconds` to write.
 
     None from a suspension until the Job has begun anew: at a resumption the Job controller looks at the deadline before
     it resets the start, so what is left of the budget would seem used up.

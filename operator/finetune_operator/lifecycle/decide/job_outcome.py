@@ -1,4 +1,4 @@
-"""Whether the job has ended, and how. What the run itself said comes before what limits and the cluster say."""
+"""Outcome of a job: the run's own result takes precedence over limits and cluster events."""
 
 import re
 from collections.abc import Callable
@@ -42,7 +42,7 @@ _WATCHES_AGREE = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """The end of a job."""
+    """Outcome of a job with its failure."""
 
     phase: Phase
     failure: FailureInfo | None = None
@@ -51,7 +51,7 @@ class JobOutcome:
 
 
 def job_outcome(context: ReconcileContext, history: AttemptHistory) -> JobOutcome | None:
-    """How the job has ended; None while it goes on."""
+    """The outcome of the job; None while it is unfinished."""
     policies: tuple[Callable[[ReconcileContext, AttemptHistory], JobOutcome | None], ...] = (
         _by_its_pods,
         _by_its_parents,
@@ -66,12 +66,12 @@ def job_outcome(context: ReconcileContext, history: AttemptHistory) -> JobOutcom
 
 
 def failed(failure: FailureInfo, termination: Termination | None = None) -> JobOutcome:
-    """The verdict that `failure` makes."""
+    """The outcome for `failure`."""
     return JobOutcome(Phase.FAILED, failure, termination)
 
 
 def pods_may_be_late(context: ReconcileContext) -> datetime | None:
-    """Until when to wait for a pod's last words though its Job has ended: the two are watched apart."""
+    """Deadline of the wait for a pod's result after its Job has ended: both are watched separately."""
     job, pod = context.job, context.pod
     if job is None or not is_finished(job) or (pod is not None and is_over(pod)):
         return None
@@ -81,7 +81,7 @@ def pods_may_be_late(context: ReconcileContext) -> datetime | None:
 
 
 def may_go_on(context: ReconcileContext, history: AttemptHistory) -> bool:
-    """Whether a Job that failed may be replaced: it counted as failures what is none by the job's own rules."""
+    """Whether a failed Job may be replaced: it counted failures that do not count by the job's own rules."""
     job = context.job
     ended = job.condition("Failed") if job is not None else None
     if (
@@ -161,7 +161,7 @@ def _by_its_job(context: ReconcileContext, history: AttemptHistory) -> JobOutcom
 
 
 def _by_exit_code(job: ChildJobRecord, ended: ConditionRecord) -> FailureInfo | None:
-    """What the Job controller remembers of a pod that is gone: its exit code."""
+    """Failure by the exit code in the Job's condition, where the pod is gone."""
     found = re.search(r"exit code (\d{1,3})", ended.message) if ended.reason == "PodFailurePolicy" else None
     if found is None:
         return None
@@ -195,12 +195,12 @@ def _by_refusal(context: ReconcileContext, _: AttemptHistory) -> JobOutcome | No
 
 
 def profile_of(context: ReconcileContext) -> str:
-    """What the settings file calls the profile that the next pod is made from."""
+    """Settings-file name of the next pod's profile."""
     return "checkProfile" if context.mode is Mode.VALIDATE else f"profiles.{context.spec.compute.profile}"
 
 
 def refusal_deadline(context: ReconcileContext) -> datetime | None:
-    """When to give up on a child Job that is refused: as long as a pod may take to start."""
+    """Deadline for a refused child Job: the time that a pod may take to start."""
     refused, reported = context.snapshot.refusal, condition(context.stored, "Progressing")
     limit = start_limit(context, is_shortage=refused is not None and refused.is_shortage)
     if not limit or reported is None or reported.reason != NOT_CREATED:

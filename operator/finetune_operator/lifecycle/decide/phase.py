@@ -1,4 +1,4 @@
-"""The one word that says where a job is that goes on."""
+"""Phase of an unfinished job."""
 
 from finetune_api.run_file import Mode
 from finetune_api.status import Phase
@@ -8,7 +8,7 @@ from finetune_operator.lifecycle.observe.progress import reported_phase
 
 
 def phase_of(context: ReconcileContext, history: AttemptHistory, *, creating: bool) -> Phase:
-    """The phase; `creating` says that the child Job is about to be created."""
+    """The phase; `creating` means that the child Job is about to be created."""
     job = context.job
     if context.is_paused:
         return Phase.SUSPENDED

@@ -1,1 +1,1 @@
-"""What is: attempts, pods, checkpoints, progress and dependencies of one FineTuneJob, read from a snapshot."""
+"""Observations of one FineTuneJob in a snapshot: attempts, pods, checkpoints, progress, dependencies."""

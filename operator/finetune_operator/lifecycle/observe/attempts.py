@@ -1,4 +1,4 @@
-"""Attempts: the pods of the training Job, one after another, each counted once even when it vanishes."""
+"""Attempts: pods of the training Job, each counted once even when it vanishes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ NEWEST = 16
 
 @dataclass(frozen=True)
 class AttemptHistory:
-    """Attempts with what happened since the stored status, and their counts."""
+    """Attempts and their counts, updated from the stored status."""
 
     attempts: tuple[Attempt, ...]
     failures: int
@@ -43,7 +43,7 @@ class AttemptHistory:
 
 
 def attempt_history(context: ReconcileContext) -> AttemptHistory:
-    """Merge the stored attempts with the pods. A check's pods are no attempts."""
+    """Merge stored attempts with pods. Pods of checks are no attempts."""
     stored = context.stored
     known = tuple(stored.attempts)
     if context.mode is Mode.VALIDATE:
@@ -60,13 +60,13 @@ def attempt_history(context: ReconcileContext) -> AttemptHistory:
 
 
 def ends_are_recorded(context: ReconcileContext, history: AttemptHistory) -> bool:
-    """Whether the stored status knows of all endings, so that their traces may go."""
+    """Whether the stored status records all endings, so that their sources may be dropped."""
     stored = {(attempt.number, attempt.reason) for attempt in context.stored.attempts}
     return all((attempt.number, attempt.reason) in stored for attempt in history.attempts if attempt.reason)
 
 
 def pod_outcomes(context: ReconcileContext) -> Iterator[tuple[PodRecord, PodOutcome]]:
-    """Pods that ended, newest first."""
+    """Outcomes of terminated pods, newest first."""
     for pod in reversed(context.pods):
         outcome = _outcome(context, pod)
         if outcome is not None:
@@ -74,7 +74,7 @@ def pod_outcomes(context: ReconcileContext) -> Iterator[tuple[PodRecord, PodOutc
 
 
 def last_failure(context: ReconcileContext, history: AttemptHistory) -> FailureInfo:
-    """Why the newest failed attempt failed, in the words of its pod where there still are any."""
+    """Failure of the newest failed attempt, by its pod where that still exists."""
     by_pod = {pod.name: outcome.failure for pod, outcome in pod_outcomes(context)}
     failed = [attempt for attempt in history.attempts if attempt.reason not in UNCOUNTED | INTERRUPTIONS]
     if not failed:
@@ -94,7 +94,7 @@ def last_failure(context: ReconcileContext, history: AttemptHistory) -> FailureI
 
 
 def _merged(context: ReconcileContext, attempt: Attempt) -> Attempt:
-    """The stored attempt with what its pod says now; one that has ended stays as it is."""
+    """The stored attempt updated by its pod; an ended one is unchanged."""
     if attempt.reason:
         return attempt
     pod = next((pod for pod in context.pods if pod.name == attempt.pod), None)
@@ -104,7 +104,7 @@ def _merged(context: ReconcileContext, attempt: Attempt) -> Attempt:
 
 
 def _new(context: ReconcileContext) -> Iterator[Attempt]:
-    """Attempts that the stored status does not know: pods that started, or ended without having started."""
+    """Attempts missing from the stored status: pods that started, or ended without having started."""
     known = context.stored.attempts
     names, number = {attempt.pod for attempt in known}, known[-1].number if known else 0
     for pod in context.pods:
@@ -116,7 +116,7 @@ def _new(context: ReconcileContext) -> Iterator[Attempt]:
 
 
 def _is_forgotten(pod: PodRecord, known: list[Attempt]) -> bool:
-    """Whether the pod is of an attempt that the bounded list has dropped."""
+    """Whether the pod belongs to an attempt dropped from the bounded list."""
     dropped = bool(known) and known[0].number > 1
     return dropped and known[0].started is not None and pod.created < known[0].started
 
@@ -148,7 +148,7 @@ def _outcome(context: ReconcileContext, pod: PodRecord) -> PodOutcome | None:
 
 
 def _asked(context: ReconcileContext) -> str:
-    """What the end of a pod is called that its Job was told to free."""
+    """Reason of a pod's end on request through its Job."""
     if context.is_suspending:
         return SUSPENDED
     if not context.is_held:
@@ -157,7 +157,7 @@ def _asked(context: ReconcileContext) -> str:
 
 
 def _unseen(context: ReconcileContext) -> str:
-    """What the end of a pod is called that nobody saw: its Job counts failures before it lets a pod go."""
+    """Reason of an unobserved end: Jobs count failures before they release a pod."""
     job = context.job
     if job is None or job.deleting:
         return STOPPED  # somebody deleted the Job, and the pod with it
@@ -181,7 +181,7 @@ def _counts_as(context: ReconcileContext, attempt: Attempt) -> str:
 
 
 def _known(context: ReconcileContext, pod: PodRecord, attempt: Attempt) -> dict[str, int | None]:
-    """Where the attempt began and how far it came, as far as it has told while it ran."""
+    """Last reported step of the attempt, and the step that it resumed from."""
     live = context.live if pod is context.pod else None
     if live is None:
         return {"steps": attempt.steps, "resumed_from": attempt.resumed_from}

@@ -1,4 +1,4 @@
-"""Checkpoints: what the trainer has committed, as the status shows it, and requests for one more."""
+"""Committed checkpoints in the status, and requests for one more."""
 
 from finetune_api.pod import CHECKPOINT_ANNOTATION
 from finetune_api.run_file import Mode
@@ -16,7 +16,7 @@ REQUEST_LENGTH = 128
 
 
 def committed(context: ReconcileContext, reported: list[CheckpointInfo] | None = None) -> list[CheckpointInfo]:
-    """The newest checkpoints, oldest first: those that the trainer tells of, and the last words of pods that ended.
+    """The newest checkpoints, oldest first: reported ones, and those in termination messages.
 
     `reported` is what it tells of while it runs; left out, it is what the stored status shows.
     """
@@ -26,12 +26,12 @@ def committed(context: ReconcileContext, reported: list[CheckpointInfo] | None =
 
 
 def kept(checkpoints: list[CheckpointInfo]) -> str:
-    """What is safe, in words."""
+    """Text on the newest committed checkpoint."""
     return f"step {checkpoints[-1].step} is in a checkpoint" if checkpoints else "there is no checkpoint yet"
 
 
 def request_problem(context: ReconcileContext) -> str:
-    """Why the request for a checkpoint is ignored; empty where it is not, or where there is none."""
+    """Reason that a checkpoint request is ignored; empty where it is not, or without one."""
     length = len(context.finetune_job.annotations.get(CHECKPOINT_ANNOTATION, ""))
     if length <= REQUEST_LENGTH:
         return ""
@@ -39,7 +39,7 @@ def request_problem(context: ReconcileContext) -> str:
 
 
 def request(context: ReconcileContext) -> tuple[AskForCheckpoint, ...]:
-    """Hand a request that the trainer has not carried out to the pod that runs."""
+    """Pass an open checkpoint request to the running pod."""
     wanted, pod, live = (
         context.finetune_job.annotations.get(CHECKPOINT_ANNOTATION, ""),
         context.running,
@@ -52,7 +52,7 @@ def request(context: ReconcileContext) -> tuple[AskForCheckpoint, ...]:
 
 
 def _last_words(context: ReconcileContext) -> list[CheckpointInfo]:
-    """Checkpoints of attempts whose end the stored status does not tell yet; older ones may be gone again."""
+    """Checkpoints of attempts whose end the status lacks; older ones may be deleted already."""
     reported = {attempt.pod for attempt in context.stored.attempts if attempt.reason}
     found = [_last(context, pod) for pod in context.pods if pod.name not in reported]
     return [info for info in found if info is not None]

@@ -1,4 +1,4 @@
-"""`finetunejob://name` in a spec: waits until those jobs have ended, and pins what each of them has left for good."""
+"""Dependencies (`finetunejob://name`): waits for those jobs, and pins their results permanently."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ _AT_REST = frozenset({Phase.PENDING, Phase.QUEUED, Phase.SUSPENDED})
 
 @dataclass(frozen=True)
 class DependencyWait:
-    """What keeps the job from beginning."""
+    """Reason that a job waits for its dependencies."""
 
     reason: str
     message: str
 
 
 def pinned_results(context: ReconcileContext) -> list[Parent]:
-    """The results that the status holds from now on, in the order of the spec: a job that has one is asked no more."""
+    """Results to store in the status, in the order of the spec: a pinned job is not read again."""
     if not context.snapshot.parents:
         return context.stored.parents
     held = {parent.name: parent for parent in context.stored.parents}
@@ -40,19 +40,19 @@ def pinned_results(context: ReconcileContext) -> list[Parent]:
 
 
 def what_is_taken(context: ReconcileContext, parent: FineTuneJobRecord) -> Parent | None:
-    """What the job takes of one that has ended: its checkpoints or its result; None where it has none."""
+    """The checkpoints or result that the job needs of an ended dependency; None where it has none."""
     offered = checkpoints_of if is_continued(context, parent.name) else result_of
     return offered(parent, read_status(parent))
 
 
 def is_continued(context: ReconcileContext, name: str) -> bool:
-    """Whether the job continues the training of the one with that name."""
+    """Whether the job resumes the run of the one with that name."""
     resumed = context.spec.checkpoints.resume_from
     return resumed is not None and parent_job(resumed.uri) == name
 
 
 def dependency_wait(context: ReconcileContext) -> DependencyWait | None:
-    """What the job waits for before its first Job is created."""
+    """The open dependencies before the first Job is created."""
     names = _open(context) if context.job is None else []
     if not names:
         return None
@@ -71,7 +71,7 @@ def dependency_wait(context: ReconcileContext) -> DependencyWait | None:
 
 
 def cycle(context: ReconcileContext) -> Problem | None:
-    """What is wrong where jobs wait for each other in a circle."""
+    """Message on a dependency cycle; empty without one."""
     names = context.snapshot.cycle
     if not names:
         return None
@@ -81,28 +81,28 @@ def cycle(context: ReconcileContext) -> Problem | None:
 
 
 def _open(context: ReconcileContext) -> list[str]:
-    """Names of the jobs whose results it has not got yet, in the order of the spec."""
+    """Names of dependencies without a pinned result, in the order of the spec."""
     return awaited_names(context.finetune_job.spec, {parent.name for parent in context.stored.parents})
 
 
 def ended_parents(context: ReconcileContext) -> list[FineTuneJobRecord]:
-    """Those of them that have ended."""
+    """The open dependencies that have ended."""
     names = _open(context)
     return [parent for parent in context.snapshot.parents if parent.name in names and _phase(parent) in TERMINAL]
 
 
 def _how(parent: FineTuneJobRecord) -> str:
-    """What it does; empty where it has ended."""
+    """State of a dependency as text; empty where it has ended."""
     phase = _phase(parent)
     return "" if phase in TERMINAL else f"is {phase}" if phase in _AT_REST else "runs"
 
 
 def _phase(parent: FineTuneJobRecord) -> Phase:
-    """Its phase. Reading the whole status of each, whenever one has moved, would cost much more."""
+    """Phase of a dependency, without decoding its whole status, which would be slow."""
     reported = parent.status.get("phase")
     return Phase(reported) if reported in set(Phase) else Phase.PENDING
 
 
 def field_that_names(context: ReconcileContext, name: str) -> str:
-    """The field that names the job."""
+    """Field of the spec that names the job."""
     return next(address.path for address in addresses(context.spec) if parent_job(address.uri) == name)

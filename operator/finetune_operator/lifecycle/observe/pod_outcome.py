@@ -1,4 +1,4 @@
-"""How a pod ended: its own words first, then what the kubelet says, then its exit code. None of it is trusted."""
+"""Outcome of a pod: termination message, then kubelet status, then exit code. All untrusted."""
 
 import signal
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ _MEMORY_HINT = (
 
 @dataclass(frozen=True)
 class PodOutcome:
-    """How a pod ended."""
+    """Outcome of a pod."""
 
     reason: str
     """As in `Attempt.reason`."""
@@ -82,12 +82,12 @@ class PodOutcome:
 
     @property
     def is_final(self) -> bool:
-        """Whether another attempt would end the same way."""
+        """Whether another attempt would fail in the same way."""
         return self.failure is not None and self.failure.failure_class not in RETRIED
 
 
 def pod_outcome(pod: PodRecord, finetune_job_uid: str, mode: Mode, *, asked: str = "") -> PodOutcome | None:
-    """How `pod` ended; None while it runs or waits.
+    """Outcome of `pod`; None while it runs or waits.
 
     `asked` is what the end is called if someone asked for it: Suspended by the user, Preempted by Kueue.
     """
@@ -103,7 +103,7 @@ def pod_outcome(pod: PodRecord, finetune_job_uid: str, mode: Mode, *, asked: str
 
 
 def failure_by_exit_code(code: int) -> type[JobFailure] | None:
-    """The failure that an exit code of the trainer stands for, where there are no words."""
+    """The failure that an exit code of the trainer stands for, without a message."""
     return _BY_EXIT_CODE.get(code)
 
 
@@ -152,7 +152,7 @@ def _failed(failure: FailureInfo, code: int | None, termination: Termination | N
 
 
 def _without_container(pod: PodRecord, asked: str) -> PodOutcome:
-    """The pod ended before its container did anything that the kubelet remembers."""
+    """Outcome of a pod without a container status."""
     if asked:
         return PodOutcome(asked)
     if _is_disrupted(pod):
@@ -168,29 +168,29 @@ def _without_container(pod: PodRecord, asked: str) -> PodOutcome:
 
 
 def _is_disrupted(pod: PodRecord) -> bool:
-    """Whether Kubernetes, not the run, ended the pod."""
+    """Whether Kubernetes, not the run, ended the pod (DisruptionTarget)."""
     disruption = pod.condition("DisruptionTarget")
     return (disruption is not None and disruption.status == "True") or pod.reason in _NODE_ENDS
 
 
 def node_refuses(pod: PodRecord) -> bool:
-    """Whether its node would not have the pod: what the scheduler counted on was not there."""
+    """Whether the node rejected the pod at admission: resources expected by the scheduler were missing."""
     return pod.phase == "Failed" and (pod.reason in _NODE_REFUSES or pod.reason.startswith("OutOf"))
 
 
 def refused_by_node(pod: PodRecord) -> str:
-    """What the node said, in words."""
+    """Message of the node."""
     why = f": {tidy(pod.message, 300)}" if pod.message else ""
     return f"node {pod.node or '(none)'} could not give pod {pod.name} what it asks for ({pod.reason}){why}"
 
 
 def node_refusal(pod: PodRecord, more: str = "") -> FailureInfo:
-    """The same as a failure; `more` follows what the node said."""
+    """`NodeRefusedPod` with the node's message and `more` after it."""
     return failure_info(NodeRefusedPod, refused_by_node(pod) + more, "look at the node's GPUs and their device plug-in")
 
 
 def _init_failure(pod: PodRecord, broken: OtherContainer) -> FailureInfo:
-    """An init container failed, which someone put into the pod: the trainer never started."""
+    """Failure of an injected init container: the trainer never started."""
     ended = broken.container
     why = _code_text(ended.exit_code) + (f" ({ended.reason})" if ended.reason not in ("", "Error") else "")
     message = f"init container {broken.name} of pod {pod.name} ended with {why}{_last_line(ended.message)}"
@@ -199,7 +199,7 @@ def _init_failure(pod: PodRecord, broken: OtherContainer) -> FailureInfo:
 
 
 def _guessed(pod: PodRecord, container: ContainerRecord) -> FailureInfo:
-    """Why a container failed that left no message of its own."""
+    """Probable reason of a container failure without a message."""
     code = container.exit_code
     if container.reason == "OOMKilled":
         return failure_info(OutOfMemory, "the container used more memory than its profile allows", _MEMORY_HINT)
@@ -213,7 +213,7 @@ def _guessed(pod: PodRecord, container: ContainerRecord) -> FailureInfo:
 
 
 def _ended_by_kubelet(pod: PodRecord) -> FailureInfo:
-    """Evicted for its own appetite, refused by the node, and the like."""
+    """Failure by the kubelet's reason: evicted, refused by the node, and the like."""
     message = f"the kubelet ended the pod ({pod.reason})" + (f": {tidy(pod.message, 300)}" if pod.message else "")
     return failure_info(ContainerCrashed, message, "choose a compute profile with more memory or scratch space")
 
@@ -227,6 +227,6 @@ def _code_text(code: int | None) -> str:
 
 
 def _last_line(log: str) -> str:
-    """The last line of the log, which Kubernetes gives where there is no message."""
+    """Last log line, which Kubernetes provides without a message."""
     lines = [line for line in map(tidy, log.splitlines()) if line]
     return f": {tidy(lines[-1], 200)}" if lines and not lines[-1].startswith("{") else ""

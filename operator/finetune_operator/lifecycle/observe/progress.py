@@ -1,4 +1,4 @@
-"""Figures: how far a run is, and the short texts that `kubectl get` shows of it."""
+"""Progress of a run, and short texts for `kubectl get`."""
 
 from typing import Any
 
@@ -30,19 +30,19 @@ _DOING = {
 
 
 def reported_phase(live: Live, mode: Mode) -> Phase:
-    """The phase that the trainer is in, as far as it may say so."""
+    """The trainer's phase, where valid."""
     if mode is Mode.VALIDATE:
         return Phase.VALIDATING
     return live.phase if live.phase in REPORTED_PHASES else Phase.STARTING
 
 
 def doing(live: Live, mode: Mode) -> str:
-    """What the trainer is at, in words."""
+    """The trainer's current operation as text."""
     return tidy(live.doing) or _DOING[reported_phase(live, mode)]
 
 
 def has_moved(context: ReconcileContext) -> bool:
-    """Whether the trainer tells of progress that the stored status does not show.
+    """Whether the trainer reports progress that the stored status lacks.
 
     Rates and times left don't count: they move while everything stands still.
     """
@@ -63,7 +63,7 @@ def has_moved(context: ReconcileContext) -> bool:
 
 
 def progress_fields(context: ReconcileContext) -> dict[str, Any]:
-    """Those fields as the trainer tells them; what it doesn't tell stays as it was."""
+    """Status fields of the reported progress; unreported ones are unchanged."""
     live, stored = context.live, context.stored
     if live is None or not has_moved(context):
         return {name: getattr(stored, name) for name in PROGRESS_FIELDS} | {"checkpoints": committed(context)}
@@ -82,7 +82,7 @@ def progress_fields(context: ReconcileContext) -> dict[str, Any]:
 
 
 def final_progress_fields(context: ReconcileContext, termination: Termination | None) -> dict[str, Any]:
-    """The same once the job has ended: the last words win, and nothing is left to wait for."""
+    """The same after the end, where the termination message takes precedence."""
     last = progress_fields(context)
     progress: Progress | None = last["progress"]
     steps = termination.steps if termination is not None else 0
@@ -114,7 +114,7 @@ def final_progress_fields(context: ReconcileContext, termination: Termination | 
 
 
 def without_rates(status: Status) -> dict[str, Any]:
-    """Progress and summary of a job that is not running: no time is left and no rate holds."""
+    """Progress and summary of a job that is not running, without rates and remaining time."""
     progress, summary = status.progress, status.summary
     still = {"eta_seconds": None, "tokens_per_second": None, "samples_per_second": None}
     return {

@@ -1,4 +1,4 @@
-"""Trainers that run and can't be asked: no run depends on it, but people should know why they see nothing of it."""
+"""Reachability of running trainers for polls: reported, without effect on the run."""
 
 from datetime import datetime, timedelta
 
@@ -13,12 +13,12 @@ _QUESTIONS, _PATIENCE = 3, timedelta(seconds=60)
 
 
 def is_reportable(unanswered: UnansweredPolls, now: datetime) -> bool:
-    """Whether it has lasted long enough to be worth a word: a busy trainer leaves a question or two unanswered."""
+    """Whether it has lasted long enough to report: a busy trainer may miss a poll or two."""
     return unanswered.questions >= _QUESTIONS and now - unanswered.since >= _PATIENCE
 
 
 def unreachable(context: ReconcileContext) -> str:
-    """What is wrong where the running pod can't be asked; empty where it can, or has not been for long."""
+    """Problem of an unreachable running pod; empty where reachable, or only briefly not."""
     pod, unanswered = context.running, context.snapshot.unanswered
     if pod is None or unanswered is None or unanswered.pod_uid != pod.uid or not is_reportable(unanswered, context.now):
         return ""

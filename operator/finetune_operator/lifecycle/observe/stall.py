@@ -1,4 +1,4 @@
-"""Stalls: an attempt whose answers have not changed for `runPolicy.stallSeconds`.
+"""Stall detection: a running attempt whose reports have not changed for `runPolicy.stallSeconds`.
 
 A trainer that can't be asked is not stalled: losing progress never fails a job.
 """
@@ -12,13 +12,13 @@ _FRESH = timedelta(seconds=60)
 
 
 def is_stalled(context: ReconcileContext) -> bool:
-    """Whether the running attempt stands still, and says so."""
+    """Whether the running attempt has stalled."""
     deadline = _deadline(context)
     return deadline is not None and context.now >= deadline and _is_fresh(context)
 
 
 def stall_check(context: ReconcileContext) -> datetime | None:
-    """When to look whether the running attempt has stalled; None where that does not apply."""
+    """Time of the next stall check; None where none applies."""
     now, deadline = context.now, _deadline(context)
     if deadline is None:  # what moves now may stand still from now on, and nothing would tell
         return now + _limit(context) if _is_watched(context) else None
@@ -26,7 +26,7 @@ def stall_check(context: ReconcileContext) -> datetime | None:
 
 
 def _deadline(context: ReconcileContext) -> datetime | None:
-    """When the attempt has said nothing new for too long; None while it says something new."""
+    """Time at which the attempt counts as stalled; None while it reports changes."""
     pod, progress = context.running, context.stored.progress
     if not _is_watched(context) or pod is None or pod.container is None:
         return None
@@ -36,7 +36,7 @@ def _deadline(context: ReconcileContext) -> datetime | None:
 
 
 def _is_watched(context: ReconcileContext) -> bool:
-    """Whether there is a limit, and an attempt that runs and tells how it goes."""
+    """Whether there is a limit, and a running attempt that reports progress."""
     pod = context.running
     return (
         bool(context.spec.run_policy.stall_seconds)

@@ -1,1 +1,1 @@
-"""What the spec and the settings allow: deadlines, limits and clean-up, each a module."""
+"""Policies of spec and settings: deadlines, limits and clean-up, one module each."""

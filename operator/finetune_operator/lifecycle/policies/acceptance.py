@@ -1,4 +1,4 @@
-"""Whether a spec can run here: what this version can do, what fits together, what the platform team offers."""
+"""Acceptance of a spec: supported by this version, consistent, and offered by the platform team."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from finetune_operator.settings import Profile
 
 
 def rejection(context: ReconcileContext) -> JobFailure | None:
-    """Why the spec can't run; None where it can."""
+    """Failure of a spec that can't run; None where it can."""
     not_built = unsupported(context.spec)
     if not_built:
         return NotBuiltYet(*not_built)
@@ -28,7 +28,7 @@ def rejection(context: ReconcileContext) -> JobFailure | None:
 
 
 def job_inputs_for(context: ReconcileContext, remaining: int | None) -> JobInputs:
-    """The order for the next Job of an accepted spec.
+    """`JobInputs` of the next Job of an accepted spec.
 
     Raises `KeyError` for a profile that is not there.
     """

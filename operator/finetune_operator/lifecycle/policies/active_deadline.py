@@ -1,4 +1,4 @@
-"""The time that a job may be active: all stretches together, suspensions left out, not reset by any restart."""
+"""Active time of a job: sums unsuspended periods, across restarts."""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +6,7 @@ from finetune_operator.lifecycle.context import ReconcileContext
 
 
 def active_since(context: ReconcileContext) -> datetime | None:
-    """Since when the job has been active without a break; None while it is suspended, queued or not begun."""
+    """Start of the current active period; None while suspended, queued or not started."""
     job, stored = context.job, context.stored.active_since
     if context.is_paused:
         return None
@@ -18,7 +18,7 @@ def active_since(context: ReconcileContext) -> datetime | None:
 
 
 def active_seconds(context: ReconcileContext) -> int:
-    """Seconds of the stretches that are over."""
+    """Seconds of past active periods."""
     stored = context.stored
     if stored.active_since is None or active_since(context) is not None:
         return stored.active_seconds
@@ -26,20 +26,20 @@ def active_seconds(context: ReconcileContext) -> int:
 
 
 def used_seconds(context: ReconcileContext) -> int:
-    """Seconds of all stretches until now."""
+    """Seconds of all active periods until now."""
     since = active_since(context)
     running = _seconds(context.now - since) if since is not None else 0
     return active_seconds(context) + running
 
 
 def remaining_seconds(context: ReconcileContext) -> int | None:
-    """What is left for a Job that starts now, at least a second; None where there is no limit."""
+    """Remaining seconds for a Job that starts now, at least one; None without a limit."""
     limit = context.spec.run_policy.active_deadline_seconds
     return max(1, limit - used_seconds(context)) if limit else None
 
 
 def active_deadline(context: ReconcileContext) -> datetime | None:
-    """When the budget is used up, if there is no break until then."""
+    """Time at which the limit is reached without a further break."""
     limit, since = context.spec.run_policy.active_deadline_seconds, active_since(context)
     if not limit or since is None:
         return None
@@ -47,7 +47,7 @@ def active_deadline(context: ReconcileContext) -> datetime | None:
 
 
 def job_seconds(context: ReconcileContext) -> int | None:
-    """What `activeDeadlineSeconds` of the running Job should be: it counts from the Job's own start."""
+    """Value of `activeDeadlineSeconds` of the running Job, which counts from its own start."""
     deadline, job = active_deadline(context), context.job
     if deadline is None or job is None or job.started is None:
         return remaining_seconds(context)
@@ -55,7 +55,7 @@ def job_seconds(context: ReconcileContext) -> int | None:
 
 
 def _paused_at(context: ReconcileContext) -> datetime:
-    """When the Job was suspended, which may be before anyone looked."""
+    """Time at which the Job was suspended, which may precede its observation."""
     suspended = context.job.condition("Suspended") if context.job is not None else None
     since, began = suspended.since if suspended is not None else None, context.stored.active_since
     if since is None or began is None or not began <= since <= context.now:

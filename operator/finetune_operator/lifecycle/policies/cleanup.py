@@ -1,4 +1,4 @@
-"""What is done once the stored status says that the job has ended: stop what is left, delete it when its time is up.
+"""Clean-up after the stored status has an outcome: stop running children, delete the job by its TTL.
 
 Nothing here changes the outcome: terminal is final.
 """
@@ -19,14 +19,14 @@ _DEPENDENTS = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class Cleanup:
-    """What is left to do for a job that has ended, and when to look again."""
+    """Actions for an ended job, and the time of the next check."""
 
     writes: tuple[Write, ...]
     again_at: datetime | None = None
 
 
 def cleanup(snapshot: Snapshot, stored: Status) -> Cleanup:
-    """Stop what still runs of a job that has ended; delete the job once its time to live is over."""
+    """Stop running children of an ended job; delete the job once its TTL has passed."""
     over = expiry(snapshot, stored)
     if over is not None and snapshot.now >= over:
         if not snapshot.dependents:
@@ -39,7 +39,7 @@ def cleanup(snapshot: Snapshot, stored: Status) -> Cleanup:
 
 
 def expiry(snapshot: Snapshot, stored: Status) -> datetime | None:
-    """When the time to live is over; None where there is none."""
+    """Expiry by the TTL; None without one."""
     seconds = time_to_live(snapshot.finetune_job)
     if seconds is None or stored.completion_time is None:
         return None
@@ -56,7 +56,7 @@ def _stop(job: ChildJobRecord, snapshot: Snapshot) -> tuple[Write, ...]:
 
 
 def _again_at(snapshot: Snapshot, over: datetime | None) -> datetime | None:
-    """When the time to live is over, or a sidecar's patience."""
+    """Next expiry: of the TTL, or of a sidecar's grace period."""
     kept = [sidecar_deadline(pod) for pod in snapshot.pods if blocking_containers(pod) and not pod.deleting]
     moments = [over, *(moment for moment in kept if moment > snapshot.now)]
     return min((moment for moment in moments if moment is not None), default=None)

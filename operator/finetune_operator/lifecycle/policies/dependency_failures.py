@@ -1,4 +1,4 @@
-"""When a job that names others by `finetunejob://name` fails for want of their results."""
+"""Failures of jobs whose dependencies have no usable result."""
 
 from datetime import datetime, timedelta
 
@@ -25,7 +25,7 @@ PARENTS_BYTES = 8 * 1024
 
 
 def parent_failure(context: ReconcileContext) -> FailureInfo | None:
-    """Why the job will never have all results to begin with; None where it may."""
+    """Failure of a job that can never get all results; None where it may."""
     wait = dependency_wait(context)
     if wait is None:
         return None
@@ -45,7 +45,7 @@ def parent_failure(context: ReconcileContext) -> FailureInfo | None:
 
 
 def missing_deadline(context: ReconcileContext) -> datetime | None:
-    """When to give up on parents one of which is not there: as long as a pod may take to start."""
+    """Deadline for a dependency that does not exist: the time that a pod may take to start."""
     limit, reported = start_limit(context, is_shortage=False), condition(context.stored, "Progressing")
     if not limit or reported is None or reported.reason != MISSING:
         return None
@@ -72,7 +72,7 @@ def _unusable(context: ReconcileContext, parent: FineTuneJobRecord) -> FailureIn
 
 
 def _without_checkpoints(context: ReconcileContext, parent: FineTuneJobRecord, status: Status) -> FailureInfo | None:
-    """Why there is nothing to continue; None where there may be."""
+    """Reason that there are no checkpoints to resume; None where there may be some."""
     name = parent.name
     if status.phase is not Phase.FAILED:
         model = status.artifacts.model if status.artifacts is not None else ""

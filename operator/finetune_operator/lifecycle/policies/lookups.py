@@ -1,4 +1,4 @@
-"""When to look up what is not watched: why a Job gets no pod, and whether there is the queue that it waits in."""
+"""Schedule of lookups of unwatched objects: events of a Job without pods, and its LocalQueue."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ _SHORTEST, _LONGEST = timedelta(seconds=10), timedelta(seconds=300)
 
 
 def look_up(context: ReconcileContext) -> LookUpRequest | None:
-    """What to look up now; None where nothing is due."""
+    """The lookup that is due; None without one."""
     due, job = _due(context), context.job
     if due is None or job is None or context.now < due:
         return None
@@ -19,18 +19,18 @@ def look_up(context: ReconcileContext) -> LookUpRequest | None:
 
 
 def look_up_at(context: ReconcileContext) -> datetime | None:
-    """When to look up something; None where nothing waits for that."""
+    """Time of the next lookup; None without a need."""
     return _due(context)
 
 
 def found(context: ReconcileContext) -> LookUpResult | None:
-    """What was looked up for the Job of now."""
+    """Lookup results for the current Job."""
     known, job = context.snapshot.found, context.job
     return known if known is not None and job is not None and known.job_uid == job.uid else None
 
 
 def _due(context: ReconcileContext) -> datetime | None:
-    """The wait doubles each time: what has not helped for an hour is not worth asking each minute."""
+    """Time of the next lookup, with exponential back-off."""
     since, known = _since(context), found(context)
     if since is None or known is None or known.at < since:
         first = _FIRST_FOR_QUEUES if context.is_held else _FIRST_FOR_PODS

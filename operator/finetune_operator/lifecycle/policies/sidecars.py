@@ -1,4 +1,4 @@
-"""Containers beside the trainer's: once that has ended, its pod is of no use, and what keeps it is ended as well.
+"""Sidecars of a terminated trainer: ended by the operator where they keep the pod running.
 
 The Job controller acts on pods that have ended. One with a container that runs on never does, and would hold its GPU
 for good.
@@ -21,7 +21,7 @@ END_NOW = {"spec": {"activeDeadlineSeconds": 1}}
 
 
 def blocking_containers(pod: PodRecord) -> tuple[str, ...]:
-    """Names of the containers that keep a pod whose trainer has ended; empty where it ends by itself."""
+    """Names of the containers that keep a pod running whose trainer has terminated."""
     container = pod.container
     if container is None or container.state is not ContainerState.TERMINATED or pod.phase in ("Succeeded", "Failed"):
         return ()
@@ -33,13 +33,13 @@ def blocking_containers(pod: PodRecord) -> tuple[str, ...]:
 
 
 def sidecar_deadline(pod: PodRecord) -> datetime:
-    """When what keeps the pod is ended."""
+    """Time at which a blocked pod is ended."""
     container = pod.container
     return ((container.ended if container is not None else None) or pod.created) + GRACE
 
 
 def ends_by_itself(job: ChildJobRecord, pods: tuple[PodRecord, ...], now: datetime) -> bool:
-    """Whether the Job controller will end a Job for the exit code of its newest pod."""
+    """Whether the Job controller ends a Job by the exit code of its newest pod."""
     newest = next((pod for pod in reversed(pods) if pod.owner_uid == job.uid), None)
     if newest is None or newest.container is None or newest.condition("DisruptionTarget") is not None:
         return False
@@ -51,20 +51,20 @@ def ends_by_itself(job: ChildJobRecord, pods: tuple[PodRecord, ...], now: dateti
 
 
 def sidecar_actions(context: ReconcileContext, history: AttemptHistory) -> tuple[Write, ...]:
-    """Ends pods of failed attempts, and the Job of a check that went well, where something keeps them."""
+    """Actions that end blocked pods of failed attempts, and the Job of a successful check."""
     late = [pod for pod in _kept(context.pods) if context.now >= sidecar_deadline(pod)]
     pods = [DeletePod(pod.name, pod.uid) for pod in late] if ends_are_recorded(context, history) else []
     return (*pods, *_check(context))
 
 
 def sidecar_check(context: ReconcileContext) -> datetime | None:
-    """When to end what keeps a pod."""
+    """Time of the next sidecar deadline."""
     moments = [sidecar_deadline(pod) for pod in _kept(context.snapshot.pods)]
     return min((moment for moment in moments if moment > context.now), default=None)
 
 
 def _check(context: ReconcileContext) -> Iterator[PatchJob]:
-    """The check has said what it had to: its Job is of no use any more, and must not make another pod."""
+    """End the Job of a finished check, which must not create another pod."""
     for job in context.checks_done:
         is_ended = job.deleting or is_finished(job) or job.active_deadline_seconds == 1
         if not is_ended and not ends_by_itself(job, context.snapshot.pods, context.now):

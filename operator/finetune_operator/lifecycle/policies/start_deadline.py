@@ -1,4 +1,4 @@
-"""Pods that do not start: what they wait for, since when, and how long that is allowed."""
+"""Start deadline: pods that do not start, the reason, and the time allowed."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ BROKEN_SECONDS = 900
 
 @dataclass(frozen=True)
 class PodWait:
-    """Why there is no running pod."""
+    """Reason that there is no running pod."""
 
     failure: type[JobFailure]
     """What it becomes if it lasts."""
@@ -44,7 +44,7 @@ class PodWait:
 
 
 def pod_wait(context: ReconcileContext) -> PodWait | None:
-    """What the current Job waits for; None where it runs, is suspended, or has ended."""
+    """Reason that the current Job has no running pod; None where it runs, is suspended, or has ended."""
     job = context.job
     if job is None or job.deleting or job.suspend or is_finished(job) or context.is_suspending:
         return None
@@ -63,7 +63,7 @@ def pod_wait(context: ReconcileContext) -> PodWait | None:
 
 
 def podless_since(context: ReconcileContext) -> datetime | None:
-    """Since when the Job controller should have made a pod; None where there is one, or none is due."""
+    """Since when the Job controller is due to create a pod; None where there is one, or none is due."""
     job, pod = context.job, context.pod
     if job is None or job.deleting or job.suspend or is_finished(job) or context.is_suspending or job.started is None:
         return None
@@ -73,7 +73,7 @@ def podless_since(context: ReconcileContext) -> datetime | None:
 
 
 def start_limit(context: ReconcileContext, *, is_shortage: bool) -> int:
-    """Seconds that waiting may take; 0 means no limit. What is broken has one by default, what is scarce has none.
+    """Seconds allowed; 0 is unlimited. By default broken pods have a limit, scarce resources none.
 
     A job with a checkpoint is never ended by waiting: what it has done would be lost for it.
     """
@@ -84,13 +84,13 @@ def start_limit(context: ReconcileContext, *, is_shortage: bool) -> int:
 
 
 def start_deadline(context: ReconcileContext, wait: PodWait) -> datetime | None:
-    """When waiting ends by `runPolicy.preRunningDeadlineSeconds`; None means never."""
+    """Deadline by `runPolicy.preRunningDeadlineSeconds`; None without one."""
     limit = start_limit(context, is_shortage=wait.is_shortage)
     return wait.since + timedelta(seconds=limit) if limit else None
 
 
 def _for_its_pod(context: ReconcileContext, job: ChildJobRecord, since: datetime) -> PodWait:
-    """What keeps the Job controller from making a pod, as far as it was looked up."""
+    """Reason that the Job controller creates no pod, as last looked up."""
     refused = _refused_pod(context, job)
     if not refused:
         message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} says why"
@@ -100,7 +100,7 @@ def _for_its_pod(context: ReconcileContext, job: ChildJobRecord, since: datetime
 
 
 def _refused_pod(context: ReconcileContext, job: ChildJobRecord) -> str:
-    """Why the API server refuses the pod, where that was looked up and is younger than the newest pod."""
+    """The API server's refusal of the pod, where it was looked up and is newer than the newest pod."""
     known = context.snapshot.found
     if known is None or known.job_uid != job.uid or known.refused_at is None:
         return ""
@@ -108,7 +108,7 @@ def _refused_pod(context: ReconcileContext, job: ChildJobRecord) -> str:
 
 
 def _after_backoff(context: ReconcileContext) -> datetime:
-    """When the Job controller has waited long enough after the last pod: twice as long each time."""
+    """End of the Job controller's exponential back-off after the last pod."""
     if not context.pods:
         return context.finetune_job.created
     last = context.pods[-1]
@@ -136,7 +136,7 @@ def _for_its_start(pod: PodRecord, *, check: bool) -> PodWait:
 
 
 def _broken(pod: PodRecord) -> Iterator[PodWait]:
-    """What is wrong with the containers that wait: the trainer's, or others without which it does not start."""
+    """Problems of waiting containers: the trainer's, or those it depends on."""
     named = [(f"{'init ' if it.is_init else ''}container {it.name} of ", it.container) for it in pod.others]
     for name, container in [("", pod.container), *named]:
         if container is None or container.state is not ContainerState.WAITING:

@@ -1,4 +1,4 @@
-"""Pods that should have ended and have not: their node is gone, or its kubelet. Whether to replace them is a choice."""
+"""Pods stuck in termination: their node or kubelet is gone. Replacement is optional."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -17,12 +17,12 @@ REPLACED = "ForcedReplacement"
 
 
 def stuck_pod(context: ReconcileContext) -> PodRecord | None:
-    """The pod that should have ended some time ago."""
+    """The pod past its termination deadline."""
     return next((pod for pod, deadline in _stopping(context) if context.now >= deadline + MARGIN), None)
 
 
 def stuck_message(context: ReconcileContext, pod: PodRecord) -> str:
-    """What is wrong and what to do about it."""
+    """Message on a stuck pod, with a fix."""
     due = f" by {clock_text(pod.deletion_deadline)}" if pod.deletion_deadline else ""
     seconds = context.spec.run_policy.force_replace_seconds
     if seconds and pod.deletion_deadline:
@@ -33,7 +33,7 @@ def stuck_message(context: ReconcileContext, pod: PodRecord) -> str:
 
 
 def stuck_check(context: ReconcileContext) -> datetime | None:
-    """When to look again at a pod that is asked to end."""
+    """Time of the next check of a terminating pod."""
     seconds, now = context.spec.run_policy.force_replace_seconds, context.now
     waits = [MARGIN, *([timedelta(seconds=seconds)] if seconds else [])]
     moments = [deadline + wait for _, deadline in _stopping(context) for wait in waits]
@@ -41,7 +41,7 @@ def stuck_check(context: ReconcileContext) -> datetime | None:
 
 
 def replacement(context: ReconcileContext, history: AttemptHistory) -> tuple[FailPod | DeletePod, ...]:
-    """Replace by force what `runPolicy.forceReplaceSeconds` says; the pod itself goes once its end is told."""
+    """Action that replaces a pod after `runPolicy.forceReplaceSeconds`, once its end is recorded."""
     seconds = context.spec.run_policy.force_replace_seconds
     late = [pod for pod, deadline in _stopping(context) if context.now >= deadline + timedelta(seconds=seconds)]
     if seconds and late:
@@ -53,7 +53,7 @@ def replacement(context: ReconcileContext, history: AttemptHistory) -> tuple[Fai
 
 
 def _stopping(context: ReconcileContext) -> Iterator[tuple[PodRecord, datetime]]:
-    """Pods that were asked to end and have not, and by when they should have."""
+    """Terminating pods that have not ended, each with its deadline."""
     for pod in context.pods:
         if pod.deleting and pod.deletion_deadline is not None and (blocking_containers(pod) or not is_over(pod)):
             yield pod, pod.deletion_deadline

@@ -1,1 +1,1 @@
-"""What users see: conditions, events, and which status is written when."""
+"""Reporting: conditions, events, and the status to write."""

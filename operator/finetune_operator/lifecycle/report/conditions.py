@@ -1,4 +1,4 @@
-"""The conditions: eight are always there, so that nobody has to guess what a missing one means.
+"""Conditions of a FineTuneJob: all eight types are always present.
 
 The ninth, PodStuckTerminating, comes with the first pod that does not end when it should.
 """
@@ -44,7 +44,7 @@ PATIENCE = timedelta(seconds=5)
 
 
 class ConditionValue(NamedTuple):
-    """What a condition should say."""
+    """Status, reason and message of a condition."""
 
     kind: str
     status: Literal["True", "False", "Unknown"]
@@ -60,7 +60,7 @@ STUCK = "PodStuckTerminating"
 
 
 def ongoing(context: ReconcileContext, history: AttemptHistory, phase: Phase, creating: str) -> list[Condition]:
-    """Conditions of a job that goes on; `creating` names the child Job that is about to be created."""
+    """Conditions of an unfinished job; `creating` is the name of a child Job about to be created."""
     pod = context.running
     name = f"pod {pod.name} on node {pod.node}" if pod is not None else ""
     idle = "Suspended" if context.is_paused else "Queued" if phase is Phase.QUEUED else "NotStarted"
@@ -85,7 +85,7 @@ def ongoing(context: ReconcileContext, history: AttemptHistory, phase: Phase, cr
 
 
 def finished(snapshot: Snapshot, stored: Status, end: JobOutcome, *, accepted: bool = True) -> list[Condition]:
-    """Conditions of a job that has ended; `accepted` says that its spec could run."""
+    """Conditions of an ended job; `accepted` tells whether its spec could run."""
     failure, won = end.failure, end.phase is Phase.SUCCEEDED
     reason = failure.code if failure is not None else str(end.phase)
     message = sentence(failure) if failure is not None else _result(end)
@@ -108,7 +108,7 @@ def finished(snapshot: Snapshot, stored: Status, end: JobOutcome, *, accepted: b
 
 
 def held(snapshot: Snapshot, stored: Status, failure: JobFailure) -> list[Condition]:
-    """Conditions of a job that has begun and can't go on as it is; what is known of it otherwise stays."""
+    """Conditions of a started job that can't continue as it is; others are unchanged."""
     message = sentence(failure_info_from(failure))
     said = [
         ConditionValue("Accepted", "Unknown", failure.code, message),
@@ -129,7 +129,7 @@ def _accepted(context: ReconcileContext) -> ConditionValue:
 
 
 def idle_gpus(context: ReconcileContext) -> str:
-    """What is odd where a job takes a profile with GPUs and none of them; empty where it isn't."""
+    """Warning on a job that requests a GPU profile without GPUs; empty for others."""
     name = context.spec.compute.profile
     profile = context.snapshot.settings.profiles.get(name)
     if profile is None or not profile.max_gpus_per_node or context.spec.compute.gpus_per_node:
@@ -138,7 +138,7 @@ def idle_gpus(context: ReconcileContext) -> str:
 
 
 def unknown_problem(context: ReconcileContext) -> str:
-    """Which fields of the spec this version leaves out since it does not know them; empty where there are none."""
+    """Fields of the spec that this version ignores as unknown; empty without any."""
     if not context.ignored:
         return ""
     return (
@@ -147,7 +147,7 @@ def unknown_problem(context: ReconcileContext) -> str:
 
 
 def after_the_end(snapshot: Snapshot, stored: Status) -> list[Condition]:
-    """Conditions of a job that had ended: what is refused of the clean-up is told, the rest stays."""
+    """Conditions of an already ended job: refused clean-up is reported, others are unchanged."""
     said = _dated(snapshot, stored, _hindered(snapshot, stored))
     before = condition(stored, REFUSED)
     if not said or (before is not None and (before.status, before.message) == (said[0].status, said[0].message)):
@@ -156,7 +156,7 @@ def after_the_end(snapshot: Snapshot, stored: Status) -> list[Condition]:
 
 
 def _hindered(snapshot: Snapshot, stored: Status) -> list[ConditionValue]:
-    """Whether the API server refuses what the operator does to pods and Jobs."""
+    """Whether the API server refuses writes to pods and Jobs."""
     if snapshot.refused_writes:
         texts = [f"the API server refuses to {it.what} ({it.code}): {it.message}" for it in snapshot.refused_writes]
         return [ConditionValue(REFUSED, "True", "RefusedByApiServer", tidy(listed(texts, between="; ")))]
@@ -202,7 +202,7 @@ def _running(context: ReconcileContext, pod: PodRecord, phase: Phase) -> Conditi
 
 
 def _queued(context: ReconcileContext) -> ConditionValue:
-    """What a Job waits for that somebody else has suspended."""
+    """Reason that a Job suspended by another controller waits."""
     job, queue = context.job, context.queue or (context.job.queue if context.job is not None else "")
     known = found(context)
     if known is not None and known.queue in _QUEUE_PROBLEMS:
@@ -224,7 +224,7 @@ def _no_queue(context: ReconcileContext, queue: str, state: QueueState) -> str:
 
 
 def _starting(context: ReconcileContext, history: AttemptHistory) -> ConditionValue:
-    """The job has no running pod: what it waits for, once that takes longer than usual."""
+    """Condition without a running pod: what it waits for, once that takes unusually long."""
     kind, wait, last = "Progressing", pod_wait(context), history.last
     stored = condition(context.stored, kind)
     if wait is not None and wait.is_blocked:
@@ -276,7 +276,7 @@ def _taken(parents: list[Parent]) -> str:
 
 
 def _last_words(context: ReconcileContext, phase: Phase) -> str:
-    """What a pod was at that can't be asked now."""
+    """Last reported operation of an unreachable pod."""
     stored = condition(context.stored, "Progressing")
     return stored.message if stored is not None and stored.reason == str(phase) else "the pod runs"
 

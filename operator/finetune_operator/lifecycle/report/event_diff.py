@@ -1,4 +1,4 @@
-"""Events: what changed between two statuses, told so that a person can read it as a story.
+"""Events from the difference of two statuses.
 
 They are made from the statuses alone, so a repeated reconcile tells nothing twice.
 """
@@ -19,7 +19,7 @@ SAVED, GOES_ON = "CheckpointSaved", "ResumedFromCheckpoint"
 
 
 def event_diff(old: Status, new: Status) -> tuple[Event, ...]:
-    """Events of the way from `old` to `new`, in the order in which things happened."""
+    """Events between `old` and `new`, in chronological order."""
     if old.phase in TERMINAL:
         return ()
     parts = (_begun, _asked, _attempts, _stuck, _paused, _trained, _saved, _ended)
@@ -51,7 +51,7 @@ def _begun(old: Status, new: Status) -> Iterator[Event]:
 
 
 def _asked(old: Status, new: Status) -> Iterator[Event]:
-    """What became of the wishes of people and the results of others."""
+    """Events on requests of users and on results of dependencies."""
     accepted, before = condition(new, "Accepted"), condition(old, "Accepted")
     ignored = _ignored(accepted)
     if ignored and ignored != _ignored(before):
@@ -83,7 +83,7 @@ def _stuck(old: Status, new: Status) -> Iterator[Event]:
 
 
 def _saved(old: Status, new: Status) -> Iterator[Event]:
-    """The first checkpoint, and those that were asked for: the others are in the status."""
+    """Events on the first checkpoint and on requested ones; others are in the status only."""
     if new.phase in TERMINAL or not new.checkpoints:
         return
     newest = new.checkpoints[-1]

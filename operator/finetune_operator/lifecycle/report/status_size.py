@@ -1,4 +1,4 @@
-"""Keeps a status below 16 KiB: what can be read in the report goes first."""
+"""Status size limit of 16 KiB: what the report contains too is dropped first."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ _MARGIN = 512
 
 
 def bounded(status: Status) -> Status:
-    """The status with as much as fits."""
+    """The status reduced to the limit."""
     for shorten in (_same, *_LEAST_IMPORTANT_FIRST):
         status = shorten(status)
         if size(status) <= STATUS_BYTES - _MARGIN:
@@ -70,7 +70,7 @@ def _without_evaluation(status: Status) -> Status:
 
 
 def _only_the_model(status: Status) -> Status:
-    """Report and predictions lie beside the model."""
+    """Drop the URIs of report and predictions, which are beside the model."""
     if status.artifacts is None:
         return status
     return status.model_copy(
@@ -79,7 +79,7 @@ def _only_the_model(status: Status) -> Status:
 
 
 def _names_of_parents(status: Status) -> Status:
-    """Of a job that has ended: the others would not know what to start from."""
+    """Reduce results of dependencies to name, UID and digest once the job has ended; before, they are needed."""
     if status.phase not in TERMINAL:
         return status
     few = [Parent(name=parent.name, uid=parent.uid, output="", digest=parent.digest) for parent in status.parents]

@@ -1,4 +1,4 @@
-"""Which status is written: transitions at once, newer figures now and then, what is the same never."""
+"""Throttling of status writes: transitions at once, metrics at intervals."""
 
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ _BEGINNING = timedelta(seconds=5)
 def throttled(
     stored: Status, fresh: Status, live: Live | None, seconds: float, now: datetime
 ) -> tuple[Status, datetime | None]:
-    """Return the status to write and, where newer figures are held back, when they are due."""
+    """The status to write and, where metrics are held back, the time they are due."""
     if (due := _begin_is_due(stored, fresh)) is not None and now < due:
         return stored, due
     if stored.children is None and fresh == stored.model_copy(update={"children": fresh.children}):
@@ -31,7 +31,7 @@ def throttled(
 
 
 def _begin_is_due(stored: Status, fresh: Status) -> datetime | None:
-    """When the begin of the active time has to be written, if that is all that is new."""
+    """Time at which the start of the active period must be written, if nothing else is new."""
     begun = fresh.active_since
     if begun is None or stored.active_since is not None or fresh != stored.model_copy(update={"active_since": begun}):
         return None
@@ -39,7 +39,7 @@ def _begin_is_due(stored: Status, fresh: Status) -> datetime | None:
 
 
 def _is_only_figures(stored: Status, fresh: Status) -> bool:
-    """Whether nothing but figures differs. That training begins is no figure; that it evaluates in between is one."""
+    """Whether only metrics differ; the start of training is a transition, an evaluation within it is none."""
     begins = stored.phase in _BEFORE_TRAINING and fresh.phase not in _BEFORE_TRAINING
     if begins or not {stored.phase, fresh.phase} <= REPORTED_PHASES:
         return False
