@@ -92,12 +92,12 @@ def test_a_new_job_ends_as_one_that_was_never_stopped(pod_files: Pod, bucket: Pa
 
 
 def test_with_checkpoints_of_its_own_it_needs_the_other_run_no_more(pod_files: Pod) -> None:
-    outputs = pod_files.at(pod.CLAIMS) / "work/models"
+    outputs = pod_files.at(pod.CLAIMS) / "disk/models"
     outputs.mkdir(parents=True)
-    for uid, resumed in (("first", {}), ("second", {"resumeFrom": {"uri": "pvc://work/models/tickets/first"}})):
+    for uid, resumed in (("first", {}), ("second", {"resumeFrom": {"uri": "pvc://disk/models/tickets/first"}})):
         pod_files.uid = uid
         checkpoints = {"saveSteps": 4, **resumed}
-        pod_files.order(training=TRAINING, checkpoints=checkpoints, output={"uri": "pvc://work/models"})
+        pod_files.order(training=TRAINING, checkpoints=checkpoints, output={"uri": "pvc://disk/models"})
         stopped(pod_files).failed("Stopped", 85)
     shutil.rmtree(outputs / "tickets/first")
     ended = pod_files.run()
