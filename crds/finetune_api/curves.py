@@ -26,7 +26,7 @@ class CurvePoint(ApiModel):
     """Loss on the validation rows of each source, by its name, where rows come from several."""
     figures: dict[str, float] = Field(default_factory=dict)
     """Further means of training since the last point (PolicyOptimization: `meanReward`, `kl`, `entropy`,
-    `answerTokens`, `constantGroups`)."""
+    `answerTokens`, `zeroVarianceGroups`)."""
 
 
 class Fit(StrEnum):

@@ -27,18 +27,21 @@ FIELDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "PTuning": _VIRTUAL_TOKENS,
         "Evaluation": {"everySteps": "evalSteps"},
         "Checkpoints": {"everySteps": "saveSteps"},
+        "Report": {"trivial": "trivialBaseline"},
     }
 )
 """First and present name on the wire of each renamed field, by model."""
 VALUES: Mapping[str, Mapping[str, str]] = MappingProxyType({"PreferenceLoss": {"Sigmoid": "DPO"}})
 """First and present word of each renamed value, by enum."""
+KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType({"figures": {"constantGroups": "zeroVarianceGroups"}})
+"""First and present key of mappings, by the field on the wire that holds them (curves of reports and checkpoints)."""
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Renames:
-    """Renames in a model and below: fields from first to current name, values and blocks by current name."""
+    """Renames in a model and below: fields from first to current name; of values and keys, and blocks, by field."""
 
     fields: Mapping[str, str]
     values: Mapping[str, Mapping[str, str]]
@@ -69,6 +72,8 @@ def renames_in(model: type[BaseModel]) -> Renames:
     values, blocks = dict[str, Mapping[str, str]](), dict[str, Renames]()
     for name, info in model.model_fields.items():
         wire = info.alias or name
+        if wire in KEYS:
+            values[wire] = KEYS[wire]
         for kind in classes_in(info.annotation):
             if kind.__name__ in VALUES:
                 values[wire] = VALUES[kind.__name__]
@@ -122,8 +127,17 @@ def _mapped(data: Any, renames: Renames, *, back: bool) -> Any:
 def _value(name: str, value: Any, renames: Renames, *, back: bool) -> Any:
     if name in renames.blocks:
         return _mapped(value, renames.blocks[name], back=back)
-    words = renames.values.get(name, {}) if isinstance(value, str) else {}
-    return (_turned(words) if back else words).get(value, value) if words else value
+    words = renames.values.get(name, {})
+    return _worded(value, _turned(words) if back else words) if words else value
+
+
+def _worded(value: Any, words: Mapping[str, str]) -> Any:
+    """A value, or the keys of a mapping, in other words; of lists each item."""
+    if isinstance(value, list):
+        return [_worded(item, words) for item in value]
+    if isinstance(value, dict):
+        return {words.get(key, key): item for key, item in value.items()}
+    return words.get(value, value) if isinstance(value, str) else value
 
 
 def _turned(names: Mapping[str, str]) -> dict[str, str]:

@@ -85,9 +85,9 @@ class Report(ApiModel):
     """Number format of most of the exported weights: FP32, BF16 or FP16."""
     evaluation: EvaluationResult = Field(default_factory=EvaluationResult)
     """What was measured on the test rows."""
-    trivial: dict[str, float] = Field(default_factory=dict)
-    """Metrics of the best answer that ignores the input, by the training rows: the most frequent class or tag, or the
-    mean; empty for tasks that have none."""
+    trivial_baseline: dict[str, float] = Field(default_factory=dict)
+    """Metrics of the best constant prediction by the training rows: the most frequent class or tag, or the mean;
+    empty for tasks that have none."""
     evaluated_on: str = "test"
     """The split behind `evaluation`."""
     details: Details | None = None

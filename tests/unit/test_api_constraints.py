@@ -100,10 +100,11 @@ def test_a_first_name_is_read_as_the_present_one_and_refused_by_it(row: Manifest
 
 def test_every_renamed_field_and_value_has_a_row() -> None:
     assert sorted(places(renames_in(Spec))) == sorted(row["field"] for row in TABLE["renamed"])
-    words = {
-        renamed_message(*names) for table in (FIELDS, VALUES) for renamed in table.values() for names in renamed.items()
+    in_the_spec = {name: names for name, names in FIELDS.items() if name != "Report"}
+    tables = [*in_the_spec.values(), *VALUES.values()]
+    assert {row["says"] for row in TABLE["renamed"]} == {
+        renamed_message(*names) for it in tables for names in it.items()
     }
-    assert {row["says"] for row in TABLE["renamed"]} == words
 
 
 def test_every_rule_has_words_of_its_own() -> None:

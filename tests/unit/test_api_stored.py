@@ -18,6 +18,7 @@ from finetune_api.live import Live
 from finetune_api.manifest import Manifest
 from finetune_api.outcome import Outcome
 from finetune_api.output import Compute
+from finetune_api.report import Report
 from finetune_api.run_file import RunFile
 from finetune_api.spec import Spec
 from finetune_api.status import Phase, Status
@@ -144,6 +145,22 @@ def test_renamed_fields_are_written_for_others_by_their_first_names(row: dict[st
     assert read_stored(Spec, first) == Spec.model_validate(present)
     both = {name: {**first[name], **block} if isinstance(block, dict) else block for name, block in present.items()}
     assert renamed.current_names(Spec, both) == present, "where both are given, the present name counts"
+
+
+def test_a_report_is_read_by_the_first_names_of_its_fields_and_figures() -> None:
+    report = {
+        "job": "tickets",
+        "uid": "1",
+        "outcome": "Succeeded",
+        "startedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T00:01:00Z",
+        "spec": {},
+        "trivial": {"accuracy": 0.5},
+        "curves": [{"step": 1, "epoch": 1, "figures": {"meanReward": 0.25, "constantGroups": 0.75}}],
+    }
+    read = read_stored_json(Report, json.dumps(report))
+    assert read.trivial_baseline == {"accuracy": 0.5}
+    assert read.curves[0].figures == {"meanReward": 0.25, "zeroVarianceGroups": 0.75}
 
 
 @pytest.mark.parametrize("model", [Termination, Live, Status, RunFile, CheckpointManifest, Manifest])

@@ -84,7 +84,7 @@ def test_a_tagger_that_finds_nothing_is_no_good_one(
     )
     assert ended.code == 0, ended.err
     assert report["evaluation"]["metrics"]["f1"] == 0
-    assert report["trivial"]["f1"] == 0
+    assert report["trivialBaseline"]["f1"] == 0
     assert report["verdict"]["fit"] == "Underfitting"
     assert report["verdict"]["reason"] == "The tuned model has one answer for all test rows: O."
     assert "one answer for all test rows: O" in ended.out + ended.err
@@ -116,5 +116,5 @@ def test_gates_ask_for_more_than_the_most_frequent_class(
     )
     assert ended.code == 86, ended.err
     (gate,) = report["evaluation"]["gates"]
-    assert gate["baseline"] == report["trivial"]["accuracy"] == pytest.approx(0.9, abs=0.04)
+    assert gate["baseline"] == report["trivialBaseline"]["accuracy"] == pytest.approx(0.9, abs=0.04)
     assert report["verdict"]["fit"] == "Underfitting"

@@ -127,8 +127,8 @@ def test_a_norm_that_a_scaler_lets_pass_can_be_plotted(board: RunProgress) -> No
 
 def test_further_figures_of_a_loss_have_a_series_each(board: RunProgress) -> None:
     board.trained(PROGRESS, TrainingTotals(figures={"meanReward": 0.75, "kl": 0.5}))
-    assert value(board, "finetune_train_figure", figure="meanReward") == 0.75
-    assert value(board, "finetune_train_figure", figure="kl") == 0.5
+    assert value(board, "finetune_train_metric", metric="meanReward") == 0.75
+    assert value(board, "finetune_train_metric", metric="kl") == 0.5
 
 
 def test_what_is_worked_at_comes_and_goes(board: RunProgress) -> None:

@@ -54,7 +54,7 @@ class FinalEvaluation:
     """Evaluation of the model on the held-out rows."""
 
     result: EvaluationResult
-    trivial: dict[str, float]
+    trivial_baseline: dict[str, float]
     """Metrics of the best constant prediction."""
     split: str
     details: Details
@@ -121,7 +121,7 @@ class RunRecord:
             parameters=self.parameters,
             weights_dtype=self.weights_dtype,
             evaluation=self.result,
-            trivial=evaluation.trivial if evaluation else {},
+            trivial_baseline=evaluation.trivial_baseline if evaluation else {},
             evaluated_on=evaluation.split if evaluation else "test",
             details=evaluation.details if evaluation else None,
             curves=training.curves if training else [],

@@ -12,6 +12,7 @@ from finetune_api.manifest import Lineage
 from finetune_api.renamed import current_names
 from finetune_api.report import Report
 from finetune_api.spec import Spec
+from finetune_api.stored import with_current_names
 from finetune_trainer.checkpoints.layout import find_places
 from finetune_trainer.storage import Folder
 
@@ -63,7 +64,8 @@ def _spec_of(folder: Folder) -> dict[str, Any]:
     if not folder.exists(_REPORT):
         return {}
     with suppress(ValidationError, JobFailure):
-        named: dict[str, Any] = current_names(Spec, Report.model_validate_json(folder.get(_REPORT)).spec)
+        report = Report.model_validate_json(with_current_names(Report, folder.get(_REPORT)))
+        named: dict[str, Any] = current_names(Spec, report.spec)
         return named
     return {}
 

@@ -12,7 +12,7 @@ from finetune_api.outcome import Best
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.details import SAMPLES, WORST, shorten
 
-_REWARD, _CONSTANT = "meanReward", "constantGroups"
+_REWARD, _ZERO_VARIANCE = "meanReward", "zeroVarianceGroups"
 _NEARLY_ALL = 0.95
 _FALL = 0.5
 """Share of what was won that is lost again in a run that went wrong."""
@@ -48,7 +48,7 @@ class RewardedAnswers:
 
 def diagnose_rewards(curves: Sequence[CurvePoint], best: Best | None) -> Verdict:
     """Diagnose training from sampled rewards on training prompts and greedy ones on validation prompts."""
-    constant = [point.figures[_CONSTANT] for point in curves if _CONSTANT in point.figures]
+    constant = [point.figures[_ZERO_VARIANCE] for point in curves if _ZERO_VARIANCE in point.figures]
     if constant and float(np.mean(constant)) > _NEARLY_ALL:
         return Verdict(
             fit=Fit.UNDERFITTING,

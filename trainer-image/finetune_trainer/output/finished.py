@@ -9,6 +9,7 @@ from finetune_api.failures import OutputExists
 from finetune_api.manifest import MANIFEST_NAME, Manifest
 from finetune_api.outcome import Artifacts
 from finetune_api.report import Report
+from finetune_api.stored import with_current_names
 from finetune_trainer.storage import Folder
 
 REPORT_DATA = "report/report.json"
@@ -66,7 +67,7 @@ def _report(folder: Folder, manifest: Manifest) -> Report:
     content = folder.get(REPORT_DATA)
     try:
         if hashlib.sha256(content).hexdigest() == expected.get(REPORT_DATA):
-            return Report.model_validate_json(content, extra="ignore")
+            return Report.model_validate_json(with_current_names(Report, content), extra="ignore")
     except ValidationError:  # of another version
         pass
     raise _exists(folder, f"a finished run whose {REPORT_DATA} was changed")

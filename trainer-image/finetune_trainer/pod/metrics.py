@@ -80,8 +80,8 @@ class Exposition(Collector):
                 yield self._gauge(name, text, value)
 
     def _figures(self) -> Metric:
-        job, text = self.order.job, "Further figures of the last step, by name (PolicyOptimization: meanReward ...)."
-        family = GaugeMetricFamily("finetune_train_figure", text, labels=(*_JOB, "figure"))
+        job, text = self.order.job, "Further metrics of the last step, by name (PolicyOptimization: meanReward ...)."
+        family = GaugeMetricFamily("finetune_train_metric", text, labels=(*_JOB, "metric"))
         for name, value in self.board.tally.figures.items():
             family.add_metric((job.namespace, job.name, name), value)
         return family

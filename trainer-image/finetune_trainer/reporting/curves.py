@@ -31,7 +31,7 @@ FIGURE_TITLES = {
     "kl": "KL divergence, nats per token",
     "entropy": "Entropy, nats per token",
     "answerTokens": "Tokens of a sampled answer",
-    "constantGroups": "Prompts whose answers all got one reward",
+    "zeroVarianceGroups": "Prompts whose answers all got one reward",
 }
 """Titles of the charts of further figures of training."""
 MOST_METRICS, SMALL = 3, 170

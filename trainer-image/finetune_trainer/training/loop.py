@@ -14,6 +14,7 @@ from finetune_api.curves import CurvePoint
 from finetune_api.failures import LossDiverged
 from finetune_api.metrics import Metric
 from finetune_api.outcome import Best, Progress
+from finetune_api.renamed import first_names
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.sampler import Rows
@@ -192,7 +193,7 @@ class Loop:
             step=self._step,
             epoch=self._step / self._plan.batches.steps_per_epoch,
             parts=parts,
-            values={TRAINING: state.model_dump(mode="json")},
+            values={TRAINING: first_names(TrainingState, state.model_dump(mode="json"))},
             metric=self._metric,
         )
 

@@ -34,7 +34,7 @@ Prompts = Callable[[Rows], list[Ids]]
 Judge = Callable[[Rows, Sequence[Ids]], Sequence[float]]
 """Rewards answers, each to the row of that number."""
 
-REWARD, KL, ENTROPY, TOKENS, CONSTANT = "meanReward", "kl", "entropy", "answerTokens", "constantGroups"
+REWARD, KL, ENTROPY, TOKENS, ZERO_VARIANCE = "meanReward", "kl", "entropy", "answerTokens", "zeroVarianceGroups"
 _SMALLEST_DEVIATION = 1e-4
 _RUNAWAY = 10.0
 """KL divergence, in nats per token, of texts that the model as it came would hardly ever write."""
@@ -92,7 +92,7 @@ class PolicyLoss:
         self._answers = dict[int, list[Answer]]()
         self._drawn = dict[bytes, Rollouts]()
         self._sums = dict[str, float]()
-        self._constant_steps = 0
+        self._zero_variance_steps = 0
 
     def to(self, _device: torch.device) -> "PolicyLoss":
         """See `Loss.to`."""
@@ -103,7 +103,7 @@ class PolicyLoss:
         self._rows = rows
         self._answers.clear()
         self._drawn.clear()
-        self._sums = dict.fromkeys((REWARD, KL, ENTROPY, TOKENS, CONSTANT), 0.0)
+        self._sums = dict.fromkeys((REWARD, KL, ENTROPY, TOKENS, ZERO_VARIANCE), 0.0)
         return float(len(rows) * self._settings.num_generations)
 
     def total(self, model: nn.Module, inputs: dict[str, Tensor], rows: Rows) -> Tensor:
@@ -133,13 +133,13 @@ class PolicyLoss:
             REWARD: sums[REWARD] / prompts,
             ENTROPY: sums[ENTROPY] / tokens,
             TOKENS: tokens / prompts,
-            CONSTANT: sums[CONSTANT] / groups,
+            ZERO_VARIANCE: sums[ZERO_VARIANCE] / groups,
         }
         if self._reference is not None:
             figures[KL] = sums[KL] / tokens
             self._check_divergence(figures[KL])
-        self._constant_steps = self._constant_steps + 1 if figures[CONSTANT] == 1 else 0
-        return StepMetrics(figures, _NOTHING_TO_LEARN if self._constant_steps == _PATIENCE else "", self._volume())
+        self._zero_variance_steps = self._zero_variance_steps + 1 if figures[ZERO_VARIANCE] == 1 else 0
+        return StepMetrics(figures, _NOTHING_TO_LEARN if self._zero_variance_steps == _PATIENCE else "", self._volume())
 
     def _volume(self) -> Volume:
         """Token volume of prompts and answers of the step."""
@@ -172,7 +172,7 @@ class PolicyLoss:
         groups = rewards.view(-1, self._settings.num_generations)
         self._sums[REWARD] += float(rewards.sum())
         self._sums[TOKENS] += float(sum(len(one.ids) for one in answers))
-        self._sums[CONSTANT] += int((groups == groups[:, :1]).all(dim=1).sum())
+        self._sums[ZERO_VARIANCE] += int((groups == groups[:, :1]).all(dim=1).sum())
         return Rollouts(batch, rewards, reference.log_probabilities if reference else None)
 
     def _completed(self, rollouts: Rollouts, now: TokenLogProbs) -> Rollouts:

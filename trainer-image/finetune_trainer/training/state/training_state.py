@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finetune_api.outcome import Best
+from finetune_api.renamed import current_names
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.training.curve import CurveState
@@ -84,7 +85,7 @@ def check_plan(state: TrainingState, plan: Plan, *, may_be_longer: bool) -> None
 def state_of(snapshot: Snapshot) -> TrainingState:
     """The state in a snapshot. Raises `IncompatibleState` where this version can't read it."""
     try:
-        state = TrainingState.model_validate(snapshot.values.get(TRAINING))
+        state = TrainingState.model_validate(current_names(TrainingState, snapshot.values.get(TRAINING)))
     except ValidationError as error:
         detail = error.errors(include_url=False, include_input=False)[0]
         raise IncompatibleState(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
