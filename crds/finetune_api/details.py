@@ -82,7 +82,7 @@ class GroupRow(ApiModel):
     """Metrics of the base model on these rows."""
 
 
-class OldSkill(ApiModel):
+class RetentionSet(ApiModel):
     """What `retention.<metric>` was measured on."""
 
     task: Task
@@ -127,8 +127,8 @@ class Details(ApiModel):
     """Groups beyond those; they have a part in the gaps."""
     sources: list[GroupRow] = Field(default_factory=list)
     """Figures of the rows of each source, where rows come from several."""
-    retention: OldSkill | None = None
-    """What the old skill was measured on."""
+    retention: RetentionSet | None = None
+    """The retention set."""
     few_shot: ShownExamples | None = None
     """The examples that the base model was shown."""
     suspects: list[Sample] = Field(default_factory=list)

@@ -78,7 +78,7 @@ class Prepared:
     read: Mapping[str, RowsRead] = field(default_factory=dict)
     """What was read of each place that the job names files for."""
     retention: "Prepared | None" = None
-    """Rows of a skill that must not be forgotten, as the split `retention`."""
+    """The retention set, as the split `retention`."""
 
     def part(self, split: str, rows: Iterable[int]) -> "Prepared":
         """The data with these rows of a split only."""

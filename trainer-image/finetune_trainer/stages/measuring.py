@@ -34,13 +34,13 @@ def infer_all(ready: PreparedModel, what: str, observer: RunObserver, stop: Stop
     In the precision of training: base model, reference and tuned model are measured alike.
     """
     task = ready.task
-    split, skill = evaluation_split(task), ready.skill
+    split, retention = evaluation_split(task), ready.retention
     rows = ready.rows[split]
-    total = len(rows.lengths) + (len(skill.rows.lengths) if skill else 0)
+    total = len(rows.lengths) + (len(retention.rows.lengths) if retention else 0)
     with observer.working(what, total) as advance, ready.accelerator.autocast():
         monitor = Monitor(advance, stop)
         outputs = task.infer(ready.adapted.model, split, rows, InferenceContext(ready.tokenizer, monitor=monitor))
-        return outputs | (skill.infer(monitor) if skill else {})
+        return outputs | (retention.infer(monitor) if retention else {})
 
 
 def evaluate(
@@ -57,7 +57,7 @@ def evaluate(
     split = evaluation_split(task)
     outputs = infer_all(ready, "evaluating", observer, stop)
     measured = measure_all(
-        task, ready.tokens[split], ready.skill, split, after=outputs, before=baseline, few_shot=ready.few_shot
+        task, ready.tokens[split], ready.retention, split, after=outputs, before=baseline, few_shot=ready.few_shot
     )
     metrics, before = measured.metrics, measured.baseline
     trivial = ConstantBaseline(task.trivial_metrics(split, outputs), task.constant_answer(split, outputs))

@@ -99,7 +99,7 @@ class Merging:
         one = _with(ready, as_it_is(model))
         what = f"source {len(self.measured) + 1} of {len(self.sources)}"
         outputs = infer_all(one, what, self.observer, self.stop)
-        found = measure_all(task, ready.tokens[split], one.skill, split, after=outputs, before=None)
+        found = measure_all(task, ready.tokens[split], one.retention, split, after=outputs, before=None)
         manifest = source.result.manifest
         self.measured.append(
             MergedSource(
@@ -115,8 +115,8 @@ class Merging:
 
 def _with(ready: PreparedModel, adapted: Adapted) -> PreparedModel:
     """The same rows with another model, for the retention set too."""
-    skill = retention_task_with(ready.task, ready.skill, ready.files, adapted) if ready.skill else None
-    return replace(ready, adapted=adapted, skill=skill)
+    retention = retention_task_with(ready.task, ready.retention, ready.files, adapted) if ready.retention else None
+    return replace(ready, adapted=adapted, retention=retention)
 
 
 def check_like(one: "PreTrainedModel", other: "PreTrainedModel", first: Source, source: Source) -> None:

@@ -66,7 +66,7 @@ class PreparedModel:
     resolved: Resolved
     accelerator: Accelerator
     parameters: Parameters
-    skill: RetentionTask | None = None
+    retention: RetentionTask | None = None
     few_shot: FewShot | None = None
 
 
@@ -172,12 +172,12 @@ def with_evaluation_rows(ready: PreparedModel, base: BaseModel, observer: RunObs
     Raises `ModelUnsuitable` where the base model has no head for the retention task.
     """
     task, tokenizer, adapted, max_length = ready.task, ready.tokenizer, ready.adapted, ready.resolved.max_length
-    skill = retention_task_of(task, ready.files, tokenizer, adapted, max_length)
+    retention = retention_task_of(task, ready.files, tokenizer, adapted, max_length)
     split = evaluation_split(task)
     few_shot = few_shot_of(task, split, tokenizer, adapted, max_length=max_length, limit=base.limit)
     if few_shot is not None and few_shot.note:
         observer.said(few_shot.note)
-    return replace(ready, skill=skill, few_shot=few_shot)
+    return replace(ready, retention=retention, few_shot=few_shot)
 
 
 def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver, stop: StopToken) -> PreparedModel:
@@ -187,10 +187,10 @@ def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver
         return ready
     accelerator, quantization = ready.accelerator, Quantization.of(task.spec.method)
     weights = f"{ready.files.digest()} {accelerator.device.type} {accelerator.mixed_precision} {quantization}"
-    tokens, rows, skill = dict(ready.tokens), dict(ready.rows), ready.skill
-    is_shared = skill is not None and skill.task.spec.task is task.spec.task
-    if skill is not None and is_shared:
-        tokens[RETENTION_SPLIT], rows[RETENTION_SPLIT] = skill.tokens, skill.rows
+    tokens, rows, retention = dict(ready.tokens), dict(ready.rows), ready.retention
+    is_shared = retention is not None and retention.task.spec.task is task.spec.task
+    if retention is not None and is_shared:
+        tokens[RETENTION_SPLIT], rows[RETENTION_SPLIT] = retention.tokens, retention.rows
     inputs = ReferenceInputs(tokens, rows, weights, cache_folder("references"))
     total = sum(len(part.lengths) for part in rows.values())
     with (
@@ -200,9 +200,9 @@ def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver
         observer.working("reference", total) as advance,
     ):
         task = task.with_reference(ready.adapted.model, inputs, Monitor(advance, stop))
-    if skill is not None and is_shared:
-        skill = replace(skill, task=replace(task, spec=skill.task.spec, data=skill.task.data))
-    return replace(ready, task=task, skill=skill)
+    if retention is not None and is_shared:
+        retention = replace(retention, task=replace(task, spec=retention.task.spec, data=retention.task.data))
+    return replace(ready, task=task, retention=retention)
 
 
 def _rows(adapted: Adapted, tokens: dict[str, Tokens], timings: Timings, observer: RunObserver) -> dict[str, RowSource]:

@@ -26,7 +26,7 @@ class Measured:
 def measure_all(
     task: Task,
     tokens: Tokens,
-    skill: RetentionTask | None,
+    retention: RetentionTask | None,
     split: str,
     *,
     after: Outputs,
@@ -35,7 +35,7 @@ def measure_all(
 ) -> Measured:
     """Metrics of tuned and base model from their outputs on a split.
 
-    What they said of an old skill and of rows with examples is beside it. `tokens` are those of the split.
+    Outputs on the retention set and on few-shot prompts are beside it. `tokens` are those of the split.
     """
     outputs = without_retention(after)
     baseline = without_examples(without_retention(before)) if before is not None else None
@@ -43,14 +43,14 @@ def measure_all(
     metrics = task.measure(split, outputs) | groups.gaps
     compared = task.measure(split, baseline) | groups.gaps_before if baseline is not None else {}
     details = task.details(split, outputs, baseline)
-    if skill is not None:
-        metrics |= skill.measure(after)
-        compared |= skill.measure(before or {})
+    if retention is not None:
+        metrics |= retention.measure(after)
+        compared |= retention.measure(before or {})
     extra = {
         "groups": groups.rows,
         "more_groups": groups.more,
         "sources": metrics_by_source(task, split, tokens, outputs, baseline),
-        "retention": skill.described if skill else None,
+        "retention": retention.described if retention else None,
         "few_shot": few_shot.described if few_shot else None,
     }
     with_examples = few_shot.measure(before or {}) if few_shot else {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from finetune_api import tasks
-from finetune_api.details import OldSkill
+from finetune_api.details import RetentionSet
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.metrics import CATALOGUE, RETENTION
 from finetune_api.spec import Spec
@@ -64,11 +64,11 @@ class RetentionTask:
         return {f"{RETENTION}{name}": value for name, value in metrics.items() if name in named}
 
     @property
-    def described(self) -> OldSkill:
+    def described(self) -> RetentionSet:
         """Description of the retention set for the report."""
         data = self.task.data.report
         rows = data.splits[RETENTION_SPLIT].rows
-        return OldSkill(task=self.task.spec.task, files=data.files, rows=rows, bad_rows=data.bad_rows)
+        return RetentionSet(task=self.task.spec.task, files=data.files, rows=rows, bad_rows=data.bad_rows)
 
 
 def without_retention(outputs: Outputs) -> Outputs:
@@ -81,42 +81,42 @@ def retention_task_of(
 ) -> RetentionTask | None:
     """The retention task of a job, or None without one.
 
-    Raises what loading and tokenising raise; `ModelUnsuitable` where the base has no head for the skill.
+    Raises what loading and tokenising raise; `ModelUnsuitable` where the base has no head for that task.
     """
-    skill = _skill_of(task, tokenizer)
-    if skill is None:
+    retention = _checked_task_of(task, tokenizer)
+    if retention is None:
         return None
-    model, make_rows = _shown_by(task, skill, files, tokenizer, adapted)
-    tokens = _tokens_of(skill, tokenizer, max_length)
-    skill = skill.with_tokens({RETENTION_SPLIT: tokens}, tokenizer, max_length)
-    return RetentionTask(skill, model, tokens, whole_rows(make_rows, tokens, no_progress), tokenizer)
+    model, make_rows = _shown_by(task, retention, files, tokenizer, adapted)
+    tokens = _tokens_of(retention, tokenizer, max_length)
+    retention = retention.with_tokens({RETENTION_SPLIT: tokens}, tokenizer, max_length)
+    return RetentionTask(retention, model, tokens, whole_rows(make_rows, tokens, no_progress), tokenizer)
 
 
 def check_retention(
     task: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, max_length: int
 ) -> None:
     """Check retention task and model on the meta device. Raises as `retention_task_of` does."""
-    skill = _skill_of(task, tokenizer)
-    if skill is not None:
-        _shown_by(task, skill, files, tokenizer, adapted, how=ModelLoading(on_meta=True))
-        _tokens_of(skill, tokenizer, max_length)
+    retention = _checked_task_of(task, tokenizer)
+    if retention is not None:
+        _shown_by(task, retention, files, tokenizer, adapted, how=ModelLoading(on_meta=True))
+        _tokens_of(retention, tokenizer, max_length)
 
 
-def _skill_of(task: Task, tokenizer: "PreTrainedTokenizerBase") -> Task | None:
+def _checked_task_of(task: Task, tokenizer: "PreTrainedTokenizerBase") -> Task | None:
     """The retention task on the rows that its chat template can render."""
     if task.data.retention is None:
         return None
-    skill = _task_of(task, task.data.retention)
-    return replace(skill, data=check_chats(skill.data, skill.spec, tokenizer))
+    retention = _task_of(task, task.data.retention)
+    return replace(retention, data=check_chats(retention.data, retention.spec, tokenizer))
 
 
-def _tokens_of(skill: Task, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Tokens:
-    return skill.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), no_progress)
+def _tokens_of(retention: Task, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Tokens:
+    return retention.tokenise(RETENTION_SPLIT, tokenizer, max_length, cache_folder("tokens"), no_progress)
 
 
-def retention_task_with(task: Task, skill: RetentionTask, files: ModelFiles, adapted: Adapted) -> RetentionTask:
+def retention_task_with(task: Task, retention: RetentionTask, files: ModelFiles, adapted: Adapted) -> RetentionTask:
     """The retention task on the same rows with another model. Raises as `retention_task_of` does."""
-    return replace(skill, model=_shown_by(task, skill.task, files, skill.tokenizer, adapted)[0])
+    return replace(retention, model=_shown_by(task, retention.task, files, retention.tokenizer, adapted)[0])
 
 
 def _task_of(task: Task, data: Prepared) -> Task:
@@ -135,7 +135,7 @@ def _language_spec(spec: Spec, wanted: tasks.Task, also: list[str]) -> Spec:
 
 def _shown_by(
     task: Task,
-    skill: Task,
+    retention: Task,
     files: ModelFiles,
     tokenizer: "PreTrainedTokenizerBase",
     adapted: Adapted,
@@ -143,25 +143,25 @@ def _shown_by(
     how: ModelLoading = FP32,
 ) -> tuple[Any, MakeRows]:
     """The model of the retention task, and the converter of rows to its inputs."""
-    if skill.spec.task is task.spec.task or task.spec.task in _OF_LANGUAGE:
+    if retention.spec.task is task.spec.task or task.spec.task in _OF_LANGUAGE:
         return adapted.model, adapted.rows
-    model = _with_own_head(skill, files, tokenizer, adapted, how)
+    model = _with_own_head(retention, files, tokenizer, adapted, how)
     return model, token_rows(model.config)
 
 
 def _with_own_head(
-    skill: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, how: ModelLoading
+    retention: Task, files: ModelFiles, tokenizer: "PreTrainedTokenizerBase", adapted: Adapted, how: ModelLoading
 ) -> Any:
     """A language model of the base's head and the trained body, whose changes it shares."""
     try:
-        model: Any = skill.load(files, tokenizer, how)
+        model: Any = retention.load(files, tokenizer, how)
     except ModelUnsuitable as error:
         hint = "use a base that was made for this task, or remove evaluation.retention"
         raise ModelUnsuitable(error.problems[0].message, where=_WHERE, hint=hint) from error
     trained, name = _inner(adapted.model), model.base_model_prefix
     body = getattr(trained, name, None)
     if type(body) is not type(getattr(model, name)):
-        message = f"{files.uri}: the head for {skill.spec.task} does not fit on the body that is trained"
+        message = f"{files.uri}: the head for {retention.spec.task} does not fit on the body that is trained"
         raise ModelUnsuitable(message, where=_WHERE, hint="remove evaluation.retention.task")
     if not how.on_meta:
         model.to(trained.device)
