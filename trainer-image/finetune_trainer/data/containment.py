@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from finetune_trainer.data.common_text import SHARES, CommonText
-from finetune_trainer.data.shingle_lengths import DOUBTFUL, LENGTHS, SIMILAR, room_for
-from finetune_trainer.data.shingles import Hashes, Ragged, plain, shingle_hashes
+from finetune_trainer.data.shingles import DOUBTFUL, LENGTHS, SIMILAR, Hashes, Ragged, plain, room_for, shingle_hashes
 
 _HELD = 4 << 20
 """Hashes that are kept, four bytes each."""

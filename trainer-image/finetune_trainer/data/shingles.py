@@ -19,6 +19,16 @@ SHORTEST = 5
 """Shingles are at least this long; between two rows there is room for one that goes over the end of its row."""
 LONGEST_TEXT = 1 << 22
 """Characters of a text that are looked at."""
+SIMILAR = 0.8
+"""Jaccard similarity from which two texts are nearly the same."""
+LENGTHS = (SHORTEST, 10, 20, 40)
+"""Lengths of shingles. Longer ones are taken where a text repeats so many of them that unlike texts would have the same
+ones (sequences of bases, numbers, moves)."""
+REPETITIVE, DOUBTFUL = 0.57, 0.73
+"""Below these shares of different shingles longer ones are taken; between the two a text is looked at both ways, so
+that a pair on two sides of a bound still meets."""
+_ROOM = 4
+"""A text is at least so many times as long as its shingles."""
 
 _SPACE, _LETTER, _SIGN, _NOTHING, _UNKNOWN = 0, 1, 2, 3, 255
 _KINDS = np.full(0x110000, _UNKNOWN, dtype=np.uint8)
@@ -159,3 +169,8 @@ def _kind(char: str) -> int:
     if category == "Cf":
         return _NOTHING
     return {"L": _LETTER, "N": _LETTER, "M": _LETTER, "P": _SIGN, "S": _SIGN}.get(category[0], _SPACE)
+
+
+def room_for(sizes: Counts, number: int) -> Bools:
+    """Whether texts of so many characters are long enough for shingles of `LENGTHS[number]` [n]."""
+    return sizes >= _ROOM * LENGTHS[number] if number < len(LENGTHS) else np.zeros(len(sizes), dtype=bool)

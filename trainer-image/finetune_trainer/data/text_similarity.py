@@ -14,8 +14,17 @@ from numpy.typing import NDArray
 
 from finetune_trainer.data.common_text import SHARES, CommonText, Rests
 from finetune_trainer.data.containment import Containment
-from finetune_trainer.data.shingle_lengths import DOUBTFUL, LENGTHS, REPETITIVE, SIMILAR, room_for
-from finetune_trainer.data.shingles import Hashes, Ragged, plain, shingle_hashes
+from finetune_trainer.data.shingles import (
+    DOUBTFUL,
+    LENGTHS,
+    REPETITIVE,
+    SIMILAR,
+    Hashes,
+    Ragged,
+    plain,
+    room_for,
+    shingle_hashes,
+)
 
 _SKETCH = 512
 _SHORT = 32
