@@ -25,11 +25,13 @@ class Request:
     received: float
     """Seconds since the epoch."""
     answered: float
+    dry_run: bool = False
+    """Whether it was only tried, as the operator does with its profiles at the start."""
 
     @property
     def is_write(self) -> bool:
         """Whether it may have changed something."""
-        return self.verb in WRITES and self.resource not in _REVIEWS
+        return self.verb in WRITES and self.resource not in _REVIEWS and not self.dry_run
 
 
 def read(log: Path, start: int = 0) -> list[Request]:
@@ -56,6 +58,7 @@ def _requests(lines: Iterable[bytes]) -> Iterator[Request]:
             code=(entry.get("responseStatus") or {}).get("code", 0),
             received=_seconds(entry["requestReceivedTimestamp"]),
             answered=_seconds(entry["stageTimestamp"]),
+            dry_run="dryRun=" in entry.get("requestURI", ""),
         )
 
 
