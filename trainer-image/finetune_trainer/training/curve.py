@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from finetune_api.curves import CurvePoint
+from finetune_api.outcome import Best
 
 _POINTS = 200
 
@@ -24,8 +25,9 @@ class CurveState(BaseModel):
     """Further figures of these steps, of losses that have some."""
 
 
-def validation_loss(points: Sequence[CurvePoint], step: int | None) -> float | None:
-    """Validation loss at an optimizer step; None without an evaluation there."""
+def loss_of_best(points: Sequence[CurvePoint], best: Best | None) -> float | None:
+    """Loss on the validation rows of the best evaluation; None where there is none, or it measured no loss."""
+    step = best.step if best else None
     return next((point.validation.get("evalLoss") for point in reversed(points) if point.step == step), None)
 
 

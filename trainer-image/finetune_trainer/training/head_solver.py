@@ -18,7 +18,7 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.signals import StopToken
-from finetune_trainer.training.curve import validation_loss
+from finetune_trainer.training.curve import loss_of_best
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.loop import Evaluate, TrainingObserver, TrainingResult
 from finetune_trainer.training.losses.base import Loss
@@ -99,10 +99,9 @@ class HeadSolver:
                 with rate.paused():
                     metrics = evaluate()
                 metric = self._penalties.metric
-                best_step = choice.best.step if choice.best else None
                 choice = choice.update(
                     step, metrics.get(metric.name), metric, self._penalties.early_stopping,
-                    loss=metrics.get("evalLoss"), best_loss=validation_loss(points, best_step),
+                    loss=metrics.get("evalLoss"), best_loss=loss_of_best(points, choice.best),
                 )  # fmt: skip
                 point = point.model_copy(update={"validation": metrics, "sources": losses()})
                 observer.evaluated(step, metrics, choice.is_best(step))

@@ -23,7 +23,7 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import uniform_lr
 from finetune_trainer.observer import TrainingTotals
 from finetune_trainer.signals import StopToken
-from finetune_trainer.training.curve import Curve, validation_loss
+from finetune_trainer.training.curve import Curve, loss_of_best
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetrics
 from finetune_trainer.training.optimizer import build_optimizer, build_schedule
@@ -314,10 +314,9 @@ class Loop:
         if not metrics:  # there are some wherever the outputs are numbers
             raise LossDiverged(f"the model's outputs are no longer numbers at step {step}", hint=_DIVERGED_HINT)
         self._metric, self._evaluated = metrics.get(metric.name), step
-        best = self._choice.best
         self._choice = self._choice.update(
             step, self._metric, metric, self._plan.training.early_stopping,
-            loss=metrics.get("evalLoss"), best_loss=validation_loss(self._curve.points, best.step if best else None),
+            loss=metrics.get("evalLoss"), best_loss=loss_of_best(self._curve.points, self._choice.best),
         )  # fmt: skip
         if self._choice.is_best(step):
             self._best.save(self._model)
