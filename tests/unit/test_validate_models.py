@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from encoder_decoders import write_encoder_decoder
 
 from finetune_trainer.cli.reachable_model import open_within
@@ -146,6 +147,13 @@ def test_a_hub_that_is_out_of_reach_is_a_warning(job: Job, cli: Cli) -> None:
     assert facts["model"]["longestInput"] is None
     assert "can't be reached" in facts["model"]["notLookedAt"]
     assert facts["data"]["splits"]["train"]["lengths"] is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in FP16")
+def test_a_precision_that_needs_a_gpu_is_refused_also_where_the_model_is_out_of_reach(job: Job, cli: Cli) -> None:
+    ended = cli("validate", job(model="hf://nobody/no-such-model", training={"precision": "FP16"}), "--json")
+    failure = json.loads(ended.out)["failure"]
+    assert (failure["code"], failure["problems"][0]["where"].split()[-1]) == ("SpecInvalid", "spec.training.precision")
 
 
 def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, job: Job) -> None:

@@ -196,10 +196,7 @@ def _other_run(run: _Run) -> OtherRun | None:
     """The checked run that this one continues; this run's own checkpoints take precedence."""
     spec = run.record.job.spec
     has_own = spec.checkpoints.resume_from is not None and bool(prior_checkpoints(run.output.folder))
-    other = find_other_run(spec, run.site, is_needed=not has_own)
-    if other is not None and not has_own:
-        other.check()
-    return other
+    return find_other_run(spec, run.site, is_needed=not has_own)
 
 
 def _prepare(run: _Run, task: Task, base: BaseModel) -> PreparedModel:

@@ -7,6 +7,7 @@ from typing import Any
 from finetune_api.failures import Interrupted
 from finetune_api.job import FineTuneJob
 from finetune_api.outcome import Artifacts
+from finetune_trainer.checkpoints.other_run import find_other_run
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import spec_digest
 from finetune_trainer.output.publish import OutputFolder
@@ -16,7 +17,6 @@ from finetune_trainer.stages.checking import (
     check_rows_of,
     check_tokens,
     merged_spec,
-    other_run,
     read_rows,
     rows_in_template,
 )
@@ -55,7 +55,7 @@ def _validate(check: _Check, site: Site, observer: RunObserver) -> None:
     observer.phase("Validating")
     OutputFolder(job.spec.output, site, job.metadata.name, check.record.uid).finished(spec_digest(job.spec))
     with timed("sources"):
-        other = other_run(job.spec, site)
+        other = find_other_run(job.spec, site)
         merged = merged_spec(job.spec, site, weights=False)
     with timed("config"):
         base = merged.open_base(site)
@@ -65,9 +65,7 @@ def _validate(check: _Check, site: Site, observer: RunObserver) -> None:
         check.add(data=data.report)
         task = check_rows_of(merged.spec, data, site).task
     check_precision(merged.spec)
-    task, resolved = rows_in_template(task, base)
-    if other is not None:
-        other.check_data(task.data.digest)
+    task, resolved = rows_in_template(task, base, other)
     check.add(resolved=resolved)
     sampled = check_tokens(task, base, resolved, check.timings, observer)
     check.add(data=sampled.report)

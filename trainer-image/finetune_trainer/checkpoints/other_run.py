@@ -101,17 +101,20 @@ class OtherRun:
 
 
 def find_other_run(spec: Spec, site: Site, *, is_needed: bool = True) -> OtherRun | None:
-    """The run that the spec names; None where it names none. One that is not needed by now may be gone.
+    """The run that the spec names, checked; None where it names none. One that is not needed by now may be gone.
 
-    Raises `CheckpointNotFound` and what opening raises.
+    Raises what opening and `OtherRun.check` raise.
     """
     named = spec.checkpoints.resume_from
     if named is None:
         return None
     try:
-        return _opened(named, spec, site, is_needed=is_needed)
+        other = _opened(named, spec, site, is_needed=is_needed)
     except JobFailure as failure:
         raise type(failure)(*(Problem(p.message, p.where or _FIELD, p.hint) for p in failure.problems)) from failure
+    if is_needed:
+        other.check()
+    return other
 
 
 def _opened(named: ResumeFrom, spec: Spec, site: Site, *, is_needed: bool) -> OtherRun:

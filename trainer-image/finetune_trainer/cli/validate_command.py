@@ -57,6 +57,7 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
 
 def _check(loaded: LoadedJob) -> Found:
     silence_libraries()
+    from finetune_trainer.checkpoints.other_run import find_other_run
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
     from finetune_trainer.output.publish import OutputFolder
@@ -66,7 +67,6 @@ def _check(loaded: LoadedJob) -> Found:
         check_rows_of,
         check_tokens,
         merged_spec,
-        other_run,
         read_rows,
         rows_in_template,
     )
@@ -77,17 +77,15 @@ def _check(loaded: LoadedJob) -> Found:
     site, spec = Site(loaded.base), loaded.job.spec
     if spec.output.uri.startswith("file://"):
         OutputFolder(spec.output, site, loaded.job.metadata.name, "validate").check_place()
-    other = other_run(spec, site)
+    other = find_other_run(spec, site)
     merged = merged_spec(spec, site, weights=False)
     base, unseen = open_within(merged, site)
     task = check_rows_of(merged.spec, read_rows(merged.spec, site, observer), site).task
+    check_precision(merged.spec)
     if base is None:
         report = task.data.report
         return Found(resolve(merged.spec, report.training_rows), report, None, unseen)
-    check_precision(merged.spec)
-    task, resolved = rows_in_template(task, base)
-    if other is not None:
-        other.check_data(task.data.digest)
+    task, resolved = rows_in_template(task, base, other)
     sampled = check_tokens(task, base, resolved, Timings(), observer)
     check_model(sampled, base, resolved, merged.sources)
     return Found(resolved, sampled.report, base.limit, unseen)

@@ -6,7 +6,7 @@ from finetune_api.data_report import DataReport
 from finetune_api.resolved import Resolved
 from finetune_api.spec import Spec
 from finetune_trainer.agreement import check_agreement
-from finetune_trainer.checkpoints.other_run import OtherRun, find_other_run
+from finetune_trainer.checkpoints.other_run import OtherRun
 from finetune_trainer.data import Prepared
 from finetune_trainer.data.retention_data import prepare_job
 from finetune_trainer.data.rows_to_predict import check_rows
@@ -61,14 +61,6 @@ def merged_spec(spec: Spec, site: Site, *, weights: bool) -> MergedSpec:
     return MergedSpec(as_its_sources(spec, sources), sources)
 
 
-def other_run(spec: Spec, site: Site) -> OtherRun | None:
-    """The run that the job continues, checked to be the same training. Raises as `find_other_run` and its check."""
-    found = find_other_run(spec, site)
-    if found is not None:
-        found.check()
-    return found
-
-
 def read_rows(spec: Spec, site: Site, observer: RunObserver) -> Prepared:
     """Read the rows, with the data report. Raises what `prepare` raises."""
     return prepare_job(spec, site, observer.said)
@@ -88,10 +80,16 @@ def check_precision(spec: Spec) -> None:
         choose_precision(spec.training.precision)
 
 
-def rows_in_template(task: Task, base: BaseModel) -> tuple[Task, Resolved]:
-    """The task on rows that its chat template can render, and the resolved values."""
+def rows_in_template(task: Task, base: BaseModel, other: OtherRun | None = None) -> tuple[Task, Resolved]:
+    """The task on rows that its chat template can render, and the resolved values.
+
+    Raises `SpecInvalid` where the run to resume, if any is given, had other rows.
+    """
     task = replace(task, data=check_chats(task.data, task.spec, base.tokenizer))
-    return task, resolve_values(task.spec, base.limit, task.data.report.training_rows)
+    resolved = resolve_values(task.spec, base.limit, task.data.report.training_rows)
+    if other is not None:
+        other.check_data(task.data.digest)
+    return task, resolved
 
 
 @dataclass(frozen=True)
