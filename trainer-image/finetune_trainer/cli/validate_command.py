@@ -57,38 +57,23 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
 
 def _check(loaded: LoadedJob) -> Found:
     silence_libraries()
-    from finetune_trainer.checkpoints.other_run import find_other_run
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
     from finetune_trainer.output.publish import OutputFolder
-    from finetune_trainer.run_record import Timings
-    from finetune_trainer.stages.checking import (
-        check_precision,
-        check_rows_of,
-        check_tokens,
-        merged_spec,
-        read_rows,
-        rows_in_template,
-    )
-    from finetune_trainer.stages.model_check import check_model
+    from finetune_trainer.run_record import RunRecord
     from finetune_trainer.storage import Site
+    from finetune_trainer.validation import JobCheck
 
     observer = PlainObserver(sys.stderr if sys.stderr.isatty() else StringIO())
-    site, spec = Site(loaded.base), loaded.job.spec
-    if spec.output.uri.startswith("file://"):
-        OutputFolder(spec.output, site, loaded.job.metadata.name, "validate").check_place()
-    other = find_other_run(spec, site)
-    merged = merged_spec(spec, site, weights=False)
-    base, unseen = open_within(merged, site)
-    task = check_rows_of(merged.spec, read_rows(merged.spec, site, observer), site).task
-    check_precision(merged.spec)
-    if base is None:
-        report = task.data.report
-        return Found(resolve(merged.spec, report.training_rows), report, None, unseen)
-    task, resolved = rows_in_template(task, base, other)
-    sampled = check_tokens(task, base, resolved, Timings(), observer)
-    check_model(sampled, base, resolved, merged.sources)
-    return Found(resolved, sampled.report, base.limit, unseen)
+    site, job = Site(loaded.base), loaded.job
+    if job.spec.output.uri.startswith("file://"):
+        OutputFolder(job.spec.output, site, job.metadata.name, _NO_RUN).check_place()
+    checked = JobCheck(RunRecord(job, _NO_RUN), site, observer).run(open_within)
+    return Found(checked.resolved, checked.report, checked.limit, checked.unseen)
+
+
+_NO_RUN = "validate"
+"""In the place of a run's uid: nothing is written."""
 
 
 def _warnings(loaded: LoadedJob, found: Found) -> list[str]:
