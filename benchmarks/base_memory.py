@@ -61,11 +61,12 @@ def _measure(folder: Path, own_dtype: bool, quantized: bool) -> list[float]:
     from finetune_api.inference import Quantization
     from finetune_api.method import Method
     from finetune_api.tasks import MethodType, Task
+    from finetune_api.training import Training
     from finetune_trainer.methods import METHODS
     from finetune_trainer.models.assembly import load_whole
     from finetune_trainer.models.files import ModelFiles
     from finetune_trainer.models.model_loading import ModelLoading
-    from finetune_trainer.training.optimizer import build_optimizer
+    from finetune_trainer.training.optimizers import build_optimizer
 
     torch.set_num_threads(2)
     files = ModelFiles("base", folder, "", str(folder))
@@ -77,7 +78,7 @@ def _measure(folder: Path, own_dtype: bool, quantized: bool) -> list[float]:
     model = load_whole(files, Task.CAUSAL_LM, how)
     peaks.append(_peak() - before)
     adapted = METHODS[kind](model, files, Method(type=kind), folder)
-    optimizer = build_optimizer(adapted.model, 1e-4, 0.0)
+    optimizer = build_optimizer(adapted.model, 1e-4, Training(weight_decay=0))
     ids = torch.randint(0, 16_000, _TOKENS)
     adapted.model(input_ids=ids, labels=ids).loss.backward()
     optimizer.step()

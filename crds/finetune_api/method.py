@@ -109,6 +109,10 @@ class LoRA(ApiModel):
     rank_stabilized: bool = False
     """Scale by alpha / sqrt(rank) (`use_rslora`; rsLoRA, arXiv:2312.03732)."""
 
+    loraplus_lr_ratio: Annotated[float, Field(gt=0, le=1000)] = 1
+    """Learning rate of the matrices B as a multiple of `learningRate`, which the matrices A have (`loraplus_lr_ratio`;
+    LoRA+, arXiv:2402.12354, which takes 16); 1 is LoRA."""
+
 
 class QuantType(StrEnum):
     """4-bit data types of bitsandbytes."""

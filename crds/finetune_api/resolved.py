@@ -159,6 +159,10 @@ STEPWISE = (
     "lr_scheduler_type",
     "warmup_ratio",
     "weight_decay",
+    "optimizer",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
     "max_grad_norm",
 )
 """Fields of `training` that say how to train in steps."""

@@ -29,6 +29,14 @@ class Precision(StrEnum):
     FP16 = "FP16"
 
 
+class Optimizer(StrEnum):
+    """What turns gradients into changes of weights."""
+
+    ADAMW = "AdamW"
+    ADAMW_8BIT = "AdamW8bit"
+    ADAFACTOR = "Adafactor"
+
+
 class ClassWeights(StrEnum):
     """Weights of the classes in the loss."""
 
@@ -55,7 +63,7 @@ class EarlyStopping(ApiModel):
 
 
 class Training(ApiModel):
-    """The optimisation: AdamW with decoupled weight decay (arXiv:1711.05101)."""
+    """The optimisation: optimizer, learning rate, batches, precision and loss."""
 
     epochs: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Passes over the training examples (`num_train_epochs`). Default by task and method; for classes, tags and text to
@@ -84,6 +92,21 @@ class Training(ApiModel):
 
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     """Decoupled weight decay (`weight_decay`); not applied to biases and norms."""
+
+    optimizer: Optimizer = Optimizer.ADAMW
+    """Optimizer (`optim`). `AdamW` (`adamw_torch_fused`, arXiv:1711.05101) keeps 8 bytes of state for each trained
+    weight; `AdamW8bit` (`adamw_bnb_8bit`, bitsandbytes, arXiv:2110.02861) keeps 2, but for embeddings and small
+    tensors; `Adafactor` (`adafactor`, arXiv:1804.04235; no first moment, the learning rate as it is given) keeps next
+    to none. All decay weights apart from the gradient."""
+
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of AdamW's mean of gradients (`adam_beta1`)."""
+
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of AdamW's mean of squared gradients (`adam_beta2`)."""
+
+    adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    """Added to the root of AdamW's mean of squared gradients (`adam_epsilon`)."""
 
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1
     """Gradient clipping: largest norm of the gradient (`max_grad_norm`); 0 means no limit."""

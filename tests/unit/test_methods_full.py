@@ -9,10 +9,11 @@ import torch
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.method import Method
 from finetune_api.tasks import BUILT, MethodType, ProblemType, Task
+from finetune_api.training import Training
 from finetune_trainer.methods import METHODS
 from finetune_trainer.training.inference import predict_logits
 from finetune_trainer.training.losses.classification import Objective
-from finetune_trainer.training.optimizer import build_optimizer
+from finetune_trainer.training.optimizers import build_optimizer
 
 Make = Callable[..., Any]
 
@@ -76,7 +77,7 @@ def test_more_layers_than_there_are(tiny_classifier: Make, tmp_path: Path) -> No
 def test_lower_layers_learn_more_slowly(kind: str, tiny_classifier: Make, tmp_path: Path) -> None:
     files, _, model = tiny_classifier(kind)
     adapted = METHODS[MethodType.FULL](model, files, full(layerwiseLrDecay=0.5), tmp_path)
-    optimizer = build_optimizer(adapted.model, 0.8, 0.01, adapted.lr_factor)
+    optimizer = build_optimizer(adapted.model, 0.8, Training(), adapted.lr_factor)
     rates = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
     for name, weight in adapted.model.named_parameters():
         embedding = any(part in name for part in ("embed", ".wte", ".wpe"))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from finetune_api.metrics import find_metric
 from finetune_api.tasks import ProblemType, Task
-from finetune_api.training import Training
+from finetune_api.training import Optimizer, Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.data.tokenising.collate import FeatureRows
@@ -55,6 +55,17 @@ class NormedNet(Net):
 
     def forward(self, features: Tensor) -> Any:
         return super().forward(self.norm(features))
+
+
+class WideNet(Net):
+    """The same with matrices that are large enough for a state in 8 bits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(4, 2_048), nn.Linear(2_048, 4)
+
+    def forward(self, features: Tensor) -> Any:
+        return super().forward(self.narrow(self.wide(features).relu()))
 
 
 class KilledError(Exception):
@@ -143,6 +154,35 @@ def test_who_is_killed_at_any_step_ends_the_same(step: int, whole: Any, tmp_path
     assert (ended.best, ended.steps, ended.stopped_early) == (result.best, result.steps, result.stopped_early)
     assert torch.equal(second.weights(), process.weights())
     assert ended.throughput["paddingRatio"] == result.throughput["paddingRatio"]
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW8bit", "Adafactor"])
+@pytest.mark.parametrize("step", [1, 7, 19])
+def test_every_optimizer_goes_on_with_its_state(optimizer: str, step: int, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"optimizer": Optimizer(optimizer)})
+    whole = Process(tmp_path / "whole", settings, model=WideNet)
+    whole.run()
+    first, keeper = Process(tmp_path / "first", settings, model=WideNet), Keeper(kill_after=step)
+    with pytest.raises(KilledError):
+        first.run(keeper)
+    second = Process(tmp_path / "second", settings, model=WideNet)
+    second.loop.restore(keeper.kept[-1])
+    second.run()
+    assert first.losses + second.losses == whole.losses
+    assert torch.equal(second.weights(), whole.weights())
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW8bit", "Adafactor"])
+def test_the_state_of_another_optimizer_is_refused(optimizer: str, tmp_path: Path) -> None:
+    first, keeper = Process(tmp_path / "first", model=WideNet), Keeper(kill_after=3)
+    with pytest.raises(KilledError):
+        first.run(keeper)
+    settings = SETTINGS.model_copy(update={"optimizer": Optimizer(optimizer)})
+    second = Process(tmp_path / "second", settings, model=WideNet)
+    before = second.weights()
+    with pytest.raises(IncompatibleState, match="has no place for step/"):
+        second.loop.restore(keeper.kept[-1])
+    assert torch.equal(second.weights(), before)
 
 
 @pytest.mark.parametrize("step", [1, 7, 13, 19, 20])

@@ -14,12 +14,13 @@ from finetune_api.policy import Policy
 from finetune_api.resolved import settle_method
 from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType, Task
-from finetune_api.training import EarlyStopping
+from finetune_api.training import EarlyStopping, Optimizer, Training
 
 _LABELLED = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
 _PAIRS = frozenset({Task.PREFERENCE, Task.REWARD_MODEL})
 _SPLIT_OFF = ("validation", "test")
 _AROUND = ("input", "system", "history", "tools")
+_ADAM = ("adam_beta1", "adam_beta2", "adam_epsilon")
 _OF_PROMPTS = {"prompt_template": "promptTemplate", "chat_template": "chatTemplate"}
 
 
@@ -134,11 +135,26 @@ def _training(spec: Spec) -> Iterator[Problem]:
     if spec.method.type is MethodType.FEATURE_EXTRACTION and training.activation_checkpointing:
         message = "the base is frozen: no backward pass goes through it"
         yield Problem(message, "spec.training.activationCheckpointing", "remove it, or use method LoRA or Full")
+    yield from _optimizer(spec)
     if policy is None or policy.num_iterations > 1:
         return
     if policy.clip_range != Policy.model_fields["clip_range"].default:
         message = f"{policy.clip_range:g} is never reached: a rollout's first update has nothing to clip"
         yield Problem(message, "spec.training.policy.clipRange", "remove it, or set numIterations above 1")
+
+
+def _optimizer(spec: Spec) -> Iterator[Problem]:
+    """Yield problems of settings that the job's optimizer does not have."""
+    training, head = spec.training, spec.method.feature_extraction
+    if training.optimizer is Optimizer.ADAFACTOR:
+        for name in _ADAM:
+            field = Training.model_fields[name]
+            if getattr(training, name) != field.default:
+                hint = "remove it, or use optimizer AdamW or AdamW8bit"
+                yield Problem("Adafactor has no such setting", f"spec.training.{field.alias}", hint)
+    if head is not None and head.solver is Solver.ADAMW and training.optimizer is not Optimizer.ADAMW:
+        message = f"{training.optimizer} is not the solver that featureExtraction names, which is AdamW"
+        yield Problem(message, "spec.training.optimizer", "remove one of the two")
 
 
 def _solved_head(spec: Spec) -> Iterator[Problem]:

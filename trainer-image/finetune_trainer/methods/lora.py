@@ -1,5 +1,7 @@
 """`LoRA` and `DoRA`: low-rank adapters beside frozen weights, by PEFT (arXiv:2106.09685)."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +18,33 @@ if TYPE_CHECKING:
     from finetune_api.method import Method
     from finetune_trainer.models.files import ModelFiles
 
+_MATRICES_B = ("lora_B", "lora_embedding_B")
+
 
 def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
     """Freeze the base, add LoRA adapters to its linear modules, and train the head in full.
 
     Raises `ModelUnsuitable` when `targetModules` name nothing in this model.
     """
-    return adapted_by(low_rank_config(model, method.lora or LoRA(), "lora"), model, files)
+    settings = method.lora or LoRA()
+    return with_loraplus(adapted_by(low_rank_config(model, settings, "lora"), model, files), settings)
 
 
 def adapt_dora(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cache: Path) -> Adapted:
     """The same with each weight decomposed into magnitude and direction (DoRA, arXiv:2402.09353)."""
-    config = low_rank_config(model, method.dora or DoRA(), "dora")
+    settings = method.dora or DoRA()
+    config = low_rank_config(model, settings, "dora")
     config.use_dora = True
-    return adapted_by(config, model, files)
+    return with_loraplus(adapted_by(config, model, files), settings)
+
+
+def with_loraplus(adapted: Adapted, settings: LoRA) -> Adapted:
+    """The adapted model with the learning rate of its matrices B multiplied (LoRA+, arXiv:2402.12354)."""
+    return replace(adapted, lr_factor=partial(_lr_factor, settings.loraplus_lr_ratio))
+
+
+def _lr_factor(ratio: float, name: str) -> float:
+    return ratio if any(f".{part}." in name for part in _MATRICES_B) else 1.0
 
 
 def low_rank_config(model: "PreTrainedModel", settings: LoRA, block: str) -> "LoraConfig":

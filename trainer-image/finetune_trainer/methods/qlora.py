@@ -1,6 +1,7 @@
 """`QLoRA`: LoRA adapters in FP32 over a base whose linear modules are in 4 bits, by bitsandbytes."""
 
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import torch
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.method import QLoRA
 from finetune_trainer.methods.adapted import Adapted
-from finetune_trainer.methods.lora import low_rank_config
+from finetune_trainer.methods.lora import low_rank_config, with_loraplus
 from finetune_trainer.methods.peft_adapter import adapted_by, save_adapter
 from finetune_trainer.models.module_names import body_linears
 
@@ -32,14 +33,10 @@ def adapt(model: "PreTrainedModel", files: "ModelFiles", method: "Method", _cach
     if not quantized_sizes(model).keys() & set(body_linears(model)):
         message = f"a {model.config.model_type} model has no linear modules that bitsandbytes can quantize"
         raise ModelUnsuitable(message, where=_WHERE, hint="use method LoRA, which keeps the base as it is")
-    adapted = adapted_by(low_rank_config(model, method.qlora or QLoRA(), "qlora"), model, files)
-    return Adapted(
-        model=adapted.model,
-        rows=adapted.rows,
-        total_parameters=adapted.total_parameters,
-        save=adapted.save,
-        merge=partial(merge_into_fresh_base, adapted.model, files),
-    )
+    settings = method.qlora or QLoRA()
+    adapted = adapted_by(low_rank_config(model, settings, "qlora"), model, files)
+    merge = partial(merge_into_fresh_base, adapted.model, files)
+    return with_loraplus(replace(adapted, merge=merge), settings)
 
 
 def quantized_sizes(model: torch.nn.Module) -> dict[str, int]:

@@ -26,7 +26,8 @@ from finetune_trainer.signals import StopToken
 from finetune_trainer.training.curve import Curve, loss_of_best
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetrics
-from finetune_trainer.training.optimizer import build_optimizer, build_schedule
+from finetune_trainer.training.lr_schedule import build_schedule
+from finetune_trainer.training.optimizers import build_optimizer
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.state.capture import StateCapture
 from finetune_trainer.training.state.tensors import trainable_parameters
@@ -130,7 +131,7 @@ class Loop:
         self._losses, self._stop = losses, stop or StopToken()
         self._plan, self._rows, self._accelerator, self._best = plan, rows, accelerator, best
         self._loss = loss.to(accelerator.device)
-        optimizer = build_optimizer(model, plan.learning_rate, plan.training.weight_decay, plan.lr_factor)
+        optimizer = build_optimizer(model, plan.learning_rate, plan.training, plan.lr_factor)
         self._model, self._optimizer = accelerator.prepare(model, optimizer)
         self._schedule = build_schedule(optimizer, plan.training, plan.total_steps)
         self._moving = StateCapture(self._model, optimizer, self._schedule, accelerator.scaler, best)

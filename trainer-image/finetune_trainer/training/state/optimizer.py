@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from finetune_trainer.training.optimizers import embedding_weights, kind_of
 from finetune_trainer.training.state.tensors import IncompatibleState, Tensors, copy_to_cpu, parameter_names
 
 _NUMBERS = (int, float)
@@ -29,9 +30,12 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[Tensors, di
 def check_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Tensors, values: dict[str, Any]) -> None:
     """Raise `IncompatibleState` for a state of another model or optimizer; changes nothing."""
     parameters = dict(model.named_parameters())
+    state, embeddings = kind_of(optimizer).state, embedding_weights(model)
     for key, tensor in tensors.items():
-        parameter = parameters.get(key.partition("/")[2])
-        if parameter is None or (tensor.numel() > 1 and tensor.shape != parameter.shape):
+        kind, _, name = key.partition("/")
+        parameter = parameters.get(name)
+        expected = {} if parameter is None else state(tuple(parameter.shape), id(parameter) in embeddings)
+        if kind not in expected or (tuple(tensor.shape), tensor.dtype) != expected[kind]:
             raise IncompatibleState(f"the optimiser has no place for {key} {list(tensor.shape)}")
     if len(tensors) != values["tensors"]:
         raise IncompatibleState(f"{len(tensors)} tensors of the optimiser instead of {values['tensors']}")

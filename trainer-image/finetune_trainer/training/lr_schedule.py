@@ -1,36 +1,11 @@
-"""AdamW and its learning-rate schedule."""
+"""Learning-rate schedules of transformers, counted so that no step is spent on a rate of 0."""
 
 import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from finetune_api.training import Scheduler, Training
-from finetune_trainer.methods.adapted import uniform_lr
-
-
-def build_optimizer(
-    model: nn.Module,
-    learning_rate: float,
-    weight_decay: float,
-    lr_factor: Callable[[str], float] = uniform_lr,
-) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; biases, norms and other vectors are not decayed.
-
-    `lr_factor` gives the share of the learning rate that a parameter has, by its name. The group with the largest
-    comes first, so that the rate of the first group is the one to show.
-    """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            kind = (-lr_factor(name), -weight_decay if parameter.ndim > 1 else 0.0)
-            groups.setdefault(kind, []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": groups[kind], "lr": -kind[0] * learning_rate, "weight_decay": -kind[1]} for kind in sorted(groups)],
-        lr=learning_rate,
-        fused=True,
-    )
 
 
 def build_schedule(

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import get_scheduler
 
 from finetune_api.training import Scheduler, Training
-from finetune_trainer.training.optimizer import build_optimizer, build_schedule, learning_rate_factor
+from finetune_trainer.training.lr_schedule import build_schedule, learning_rate_factor
 
 ENDS = {
     Scheduler.LINEAR: 1 / 90,
@@ -72,17 +72,3 @@ def test_the_schedule_starts_with_the_first_step() -> None:
         optimizer.step()
         schedule.step()
     assert rates == pytest.approx([0.5 / 3, 1 / 3, *(0.5 * left / 8 for left in range(8, 0, -1))])
-
-
-def test_vectors_are_not_decayed() -> None:
-    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 3), nn.LayerNorm(3))
-    model[1].weight.requires_grad_(requires_grad=False)
-    optimizer = build_optimizer(model, 1e-3, 0.1)
-    decayed, plain = optimizer.param_groups
-    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.1, 0.0)
-    assert [list(weight.shape) for weight in decayed["params"]] == [[4, 3]]
-    assert [list(weight.shape) for weight in plain["params"]] == [[3], [3], [3]]
-
-
-def test_a_model_of_vectors_alone() -> None:
-    assert len(build_optimizer(nn.LayerNorm(3), 1e-3, 0.1).param_groups) == 1
