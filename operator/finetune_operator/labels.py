@@ -11,6 +11,8 @@ SELECTOR = JOB_UID
 write labels of `app.kubernetes.io` over; this one is ours alone."""
 MODE = "finetune.dev/mode"
 """Label with what the pods are for, as in `run_file.Mode`."""
+JOB_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+"""Labels of Kubernetes with the name of the Job: it gives them to pods of Jobs without a selector of their own."""
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Label of Kueue, on a FineTuneJob and on its Jobs: the LocalQueue that admits them."""

@@ -4,7 +4,7 @@ from finetune_api import API_VERSION, KIND
 from finetune_operator.labels import QUEUE_LABEL, QUEUE_PRIORITY_LABEL, SUSPENDED
 from finetune_operator.manifests.failure_policy import pod_failure_policy
 from finetune_operator.manifests.job_inputs import JobInputs
-from finetune_operator.manifests.names import child_labels, child_name
+from finetune_operator.manifests.names import child_labels, child_name, pod_selector
 from finetune_operator.manifests.pod import pod_template
 from finetune_operator.records import Json
 
@@ -27,6 +27,8 @@ def child_job(inputs: JobInputs) -> Json:
             "parallelism": 1,
             "backoffLimit": inputs.spec.run_policy.backoff_limit,
             "podReplacementPolicy": "Failed",
+            "manualSelector": True,
+            "selector": {"matchLabels": pod_selector(inputs.job, inputs.mode)},
             "podFailurePolicy": pod_failure_policy(),
             **({"activeDeadlineSeconds": inputs.remaining_seconds} if inputs.remaining_seconds is not None else {}),
             **({"suspend": True} if inputs.queue or inputs.suspend else {}),

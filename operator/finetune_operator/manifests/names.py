@@ -13,6 +13,14 @@ def child_name(job: JobIdentity, mode: Mode) -> str:
     return f"{stem}-check" if mode is Mode.VALIDATE else stem
 
 
+def pod_selector(job: JobIdentity, mode: Mode) -> dict[str, str]:
+    """Labels by which a Job claims pods, all reserved for us where the chart's admission policies hold.
+
+    With the selector that Kubernetes makes, by the Job's UID, the Job controller adopts anybody's pod with that label.
+    """
+    return {JOB_UID: job.uid, MODE: str(mode)}
+
+
 def child_labels(job: JobIdentity, mode: Mode) -> dict[str, str]:
     """Labels of the Job and its pods."""
     return {

@@ -5,9 +5,9 @@ from datetime import datetime
 from finetune_api import pod
 from finetune_api.run_file import Mode
 from finetune_operator import __version__
-from finetune_operator.labels import CONTAINER
+from finetune_operator.labels import CONTAINER, JOB_LABELS
 from finetune_operator.manifests.job_inputs import JobInputs, run_file_json
-from finetune_operator.manifests.names import child_labels
+from finetune_operator.manifests.names import child_labels, child_name
 from finetune_operator.manifests.volumes import mounted
 from finetune_operator.placement import as_written
 from finetune_operator.records import Json
@@ -16,7 +16,8 @@ from finetune_operator.settings import TrainerImage
 
 def pod_template(inputs: JobInputs) -> Json:
     """The pod template. The run file is in its annotation."""
-    labels = {**inputs.profile.labels, **child_labels(inputs.job, inputs.mode)}
+    name = child_name(inputs.job, inputs.mode)
+    labels = {**inputs.profile.labels, **child_labels(inputs.job, inputs.mode), **dict.fromkeys(JOB_LABELS, name)}
     ours = {pod.RUN_ANNOTATION: run_file_json(inputs), pod.WRITER_ANNOTATION: __version__}
     annotations = {**inputs.profile.annotations, **ours}
     return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _spec(inputs)}

@@ -1,6 +1,7 @@
 """The chart's admission policies on a real API server: tenants can't claim results, and nobody else is in the way."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from control_plane import ControlPlane
 from operator_process import OperatorProcess
 from played_node import PlayedNode, success
 from tuning import Namespace, write_kubeconfig
+
+from finetune_operator.labels import MODE
 
 if TYPE_CHECKING:
     from conftest import Helm
@@ -22,6 +25,20 @@ LABEL, RUN = "finetune.dev/job-uid", "finetune.dev/run"
 TENANT = "tenant"
 OPERATOR = "finetune-finetune-operator"
 CONTAINER = {"name": "trainer", "image": "busybox"}
+SWITCHES = {"admissionPolicy.denyDebugging": "true"}
+POLICIES = ["debug", "exec", "job-status", "jobs", "pod-status", "pods", "status"]
+
+
+class Kubelet(PlayedNode):
+    """A played node that writes as the node that the pod was given to; kubectl has to read before, which nodes may not."""
+
+    def _write(self, pod: str, status: Json) -> None:
+        node = self._cluster.request("GET", f"/api/v1/namespaces/{self._namespace}/pods/{pod}")[1]["spec"]["nodeName"]
+        groups = ("--as-group", "system:nodes", "--as-group", "system:masters")
+        change = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        command = ("patch", "pod", pod, "-n", self._namespace, *change, "--as", f"system:node:{node}", *groups)
+        done = self._cluster.kubectl(*command)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +48,9 @@ def guarded(helm: "Helm", tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name in ("finetune", "team-a"):
             assert cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
             cluster.wait_for(f"/api/v1/namespaces/{name}/serviceaccounts/default")
-        installed = helm("install", "finetune", CHART, "--namespace", "finetune", "--kubeconfig", cluster.kubeconfig)
+        values = [f"--set={name}={value}" for name, value in SWITCHES.items()]
+        place = ("--namespace", "finetune", "--kubeconfig", cluster.kubeconfig)
+        installed = helm("install", "finetune", CHART, *place, *values)
         assert installed.returncode == 0, installed.stderr
         cluster.wait_for("/apis/finetune.dev/v1alpha1/finetunejobs")
         everything = ("create", "role", TENANT, "-n", "team-a", "--verb=*", "--resource=pods,jobs.batch,*.finetune.dev")
@@ -58,7 +77,9 @@ def running(guarded: ControlPlane, team: Namespace, tmp_path: Path) -> Iterator[
         team.apply("movies")
         try:
             pod = str(team.until(lambda: pods_of_movies(team), "a pod")[0]["metadata"]["name"])
-            PlayedNode(guarded, "team-a").start(pod)
+            kubelet = Kubelet(guarded, "team-a")
+            kubelet.take(pod)
+            kubelet.start(pod)
             team.until(lambda: team.status().get("startTime"), "start")
             yield pod
         finally:
@@ -111,8 +132,8 @@ def test_the_expressions_have_the_types_that_they_need(guarded: ControlPlane, te
         return items if all("typeChecking" in one.get("status", {}) for one in items) else None
 
     found = team.until(checked, "checks of types")
-    assert [one["metadata"]["name"] for one in found] == [f"{OPERATOR}-{name}" for name in ("jobs", "pods", "status")]
-    assert [one["status"]["typeChecking"].get("expressionWarnings") for one in found] == [None] * 3
+    assert [one["metadata"]["name"] for one in found] == [f"{OPERATOR}-{name}" for name in POLICIES]
+    assert [one["status"]["typeChecking"].get("expressionWarnings") for one in found] == [None] * len(POLICIES)
 
 
 def test_a_tenant_makes_pods_and_jobs_but_none_that_claim_to_be_ours(guarded: ControlPlane, team: Namespace) -> None:
@@ -156,7 +177,8 @@ def names(team: Namespace) -> list[str]:
 def test_the_pod_of_a_job_runs_as_it_was_made(guarded: ControlPlane, team: Namespace, running: str) -> None:
     changes: dict[str, Json] = {
         "the owner of a trainer's pod": {"metadata": {"ownerReferences": []}},
-        "pods with the label": {"metadata": {"labels": {LABEL: "another"}}},
+        f"the labels {LABEL}": {"metadata": {"labels": {LABEL: "another"}}},
+        "and finetune.dev/mode of a trainer's pod": {"metadata": {"labels": {MODE: None}}},
         "the run file of a trainer's pod": {"metadata": {"annotations": {RUN: "{}"}}},
     }
     for words, change in changes.items():
@@ -169,8 +191,77 @@ def test_the_pod_of_a_job_runs_as_it_was_made(guarded: ControlPlane, team: Names
         guarded, "finetunejob", "movies", {"status": {"phase": "Succeeded"}}, "--subresource=status"
     )
     uid = team.read()["metadata"]["uid"]
-    PlayedNode(guarded, "team-a").end(running, 0, success(uid))
+    Kubelet(guarded, "team-a").end(running, 0, success(uid))
     team.until_phase("Succeeded")
+
+
+def test_how_a_pod_ends_is_told_by_its_node(guarded: ControlPlane, team: Namespace, running: str) -> None:
+    """Also for tenants who may write statuses of pods and Jobs, labels and owners included."""
+    ended = {"exitCode": 0, "message": success(team.read()["metadata"]["uid"])}
+    trainer = {"name": "trainer", "image": "i", "imageID": "i", "restartCount": 0, "ready": False}
+    forged: list[Json] = [
+        {"containerStatuses": [{**trainer, "state": {"terminated": ended}}]},
+        {"phase": "Succeeded"},
+        {"podIP": "127.0.0.9", "podIPs": [{"ip": "127.0.0.9"}]},
+    ]
+    for status in forged:
+        told = patched(guarded, "pod", running, {"status": status}, "--subresource=status")
+        assert "is reported by its node and by Kubernetes' controllers only" in told
+    through_status = patched(
+        guarded, "pod", running, {"metadata": {"annotations": {RUN: "{}"}}}, "--subresource=status"
+    )
+    assert "the run file of a trainer's pod is not to be changed" in through_status
+    gate = {"conditions": [{"type": "example.com/seen", "status": "True"}]}
+    assert patched(guarded, "pod", running, {"status": gate}, "--subresource=status", "--type=strategic") == ""
+
+    job = team.job()["metadata"]["name"]
+    told = patched(guarded, "job", job, {"status": {"failed": 9}}, "--subresource=status")
+    assert "how a trainer's Job ends is reported by the Job controller only" in told
+    Kubelet(guarded, "team-a").end(running, 0, success(team.read()["metadata"]["uid"]))
+    team.until_phase("Succeeded")
+
+
+def test_no_command_is_run_in_a_pod_where_debugging_is_denied(
+    guarded: ControlPlane, team: Namespace, running: str
+) -> None:
+    assert refusal(guarded, pod("other")) == ""
+    Kubelet(guarded, "team-a").take("other")
+    for command in (("exec", "%s", "--", "ls"), ("attach", "%s"), ("debug", "%s", "--image=busybox")):
+        told = {name: debugged(guarded, name, command) for name in (running, "other")}
+        assert "denyDebugging): whoever runs them could claim a result" in told[running]
+        assert "denyDebugging" not in told["other"]
+
+
+def debugged(cluster: ControlPlane, name: str, command: tuple[str, ...]) -> str:
+    """What the tenant is told who debugs a pod."""
+    words = [word.replace("%s", name) for word in command]
+    return cluster.kubectl("--as", TENANT, *words[:1], "-n", "team-a", *words[1:]).stderr
+
+
+def test_a_pod_that_names_our_job_is_not_taken_for_one_of_its_pods(
+    guarded: ControlPlane, team: Namespace, running: str
+) -> None:
+    """The Job controller adopts pods without an owner that have the labels of the Job's selector, and counts them."""
+    job = team.job()
+    forged = pod("forged")
+    labels = {MODE: "Train"}
+    for prefix in ("", "batch.kubernetes.io/"):
+        labels |= {f"{prefix}controller-uid": job["metadata"]["uid"], f"{prefix}job-name": job["metadata"]["name"]}
+    forged["metadata"] |= {"labels": labels, "annotations": {"batch.kubernetes.io/job-completion-index": "0"}}
+    assert refusal(guarded, forged) == ""
+    Kubelet(guarded, "team-a").take("forged")
+    Kubelet(guarded, "team-a").end("forged", 0, "")
+    nudged = {"metadata": {"annotations": {"note": "look again"}}}
+    assert patched(guarded, "job", job["metadata"]["name"], nudged) == ""
+    time.sleep(3)
+    status = team.job()["status"]
+    assert (status.get("succeeded", 0), status.get("conditions", []), status["active"]) == (0, [], 1)
+    assert (
+        next(one for one in team.objects("pods") if one["metadata"]["name"] == "forged")["metadata"].get(
+            "ownerReferences"
+        )
+        is None
+    )
 
 
 def test_labels_that_were_taken_come_back_and_owners_that_go_are_taken_away(

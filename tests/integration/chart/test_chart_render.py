@@ -225,14 +225,22 @@ def test_policies_are_bound_where_the_operator_watches_and_know_its_account(helm
     objects = [o for o in helm.render(VALUES[name], *POLICIES) if o["kind"] in (POLICY, BINDING)]
     policies, bindings = ([o for o in objects if o["kind"] == kind] for kind in (POLICY, BINDING))
     assert {o["metadata"]["name"] for o in policies} == {o["spec"]["policyName"] for o in bindings}
-    assert len(policies) == len(bindings) == 3
+    assert len(policies) == len(bindings) == 5
     account = named(helm.render(VALUES[name]), "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
     for policy in policies:
         assert f'"system:serviceaccount:finetune:{account}"' in str(policy["spec"]["matchConditions"])
         assert policy["metadata"]["labels"]["app.kubernetes.io/instance"] == "finetune"
     watched = VALUES[name].get("watchNamespaces", [])
     selected = [o["spec"].get("matchResources", {}).get("namespaceSelector", {}) for o in bindings]
-    assert [one["matchExpressions"][0]["values"] if one else [] for one in selected] == [watched] * 3
+    assert [one["matchExpressions"][0]["values"] if one else [] for one in selected] == [watched] * 5
+
+
+def test_debugging_is_denied_on_request_and_by_the_jobs_of_the_namespace(helm: "Helm") -> None:
+    objects = helm.render({"admissionPolicy": {"denyDebugging": True}}, *POLICIES)
+    bindings = {o["spec"]["policyName"].rpartition("-")[2]: o["spec"] for o in objects if o["kind"] == BINDING}
+    assert {"exec", "debug"} < bindings.keys()
+    with_jobs = {name: spec["paramRef"] for name, spec in bindings.items() if "paramRef" in spec}
+    assert with_jobs == {"exec": {"selector": {}, "parameterNotFoundAction": "Allow"}}
 
 
 def test_policies_can_be_left_out_and_are_where_the_api_server_has_none(helm: "Helm") -> None:
