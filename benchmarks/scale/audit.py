@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-_REVIEWS = frozenset({"selfsubjectaccessreviews", "selfsubjectreviews"})
-"""Questions that the API takes as something to create; nothing is stored."""
+from writes import is_write
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,8 @@ class Request:
     received: float
     """Seconds since the epoch."""
     answered: float
-    dry_run: bool = False
-    """Whether it was only tried, as the operator does with its profiles at the start."""
-
-    @property
-    def is_write(self) -> bool:
-        """Whether it may have changed something."""
-        return self.verb in WRITES and self.resource not in _REVIEWS and not self.dry_run
+    is_write: bool
+    """Whether it may have changed something."""
 
 
 def read(log: Path, start: int = 0) -> list[Request]:
@@ -58,7 +51,7 @@ def _requests(lines: Iterable[bytes]) -> Iterator[Request]:
             code=(entry.get("responseStatus") or {}).get("code", 0),
             received=_seconds(entry["requestReceivedTimestamp"]),
             answered=_seconds(entry["stageTimestamp"]),
-            dry_run="dryRun=" in entry.get("requestURI", ""),
+            is_write=is_write(entry["verb"], entry["requestURI"]),
         )
 
 

@@ -8,6 +8,8 @@ import time
 import pytest
 from pod_process import Pod, endless, until
 
+from finetune_api.pod import CHECKPOINT_REQUEST
+
 LIMITED = {"runPolicy": {"stallSeconds": 3}}
 """A trainer ends itself after four times as long."""
 
@@ -25,6 +27,21 @@ def test_a_source_that_never_answers_ends_the_pod_with_traces(pod_files: Pod) ->
     assert "runPolicy.stallSeconds sets the limit" in words
     assert "most recent call first" in ended.log
     assert ended.told.uid == pod_files.uid
+
+
+def test_a_run_that_hangs_in_its_middle_tells_the_step_that_it_reached(pod_files: Pod) -> None:
+    pod_files.spec |= LIMITED
+    endless(pod_files)
+    process = pod_files.start()
+    said = until(process, "validation at step 5")
+    request = pod_files.at(CHECKPOINT_REQUEST)
+    request.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(request)  # which nobody writes to: reading it at the next step never ends
+    ended = pod_files.end(process, said)
+    ended.failed("TrainerHung", 14)
+    assert ended.told.steps >= 5
+    assert (ended.told.attempt, ended.told.resumed_from) == (1, None)
+    assert f"since: Training, step {ended.told.steps} of" in ended.log
 
 
 def test_a_pod_that_was_stopped_for_a_while_goes_on(pod_files: Pod) -> None:

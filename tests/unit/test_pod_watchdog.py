@@ -16,15 +16,16 @@ LIMIT = 2.0
 PROGRAM = """
 import ctypes, signal, socket, sys, threading, time
 from pathlib import Path
-from finetune_trainer.pod.watchdog import watched
+from finetune_trainer.pod.watchdog import Position, watched
 
-def ending(doing):
-    Path(sys.argv[1]).write_text(f"was at {{doing}}")
+def ending(last):
+    Path(sys.argv[1]).write_text(f"was at {{last.doing}}, {{tuple(last.position)}}")
 
 def {name}(heartbeat):
 {body}
 
 with watched({limit}, ending) as heartbeat:
+    heartbeat.move_to(Position(attempt=2, step=70, resumed_from=50))
     heartbeat.beat("the first thing")
     print("begun", flush=True)
     {name}(heartbeat)
@@ -98,7 +99,7 @@ def test_a_process_that_hangs_is_ended_with_its_traces(name: str, start: Start, 
     assert time.monotonic() - began > 0.9 * LIMIT
     assert "most recent call first" in err
     assert f"in {name}" in err
-    assert (tmp_path / "ending").read_text() == "was at the first thing"
+    assert (tmp_path / "ending").read_text() == "was at the first thing, (2, 70, 50)"
 
 
 @pytest.mark.parametrize("name", LIVES)

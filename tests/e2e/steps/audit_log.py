@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+from writes import is_write
 
 
 @dataclass(frozen=True, order=True)
@@ -32,6 +32,7 @@ class Request:
     forbidden: bool
     """Whether no role allowed it; admission may say no with the same code 403."""
     at: datetime
+    is_write: bool
 
 
 def requests(log: Path, user: str, since: datetime | None = None) -> Iterator[Request]:
@@ -49,7 +50,7 @@ def writes(log: Path, user: str, namespace: str, since: datetime) -> list[str]:
     return [
         f"{request.right.verb} {request.right.resource} {request.name}: {request.code}"
         for request in requests(log, user, since)
-        if request.namespace == namespace and request.right.verb in WRITES
+        if request.namespace == namespace and request.is_write
     ]
 
 
@@ -85,4 +86,5 @@ def _request(entry: dict[str, Any]) -> Request:
         int(entry.get("responseStatus", {}).get("code", 0)),
         entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
         datetime.fromisoformat(entry["requestReceivedTimestamp"]),
+        is_write(entry["verb"], entry["requestURI"]),
     )

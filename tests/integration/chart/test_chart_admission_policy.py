@@ -30,7 +30,7 @@ POLICIES = ["debug", "exec", "job-status", "jobs", "pod-status", "pods", "status
 
 
 class Kubelet(PlayedNode):
-    """A played node that writes as the node that the pod was given to; kubectl has to read before, which nodes may not."""
+    """A played node that writes as the node of the pod. kubectl reads before, which nodes may not."""
 
     def _write(self, pod: str, status: Json) -> None:
         node = self._cluster.request("GET", f"/api/v1/namespaces/{self._namespace}/pods/{pod}")[1]["spec"]["nodeName"]
@@ -221,9 +221,7 @@ def test_how_a_pod_ends_is_told_by_its_node(guarded: ControlPlane, team: Namespa
     team.until_phase("Succeeded")
 
 
-def test_no_command_is_run_in_a_pod_where_debugging_is_denied(
-    guarded: ControlPlane, team: Namespace, running: str
-) -> None:
+def test_no_command_is_run_in_a_pod_where_debugging_is_denied(guarded: ControlPlane, running: str) -> None:
     assert refusal(guarded, pod("other")) == ""
     Kubelet(guarded, "team-a").take("other")
     for command in (("exec", "%s", "--", "ls"), ("attach", "%s"), ("debug", "%s", "--image=busybox")):
@@ -238,9 +236,8 @@ def debugged(cluster: ControlPlane, name: str, command: tuple[str, ...]) -> str:
     return cluster.kubectl("--as", TENANT, *words[:1], "-n", "team-a", *words[1:]).stderr
 
 
-def test_a_pod_that_names_our_job_is_not_taken_for_one_of_its_pods(
-    guarded: ControlPlane, team: Namespace, running: str
-) -> None:
+@pytest.mark.usefixtures("running")
+def test_a_pod_that_names_our_job_is_not_taken_for_one_of_its_pods(guarded: ControlPlane, team: Namespace) -> None:
     """The Job controller adopts pods without an owner that have the labels of the Job's selector, and counts them."""
     job = team.job()
     forged = pod("forged")

@@ -11,6 +11,7 @@ from typing import Self
 
 import aiohttp
 from aiohttp import web
+from writes import is_write
 
 _PASSED_ON = ("Authorization", "Content-Type", "Accept")
 _EXPIRED = {"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "code": 410, "reason": "Expired"}}
@@ -121,8 +122,7 @@ class ApiProxy:
             if watch:
                 return await self._stream(request, answer)
             body = await answer.read()
-            stores = "selfsubjectaccessreviews" not in request.path and "dryRun" not in request.query
-            if request.method != "GET" and stores:
+            if is_write(request.method, request.path_qs):
                 self.writes.append(f"{request.method} {request.path} {answer.status}")
                 self._written(len(self.writes))
             return web.Response(status=answer.status, body=body, headers=_content(answer))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from control_plane import ControlPlane
+from writes import is_write
 
 Json = dict[str, Any]
 PATIENCE = 60.0
@@ -154,8 +155,7 @@ class Namespace:
             f"{line['verb']} {'/'.join(filter(None, (ref.get('resource'), ref.get('subresource'))))}"
             for line, ref in self.audit()
             if line["user"]["username"] == user
-            and line["verb"] not in ("get", "list", "watch")
-            and "dryRun=All" not in line["requestURI"]
+            and is_write(line["verb"], line["requestURI"])
             and line["responseStatus"]["code"] < 400
         ]
 

@@ -8,6 +8,7 @@ from snapshots import (
     after,
     begun,
     checkpoint,
+    ended_pod,
     job,
     on_gpu,
     running_pod,
@@ -20,9 +21,11 @@ from snapshots import (
     with_policy,
 )
 
+from finetune_api.failures import TrainerHung
 from finetune_api.outcome import Outcome, Progress
 from finetune_api.pod import CHECKPOINT_ANNOTATION
 from finetune_api.status import Attempt, Phase, Status
+from finetune_operator.lifecycle.messages import failure_info
 from finetune_operator.plan import AskForCheckpoint, Snapshot
 from finetune_operator.reconcile import reconcile
 
@@ -105,6 +108,14 @@ def test_an_attempt_that_was_killed_keeps_what_it_told() -> None:
     plan = reconcile(replace(then(before), pods=(), now=after(60)))
     assert [(a.steps, a.resumed_from, a.reason) for a in plan.status.attempts] == [(40, 30, "Stopped")]
     assert "step 30 is in a checkpoint" in plan.events[-1].message
+
+
+def test_last_words_without_a_step_take_away_none() -> None:
+    """As those of a process beside the trainer, which may not know how far it was."""
+    before = training(40, resumed_from=30, checkpoints=[checkpoint(30)])
+    words = termination(Outcome.FAILED, steps=0, failure=failure_info(TrainerHung, "no progress for 3600 s"))
+    plan = reconcile(then(before, job(), ended_pod(14, words), now=after(60)))
+    assert [(a.steps, a.resumed_from, a.reason) for a in plan.status.attempts] == [(40, 30, "TrainerHung")]
 
 
 def test_a_checkpoint_that_is_gone_does_not_come_back_with_old_words() -> None:

@@ -19,7 +19,7 @@ from finetune_trainer.pod.job_inputs import job_of, named_secrets, read_order, u
 from finetune_trainer.pod.metrics import CONTENT_TYPE, Exposition
 from finetune_trainer.pod.progress import RunProgress
 from finetune_trainer.pod.server import Page, serving
-from finetune_trainer.pod.termination import termination_of, termination_without_run, write_termination
+from finetune_trainer.pod.termination import termination_at, termination_of, termination_without_run, write_termination
 from finetune_trainer.pod.watchdog import Heartbeat, watched
 from finetune_trainer.run_record import RunResult
 from finetune_trainer.signals import StopToken, ignore_stop_signals, stop_signals
@@ -58,17 +58,17 @@ def pod_command(run_file: str, root: Path, port: int) -> int:
     return int(code)
 
 
-def _hung(order: RunFile, root: Path) -> Callable[[str], None]:
+def _hung(order: RunFile, root: Path) -> Callable[[Heartbeat], None]:
     """Callback that writes log line and termination message for a run that hangs."""
     seconds = _LIMITS * order.spec.run_policy.stall_seconds
 
-    def tell(doing: str) -> None:
-        message = f"no progress for {seconds} s{f', since: {doing}' if doing else ''}"
+    def tell(last: Heartbeat) -> None:
+        message = f"no progress for {seconds} s{f', since: {last.doing}' if last.doing else ''}"
         failure = TrainerHung(
             message, hint="the log shows where each thread was; runPolicy.stallSeconds sets the limit"
         )
         print_failure(failure)
-        write_termination(termination_without_run(failure, order.job.uid), below(root, pod.TERMINATION_MESSAGE))
+        write_termination(termination_at(last.position, failure, order.job.uid), below(root, pod.TERMINATION_MESSAGE))
 
     return tell
 
@@ -81,7 +81,7 @@ def _carry_out(
     silence_libraries()
     site, board, log = (
         site_of(order, root),
-        RunProgress(order, heartbeat.beat),
+        RunProgress(order, heartbeat.beat, heartbeat.move_to),
         PlainObserver(seconds_between=_SECONDS_BETWEEN_LINES),
     )
     observer = Observers(board, log)  # in this order: what a line of the log says can be asked for by then

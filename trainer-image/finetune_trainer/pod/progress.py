@@ -12,6 +12,7 @@ from finetune_api.resolved import Resolved
 from finetune_api.run_file import RunFile
 from finetune_api.status import Phase
 from finetune_trainer.observer import Advance, CheckpointStatus, TrainingTotals
+from finetune_trainer.pod.watchdog import Position
 
 _MOST_WARNINGS = 16
 _LONGEST = 1024
@@ -24,15 +25,24 @@ def _unheard(_text: str) -> None:
     pass
 
 
+def _unmoved(_position: Position) -> None:
+    pass
+
+
 class RunProgress:
     """Observer that stores the newest state of a run as one immutable value.
 
     The run's thread replaces the value, other threads read it; neither ever waits.
     """
 
-    def __init__(self, order: RunFile, beat: Callable[[str], None] = _unheard) -> None:
-        """Take the run file (for uid and main metric), and the receiver of changes as text."""
-        self._beat = beat
+    def __init__(
+        self,
+        order: RunFile,
+        beat: Callable[[str], None] = _unheard,
+        move_to: Callable[[Position], None] = _unmoved,
+    ) -> None:
+        """Take the run file (for uid and main metric), and the receivers of changes as text and of the position."""
+        self._beat, self._move_to = beat, move_to
         self._metric = order.spec.evaluation.metric
         self.live = Live(uid=order.job.uid)
         self.tally = TrainingTotals()
@@ -115,6 +125,8 @@ class RunProgress:
 
     def _set(self, **changes: Any) -> None:
         self.live = self.live.model_copy(update=changes)
+        live = self.live
+        self._move_to(Position(live.attempt, live.progress.step if live.progress else 0, live.resumed_from))
         self._beat(self._at())
 
     def _at(self) -> str:

@@ -10,6 +10,7 @@ from finetune_api.outcome import Artifacts, EvaluationResult, Outcome
 from finetune_api.report import Report
 from finetune_api.termination import Termination
 from finetune_trainer.pod.progress import data_sentence
+from finetune_trainer.pod.watchdog import Position
 from finetune_trainer.run_record import RunResult, failure_info
 
 
@@ -36,6 +37,12 @@ def termination_without_run(failure: JobFailure, uid: str) -> Termination:
     """The message where no run could start."""
     outcome = Outcome.STOPPED if failure.exit_code is ExitCode.INTERRUPTED else Outcome.FAILED
     return Termination(uid=uid, outcome=outcome, failure=failure_info(failure), artifacts=Artifacts())
+
+
+def termination_at(position: Position, failure: JobFailure, uid: str) -> Termination:
+    """The message of a run that can't speak for itself, with the position that it had reached."""
+    reached = {"attempt": position.attempt, "steps": position.step, "resumed_from": position.resumed_from}
+    return termination_without_run(failure, uid).model_copy(update=reached)
 
 
 def write_termination(message: Termination, file: Path) -> None:

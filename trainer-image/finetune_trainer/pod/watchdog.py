@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from finetune_api.exit_codes import ExitCode
 
@@ -24,7 +25,9 @@ _NUMBER = signal.SIGALRM
 """What the trainer is ended by. Its handler is `_exit` itself, which takes the number for the exit code."""
 _DOING = 200
 _COUNT = struct.Struct("<Q")
-_SHARED = _COUNT.size + 1 + _DOING
+_POSITION = struct.Struct("<QQq")
+_POSITION_AT, _DOING_AT = _COUNT.size, _COUNT.size + _POSITION.size
+_SHARED = _DOING_AT + 1 + _DOING
 _LOOKS = 20
 _LONGEST_LOOK = 15.0
 _BYTES = 4 << 20
@@ -35,19 +38,33 @@ _SECONDS_TO_END = 10.0
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
+class Position(NamedTuple):
+    """Position of a run: what its termination message has beside the failure."""
+
+    attempt: int = 0
+    step: int = 0
+    resumed_from: int | None = None
+
+
 class Heartbeat:
     """Progress counter of the trainer in shared memory."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, _SHARED)
         self._count = 0
+        self.move_to(Position())
+
+    def move_to(self, position: Position) -> None:
+        """Set the position."""
+        resumed = -1 if position.resumed_from is None else position.resumed_from
+        self._shared[_POSITION_AT:_DOING_AT] = _POSITION.pack(position.attempt, position.step, resumed)
 
     def beat(self, doing: str = "") -> None:
         """Count progress, with a short text on the current operation unless a previous one still holds."""
         self._count += 1
         if doing:
             text = doing.encode()[:_DOING]
-            self._shared[_COUNT.size : _COUNT.size + 1 + len(text)] = bytes([len(text)]) + text
+            self._shared[_DOING_AT : _DOING_AT + 1 + len(text)] = bytes([len(text)]) + text
         self._shared[: _COUNT.size] = _COUNT.pack(self._count)
 
     @property
@@ -58,8 +75,14 @@ class Heartbeat:
     @property
     def doing(self) -> str:
         """Text of the last beat."""
-        text = self._shared[_COUNT.size + 1 : _COUNT.size + 1 + self._shared[_COUNT.size]]
+        text = self._shared[_DOING_AT + 1 : _DOING_AT + 1 + self._shared[_DOING_AT]]
         return text.decode(errors="replace")
+
+    @property
+    def position(self) -> Position:
+        """The last position."""
+        attempt, step, resumed = _POSITION.unpack(self._shared[_POSITION_AT:_DOING_AT])
+        return Position(attempt, step, None if resumed < 0 else resumed)
 
 
 @dataclass(frozen=True)
@@ -94,11 +117,11 @@ class IdleTime:
 
 
 @contextmanager
-def watched(seconds: float, ending: Callable[[str], None]) -> Iterator[Heartbeat]:
+def watched(seconds: float, ending: Callable[[Heartbeat], None]) -> Iterator[Heartbeat]:
     """End this process with code `HUNG` if the block makes no progress for `seconds`; 0 means never.
 
-    Before that, `ending` is called in the other process with what it was at, and all threads write where they are to
-    standard error. Call it before there are threads.
+    Before that, `ending` is called in the other process with the last heartbeat, and all threads write where they are
+    to standard error. Call it before there are threads.
     """
     heartbeat = Heartbeat()
     if not seconds:
@@ -136,13 +159,13 @@ def _start(work: Callable[[int], None], libc: ctypes.CDLL) -> int:
         os._exit(0)
 
 
-def _watch(parent: int, heartbeat: Heartbeat, seconds: float, ending: Callable[[str], None]) -> None:
+def _watch(parent: int, heartbeat: Heartbeat, seconds: float, ending: Callable[[Heartbeat], None]) -> None:
     look = min(_LONGEST_LOOK, seconds / _LOOKS)
     idle = IdleTime(_signs(parent, heartbeat), time.monotonic(), 2 * look)
     while idle.look(_signs(parent, heartbeat), time.monotonic(), stopped=_is_stopped(parent)) < seconds:
         time.sleep(look)
     try:
-        ending(heartbeat.doing)
+        ending(heartbeat)
     finally:
         os.kill(parent, _NUMBER)
         time.sleep(_SECONDS_TO_END)

@@ -7,6 +7,7 @@ from finetune_api.failures import PodLost, Stalled, catalogue
 from finetune_api.outcome import FailureInfo
 from finetune_api.run_file import Mode
 from finetune_api.status import Attempt
+from finetune_api.termination import Termination
 from finetune_operator.lifecycle.context import ReconcileContext, is_running
 from finetune_operator.lifecycle.messages import failure_info, seconds_text
 from finetune_operator.lifecycle.observe.pod_outcome import (
@@ -130,7 +131,7 @@ def _observed(context: ReconcileContext, pod: PodRecord, attempt: Attempt) -> At
         ended = {"reason": Stalled.code, "ended": context.now} if stalled else {}
         return attempt.model_copy(update={"started": started, **known, **ended})
     termination = outcome.termination
-    facts = {"steps": termination.steps, "resumed_from": termination.resumed_from} if termination else known
+    facts = _last_facts(termination, known) if termination else known
     ended_at = (pod.container.ended if pod.container else None) or context.now
     return attempt.model_copy(
         update={
@@ -141,6 +142,15 @@ def _observed(context: ReconcileContext, pod: PodRecord, attempt: Attempt) -> At
             **facts,
         }
     )
+
+
+def _last_facts(termination: Termination, known: dict[str, int | None]) -> dict[str, int | None]:
+    """Step and resumption by the termination message; of what it leaves out, the last report counts."""
+    resumed = termination.resumed_from
+    return {
+        "steps": max(termination.steps, known["steps"] or 0),
+        "resumed_from": known["resumed_from"] if resumed is None else resumed,
+    }
 
 
 def _outcome(context: ReconcileContext, pod: PodRecord) -> PodOutcome | None:
