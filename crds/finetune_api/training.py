@@ -37,6 +37,23 @@ class Optimizer(StrEnum):
     ADAFACTOR = "Adafactor"
 
 
+class AttnImplementation(StrEnum):
+    """What computes attention."""
+
+    AUTO = "Auto"
+    EAGER = "Eager"
+    SDPA = "SDPA"
+    FLASH_ATTENTION_2 = "FlashAttention2"
+
+
+class Packing(StrEnum):
+    """Whether several examples are one sequence of a training pass."""
+
+    AUTO = "Auto"
+    ALWAYS = "Always"
+    NEVER = "Never"
+
+
 class ClassWeights(StrEnum):
     """Weights of the classes in the loss."""
 
@@ -116,6 +133,15 @@ class Training(ApiModel):
 
     precision: Precision = Precision.AUTO
     """Mixed precision (`bf16`, `fp16`). `Auto` is BF16 where the hardware computes it fast, else FP32."""
+
+    attn_implementation: AttnImplementation = AttnImplementation.AUTO
+    """Attention kernels (`attn_implementation`). `Auto` is what transformers chooses for the model, mostly `SDPA`;
+    `FlashAttention2` needs a GPU, half precision and the package flash_attn."""
+
+    packing: Packing = Packing.AUTO
+    """Several examples in one sequence of a pass, with attention within each of them (`packing`; CausalLM), instead of
+    padding. Loss and gradient are the same. `Auto` packs where FlashAttention2 is in use; elsewhere batches of like
+    length, which are the rule, cost no more. Not for architectures that see across examples, which is tried."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0
     """Label smoothing (`label_smoothing_factor`, arXiv:1512.00567). With Preference and RewardModel: the assumed share

@@ -85,7 +85,11 @@ def newer_chart(folder: Path) -> Path:
     path = chart / "files" / "finetunejobs.yaml"
     crd = yaml.safe_load(path.read_text())
     spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    spec["properties"]["training"]["properties"]["packing"] = {"type": "string", "default": "Auto", "maxLength": 16}
+    spec["properties"]["training"]["properties"]["sequenceParallel"] = {
+        "type": "string",
+        "default": "Auto",
+        "maxLength": 16,
+    }
     path.write_text("---\n" + yaml.safe_dump(crd, sort_keys=False))
     return chart
 
@@ -105,7 +109,7 @@ def test_a_newer_crd_gives_defaults_to_stored_jobs_and_ends_none(
     ended = jobs["Succeeded"].status
     release.upgrade(newer_chart(tmp_path), "settings.workers=5")
     for tuning in jobs.values():
-        shown = (tuning.object or {})["spec"]["training"]["packing"]
+        shown = (tuning.object or {})["spec"]["training"]["sequenceParallel"]
         assert shown == "Auto", "the API server shows the newer CRD's default in every job"
     jobs["Training"].patch_run_policy(backoffLimit=7)
     wait_until("the wish is followed", lambda: jobs["Training"].jobs()[0]["spec"]["backoffLimit"] == 7, 60)

@@ -110,9 +110,9 @@ def test_a_phase_of_a_newer_version_is_left_out() -> None:
 
 def test_unknown_fields_are_named_where_they_say_something() -> None:
     given = json.loads((FIRST / "specs.json").read_text())["lora"]
-    given["training"] |= {"packing": True, "quiet": False, "word": ""}
+    given["training"] |= {"sequenceParallel": True, "quiet": False, "word": ""}
     given["data"]["train"][0]["mirror"] = "s3://b/c"
-    assert unknown_fields(Spec, given) == [("data", "train", 0, "mirror"), ("training", "packing")]
+    assert unknown_fields(Spec, given) == [("data", "train", 0, "mirror"), ("training", "sequenceParallel")]
 
 
 # What this version writes, read by the first one: its models refused every field that they did not know.

@@ -120,12 +120,12 @@ def test_secrets_of_rows_to_predict_and_of_an_old_skill_are_named_too(tmp_path: 
 
 
 def test_a_field_that_a_newer_operator_has_written_is_refused_with_both_versions(tmp_path: Path) -> None:
-    path = written(tmp_path, changed("spec.training", {"epochs": 1, "packing": "Auto"}))
+    path = written(tmp_path, changed("spec.training", {"epochs": 1, "sequenceParallel": "Auto"}))
     (tmp_path / pod.WRITER.name).write_text("9.1.0")
     with pytest.raises(SpecInvalid) as caught:
         read_order(path)
     (problem,) = caught.value.problems
-    assert problem.where == "spec.training.packing"
+    assert problem.where == "spec.training.sequenceParallel"
     assert f"trainer {__version__} does not know this field, which operator 9.1.0 has written" in problem.message
     assert "trainer.image" in problem.hint
 

@@ -36,6 +36,7 @@ from finetune_trainer.stages.measuring import evaluate, score_baseline
 from finetune_trainer.stages.merging import Merging
 from finetune_trainer.stages.preparing import (
     PreparedModel,
+    describe_computation,
     prepare_model,
     take_hardware,
     tokenise_rows,
@@ -206,7 +207,9 @@ def _prepare(run: _Run, task: Task, base: BaseModel) -> PreparedModel:
     tokenised = tokenise_rows(task, base, run.observer)
     run.add(data=tokenised.report)
     ready = prepare_model(tokenised, base, run.site, hardware=hardware, timings=run.timings, observer=run.observer)
-    run.add(resolved=ready.resolved, parameters=ready.parameters)
+    if not ready.resolved.penalties:
+        hardware |= describe_computation(ready)
+    run.add(resolved=ready.resolved, parameters=ready.parameters, hardware=hardware)
     ready = with_evaluation_rows(ready, base, run.observer)
     return with_reference(ready, run.timings, run.observer, run.stop)
 

@@ -10,6 +10,7 @@ from finetune_api.checks.evaluation import extra_problems, plain_metric, why_not
 from finetune_api.checks.merge import merge_problems
 from finetune_api.checks.mixing import mixing_problems
 from finetune_api.checks.no_effect import ineffective_fields
+from finetune_api.checks.packing import packing_problems
 from finetune_api.checks.policy import policy_problems
 from finetune_api.checks.preference_pairs import pair_problems
 from finetune_api.checks.resuming import resume_problems
@@ -49,7 +50,7 @@ def semantic_problems(spec: Spec) -> list[Problem]:
             *_labels(spec), *pair_problems(spec), *policy_problems(spec), *_training(spec), *_method(spec),
             *_output(spec), *_metrics(spec), *_gates(spec), *extra_problems(spec), *mixing_problems(spec),
             *merge_problems(spec), *resume_problems(spec), *source_problems(spec),
-            *ineffective_fields(spec)]  # fmt: skip
+            *ineffective_fields(spec), *packing_problems(spec)]  # fmt: skip
 
 
 def _sources(spec: Spec) -> Iterator[Problem]:

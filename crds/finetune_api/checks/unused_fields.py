@@ -9,7 +9,7 @@ from finetune_api.evaluation import Generation
 from finetune_api.failures import Problem
 from finetune_api.spec import Spec
 from finetune_api.tasks import Task
-from finetune_api.training import ClassWeights
+from finetune_api.training import ClassWeights, Packing
 
 _CLASSIFICATION = frozenset({Task.SEQUENCE_CLASSIFICATION, Task.TOKEN_CLASSIFICATION})
 _WRITING = frozenset({Task.SEQ2SEQ, Task.CAUSAL_LM, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
@@ -21,6 +21,7 @@ _FOR: tuple[tuple[str, str, object, frozenset[Task]], ...] = (
     ("data", "chat_template", None, _PROMPTED),
     ("data", "split_special_tokens", None, _PROMPTED),
     ("training", "loss_on", None, frozenset({Task.CAUSAL_LM})),
+    ("training", "packing", Packing.AUTO, frozenset({Task.CAUSAL_LM})),
     ("training", "preference", None, frozenset({Task.PREFERENCE})),
     ("training", "policy", None, frozenset({Task.POLICY_OPTIMIZATION})),
     ("training", "class_weights", ClassWeights.NONE, frozenset({Task.SEQUENCE_CLASSIFICATION})),

@@ -12,13 +12,13 @@ from tuning import Json, Namespace
 
 def with_a_default(crd: Json) -> Json:
     """The CRD with one more field in `training`, which the API server shows in every job that has the block."""
-    block(crd, "training")["properties"]["packing"] = {"type": "string", "default": "Auto", "maxLength": 16}
+    block(crd, "training")["properties"]["sequenceParallel"] = {"type": "string", "default": "Auto", "maxLength": 16}
     return crd
 
 
 def shown(namespace: Namespace, name: str) -> Any:
     """The value of that field as the API server shows it."""
-    return namespace.read(name)["spec"]["training"].get("packing")
+    return namespace.read(name)["spec"]["training"].get("sequenceParallel")
 
 
 def test_a_newer_crd_and_a_newer_trainer_end_nothing(
@@ -53,9 +53,9 @@ def test_an_older_operator_starts_jobs_under_a_newer_crd(
     job = namespace.job()
     run = json.loads(job["spec"]["template"]["metadata"]["annotations"]["finetune.dev/run"])
     assert run["spec"]["training"]["epochs"] == 2
-    assert "packing" not in run["spec"]["training"], "the trainer would not know the field either"
+    assert "sequenceParallel" not in run["spec"]["training"], "the trainer would not know the field either"
     accepted = namespace.until(lambda: namespace.condition("Accepted", "probe"), "word of it")
-    assert (accepted["status"], "spec.training.packing" in accepted["message"]) == ("True", True)
+    assert (accepted["status"], "spec.training.sequenceParallel" in accepted["message"]) == ("True", True)
 
 
 def test_a_spec_that_can_not_be_read_goes_on_by_the_run_file(

@@ -52,28 +52,30 @@ ORDERED = json.dumps(RUN_FILES["train"])
 
 def test_a_field_of_a_newer_crd_changes_nothing_for_a_job_that_runs() -> None:
     going = begun(training={"epochs": 2})
-    plan = reconcile(newer(going, training={"packing": "Auto"}))
+    plan = reconcile(newer(going, training={"sequenceParallel": "Auto"}))
     assert (plan.status.phase, plan.writes) == (Phase.STARTING, ())
     assert said(plan.status, "Accepted") == ("True", "SpecAccepted")
-    assert [(event.reason, "spec.training.packing" in event.message) for event in plan.events] == [
+    assert [(event.reason, "spec.training.sequenceParallel" in event.message) for event in plan.events] == [
         ("FieldsIgnored", True)
     ]
-    assert reconcile(stored(newer(going, training={"packing": "Auto"}), plan)).events == (), "said once"
+    assert reconcile(stored(newer(going, training={"sequenceParallel": "Auto"}), plan)).events == (), "said once"
 
 
 def test_a_switch_of_a_newer_crd_that_is_off_is_not_worth_a_word() -> None:
-    plan = reconcile(newer(begun(training={"epochs": 2}), training={"packing": False}))
+    plan = reconcile(newer(begun(training={"epochs": 2}), training={"sequenceParallel": False}))
     assert plan.events == ()
     assert plan.status == status_of(begun(training={"epochs": 2}))
 
 
 def test_a_job_under_a_newer_crd_is_started_without_what_nobody_here_knows() -> None:
-    plan = reconcile(newer(snapshot(of=finetune_job(spec(training={"epochs": 2}))), training={"packing": "Auto"}))
+    plan = reconcile(
+        newer(snapshot(of=finetune_job(spec(training={"epochs": 2}))), training={"sequenceParallel": "Auto"})
+    )
     (created,) = plan.writes
     assert isinstance(created, CreateJob)
     run = json.loads(created.manifest["spec"]["template"]["metadata"]["annotations"][RUN_ANNOTATION])
     assert run["spec"]["training"] == {"epochs": 2}
-    assert "spec.training.packing" in plan.status.conditions[0].message
+    assert "spec.training.sequenceParallel" in plan.status.conditions[0].message
 
 
 def test_a_word_that_can_not_be_read_lets_the_job_go_on_by_its_run_file() -> None:

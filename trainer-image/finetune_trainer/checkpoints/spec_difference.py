@@ -22,6 +22,8 @@ MAY_DIFFER = (
     "predict",
     "runPolicy",
     "training.activationCheckpointing",
+    "training.attnImplementation",
+    "training.packing",
     "training.perDeviceBatchSize",
     "training.epochs",
     "training.maxSteps",

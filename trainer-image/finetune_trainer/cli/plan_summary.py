@@ -6,6 +6,7 @@ from finetune_api.data_report import DataReport, Lengths, SplitReport
 from finetune_api.job import FineTuneJob
 from finetune_api.resolved import Resolved
 from finetune_api.spec import Spec
+from finetune_api.training import Training
 from finetune_trainer.evaluation.gates import limit_in_words
 from finetune_trainer.plan import plan_steps
 
@@ -21,7 +22,11 @@ def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, 
         *([("data", _data(report))] if report else []),
         *([("tags", report.tag_scheme)] if report and report.tag_scheme else []),
         ("training", _training(spec, resolved, report)),
-        *([] if spec.method.merge else [("values", _values(resolved)), ("best", _best(spec, resolved, report))]),
+        *(
+            []
+            if spec.method.merge
+            else [("values", _values(resolved)), *_kernels(spec, resolved), ("best", _best(spec, resolved, report))]
+        ),
         *(("gate", f"{gate.metric} {limit_in_words(gate)}") for gate in spec.evaluation.gates),
         ("output", f"{spec.output.uri.rstrip('/')}/{job.metadata.name}/{job.metadata.uid or '<uid>'}/"),
     ]
@@ -135,6 +140,20 @@ def _values(resolved: Resolved) -> str:
         f"learning rate {resolved.learning_rate:g}, batches of {resolved.batch_size}, "
         f"inputs of {resolved.max_length} tokens at most"
     )
+
+
+def _kernels(spec: Spec, resolved: Resolved) -> list[tuple[str, str]]:
+    """Optimizer, attention and packing, where the job chooses one."""
+    training, usual = spec.training, Training()
+    chosen = {
+        "optimizer": training.optimizer if training.optimizer is not usual.optimizer else "",
+        "attention": training.attn_implementation
+        if training.attn_implementation is not usual.attn_implementation
+        else "",
+        "packing": training.packing if training.packing is not usual.packing else "",
+    }
+    text = ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
+    return [("kernels", text)] if text and not resolved.penalties else []
 
 
 def _best(spec: Spec, resolved: Resolved, report: DataReport | None) -> str:

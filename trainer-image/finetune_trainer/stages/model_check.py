@@ -15,6 +15,7 @@ from finetune_trainer.models.sources import Source, check_base
 from finetune_trainer.stages.base_model import BaseModel
 from finetune_trainer.stages.checking import SampledTokens
 from finetune_trainer.stages.merging import check_like
+from finetune_trainer.stages.packing import check_packing
 from finetune_trainer.stages.preparing import apply_method, load_model, loading_of
 from finetune_trainer.tasks.retention import check_retention
 from finetune_trainer.tasks.task import Task
@@ -42,6 +43,7 @@ def check_model(sampled: SampledTokens, base: BaseModel, resolved: Resolved, sou
 def _adapted(task: Task, base: BaseModel) -> Adapted:
     spec = task.spec
     model = load_model(task, base.files, base.tokenizer, replace(loading_of(spec), on_meta=True))
+    check_packing(spec, model)
     if spec.method.type in _TRIES_THE_MODEL:
         give_values(model)
     elif spec.method.type is MethodType.FEATURE_EXTRACTION:

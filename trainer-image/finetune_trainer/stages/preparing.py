@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from accelerate import Accelerator
 
 from finetune_api.data_report import DataReport
@@ -18,6 +19,7 @@ from finetune_trainer.data.tokenising.learned import sample_line
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.methods import METHODS, Adapted
 from finetune_trainer.methods.adapted import whole_rows
+from finetune_trainer.models.attention import check_available, current_attention, pretrained, set_attention
 from finetune_trainer.models.classifier import head_note
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
@@ -28,6 +30,7 @@ from finetune_trainer.run_record import Timings
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.base_model import BaseModel
 from finetune_trainer.stages.checking import rows_in_template
+from finetune_trainer.stages.packing import packs_rows, prefer_flash_attention
 from finetune_trainer.stages.tokens import highest_token_id, report_with_tokens, tokenise_splits
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
@@ -66,12 +69,18 @@ class PreparedModel:
     resolved: Resolved
     accelerator: Accelerator
     parameters: Parameters
+    packs_rows: bool = False
+    """Whether it is trained on packed rows."""
     retention: RetentionTask | None = None
     few_shot: FewShot | None = None
 
 
 def take_hardware(spec: Spec) -> dict[str, str]:
-    """Configure CPU threads, device and precision; returns their description."""
+    """Configure CPU threads, device and precision; returns their description.
+
+    Raises `SpecInvalid` for a precision or attention that is not to be had here.
+    """
+    check_available(spec.training.attn_implementation, has_gpu=torch.cuda.is_available())
     return describe_hardware(use_allotted_cpus(), choose_precision(spec.training.precision))
 
 
@@ -113,7 +122,19 @@ def prepare_model(
         rows["train"] = task.training_rows(rows["train"])
     parameters = _count(adapted)
     observer.model_ready(parameters, resolved, hardware)
-    return PreparedModel(task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, parameters)
+    with accelerator.autocast():
+        packs = "train" in rows and packs_rows(spec, adapted.model, observer)
+    return PreparedModel(
+        task, files, tokenizer, adapted, tokens, rows, resolved, accelerator, parameters, packs_rows=packs
+    )
+
+
+def describe_computation(ready: PreparedModel) -> dict[str, str]:
+    """What the report says of the kernels that a prepared model is trained with."""
+    training = ready.task.spec.training
+    attention = current_attention(pretrained(ready.adapted.model))
+    packing = "packed rows" if ready.packs_rows else "rows of like length"
+    return {"attention": attention, "batches": packing, "optimizer": str(training.optimizer)}
 
 
 def _adapted(
@@ -126,6 +147,7 @@ def _adapted(
     """The base model on its device, with the method applied."""
     spec = task.spec
     model = load_model(task, files, tokenizer, _how(spec, accelerator)).to(accelerator.device)
+    prefer_flash_attention(spec, model, accelerator, files.uri)
     if spec.method.type is MethodType.QLORA and accelerator.device.type == "cpu":
         observer.warned("there is no GPU here: QLoRA saves memory, and takes longer than LoRA")
     note = head_note(files, model)
@@ -139,7 +161,9 @@ def load_model(
 ) -> "PreTrainedModel":
     """The base model in the class of its task. Raises as `Task.load` does."""
     seed_everything(task.spec.training.seed)  # new heads and adapters start at random
-    return task.load(files, tokenizer, how)
+    model = task.load(files, tokenizer, how)
+    set_attention(model, task.spec.training.attn_implementation, files.uri)
+    return model
 
 
 def apply_method(spec: Spec, model: "PreTrainedModel", files: ModelFiles) -> Adapted:

@@ -10,8 +10,10 @@ from finetune_api.metrics import Metric, metric_named
 from finetune_api.outcome import EvaluationResult
 from finetune_api.resolved import PENALTIES
 from finetune_trainer.data.tokenising.batches import BatchPlan
+from finetune_trainer.data.tokenising.packed_rows import PackedRows
 from finetune_trainer.evaluation.fit_diagnosis import diagnose_fit
 from finetune_trainer.methods.head_only import HeadOnly
+from finetune_trainer.models.attention import pretrained
 from finetune_trainer.observer import Monitor, RunObserver
 from finetune_trainer.plan import plan_steps
 from finetune_trainer.run_record import TrainingSummary
@@ -23,11 +25,13 @@ from finetune_trainer.training.checkpointing import CheckpointCallback
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.loop import Loop, TrainingPlan, TrainingResult
-from finetune_trainer.training.losses.base import Loss
+from finetune_trainer.training.losses.base import Loss, TokenLoss
+from finetune_trainer.training.losses.packed import PackedTokenLoss
 from finetune_trainer.training.neftune import neftune_noise
 from finetune_trainer.training.speedups.dropout import fast_dropout
 from finetune_trainer.training.speedups.embedding_rows import restricted_embedding, used_token_ids
 from finetune_trainer.training.speedups.lora import fast_lora
+from finetune_trainer.training.speedups.packed_attention import packing_attention
 from finetune_trainer.training.state.rng import seed_everything
 
 _TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
@@ -75,7 +79,8 @@ def _in_steps(
     """Train by gradient steps, from a checkpoint if any."""
     plan, measure = _plan(ready), validation.measure if validation else None
     losses = validation.losses if validation else dict
-    model, rows = ready.adapted.model, ready.rows["train"]
+    model = ready.adapted.model
+    rows, loss = _packed(ready, loss) if ready.packs_rows else (ready.rows["train"], loss)
     loop = Loop(model, rows, loss, plan, ready.accelerator, best=checkpoints.best, stop=stop, losses=losses)
     resumed = checkpoints.resume(loop)
     if resumed is not None:
@@ -87,6 +92,14 @@ def _in_steps(
         return loop.run(measure, observer, checkpoints)
     finally:
         checkpoints.step = loop.step
+
+
+def _packed(ready: PreparedModel, loss: Loss) -> tuple[PackedRows, PackedTokenLoss]:
+    """The training rows packed, and the loss over them."""
+    if not isinstance(loss, TokenLoss):
+        raise TypeError(loss)
+    rows = PackedRows(ready.tokens["train"])
+    return rows, PackedTokenLoss(loss, rows)
 
 
 def _solver(ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
@@ -110,6 +123,8 @@ def _swapped_for_training(ready: PreparedModel) -> Iterator[None]:
             swapped.enter_context(fast_dropout(model))
             if ready.accelerator.mixed_precision == "no":
                 swapped.enter_context(fast_lora(model))
+        if ready.packs_rows:
+            swapped.enter_context(packing_attention(pretrained(model)))
         if task.uses_only_dataset_tokens:
             ids = [tokens.ids for tokens in ready.tokens.values()]
             swapped.enter_context(restricted_embedding(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
@@ -145,6 +160,7 @@ def _plan(ready: PreparedModel) -> TrainingPlan:
         token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
         pass_cost=_PASS_COST[ready.accelerator.device.type],
         seed=training.seed,
+        packed=ready.packs_rows,
         course=sampler_of(task, ready.tokens["train"], rows.lengths, steps.rows(ready.resolved.batch_size)),
     )
     metric = metric_named(task.spec.task, task.spec.evaluation.metric)

@@ -18,7 +18,7 @@ from finetune_api.renamed import first_names
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
 from finetune_trainer.data.sampler import Rows
-from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
+from finetune_trainer.data.tokenising.batches import BatchPlan, Volume, volume_of
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import uniform_lr
 from finetune_trainer.observer import TrainingTotals
@@ -232,12 +232,15 @@ class Loop:
         step = self._step = self._step + 1
         self._check_numbers(loss, norm, step)
         metrics = self._loss.step_metrics() if isinstance(self._loss, HasStepMetrics) else StepMetrics({})
-        self._rate.add(len(batch), metrics.volume or volume_of(parts, self._plan.batches.lengths))
+        self._rate.add(len(batch), metrics.volume or self._volume(parts))
         self._curve.add(step, loss, learning_rate, norm, metrics.figures)
         epoch = step / self._plan.batches.steps_per_epoch
         observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm, metrics.figures))
         if metrics.warning:
             observer.warned(metrics.warning)
+
+    def _volume(self, parts: list[Rows]) -> Volume:
+        return volume_of(parts, self._plan.batches.lengths, packed=self._plan.batches.packed)
 
     def _settle(self, evaluate: Evaluate | None, observer: TrainingObserver, keeper: StepCallback) -> None:
         """Between two steps: save and stop if requested, evaluate, save if due."""

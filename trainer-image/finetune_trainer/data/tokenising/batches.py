@@ -29,6 +29,8 @@ class BatchPlan:
     seed: int
     pass_cost: int = 128
     """What a further forward and backward pass costs beside its tokens, in tokens."""
+    packed: bool = False
+    """Whether a pass takes rows one after the other, without padding."""
     course: Sampler | None = None
     """Which rows an epoch takes; None for every row once, shuffled."""
 
@@ -52,6 +54,9 @@ class BatchPlan:
 
     def micro_batches(self, batch: Rows) -> Iterator[Rows]:
         """Split the rows of one step into forward passes."""
+        if self.packed:
+            yield from cut_packed(batch, self.lengths, self.token_budget, self.per_device_batch_size)
+            return
         for part in cut_by_tokens(batch, self.lengths, self.token_budget, self.per_device_batch_size):
             if self.per_device_batch_size:
                 yield part
@@ -79,6 +84,18 @@ def cut_by_tokens(rows: Rows, lengths: NDArray[np.int64], budget: int, most_rows
         size = min(fitting, most_rows) if most_rows else fitting
         yield rows[start : start + size]
         start += size
+
+
+def cut_packed(rows: Rows, lengths: NDArray[np.int64], budget: int, most_rows: int = 0) -> Iterator[Rows]:
+    """Split rows, sorted by falling length, into parts of at most `budget` tokens (one row at least), unpadded."""
+    rows = rows[np.argsort(-lengths[rows], kind="stable")]
+    start, tokens = 0, 0
+    for place, length in enumerate(lengths[rows].tolist()):
+        if place > start and (tokens + length > budget or place - start == most_rows):
+            yield rows[start:place]
+            start, tokens = place, 0
+        tokens += length
+    yield rows[start:]
 
 
 def cut_cheapest(rows: Rows, lengths: NDArray[np.int64], pass_cost: int) -> list[Rows]:
@@ -114,7 +131,7 @@ class Volume:
         return 1 - self.tokens / self.padded if self.padded else 0.0
 
 
-def volume_of(parts: list[Rows], lengths: NDArray[np.int64]) -> Volume:
+def volume_of(parts: list[Rows], lengths: NDArray[np.int64], *, packed: bool = False) -> Volume:
     """Token volume of rows in their forward passes; `lengths` are those of all rows, [n]."""
-    padded = sum(len(part) * int(lengths[part].max()) for part in parts)
-    return Volume(sum(int(lengths[part].sum()) for part in parts), padded)
+    tokens = sum(int(lengths[part].sum()) for part in parts)
+    return Volume(tokens, tokens if packed else sum(len(part) * int(lengths[part].max()) for part in parts))
