@@ -5,8 +5,9 @@ of its models: those would refuse objects that a newer API server writes.
 """
 
 import json
+import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +17,7 @@ import aiohttp
 import kopf
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTResponse
 
 from finetune_api import GROUP, KIND, VERSION
 from finetune_operator.labels import SELECTOR
@@ -28,6 +30,7 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PATHS = {kind: f"/apis/{group}/{version}" if group else f"/api/{version}"
          for kind, (group, version) in GROUP_VERSION.items()}  # fmt: skip
 _KUEUE_VERSIONS = ("v1beta2", "v1beta1")
+_WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
 PAGE = 200
 """Objects in one answer to a listing: what bounds the memory at the start."""
 _REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=5)
@@ -119,10 +122,14 @@ class Cluster:
             yield answer["items"]
             more = query["continue"] = answer["metadata"].get("continue") or ""
 
-    async def create_job(self, namespace: str, manifest: Json, *, dry_run: bool = False) -> Json:
-        """Create a child Job, or only try to (dry run)."""
-        query = {"dryRun": "All"} if dry_run else None
-        return await self._ask("POST", collection(Kind.JOB, namespace), manifest, query)
+    async def create_job(self, namespace: str, manifest: Json) -> Json:
+        """Create a child Job."""
+        return await self._ask("POST", collection(Kind.JOB, namespace), manifest)
+
+    async def try_job(self, namespace: str, manifest: Json) -> tuple[str, ...]:
+        """Try to create a Job (dry run); returns the API server's warnings, as of unknown fields and PodSecurity."""
+        response = await self._send("POST", collection(Kind.JOB, namespace), manifest, {"dryRun": "All"})
+        return warnings_of(response.headers.getall("Warning", []))
 
     async def get_job(self, namespace: str, name: str) -> Json:
         """Read a Job."""
@@ -217,6 +224,13 @@ class Cluster:
         self, method: str, path: str, body: Json | None = None, query: Json | None = None,
         content_type: str = MERGE_PATCH,
     ) -> Json:  # fmt: skip
+        answer: Json = json.loads(await (await self._send(method, path, body, query, content_type)).read())
+        return answer
+
+    async def _send(
+        self, method: str, path: str, body: Json | None = None, query: Json | None = None,
+        content_type: str = MERGE_PATCH,
+    ) -> RESTResponse:  # fmt: skip
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if method == "PATCH" else {})
         try:
             request = await self._client.param_serialize(
@@ -228,8 +242,7 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {error!r}") from error
         if response.status < HTTPStatus.BAD_REQUEST:
-            answer: Json = json.loads(text)
-            return answer
+            return response
         raise error_from_response(response.status, text, response.getheader("Retry-After"))
 
     async def _authorize(
@@ -248,6 +261,12 @@ class Cluster:
 def collection(kind: Kind, namespace: str | None) -> str:
     """Path of all objects of a kind, in a namespace or in all."""
     return f"{PATHS[kind]}/namespaces/{namespace}/{kind}" if namespace else f"{PATHS[kind]}/{kind}"
+
+
+def warnings_of(headers: Iterable[str]) -> tuple[str, ...]:
+    """Texts of `Warning` headers, which look like `299 - "text"`; one header may hold several."""
+    found = (match[1] for header in headers for match in _WARNING.finditer(header))
+    return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
 
 
 def error_from_response(code: int, text: bytes, retry_after: str | None) -> ClusterError:

@@ -55,19 +55,25 @@ class EventRecorder:
 
 
 def event_object(finetune_job: FineTuneJobRecord, event: Event, now: datetime) -> Json:
-    """An Event about a FineTuneJob, with a unique name that sorts by time."""
+    """An Event about a FineTuneJob."""
+    about = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "namespace": finetune_job.namespace,
+        "name": finetune_job.name,
+        "uid": finetune_job.uid,
+    }
+    return event_about(about, event, now)
+
+
+def event_about(about: Json, event: Event, now: datetime) -> Json:
+    """An Event about a referenced object, with a unique name that sorts by time."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{finetune_job.name}.{time.time_ns():x}", "namespace": finetune_job.namespace},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": finetune_job.namespace,
-            "name": finetune_job.name,
-            "uid": finetune_job.uid,
-        },
+        "metadata": {"name": f"{about['name']}.{time.time_ns():x}", "namespace": about["namespace"]},
+        "involvedObject": about,
         "type": event.type.value,
         "reason": event.reason,
         "message": _fitting(event.message),

@@ -107,8 +107,12 @@ class Metrics:
             registry=registry,
         )
         self.profile_refused = Gauge(
-            "finetune_profile_refused", "1 for a profile whose Jobs the API server refused at the start", ["profile"],
-            registry=registry,
+            "finetune_profile_refused", "1 for a profile whose Jobs the API server took for invalid at the start",
+            ["profile"], registry=registry,
+        )  # fmt: skip
+        self.profile_denied = Gauge(
+            "finetune_profile_denied", "1 for a profile whose Jobs admission denied in a namespace at the start",
+            ["profile", "namespace"], registry=registry,
         )  # fmt: skip
         self._last_event = dict.fromkeys(Kind, monotonic())
         age = Gauge(

@@ -16,6 +16,7 @@ from finetune_operator.cluster import (
     UnavailableError,
     collection,
     error_from_response,
+    warnings_of,
 )
 from finetune_operator.store import Kind
 
@@ -82,3 +83,12 @@ def test_the_server_may_say_when_to_come_again(header: str | None, seconds: floa
 def test_collections() -> None:
     assert collection(Kind.POD, None) == "/api/v1/pods"
     assert collection(Kind.JOB, "a") == "/apis/batch/v1/namespaces/a/jobs"
+
+
+def test_warnings_are_read_from_their_headers() -> None:
+    one = '299 - "unknown field \\"spec.x\\""'
+    assert warnings_of([one]) == ('unknown field "spec.x"',)
+    assert warnings_of([f'{one}, 299 kube "second, with a comma"', '299 - "third"']) == (
+        'unknown field "spec.x"', "second, with a comma", "third",
+    )  # fmt: skip
+    assert warnings_of([]) == warnings_of(["nonsense"]) == ()
