@@ -132,7 +132,8 @@ class Training(ApiModel):
     """Seed of new heads, data order and dropout (`seed`): same seed, same result on the same kind of device."""
 
     precision: Precision = Precision.AUTO
-    """Mixed precision (`bf16`, `fp16`). `Auto` is BF16 where the hardware computes it fast, else FP32."""
+    """Mixed precision (`bf16`, `fp16`). `Auto` is BF16 where the hardware computes it fast, else FP32.
+    On a GPU all but `FP32` multiply what is left in FP32 in TF32 (`tf32`)."""
 
     attn_implementation: AttnImplementation = AttnImplementation.AUTO
     """Attention kernels (`attn_implementation`). `Auto` is what transformers chooses for the model, mostly `SDPA`;

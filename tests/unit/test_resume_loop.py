@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from finetune_api.failures import LossDiverged
 from finetune_api.metrics import find_metric
 from finetune_api.tasks import ProblemType, Task
 from finetune_api.training import Optimizer, Training
@@ -102,6 +103,7 @@ class Process:
         per_device_batch_size: int = 3,
         model: type[Net] = Net,
         script: dict[int, float] = SCRIPT,
+        report_every: float | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True)
         seed_everything(4)
@@ -112,7 +114,9 @@ class Process:
             settings, 0.05, STEPS, 3, METRIC, BatchPlan(rows.lengths, 8, per_device_batch_size, 2_048, 7)
         )
         loss = RowLoss(Objective(ProblemType.SINGLE_LABEL), CLASSES)
-        self.loop = Loop(self.net, rows, loss, plan, Accelerator(cpu=True), best=BestWeights(folder))
+        self.loop = Loop(
+            self.net, rows, loss, plan, Accelerator(cpu=True), best=BestWeights(folder), report_every=report_every
+        )
 
     def run(self, keeper: Keeper | None = None) -> TrainingResult:
         return self.loop.run(self._evaluate, self, keeper)
@@ -154,6 +158,33 @@ def test_who_is_killed_at_any_step_ends_the_same(step: int, whole: Any, tmp_path
     assert (ended.best, ended.steps, ended.stopped_early) == (result.best, result.steps, result.stopped_early)
     assert torch.equal(second.weights(), process.weights())
     assert ended.throughput["paddingRatio"] == result.throughput["paddingRatio"]
+
+
+@pytest.mark.parametrize("step", [1, 4, 13])
+def test_steps_that_are_reported_together_change_nothing(step: int, whole: Any, tmp_path: Path) -> None:
+    """As on a GPU; what is saved, evaluated and told of each step is the same."""
+    process, result, kept = whole
+    first, keeper = Process(tmp_path / "first", report_every=1e9), Keeper(kill_after=step)
+    with pytest.raises(KilledError):
+        first.run(keeper)
+    assert keeper.kept[-1].values == kept[step - 1].values | {
+        "training": kept[step - 1].values["training"] | {"work": keeper.kept[-1].values["training"]["work"]}
+    }
+    second = Process(tmp_path / "second", report_every=1e9)
+    second.loop.restore(keeper.kept[-1])
+    ended = second.run()  # without a keeper, at evaluations and at the end only
+    assert first.losses + second.losses == process.losses
+    assert first.evaluations + second.evaluations == process.evaluations
+    assert ended.curves == result.curves
+    assert torch.equal(second.weights(), process.weights())
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_step(tmp_path: Path) -> None:
+    process = Process(tmp_path / "diverged", report_every=1e9, script={})
+    with torch.no_grad():
+        process.net.layer.weight.fill_(torch.inf)
+    with pytest.raises(LossDiverged, match=r"became nan at step 1\n"):
+        process.run()
 
 
 @pytest.mark.parametrize("optimizer", ["AdamW8bit", "Adafactor"])

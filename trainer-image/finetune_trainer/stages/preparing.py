@@ -36,7 +36,7 @@ from finetune_trainer.storage import Site
 from finetune_trainer.tasks.few_shot import FewShot, few_shot_of
 from finetune_trainer.tasks.retention import RetentionTask, retention_task_of
 from finetune_trainer.tasks.task import NeedsReference, NeedsRewardModel, OnPolicyTask, ReferenceInputs, Task
-from finetune_trainer.training.precision import build_accelerator, choose_precision, use_allotted_cpus
+from finetune_trainer.training.precision import allow_tf32, build_accelerator, choose_precision, use_allotted_cpus
 from finetune_trainer.training.state.rng import seed_everything
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def take_hardware(spec: Spec) -> dict[str, str]:
     Raises `SpecInvalid` for a precision or attention that is not to be had here.
     """
     check_available(spec.training.attn_implementation, has_gpu=torch.cuda.is_available())
+    allow_tf32(spec.training.precision)
     return describe_hardware(use_allotted_cpus(), choose_precision(spec.training.precision))
 
 

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, takewhile
 from typing import Protocol
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from finetune_api.curves import CurvePoint
 from finetune_api.failures import LossDiverged
@@ -28,13 +29,18 @@ from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.losses.base import HasStepMetrics, Loss, StepMetrics
 from finetune_trainer.training.lr_schedule import build_schedule
 from finetune_trainer.training.optimizers import build_optimizer
+from finetune_trainer.training.prefetch import Inputs, device_inputs
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.state.capture import StateCapture
 from finetune_trainer.training.state.tensors import trainable_parameters
 from finetune_trainer.training.state.training_state import TRAINING, TrainingState, check_plan, plan_of, state_of
+from finetune_trainer.training.step_log import StepLog, StepRecord
 from finetune_trainer.training.throughput import ThroughputMeter
 
 _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
+
+_REPORT_SECONDS = 0.5
+"""How long steps on a GPU may wait to be reported."""
 
 
 class TrainingObserver(Protocol):
@@ -126,8 +132,15 @@ class Loop:
         best: BestWeights,
         stop: StopToken | None = None,
         losses: Callable[[], dict[str, float]] = dict,
+        report_every: float | None = None,
     ) -> None:
-        """Take model, rows, hyperparameters and callbacks; `losses` gives the validation loss by source."""
+        """Take model, rows, hyperparameters and callbacks; `losses` gives the validation loss by source.
+
+        Steps are reported every `report_every` seconds, and whenever their numbers are needed; by default on a GPU
+        every half second, elsewhere each by itself.
+        """
+        on_gpu = accelerator.device.type == "cuda"
+        self._log = StepLog((_REPORT_SECONDS if on_gpu else 0.0) if report_every is None else report_every)
         self._losses, self._stop = losses, stop or StopToken()
         self._plan, self._rows, self._accelerator, self._best = plan, rows, accelerator, best
         self._loss = loss.to(accelerator.device)
@@ -160,10 +173,11 @@ class Loop:
         keeper = keeper or NoCheckpoints()
         self._model.train()
         self._rate.start()
-        with self._stop.finishing_steps():
+        inputs = device_inputs(self._rows.collate, self._parts(), self._accelerator.device)
+        with self._stop.finishing_steps(), closing(inputs):
             self._settle(evaluate, observer, keeper)
             for batch in self._batches():
-                self._make_step(batch, observer)
+                self._make_step(batch, inputs)
                 self._settle(evaluate, observer, keeper)
         return TrainingResult(
             steps=self._step,
@@ -217,27 +231,41 @@ class Loop:
         self._finished = state.finished
 
     def _batches(self) -> Iterator[Rows]:
-        """The remaining batches."""
-        a_pass = self._plan.batches.steps_per_epoch
-        for epoch in count(self._step // a_pass):
-            for batch in self._plan.batches.epoch(epoch)[self._step % a_pass :]:
-                if self._finished:
-                    return
-                yield batch
+        """The remaining batches, until training is over."""
+        return takewhile(lambda _: not self._finished, self._planned(self._step))
 
-    def _make_step(self, batch: Rows, observer: TrainingObserver) -> None:
+    def _planned(self, done: int) -> Iterator[Rows]:
+        """All batches after `done` steps, without end."""
+        a_pass = self._plan.batches.steps_per_epoch
+        for epoch in count(done // a_pass):
+            yield from self._plan.batches.epoch(epoch)[done % a_pass if epoch == done // a_pass else 0 :]
+
+    def _parts(self) -> Iterator[Rows]:
+        """Rows of all passes to come, in the order that updates take them."""
+        for batch in self._planned(self._step):
+            for _ in range(self._plan.passes):
+                yield from self._plan.batches.micro_batches(batch)
+
+    def _make_step(self, batch: Rows, inputs: Iterator[Inputs]) -> None:
         learning_rate = float(self._schedule.get_last_lr()[0])
         parts = list(self._plan.batches.micro_batches(batch))
-        loss, norm = self._optimise(batch, parts)
-        step = self._step = self._step + 1
-        self._check_numbers(loss, norm, step)
+        loss, norm = self._optimise(batch, parts, inputs)
+        self._step += 1
         metrics = self._loss.step_metrics() if isinstance(self._loss, HasStepMetrics) else StepMetrics({})
-        self._rate.add(len(batch), metrics.volume or self._volume(parts))
-        self._curve.add(step, loss, learning_rate, norm, metrics.figures)
-        epoch = step / self._plan.batches.steps_per_epoch
-        observer.trained(self._rate.progress(step, epoch, loss, learning_rate), self._rate.tally(norm, metrics.figures))
-        if metrics.warning:
-            observer.warned(metrics.warning)
+        volume = metrics.volume or self._volume(parts)
+        self._log.add(StepRecord(self._step, len(batch), volume, learning_rate, loss, norm, metrics))
+
+    def _report(self, observer: TrainingObserver) -> None:
+        """Report the steps since the last report. Raises `LossDiverged` for numbers that are none."""
+        for record, loss, norm in self._log.take():
+            step, metrics, learning_rate = record.step, record.metrics, record.learning_rate
+            self._check_numbers(loss, norm, step)
+            self._rate.add(record.rows, record.volume)
+            self._curve.add(step, loss, learning_rate, norm, metrics.figures)
+            progress = self._rate.progress(step, step / self._plan.batches.steps_per_epoch, loss, learning_rate)
+            observer.trained(progress, self._rate.tally(norm, metrics.figures))
+            if metrics.warning:
+                observer.warned(metrics.warning)
 
     def _volume(self, parts: list[Rows]) -> Volume:
         return volume_of(parts, self._plan.batches.lengths, packed=self._plan.batches.packed)
@@ -246,15 +274,18 @@ class Loop:
         """Between two steps: save and stop if requested, evaluate, save if due."""
         if self._finished:
             return
+        is_due = keeper.is_due(self._step) or (evaluate is not None and self._evaluation_is_due())
+        if is_due or self._log.is_due or self._stop.requested or self._is_over():
+            self._report(observer)
         keeper.check()
         if self._stop.requested:
-            self._keep_and_end(keeper)
+            self._keep_and_end(keeper, observer)
         if evaluate is not None and self._evaluation_is_due():
             try:
                 with self._rate.paused():
                     metrics = evaluate()
             except KeyboardInterrupt:
-                self._keep_and_end(keeper)
+                self._keep_and_end(keeper, observer)
                 raise
             self._choose(metrics, observer)
         self._finished = self._is_over()
@@ -263,10 +294,11 @@ class Loop:
         if self._finished or (keeper.is_due(self._step) and self._kept != self._step):
             self._keep(keeper)
         if self._stop.requested:  # since, for example while waiting for an upload
-            self._keep_and_end(keeper)
+            self._keep_and_end(keeper, observer)
 
-    def _keep_and_end(self, keeper: StepCallback) -> None:
+    def _keep_and_end(self, keeper: StepCallback, observer: TrainingObserver) -> None:
         """Save the current state, unless there is no time for it, and raise `KeyboardInterrupt`."""
+        self._report(observer)
         if self._kept != self._step and not self._stop.forced:
             self._keep(keeper)
         raise KeyboardInterrupt
@@ -283,28 +315,27 @@ class Loop:
         early = self._choice.should_stop(self._plan.training.early_stopping)
         return self._step >= self._plan.total_steps or early
 
-    def _optimise(self, batch: Rows, parts: list[Rows]) -> tuple[float, float]:
+    def _optimise(self, batch: Rows, parts: list[Rows], inputs: Iterator[Inputs]) -> tuple[Tensor, Tensor]:
         """One step over `batch`, split into `parts`; returns mean loss and gradient norm of its last update."""
         weight = self._loss.weight(batch)
-        updates = [self._update(parts, weight) for _ in range(self._plan.passes)]
+        updates = [self._update(parts, weight, inputs) for _ in range(self._plan.passes)]
         self._schedule.step()
         return updates[-1]
 
-    def _update(self, parts: list[Rows], weight: float) -> tuple[float, float]:
-        """One update of the weights; returns mean loss and gradient norm."""
-        device = self._accelerator.device
-        total = torch.zeros((), device=device)
+    def _update(self, parts: list[Rows], weight: float, inputs: Iterator[Inputs]) -> tuple[Tensor, Tensor]:
+        """One update of the weights; returns mean loss and gradient norm, on the device."""
+        total = torch.zeros((), device=self._accelerator.device)
         for rows in parts:
-            inputs = {name: tensor.to(device) for name, tensor in self._rows.collate(rows).items()}
+            given = next(inputs)
             with self._accelerator.autocast():  # of the loss, too: as the reference and all evaluations are computed
-                loss = self._loss.total(self._model, inputs, rows) / weight
+                loss = self._loss.total(self._model, given, rows) / weight
             self._accelerator.backward(loss)
             total += loss.detach()
         limit = self._plan.training.max_grad_norm or math.inf
         norm = self._accelerator.clip_grad_norm_(self._trainable, limit)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return float(total.item()), float(norm or 0.0)
+        return total, torch.zeros_like(total) if norm is None else norm
 
     def _check_numbers(self, loss: float, norm: float, step: int) -> None:
         if not math.isfinite(loss):

@@ -32,6 +32,15 @@ def choose_precision(wanted: Precision) -> Precision:
     return wanted
 
 
+def allow_tf32(wanted: Precision) -> None:
+    """Let a GPU multiply FP32 matrices in TF32, unless the job asks for FP32 itself.
+
+    Only with a GPU: the setting would have CPUs round to BF16.
+    """
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("highest" if wanted is Precision.FP32 else "high")
+
+
 def build_accelerator(precision: Precision) -> Accelerator:
     """The Accelerator of one run, on the GPU if there is one.
 
