@@ -115,7 +115,7 @@ chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: noth
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory bench-csv
+.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory bench-csv bench-estimate
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 
@@ -136,6 +136,9 @@ bench-near-duplicates: $(READY) ## Measure CPU time and memory of the search for
 
 bench-base-memory: $(READY) ## Measure the peak memory of adapters over a base in FP32, in its own format and in 4 bits
 	$(BIN)/python benchmarks/base_memory.py $(ARGS)
+
+bench-estimate: $(READY) ## Compare the estimate of training's memory with measured peaks, for six kinds of models
+	$(BIN)/python benchmarks/estimate.py $(ARGS)
 
 bench-csv: $(READY) ## Measure how fast CSV files are read, beside csv.DictReader (ARGS="--megabytes 50 --rounds 5")
 	$(BIN)/python benchmarks/csv_reading.py $(ARGS)

@@ -217,6 +217,12 @@ class OutOfMemory(JobFailure):
     code, failure_class = "OutOfMemory", FailureClass.RESOURCES
 
 
+class ModelDoesNotFit(JobFailure):
+    """By its estimate the job needs clearly more memory than there is; it was not started."""
+
+    code, failure_class = "ModelDoesNotFit", FailureClass.RESOURCES
+
+
 class LossDiverged(JobFailure):
     """The loss became NaN or infinite."""
 

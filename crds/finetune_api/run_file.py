@@ -62,3 +62,5 @@ class RunFile(ApiModel):
     """What each `finetunejob://` in the spec stands for."""
     grace_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
     """Seconds between a pod's being asked to stop and its being killed; missing means that it may take any time."""
+    gpu_memory: Annotated[int, Field(ge=1)] | None = None
+    """Bytes of the GPU that the job is checked for; missing where the platform team does not say."""

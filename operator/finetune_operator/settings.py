@@ -8,9 +8,10 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from finetune_api.base import ApiModel
+from finetune_api.quantity import Quantity, amount
 from finetune_api.run_file import Stores
 from finetune_api.stored import unknown_fields
-from finetune_operator.placement import Affinity, LabelValue, QualifiedName, Quantity, Toleration, amount
+from finetune_operator.placement import Affinity, LabelValue, QualifiedName, Toleration
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Quantities = dict[QualifiedName, Quantity]
@@ -41,6 +42,9 @@ class Profile(ApiModel):
     """Resource that `compute.gpusPerNode` counts."""
     max_gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
     """GPUs that a job may ask for; 0 makes it a CPU profile."""
+    gpu_memory: Quantity | None = None
+    """Memory of one GPU, for example `80Gi`: a job that clearly needs more is refused before it gets one. Left out, no
+    job is."""
     work_size: Text = "20Gi"
     """Size limit of the scratch volume."""
     shared_memory_size: Text = "1Gi"

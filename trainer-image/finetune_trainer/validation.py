@@ -11,6 +11,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.outcome import Artifacts
 from finetune_api.resolved import Resolved, resolve
 from finetune_trainer.checkpoints.other_run import find_other_run
+from finetune_trainer.estimation.job_size import JobSize, Memory, size_job
 from finetune_trainer.observer import RunObserver
 from finetune_trainer.output.lineage import spec_digest
 from finetune_trainer.output.publish import OutputFolder
@@ -44,6 +45,8 @@ class Checked:
     """Longest input that the model takes, in tokens; None where it was not looked at."""
     unseen: str = ""
     """Why the model was not looked at."""
+    size: JobSize | None = None
+    """Memory and work of the job; None where the model was not looked at."""
 
 
 @dataclass
@@ -53,6 +56,8 @@ class JobCheck:
     record: RunRecord
     site: Site
     observer: RunObserver
+    memory: Memory | None = None
+    """Memory that the job must fit into, if that is known."""
     timings: Timings = field(default_factory=Timings)
 
     def add(self, **found: Any) -> None:
@@ -84,12 +89,20 @@ class JobCheck:
         data_ready(sampled.report)
         with timed("model"):
             check_model(sampled, base, resolved, merged.sources)
-        return Checked(resolved, sampled.report, base.limit)
+        with timed("memory"):
+            size = size_job(sampled, base, resolved, self.memory)
+        return Checked(resolved, sampled.report, base.limit, size=size)
 
 
-def validate_job(job: FineTuneJob, site: Site, uid: str, observer: RunObserver) -> RunResult:
-    """Check the job without its weights; nothing is written, failures are returned."""
-    check = JobCheck(RunRecord(job, uid), site, observer)
+def validate_job(
+    job: FineTuneJob, site: Site, uid: str, observer: RunObserver, gpu_memory: int | None = None
+) -> RunResult:
+    """Check the job without its weights; nothing is written, failures are returned.
+
+    A job that can't fit into a GPU of `gpu_memory` bytes fails.
+    """
+    memory = None if gpu_memory is None else Memory(gpu_memory, "by the compute profile")
+    check = JobCheck(RunRecord(job, uid), site, observer, memory)
     try:
         _validate(check)
     except KeyboardInterrupt:
@@ -110,5 +123,10 @@ def _validate(check: JobCheck) -> None:
         observer.said("model: config and tokenizer are fine")
         return base, ""
 
-    check.run(open_base, observer.data_ready)
+    size = check.run(open_base, observer.data_ready).size
     observer.said("model: its class, head and modules suit the job")
+    if size is not None:
+        observer.said(f"memory: {size.line}")
+        size.check()
+        if size.warning:
+            observer.warned(size.warning)

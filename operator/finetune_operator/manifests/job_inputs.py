@@ -33,6 +33,9 @@ class JobInputs:
     queue_priority: str = ""
     """Class of the Workload's priority in that queue."""
 
+    gpu_memory: int | None = None
+    """Bytes of the GPU that a check is about; None where that is not known, or nothing is checked."""
+
     suspend: bool = False
     """Whether the Job is made without letting it run."""
 
@@ -60,6 +63,7 @@ def run_file_json(inputs: JobInputs) -> str:
         stores=inputs.settings.stores,
         parents=list(inputs.parents),
         grace_seconds=inputs.grace_seconds,
+        gpu_memory=inputs.gpu_memory,
     )
     defaults = {name: info.get_default(call_default_factory=True) for name, info in RunFile.model_fields.items()}
     plain = {name for name, default in defaults.items() if getattr(run, name) == default}

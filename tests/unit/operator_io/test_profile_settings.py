@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_operator.placement import amount
+from finetune_api.quantity import amount
 from finetune_operator.settings import is_credential, load_settings
 
 Json = dict[str, Any]

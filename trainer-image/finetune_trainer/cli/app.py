@@ -148,6 +148,27 @@ def validate(
 
 
 @app.command()
+def estimate(  # noqa: PLR0917 -- typer calls it by name
+    job: Job,
+    overrides: Overrides = [],  # noqa: B006 -- typer copies it
+    memory: Annotated[
+        str, typer.Option("--memory", metavar="24Gi", help="Memory of the GPU or machine; by default of this one.")
+    ] = "",
+    rate: Annotated[
+        str,
+        typer.Option("--rate", metavar="TOKENS|FOLDER", help="Measured tokens per second, or the folder of a run."),
+    ] = "",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Estimate memory and time of a job, and whether it fits."""
+    from finetune_trainer.cli.estimate_command import Wanted, estimate_command
+
+    with _debugging(debug):
+        raise typer.Exit(estimate_command(Wanted(job, overrides, memory, rate), as_json=as_json))
+
+
+@app.command()
 def predict(  # noqa: PLR0917 -- typer calls it by name
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Output folder of a run (or its model/), path or URI.")],
     rows: Annotated[

@@ -13,8 +13,10 @@ from finetune_trainer.plan import plan_steps
 _MOST_LABELS = 20
 
 
-def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, warnings: Sequence[str]) -> list[str]:
-    """Job, data, training plan, gates and warnings; without `report` as far as known."""
+def plan_lines(
+    job: FineTuneJob, report: DataReport | None, resolved: Resolved, warnings: Sequence[str], memory: str = ""
+) -> list[str]:
+    """Job, data, training plan, memory, gates and warnings; without `report` as far as known."""
     spec = job.spec
     facts = [
         ("job", f"{job.metadata.name}: {spec.task} by {spec.method.type}"),
@@ -27,6 +29,7 @@ def plan_lines(job: FineTuneJob, report: DataReport | None, resolved: Resolved, 
             if spec.method.merge
             else [("values", _values(resolved)), *_kernels(spec, resolved), ("best", _best(spec, resolved, report))]
         ),
+        *([("memory", memory)] if memory else []),
         *(("gate", f"{gate.metric} {limit_in_words(gate)}") for gate in spec.evaluation.gates),
         ("output", f"{spec.output.uri.rstrip('/')}/{job.metadata.name}/{job.metadata.uid or '<uid>'}/"),
     ]
@@ -67,7 +70,7 @@ def split_table(report: DataReport) -> list[str]:
         rows += [[f"  {name}", *(_figure(part, name) for part in splits)] for name in ("mean", "min", "max")]
     rows += _lengths("input", [part.lengths for part in splits])
     rows += _lengths("target", [part.target_lengths for part in splits])
-    lines = _aligned(rows)
+    lines = aligned(rows)
     more = len(report.label_names) - _MOST_LABELS
     if more > 0:
         lines.insert(above_labels + _MOST_LABELS, f"  ... and {more} more labels")
@@ -98,7 +101,7 @@ def _lengths(what: str, lengths: Sequence[Lengths | None]) -> list[list[str]]:
     return [[name, *(f"{figure(one):,.0f}" if one else "-" for one in lengths)] for name, figure in figures]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Table cells aligned: the first column left, all others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [

@@ -103,7 +103,7 @@ def _run(order: RunFile, site: Site, observer: RunObserver, request: Path, stop:
     if order.mode is Mode.VALIDATE:
         from finetune_trainer.validation import validate_job
 
-        return validate_job(job, site, uid, observer)
+        return validate_job(job, site, uid, observer, order.gpu_memory)
     from finetune_trainer.run import run_job
 
     check_gpu(order.spec)

@@ -15,6 +15,7 @@ from finetune_trainer.manifest import LoadedJob, load_job
 
 if TYPE_CHECKING:
     from finetune_api.data_report import DataReport
+    from finetune_trainer.estimation.job_size import JobSize
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Found:
     """Longest input that the model takes, in tokens; None where it was not looked at."""
     unseen: str = ""
     """Why the model was not looked at."""
+    size: "JobSize | None" = None
+    """Memory and work of the job; None where the model was not looked at."""
 
 
 def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only: bool) -> int:
@@ -50,7 +53,8 @@ def validate_command(job: str, overrides: list[str], *, as_json: bool, spec_only
         return 0
     from finetune_trainer.cli.plan_summary import plan_lines
 
-    for line in plan_lines(loaded.job, found.report, found.resolved, warnings):
+    memory = "" if found.size is None else found.size.line
+    for line in plan_lines(loaded.job, found.report, found.resolved, warnings, memory):
         print(line)  # noqa: T201 -- this is the output
     return 0
 
@@ -59,6 +63,7 @@ def _check(loaded: LoadedJob) -> Found:
     silence_libraries()
     from finetune_trainer.cli.plain_progress import PlainObserver
     from finetune_trainer.cli.reachable_model import open_within
+    from finetune_trainer.estimation.job_size import memory_here
     from finetune_trainer.output.publish import OutputFolder
     from finetune_trainer.run_record import RunRecord
     from finetune_trainer.storage import Site
@@ -68,8 +73,8 @@ def _check(loaded: LoadedJob) -> Found:
     site, job = Site(loaded.base), loaded.job
     if job.spec.output.uri.startswith("file://"):
         OutputFolder(job.spec.output, site, job.metadata.name, _NO_RUN).check_place()
-    checked = JobCheck(RunRecord(job, _NO_RUN), site, observer).run(open_within)
-    return Found(checked.resolved, checked.report, checked.limit, checked.unseen)
+    checked = JobCheck(RunRecord(job, _NO_RUN), site, observer, memory_here(job.spec)).run(open_within)
+    return Found(checked.resolved, checked.report, checked.limit, checked.unseen, checked.size)
 
 
 _NO_RUN = "validate"
@@ -80,7 +85,8 @@ def _warnings(loaded: LoadedJob, found: Found) -> list[str]:
     """Warnings about a job that passed its checks."""
     model = f"The model was not looked at: {found.unseen}. Its tokenizer, chat template and limits are unchecked."
     told = found.report.warnings if found.report else []
-    return [*local_run_notes(loaded.job), *([model] if found.unseen else []), *told]
+    memory = found.size.warning if found.size else ""
+    return [*local_run_notes(loaded.job), *([model] if found.unseen else []), *told, *filter(None, [memory])]
 
 
 def _facts(loaded: LoadedJob, found: Found, warnings: list[str]) -> dict[str, Any]:
@@ -92,6 +98,7 @@ def _facts(loaded: LoadedJob, found: Found, warnings: list[str]) -> dict[str, An
         "model": {"uri": spec.model.uri, "longestInput": found.limit, "notLookedAt": found.unseen or None},
         "data": report.model_dump(mode="json", by_alias=True) if report else None,
         "plan": None,
+        "size": found.size.as_json() if found.size else None,
         "warnings": warnings,
     }
     rows = report.training_rows if report else None

@@ -28,13 +28,24 @@ def stored_dtypes(files: "ModelFiles") -> dict[str, torch.dtype]:
 
 
 def main_dtype(files: "ModelFiles") -> torch.dtype:
-    """Most frequent dtype of a model's weights, or of the one below an adapter; FP32 where unknown."""
+    """Most frequent dtype of a model's weights, or of the one below an adapter.
+
+    Where the weights are not on this machine, what the config says of them; FP32 where it says nothing.
+    """
     if files.base is not None:
         return main_dtype(files.base)
     sizes = Counter[torch.dtype]()
     for dtype, size in _headers(files.folder).values():
         sizes[dtype] += size
-    return sizes.most_common(1)[0][0] if sizes else torch.float32
+    return sizes.most_common(1)[0][0] if sizes else _declared_dtype(files.folder)
+
+
+def _declared_dtype(folder: Path) -> torch.dtype:
+    """The dtype in a model's config, which older ones call `torch_dtype`."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    name = str(config.get("dtype") or config.get("torch_dtype"))
+    return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(name, torch.float32)
 
 
 def _headers(folder: Path) -> dict[str, tuple[torch.dtype, int]]:

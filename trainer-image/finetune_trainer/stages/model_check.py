@@ -5,6 +5,8 @@ By the code of a run, on the meta device. Methods that try what a model does get
 
 from dataclasses import replace
 
+import torch
+
 from finetune_api.resolved import Resolved
 from finetune_api.tasks import MethodType
 from finetune_trainer.methods import Adapted
@@ -31,7 +33,7 @@ def check_model(sampled: SampledTokens, base: BaseModel, resolved: Resolved, sou
     raise of a model that does not suit; what is wrong with values of weights is not seen.
     """
     task = sampled.task
-    adapted = _adapted(task, base)
+    adapted = adapted_without_weights(task, base)
     if adapted.check_rows is not None:
         for tokens in sampled.tokens.values():
             adapted.check_rows(tokens, sampled.every)
@@ -40,9 +42,14 @@ def check_model(sampled: SampledTokens, base: BaseModel, resolved: Resolved, sou
         _check_sources(task, base, sources)
 
 
-def _adapted(task: Task, base: BaseModel) -> Adapted:
+def adapted_without_weights(task: Task, base: BaseModel, compute_dtype: torch.dtype = torch.float32) -> Adapted:
+    """The model with its method applied, on the meta device but for what the method tries.
+
+    Quantized modules compute in `compute_dtype`. Raises as `load_model` and `apply_method` do.
+    """
     spec = task.spec
-    model = load_model(task, base.files, base.tokenizer, replace(loading_of(spec), on_meta=True))
+    how = replace(loading_of(spec), on_meta=True, compute_dtype=compute_dtype)
+    model = load_model(task, base.files, base.tokenizer, how)
     check_packing(spec, model)
     if spec.method.type in _TRIES_THE_MODEL:
         give_values(model)

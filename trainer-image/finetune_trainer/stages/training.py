@@ -1,8 +1,10 @@
 """Training stage: resumes from a checkpoint, and leaves the best state in the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+from torch import nn
 
 from finetune_api.curves import CurvePoint
 from finetune_api.failures import ModelUnsuitable, SpecInvalid
@@ -11,6 +13,7 @@ from finetune_api.outcome import EvaluationResult
 from finetune_api.resolved import PENALTIES
 from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.data.tokenising.packed_rows import PackedRows
+from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.fit_diagnosis import diagnose_fit
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.models.attention import pretrained
@@ -20,7 +23,7 @@ from finetune_trainer.run_record import TrainingSummary
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.preparing import PreparedModel
 from finetune_trainer.tasks.mixed import Validation, sampler_of
-from finetune_trainer.tasks.task import InferenceContext, OnPolicyTask
+from finetune_trainer.tasks.task import InferenceContext, OnPolicyTask, Task
 from finetune_trainer.training.checkpointing import CheckpointCallback
 from finetune_trainer.training.head_solver import HeadSolver, Penalties
 from finetune_trainer.training.inference import Outputs
@@ -34,8 +37,9 @@ from finetune_trainer.training.speedups.lora import fast_lora
 from finetune_trainer.training.speedups.packed_attention import packing_attention
 from finetune_trainer.training.state.rng import seed_everything
 
-_TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
-_PASS_COST = {"cpu": 128, "cuda": 8_192}
+TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
+"""Padded tokens of a forward and backward pass by kind of device, unless one row has more."""
+PASS_COST = {"cpu": 128, "cuda": 8_192}
 
 
 def train(
@@ -44,7 +48,7 @@ def train(
     """Train, and leave the best state in the model. Resumes from the checkpoint found, and saves new ones."""
     task = ready.task
     seed_everything(task.spec.training.seed)
-    with _swapped_for_training(ready):
+    with swapped_for_training(ready.task, ready.adapted.model, _swaps(ready)):
         loss = task.loss(ready.tokens["train"], ready.rows["train"], ready.adapted.model, ready.tokenizer)
         validation = _validation(ready, stop)
         measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
@@ -113,21 +117,44 @@ def _solver(ready: PreparedModel, loss: Loss, stop: StopToken) -> HeadSolver:
     return HeadSolver(head, ready.rows["train"], loss, penalties, stop)
 
 
+@dataclass(frozen=True)
+class Swaps:
+    """What decides on the modules that are replaced while training."""
+
+    on_cpu: bool
+    is_mixed: bool
+    """Whether passes are in mixed precision."""
+    tokens: Mapping[str, Tokens]
+    """All tokens of the job, by split."""
+    pad_id: int | None
+    packs_rows: bool = False
+
+
+def _swaps(ready: PreparedModel) -> Swaps:
+    accelerator = ready.accelerator
+    is_mixed = accelerator.mixed_precision != "no"
+    return Swaps(
+        on_cpu=accelerator.device.type == "cpu",
+        is_mixed=is_mixed,
+        tokens=ready.tokens,
+        pad_id=ready.tokenizer.pad_token_id,
+        packs_rows=ready.packs_rows,
+    )
+
+
 @contextmanager
-def _swapped_for_training(ready: PreparedModel) -> Iterator[None]:
+def swapped_for_training(task: Task, model: nn.Module, swaps: Swaps) -> Iterator[None]:
     """Inside the block, replace modules by faster equivalents."""
-    task = ready.task
-    model = ready.adapted.model
     with ExitStack() as swapped:
-        if ready.accelerator.device.type == "cpu":
+        if swaps.on_cpu:
             swapped.enter_context(fast_dropout(model))
-            if ready.accelerator.mixed_precision == "no":
+            if not swaps.is_mixed:
                 swapped.enter_context(fast_lora(model))
-        if ready.packs_rows:
+        if swaps.packs_rows:
             swapped.enter_context(packing_attention(pretrained(model)))
         if task.uses_only_dataset_tokens:
-            ids = [tokens.ids for tokens in ready.tokens.values()]
-            swapped.enter_context(restricted_embedding(model, used_token_ids(ids, ready.tokenizer.pad_token_id)))
+            ids = [tokens.ids for tokens in swaps.tokens.values()]
+            swapped.enter_context(restricted_embedding(model, used_token_ids(ids, swaps.pad_id)))
         if task.spec.training.neftune_noise_alpha:
             swapped.enter_context(neftune_noise(model, task.spec.training.neftune_noise_alpha))
         yield
@@ -157,8 +184,8 @@ def _plan(ready: PreparedModel) -> TrainingPlan:
         lengths=rows.lengths,
         batch_size=ready.resolved.batch_size,
         per_device_batch_size=training.per_device_batch_size,
-        token_budget=_TOKENS_A_PASS[ready.accelerator.device.type],
-        pass_cost=_PASS_COST[ready.accelerator.device.type],
+        token_budget=TOKENS_A_PASS[ready.accelerator.device.type],
+        pass_cost=PASS_COST[ready.accelerator.device.type],
         seed=training.seed,
         packed=ready.packs_rows,
         course=sampler_of(task, ready.tokens["train"], rows.lengths, steps.rows(ready.resolved.batch_size)),

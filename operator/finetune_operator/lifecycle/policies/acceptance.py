@@ -6,6 +6,7 @@ from finetune_api.checks.semantic import semantic_problems
 from finetune_api.checks.support import unsupported
 from finetune_api.failures import JobFailure, NotBuiltYet, Problem, ProfileUnknown, SpecInvalid
 from finetune_api.naming import near_names
+from finetune_api.quantity import amount
 from finetune_api.run_file import Mode
 from finetune_operator.labels import QUEUE_LABEL
 from finetune_operator.lifecycle.context import ReconcileContext
@@ -34,12 +35,14 @@ def job_inputs_for(context: ReconcileContext, remaining: int | None) -> JobInput
     """
     settings, mode = context.snapshot.settings, context.mode
     profile = settings.profiles[context.spec.compute.profile]
+    memory = profile.gpu_memory if mode is Mode.VALIDATE and context.spec.compute.gpus_per_node else None
     if mode is Mode.VALIDATE:  # a place of its own, but the same cache: what it fetches, training need not
         check = settings.check_profile
         profile = check if check.cache is not None else check.model_copy(update={"cache": profile.cache})
     return JobInputs(
         context.spec, context.identity, mode, profile, settings, remaining, tuple(context.stored.parents),
         queue=context.queue, queue_priority=context.finetune_job.queue_priority, suspend=context.is_suspending,
+        gpu_memory=None if memory is None else int(amount(memory)),
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def keep_mask(x: Tensor, dropped: int) -> Tensor:
     """Mask of the elements of `x` (any shape) that stay, when `dropped` of 256 are dropped; bool."""
     words = -(-x.numel() // 8)
     # random_() without bounds draws 63 bits, which would leave every eighth byte without its top bit
-    bits = torch.empty(words, dtype=torch.int64).random_(-(2**63), None)
+    bits = x.new_empty(words, dtype=torch.int64).random_(-(2**63), None)
     return bits.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
 
 

@@ -16,20 +16,22 @@ from torch.nn import functional
 
 
 class RestrictedEmbedding(nn.Module):
-    """An embedding restricted to the rows `used` ([k], ascending token ids) of `table`."""
+    """An embedding restricted to the rows `used` ([k] on the CPU, ascending token ids) of `table`."""
 
     place: Tensor
     """Row of each token id, -1 for those that are left out."""
 
     def __init__(self, table: nn.Embedding, used: Tensor) -> None:
         super().__init__()
-        self.weight = nn.Parameter(table.weight.detach()[used].clone())
-        self.register_buffer("place", torch.full((table.num_embeddings,), -1), persistent=False)
-        self.place[used] = torch.arange(len(used), device=used.device)
+        device = table.weight.device
+        place = torch.full((table.num_embeddings,), -1)
+        place[used] = torch.arange(len(used))
+        self.weight = nn.Parameter(table.weight.detach()[used.to(device)].clone())
+        self.register_buffer("place", place.to(device), persistent=False)
         self.embedding_dim = table.embedding_dim
         # Padding gets no gradient from nn.Embedding, also where a text itself contains its token.
         padding = table.padding_idx
-        self._padding = None if padding is None or padding not in used else int(self.place[padding])
+        self._padding = None if padding is None or padding not in used else int(place[padding])
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up token ids of any shape; returns [..., embedding_dim].
@@ -56,7 +58,7 @@ def restricted_embedding(model: nn.Module, used: Tensor) -> Iterator[None]:
         yield
         return
     parent, name, table = found
-    rows = RestrictedEmbedding(table, used.to(table.weight.device))
+    rows = RestrictedEmbedding(table, used)
     setattr(parent, name, rows)
     try:
         yield
