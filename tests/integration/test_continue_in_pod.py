@@ -41,6 +41,7 @@ def trained_parent(pod_files: Pod) -> tuple[Path, dict[str, Any]]:
     return folder, {"name": "first", "uid": pod_files.uid, "output": output, "digest": f"sha256:{digest}"}
 
 
+@pytest.mark.slow
 @pytest.mark.causes("ModelChanged")
 def test_a_child_goes_on_from_its_parent_unless_that_was_changed(pod_files: Pod) -> None:
     folder, parent = trained_parent(pod_files)
@@ -92,6 +93,7 @@ def test_a_parent_in_s3(pod_files: Pod, s3: S3Server, tmp_path: Path) -> None:
         fetch_model(source, site)
 
 
+@pytest.mark.slow
 @pytest.mark.causes("PermissionDenied")
 def test_an_adapter_and_its_base_are_opened_with_different_secrets(
     pod_files: Pod, s3: S3Server, tmp_path: Path

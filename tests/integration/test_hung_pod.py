@@ -44,6 +44,7 @@ def test_a_run_that_hangs_in_its_middle_tells_the_step_that_it_reached(pod_files
     assert f"since: Training, step {ended.told.steps} of" in ended.log
 
 
+@pytest.mark.slow
 def test_a_pod_that_was_stopped_for_a_while_goes_on(pod_files: Pod) -> None:
     pod_files.spec |= LIMITED
     endless(pod_files)

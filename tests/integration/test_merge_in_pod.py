@@ -47,6 +47,7 @@ def parent(name: str, folder: Path, output: str, **facts: Any) -> Parent:
     return Parent.model_validate({"name": name, "uid": folder.name, "output": output, "digest": digest, **facts})
 
 
+@pytest.mark.slow
 @pytest.mark.causes("PermissionDenied")
 def test_a_merge_of_a_claim_and_a_bucket(pod_files: Pod, s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.bucket(f"merges-{tmp_path.name.replace('_', '-')[-20:]}x")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CANARY = "canary-7f3a-never-show-me"
 
 
+@pytest.mark.slow
 def test_a_run_from_volumes_to_a_volume_and_once_more(pod_files: Pod) -> None:
     pod_files.order()
     ended = pod_files.run()
@@ -100,6 +101,7 @@ def test_a_stop_before_the_run_is_under_way(pod_files: Pod) -> None:
     assert ended.told.uid == "6f1c"
 
 
+@pytest.mark.slow
 @pytest.mark.causes("Fenced")
 def test_an_older_attempt_is_fenced(pod_files: Pod) -> None:
     """Two processes at the same output: the older one is held up until the newer one has finished."""
@@ -117,6 +119,7 @@ def test_an_older_attempt_is_fenced(pod_files: Pod) -> None:
     assert finished(pod_files) == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_attempt_left_is_written_over(pod_files: Pod) -> None:
     endless(pod_files)
     process = pod_files.start()
@@ -147,7 +150,7 @@ def test_what_is_checked_before_a_gpu_is_taken(pod_files: Pod) -> None:
     assert "spec.model.uri" in pod_files.run().failed("ModelUnsuitable", 64)
 
 
-@pytest.mark.parametrize("mode", ["Validate", "Train"])
+@pytest.mark.parametrize("mode", ["Validate", pytest.param("Train", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("blocks", "code", "exit_code", "words"),
     [
@@ -211,7 +214,7 @@ def test_a_run_from_s3_to_s3_with_a_secret(s3_pod: Pod, s3: "S3Server") -> None:
 
 
 @pytest.mark.causes("PermissionDenied")
-@pytest.mark.parametrize("mode", ["Validate", "Train"])
+@pytest.mark.parametrize("mode", ["Validate", pytest.param("Train", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("trouble", ["wrong", "half", "missing"])
 def test_a_secret_that_does_not_do(s3_pod: Pod, mode: str, trouble: str) -> None:
     folder = s3_pod.at(pod.SECRETS) / "store-keys"

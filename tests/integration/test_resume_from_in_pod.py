@@ -66,6 +66,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_new_job_ends_as_one_that_was_never_stopped(pod_files: Pod, bucket: Path) -> None:
     ended = ordered(pod_files, "whole", bucket).run()
     assert ended.code == 0, ended.log
@@ -91,6 +92,7 @@ def test_a_new_job_ends_as_one_that_was_never_stopped(pod_files: Pod, bucket: Pa
     assert (manifest.lineage.resumed_run.uid, manifest.lineage.resumed_run.step) == ("first", step)
 
 
+@pytest.mark.slow
 def test_with_checkpoints_of_its_own_it_needs_the_other_run_no_more(pod_files: Pod) -> None:
     outputs = pod_files.at(pod.CLAIMS) / "disk/models"
     outputs.mkdir(parents=True)

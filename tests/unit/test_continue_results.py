@@ -73,6 +73,7 @@ def test_training_goes_on_where_it_was(first: str, second: str, cli: Cli, job: J
     assert lineage.parent_uid == parent.name
 
 
+@pytest.mark.slow
 def test_an_adapter_over_an_adapter_over_an_adapter(cli: Cli, job: Job, data: Path, tmp_path: Path) -> None:
     first = run(cli, job, "first", "LoRA")
     second = run(cli, job, "second", "LoRA", (first / "model").as_uri())

@@ -160,7 +160,12 @@ def test_a_whole_run_predicts_what_it_reports_and_its_card_runs(
 
 @pytest.mark.parametrize(
     "method",
-    [{"type": "Full"}, {"type": "LoRA"}, {"type": "FeatureExtraction"}, HIDDEN],
+    [
+        pytest.param({"type": "Full"}, marks=pytest.mark.slow),
+        {"type": "LoRA"},
+        pytest.param({"type": "FeatureExtraction"}, marks=pytest.mark.slow),
+        pytest.param(HIDDEN, marks=pytest.mark.slow),
+    ],
     ids=["Full", "LoRA", "FeatureExtraction", "hidden"],
 )
 def test_training_goes_on_where_it_was(method: dict[str, Any], cli: Make, job: Make) -> None:

@@ -34,7 +34,14 @@ def weights_of(result: RunResult) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize("order", ["Shuffled", "EasyFirst", "AsGiven"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        "Shuffled",
+        pytest.param("EasyFirst", marks=pytest.mark.slow),
+        pytest.param("AsGiven", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_run_goes_on_through_the_same_rows(order: str, job: Callable[..., str], tmp_path: Path) -> None:
     sources = []
     for name, count, weight in (("large", 90, 1), ("small", 20, 2)):

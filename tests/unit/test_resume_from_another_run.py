@@ -100,6 +100,7 @@ def test_it_ends_as_if_it_had_never_stopped(
     assert '"resumedRun"' not in (whole.folder / "MANIFEST.json").read_text(), "older trainers do not know it"
 
 
+@pytest.mark.slow
 def test_the_command_line_names_a_folder_and_its_own_checkpoints_go_first(
     left: Path, write: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_the_command_line_names_a_folder_and_its_own_checkpoints_go_first(
     assert ended.report.lineage.resumed_run.step == 3, "where this run itself came from"
 
 
+@pytest.mark.slow
 def test_more_steps_than_the_other_run_had(left: Path, write: Callable[..., str], cli: Callable[..., Any]) -> None:
     """With a constant rate a run of 12 steps is the beginning of one of 15."""
     constant = {"lrSchedulerType": "Constant", "warmupRatio": 0.0}

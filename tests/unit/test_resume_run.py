@@ -201,6 +201,7 @@ def left(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.causes("CheckpointNotFound")
 @pytest.mark.causes("OutputExists")
 def test_checkpoints_that_do_not_fit_are_kept_as_they_are(

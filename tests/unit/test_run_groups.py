@@ -23,6 +23,7 @@ def job_on_groups(job: Callable[..., str], train: Path, **evaluation: Any) -> st
     return job(model=STORIES.as_uri(), data=data, training=TRAINING, evaluation={"groupColumn": "group", **evaluation})
 
 
+@pytest.mark.slow
 def test_a_model_that_learned_to_slander_groups_is_found_out(
     job: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def mask_model(tmp_path: Path, tiny_model: Callable[..., Path]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_stories_are_forgotten_over_plays_and_the_gate_says_so(
     job: Callable[..., str], cli: Callable[..., Any], tmp_path: Path
 ) -> None:

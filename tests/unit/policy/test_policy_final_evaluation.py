@@ -46,6 +46,7 @@ def message(run: Run) -> str:
     return json.dumps(run.events[-1])
 
 
+@pytest.mark.slow
 def test_groups_and_an_old_skill_are_measured_and_a_stop_leaves_no_trace(
     write_job: Callable[..., Path], write_rows: Callable[..., Any], beginnings: list[dict[str, str]]
 ) -> None:
@@ -82,7 +83,7 @@ def test_groups_and_an_old_skill_are_measured_and_a_stop_leaves_no_trace(
     assert again.figures == once.figures
 
 
-@pytest.mark.parametrize(("method", "rate"), [("Full", 1e-3), ("LoRA", 1e-2)])
+@pytest.mark.parametrize(("method", "rate"), [("Full", 1e-3), pytest.param("LoRA", 1e-2, marks=pytest.mark.slow)])
 def test_the_language_that_rewards_cost_is_measured(
     write_job: Callable[..., Path], write_rows: Callable[..., Any], method: str, rate: float
 ) -> None:

@@ -30,7 +30,7 @@ def message(run: Run) -> str:
     ("method", "policy", "rate"),
     [
         ("Full", {"algorithm": "GRPO"}, 1e-3),
-        ("LoRA", {"algorithm": "RLOO", "numIterations": 2, "topP": 0.95}, 1e-2),
+        pytest.param("LoRA", {"algorithm": "RLOO", "numIterations": 2, "topP": 0.95}, 1e-2, marks=pytest.mark.slow),
     ],
     ids=["GRPO", "RLOO, several passes"],
 )
@@ -55,6 +55,7 @@ def test_the_reward_rises_and_a_stop_leaves_no_trace(
     assert again.weights == once.weights
 
 
+@pytest.mark.slow
 def test_a_reward_model_judges(write_job: Callable[..., Path], beginnings: list[dict[str, str]]) -> None:
     """The judge is trained first, on a taste that is easy to tell; its scores reward the answers of another model."""
     pairs = [

@@ -13,6 +13,7 @@ from finetune_trainer.training.losses.reference import cached_logprobs
 STOP_AT = 5
 
 
+@pytest.mark.slow
 def test_a_reference_is_computed_again_where_it_is_not_cached(
     write_job: Callable[..., Path],
     lines: Callable[[str, list[dict[str, Any]]], str],

@@ -90,6 +90,7 @@ def test_it_learns_and_the_export_writes_the_same(
     exec(code.group(1), {})  # noqa: S102 -- the card's code is what is on trial
 
 
+@pytest.mark.slow
 def test_real_facts_become_sentences(
     encoder_decoder: Callable[..., Path], writing_job: Callable[..., str], cli: Callable[..., Any]
 ) -> None:

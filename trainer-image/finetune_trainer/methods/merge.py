@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_trainer.deferred_bitsandbytes import hidden_unless_quantized
 from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
 from finetune_trainer.methods.peft_adapter import merge_and_save, save_adapter
 
@@ -29,7 +30,8 @@ def adapt_sum(base: "PreTrainedModel", files: "ModelFiles", adapter: Path) -> Ad
     """Load the adapter in the folder `adapter` over the base of `files`, whose name it gets, and freeze both."""
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(base, adapter).requires_grad_(requires_grad=False)
+    with hidden_unless_quantized(base):
+        model = PeftModel.from_pretrained(base, adapter).requires_grad_(requires_grad=False)
     settings = model.peft_config["default"]
     settings.base_model_name_or_path, settings.revision = files.name, files.revision or None
     return Adapted(

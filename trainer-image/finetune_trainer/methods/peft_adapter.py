@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from finetune_api.failures import ModelUnsuitable
+from finetune_trainer.deferred_bitsandbytes import hidden_unless_quantized
 from finetune_trainer.methods.adapted import Adapted, count_parameters, token_rows
 from finetune_trainer.models.adapter_merge import merge_adapter, save_whole
 from finetune_trainer.models.upcast_modules import keep_prefix_in_fp32
@@ -49,7 +50,8 @@ def adapted_by(
     from peft import get_peft_model
 
     _check_no_statistics(model, files.uri)
-    adapted = get_peft_model(model, config)
+    with hidden_unless_quantized(model):
+        adapted = get_peft_model(model, config)
     keep_prefix_in_fp32(adapted)
     settings = adapted.peft_config["default"]
     settings.base_model_name_or_path, settings.revision = files.name, files.revision or None

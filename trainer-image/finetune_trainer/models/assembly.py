@@ -9,6 +9,7 @@ import torch
 from finetune_api.failures import ModelUnsuitable
 from finetune_api.inference import INFERENCE_NAME, InferenceSettings
 from finetune_api.tasks import Task
+from finetune_trainer.deferred_bitsandbytes import hidden_unless_quantized
 from finetune_trainer.models.adapter_merge import merge_adapter
 from finetune_trainer.models.adapters import MERGEABLE, VIRTUAL_TOKENS, adapter_kind, check_weights
 from finetune_trainer.models.auto_classes import auto_class
@@ -54,8 +55,9 @@ def _with_adapter(base: Any, folder: Path, how: ModelLoading) -> Any:
     from peft import PeftConfig, PeftModel, get_peft_model
 
     if not how.on_meta:
-        return PeftModel.from_pretrained(base, folder)
-    with torch.device("meta"):
+        with hidden_unless_quantized(base):
+            return PeftModel.from_pretrained(base, folder)
+    with hidden_unless_quantized(base), torch.device("meta"):
         return get_peft_model(base, PeftConfig.from_pretrained(folder))
 
 
