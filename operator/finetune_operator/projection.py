@@ -79,6 +79,7 @@ def child_job_record(body: Json) -> ChildJobRecord:
         queue=sys.intern((meta.get("labels") or {}).get(QUEUE_LABEL, "")),
         is_own_suspension=SUSPENDED in (meta.get("annotations") or {}),
         suspender=_suspender(meta) if spec.get("suspend") else "",
+        parallelism=spec.get("parallelism", 1),
     )
 
 

@@ -72,6 +72,8 @@ class ChildJobRecord:
     """Whether the operator suspended it for `runPolicy.suspend`."""
     suspender: str = ""
     """Who wrote `suspend` last, as its user agent says; empty where nobody else than the operator did."""
+    parallelism: int = 1
+    """Pods at a time: one as it is made; others may set 0, which holds the Job without suspending it."""
 
     def condition(self, kind: str) -> ConditionRecord | None:
         """The condition of that type where it is True."""

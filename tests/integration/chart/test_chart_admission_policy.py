@@ -26,7 +26,7 @@ TENANT = "tenant"
 OPERATOR = "finetune-finetune-operator"
 CONTAINER = {"name": "trainer", "image": "busybox"}
 SWITCHES = {"admissionPolicy.denyDebugging": "true"}
-POLICIES = ["debug", "exec", "job-status", "jobs", "pod-status", "pods", "status"]
+POLICIES = ["debug", "exec", "job-status", "jobs", "operator-jobs", "operator-pods", "pod-status", "pods", "status"]
 
 
 class Kubelet(PlayedNode):
@@ -150,6 +150,26 @@ def test_a_tenant_makes_pods_and_jobs_but_none_that_claim_to_be_ours(guarded: Co
     for kind, name in (("pod", "plain"), ("pod", own[0]), ("job", "plain")):
         assert "Forbidden" in patched(guarded, kind, name, label)
         assert patched(guarded, kind, name, {"metadata": {"labels": {"other": "label"}}}) == ""
+    clear(team)
+
+
+def test_the_operator_s_account_writes_jobs_and_pods_of_trainers_only(guarded: ControlPlane, team: Namespace) -> None:
+    """So its token, where it leaks, gives nobody the nodes or the pods of others."""
+    wanted: dict[str, Json] = {
+        "Jobs of trainers only": {},
+        "node's network, processes or folders": {"hostPID": True},
+        "network, processes or folders": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
+        "privileged containers": {"containers": [{**CONTAINER, "securityContext": {"privileged": True}}]},
+    }
+    as_operator = ("--as", f"system:serviceaccount:finetune:{OPERATOR}")
+    for words, spec in wanted.items():
+        made = job("wanted", label=bool(spec), label_pods=bool(spec))
+        made["spec"]["template"]["spec"] |= spec
+        assert words in guarded.kubectl(*as_operator, "create", "-f", "-", stdin=json.dumps(made)).stderr
+    assert refusal(guarded, pod("plain")) == ""
+    note = ("patch", "pod", "plain", "-n", "team-a", "--type=merge", "-p", '{"metadata":{"annotations":{"note":"x"}}}')
+    told = guarded.kubectl("--as-group", "system:masters", *as_operator, *note).stderr
+    assert "finetune-operator writes pods of trainers only" in told
     clear(team)
 
 

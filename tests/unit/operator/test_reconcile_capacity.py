@@ -152,6 +152,15 @@ def test_why_there_is_no_pod_is_looked_up_and_told() -> None:
     assert QUOTA in plan.events[-1].message
 
 
+def test_a_job_that_others_hold_by_its_parallelism_is_waited_for_and_said() -> None:
+    held = replace(podless(), jobs=(job(active=0, parallelism=0),), now=after(5000))
+    plan = reconcile(held)
+    assert plan.status.phase is Phase.STARTING
+    (message,) = [c.message for c in plan.status.conditions if c.type == "Progressing"]
+    assert "something set its spec.parallelism to 0; kubectl patch job movies-8f14e45f" in message
+    assert plan.writes == ()
+
+
 def test_looking_gets_rarer() -> None:
     moments, some = [], podless(QUOTA)
     for _ in range(9):

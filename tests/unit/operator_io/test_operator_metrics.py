@@ -89,6 +89,15 @@ def test_what_ended_is_counted_once() -> None:
     assert 'finetune_job_duration_seconds_sum{phase="Succeeded"} 60.0' in text
 
 
+def test_a_code_that_a_trainer_makes_up_has_no_series_of_its_own() -> None:
+    metrics = Metrics(Store(SETTINGS))
+    for number in range(1, 40):
+        metrics.transition({}, {"attempts": [{"number": 1, "reason": f"MadeUp{number}"}]})
+    text = generate_latest(metrics.registry).decode()
+    assert "MadeUp" not in text
+    assert text.count("finetune_job_attempts_total{") == 1
+
+
 def test_the_age_of_a_watch_is_told() -> None:
     metrics = Metrics(Store(SETTINGS))
     metrics.watched(Kind.POD)

@@ -92,6 +92,10 @@ def start_deadline(context: ReconcileContext, wait: PodWait) -> datetime | None:
 def _for_its_pod(context: ReconcileContext, job: ChildJobRecord, since: datetime) -> PodWait:
     """Reason that the Job controller creates no pod, as last looked up."""
     refused = _refused_pod(context, job)
+    if not job.parallelism:
+        patch = f'kubectl patch job {job.name} -p \'{{"spec":{{"parallelism":1}}}}\''
+        message = f"Job {job.name} makes no pods: something set its spec.parallelism to 0; {patch} releases it"
+        return PodWait(PodNotStarted, message, is_blocked=True, since=since, is_shortage=True)
     if not refused:
         message = f"Job {job.name} has made no pod yet; kubectl describe job {job.name} says why"
         return PodWait(PodNotStarted, message, is_blocked=False, since=since)
