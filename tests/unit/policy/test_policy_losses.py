@@ -146,7 +146,8 @@ def test_a_model_that_falls_apart_is_not_trained_on(tiny_model: Callable[..., Pa
 
     def far_away(_model: Any, batch: dict[str, torch.Tensor]) -> LabelledLogits:
         seen = labelled_logits(model, batch, shift=True)
-        return replace(seen, logits=torch.nn.functional.one_hot(torch.full_like(seen.labels, 3), 400).float() * 50)
+        far = torch.nn.functional.one_hot(torch.full_like(seen.labels, 3), 400).float() * 50
+        return replace(seen, hidden=far, project=lambda logits: logits)
 
     loss = PolicyLoss(settings(), ALWAYS_SEVEN, far_away, pad_id=0)
     _step(loss, model, inputs, np.asarray([0]))

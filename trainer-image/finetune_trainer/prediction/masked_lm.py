@@ -50,6 +50,15 @@ class FilledText:
         return {"text": self.text, "filled": self.filled, "candidates": shown}
 
 
+def _best(logits: Tensor, _labels: Tensor) -> Tensor:
+    """Ids of the likeliest tokens of each position and their probabilities, [positions, 2, candidates].
+
+    As numbers in FP32, which holds ids below 2^24.
+    """
+    best = logits.softmax(dim=-1).topk(_CANDIDATES)
+    return torch.stack([best.indices.float(), best.values], dim=1)
+
+
 class MaskedLMPredictor:
     """A fine-tuned masked language model."""
 
@@ -95,12 +104,13 @@ class MaskedLMPredictor:
     def _look(self, batch: dict[str, Tensor]) -> Outputs:
         """Top ids of each mask and their probabilities, [rows, masks * candidates]."""
         masked = batch["input_ids"] == self._tuned.tokenizer.mask_token_id
-        found = torch.split(logits_at(self._tuned.model, batch, masked), masked.sum(dim=1).tolist())
+        seen = logits_at(self._tuned.model, batch, masked, batch["input_ids"])
+        found = torch.split(seen.each(_best), masked.sum(dim=1).tolist())
         width = int(masked.sum(dim=1).max()) * _CANDIDATES
         ids, scores = torch.full((len(masked), width), -1), torch.full((len(masked), width), -1.0)
-        for row, logits in enumerate(found):
-            best, count = logits.float().softmax(dim=-1).topk(_CANDIDATES), len(logits) * _CANDIDATES
-            ids[row, :count], scores[row, :count] = best.indices.flatten().cpu(), best.values.flatten().cpu()
+        for row, best in enumerate(found):
+            count = len(best) * _CANDIDATES
+            ids[row, :count], scores[row, :count] = best[:, 0].flatten().long().cpu(), best[:, 1].flatten().cpu()
         return {_IDS: ids.numpy(), _SCORES: scores.numpy()}
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:

@@ -109,7 +109,7 @@ class Seq2Seq(Task):
         def look(batch: dict[str, Tensor]) -> Outputs:
             seen = labelled_logits(model, batch, shift=False)
             outputs = {
-                LOSS: seen.row_sums(seen.losses()).cpu().numpy(),
+                LOSS: seen.row_sums(seen.losses().double()).cpu().numpy(),
                 TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
             }
             progress = GenerationProgress(monitor, len(seen.mask), self.spec.evaluation.generation.max_new_tokens)

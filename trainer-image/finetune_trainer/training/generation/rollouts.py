@@ -81,7 +81,7 @@ def token_logprobs(seen: LabelledLogits, temperature: float = 1.0) -> TokenLogPr
 @torch.no_grad()
 def entropies(seen: LabelledLogits, temperature: float) -> Tensor:
     """Sum of the entropies of the next token over all answers, in nats, a scalar."""
-    return torch.stack([_entropy(logits.float() / temperature).sum() for logits, _ in seen.by_row()]).sum()
+    return seen.each(lambda logits, _labels: _entropy(logits / temperature)).sum()
 
 
 def _entropy(logits: Tensor) -> Tensor:
@@ -99,9 +99,10 @@ def kl_divergence(
 
     def look(batch: dict[str, Tensor]) -> Outputs:
         before, now = reference(model, batch), labelled_logits(model, batch, shift=True)
-        sums = [_divergence(one, other) for (one, _), (other, _) in zip(now.by_row(), before.by_row(), strict=True)]
+        pairs = zip(now.chunks(), before.chunks(), strict=True)
+        divergences = torch.cat([_divergence(one, other) for (one, _), (other, _) in pairs])
         return {
-            DIVERGENCE: torch.stack(sums).double().cpu().numpy(),
+            DIVERGENCE: now.row_sums(divergences.double()).clamp(min=0).cpu().numpy(),
             LENGTH: now.mask.sum(dim=1).cpu().numpy(),
         }
 
@@ -109,8 +110,8 @@ def kl_divergence(
 
 
 def _divergence(now: Tensor, before: Tensor) -> Tensor:
-    one, other = (functional.log_softmax(logits.float(), dim=-1) for logits in (now, before))
-    return (one.exp() * (one - other)).sum().clamp(min=0)
+    one, other = functional.log_softmax(now, dim=-1), functional.log_softmax(before, dim=-1)
+    return (one.exp() * (one - other)).sum(dim=-1)
 
 
 def reference_policy_of(model: nn.Module) -> ReferencePolicy:
@@ -134,7 +135,8 @@ def _bare(model: Any, batch: dict[str, Tensor]) -> LabelledLogits:
 @torch.no_grad()
 def _switched_off(model: Any, batch: dict[str, Tensor]) -> LabelledLogits:
     with model.disable_adapter():
-        return labelled_logits(model, batch, shift=True)
+        seen = labelled_logits(model, batch, shift=True)
+    return seen.within(model.disable_adapter)
 
 
 class _Copy:

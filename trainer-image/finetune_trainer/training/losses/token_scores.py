@@ -39,17 +39,18 @@ def evaluate_tokens(
 def token_scores(model: nn.Module, batch: dict[str, Tensor], *, shift: bool) -> Outputs:
     """As `evaluate_tokens`, for one collated batch on the model's device."""
     seen = labelled_logits(model, batch, shift=shift)
-    rows = [_row(logits.float(), labels) for logits, labels in seen.by_row()]
+    losses, hits = seen.each(_loss_and_hit).double().unbind(dim=-1)
     return {
-        LOSS: torch.stack([loss for loss, _ in rows]).double().cpu().numpy(),
+        LOSS: seen.row_sums(losses).cpu().numpy(),
         TOKENS: seen.mask.sum(dim=1).cpu().numpy(),
-        HITS: torch.stack([hits for _, hits in rows]).cpu().numpy(),
+        HITS: seen.row_sums(hits).long().cpu().numpy(),
     }
 
 
-def _row(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss sum and number of hits of one row; logits [counted, vocabulary], labels [counted]."""
-    return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(dim=-1) == labels).sum()
+def _loss_and_hit(logits: Tensor, labels: Tensor) -> Tensor:
+    """Loss of each token, and 1 where its logit is the highest, [labelled, 2]."""
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    return torch.stack([losses, (logits.argmax(dim=-1) == labels).float()], dim=-1)
 
 
 def perplexity(loss: float) -> float:

@@ -1,0 +1,20 @@
+"""Chunks of the projection onto the vocabulary."""
+
+CHUNK_VALUES = {"cpu": 1 << 25, "cuda": 1 << 27}
+"""Logits that are there at a time by kind of device: 128 MiB, or 512 MiB, in FP32.
+
+A matrix product with fewer positions reads more of the layer's weights than it computes. The size depends on nothing
+else, so that a run on a machine with more memory gives the same numbers.
+"""
+_COPIES = 4
+"""Such matrices at the peak of a backward pass: logits, their logarithms, and gradients of both."""
+
+
+def chunk_positions(vocabulary: int, kind: str) -> int:
+    """Most positions whose logits are computed at a time on a kind of device; 1 at least."""
+    return max(1, CHUNK_VALUES.get(kind, CHUNK_VALUES["cuda"]) // max(1, vocabulary))
+
+
+def logits_bytes(positions: int, vocabulary: int, kind: str) -> int:
+    """Bytes of logits and of what the loss makes of them, at most, for so many labelled positions."""
+    return _COPIES * 4 * vocabulary * min(positions, chunk_positions(vocabulary, kind))
