@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from finetune_trainer.data.tokenising.batches import BatchPlan, volume_of
+from finetune_trainer.memory import token_budget
 from finetune_trainer.observer import Monitor
-from finetune_trainer.training import inference
 from finetune_trainer.training.inference import predict_logits
 from finetune_trainer.training.state.best_weights import BestWeights
 from finetune_trainer.training.throughput import ThroughputMeter
@@ -24,7 +24,7 @@ def test_a_row_gets_the_same_logits_alone_and_among_others(
 ) -> None:
     _, tokenizer, model = tiny_classifier(kind)
     texts = [" ".join(text.split()[: 1 + index % 9]) for index, text in enumerate(sentences)]
-    monkeypatch.setitem(inference._TOKENS, "cpu", 60)  # several passes, each with rows of several lengths
+    monkeypatch.setitem(token_budget.INFERENCE_TOKENS, "cpu", 60)  # several passes, each with rows of several lengths
     told: list[int] = []
     together = predict_logits(model, tiny_rows(texts, tokenizer), Monitor(told.append))
     alone = np.concatenate([predict_logits(model, tiny_rows([text], tokenizer)) for text in texts])

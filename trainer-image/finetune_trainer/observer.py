@@ -19,12 +19,33 @@ def no_progress(_rows: int) -> None:
     """An `Advance` that reports nothing."""
 
 
+def no_notice(_text: str) -> None:
+    """Says nothing."""
+
+
+@dataclass(frozen=True)
+class PassLimit:
+    """Tokens of passes that turned out to fit into memory, by kind of pass; said once for each."""
+
+    said: Callable[[str], None] = no_notice
+    tokens: dict[str, int] = field(default_factory=dict)
+    """None of a kind while all its passes fit."""
+
+    def halve(self, kind: str, tokens: int) -> int:
+        """Limit passes of a kind to half of `tokens`, which did not fit; returns that half."""
+        if kind not in self.tokens:
+            self.said(f"a pass of {tokens} tokens ({kind}) does not fit into memory: passes are halved")
+        self.tokens[kind] = max(1, tokens // 2)
+        return self.tokens[kind]
+
+
 @dataclass(frozen=True)
 class Monitor:
     """Progress callback and stop token of a long pass over rows."""
 
     advance: Advance = no_progress
     stop: StopToken = field(default_factory=StopToken)
+    limit: PassLimit = field(default_factory=PassLimit)
 
     def without_progress(self) -> "Monitor":
         """The same stop token without progress reports."""

@@ -4,11 +4,11 @@ import errno
 import traceback
 
 from finetune_api.failures import InternalError, JobFailure, OutOfMemory, OutputNotWritable
+from finetune_trainer.memory.failure import is_out_of_memory
 
 _PACKAGE = "finetune_trainer"
 _LONGEST = 500
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 _MEMORY_HINT = (
     "lower spec.training.perDeviceBatchSize or spec.data.maxLength, set training.activationCheckpointing, use LoRA, "
     "or give the job more memory"
@@ -27,7 +27,7 @@ def as_failure(error: BaseException) -> JobFailure:
 
 
 def _understood(error: BaseException) -> JobFailure:
-    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY_WORDS):
+    if is_out_of_memory(error):
         return OutOfMemory(f"memory ran out: {first_line(error)}", hint=_MEMORY_HINT)
     if isinstance(error, OSError) and error.errno in _FULL:
         return OutputNotWritable(f"no room left on a disk: {first_line(error)}", hint=_DISK_HINT)

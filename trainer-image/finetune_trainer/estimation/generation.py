@@ -3,13 +3,12 @@
 from typing import Any
 
 import numpy as np
-import torch
 
 from finetune_api.tasks import Task
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.estimation.live_memory import CACHE, LOGITS, Parts
 from finetune_trainer.estimation.sizing import Sizing
-from finetune_trainer.training.inference import tokens_per_batch
+from finetune_trainer.memory.token_budget import INFERENCE_TOKENS
 
 _WRITING = frozenset({Task.CAUSAL_LM, Task.SEQ2SEQ, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
 
@@ -20,7 +19,7 @@ def generation_parts(sizing: Sizing) -> Parts:
     if spec.task not in _WRITING:
         return {}
     prompts = np.maximum(1, tokens.lengths - (tokens.counted if tokens.outputs is None else 0))
-    parts = cut_by_tokens(np.arange(len(prompts)), prompts, tokens_per_batch(torch.device(sizing.device.kind)))
+    parts = cut_by_tokens(np.arange(len(prompts)), prompts, INFERENCE_TOKENS[sizing.device.kind])
     generation = spec.evaluation.generation
     size, new = (4 if sizing.device.half is None else 2), generation.max_new_tokens
     text = sizing.base.config.get_text_config(decoder=True)

@@ -94,8 +94,7 @@ def evaluation_peak(valueless: ValuelessModel, rows: RowSource, part: Rows, *, s
             batch.pop("labels", None)
             valueless.model(**batch)
         else:
-            for logits, labels in labelled_logits(valueless.model, batch, shift=shift).by_row():
-                nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+            labelled_logits(valueless.model, batch, shift=shift).losses()
         return live.at_peak
 
 

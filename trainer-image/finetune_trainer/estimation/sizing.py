@@ -21,16 +21,16 @@ from finetune_trainer.estimation.device import Device
 from finetune_trainer.estimation.passes import ValuelessModel
 from finetune_trainer.estimation.rollouts import RolloutRows
 from finetune_trainer.estimation.valueless import without_values
+from finetune_trainer.memory.token_budget import INFERENCE_TOKENS, TRAINING_TOKENS
 from finetune_trainer.methods.adapted import Adapted, token_rows, whole_rows
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.stages.base_model import BaseModel
 from finetune_trainer.stages.checking import SampledTokens
 from finetune_trainer.stages.model_check import adapted_without_weights
-from finetune_trainer.stages.training import PASS_COST, TOKENS_A_PASS, Swaps, swapped_for_training
+from finetune_trainer.stages.training import PASS_COST, Swaps, swapped_for_training
 from finetune_trainer.tasks.policy_optimization import PolicyOptimization
 from finetune_trainer.tasks.preference import Preference
 from finetune_trainer.tasks.task import Task
-from finetune_trainer.training.inference import tokens_per_batch
 from finetune_trainer.training.losses.base import Loss, TokenLoss
 
 _EPOCHS = 3
@@ -147,7 +147,7 @@ class Sizing:
             lengths=rows.lengths,
             batch_size=self.resolved.batch_size,
             per_device_batch_size=self.spec.training.per_device_batch_size,
-            token_budget=TOKENS_A_PASS[self.device.kind],
+            token_budget=TRAINING_TOKENS[self.device.kind],
             pass_cost=PASS_COST[self.device.kind],
             seed=self.spec.training.seed,
         )
@@ -160,6 +160,6 @@ class Sizing:
 
     def evaluation_pass(self, rows: RowSource) -> Rows:
         """The rows of the evaluation pass with the most padded tokens."""
-        budget, lengths = tokens_per_batch(torch.device(self.device.kind)), rows.lengths
+        budget, lengths = INFERENCE_TOKENS[self.device.kind], rows.lengths
         parts = cut_by_tokens(np.arange(len(lengths)), lengths, budget)
         return max(parts, key=lambda part: len(part) * int(lengths[part].max()))

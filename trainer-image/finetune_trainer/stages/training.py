@@ -15,9 +15,10 @@ from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.data.tokenising.packed_rows import PackedRows
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.evaluation.fit_diagnosis import diagnose_fit
+from finetune_trainer.memory.token_budget import training_tokens
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.models.attention import pretrained
-from finetune_trainer.observer import Monitor, RunObserver
+from finetune_trainer.observer import Monitor, PassLimit, RunObserver
 from finetune_trainer.plan import plan_steps
 from finetune_trainer.run_record import TrainingSummary
 from finetune_trainer.signals import StopToken
@@ -37,8 +38,6 @@ from finetune_trainer.training.speedups.lora import fast_lora
 from finetune_trainer.training.speedups.packed_attention import packing_attention
 from finetune_trainer.training.state.rng import seed_everything
 
-TOKENS_A_PASS = {"cpu": 2_048, "cuda": 16_384}
-"""Padded tokens of a forward and backward pass by kind of device, unless one row has more."""
 PASS_COST = {"cpu": 128, "cuda": 8_192}
 
 
@@ -50,7 +49,7 @@ def train(
     seed_everything(task.spec.training.seed)
     with swapped_for_training(ready.task, ready.adapted.model, _swaps(ready)):
         loss = task.loss(ready.tokens["train"], ready.rows["train"], ready.adapted.model, ready.tokenizer)
-        validation = _validation(ready, stop)
+        validation = _validation(ready, observer, stop)
         measure, losses = (validation.measure, validation.losses) if validation else (None, dict)
         if measure is not None and checkpoints.known.start is None:
             start = measure()
@@ -160,14 +159,15 @@ def swapped_for_training(task: Task, model: nn.Module, swaps: Swaps) -> Iterator
         yield
 
 
-def _validation(ready: PreparedModel, stop: StopToken) -> Validation | None:
+def _validation(ready: PreparedModel, observer: RunObserver, stop: StopToken) -> Validation | None:
     """Evaluation of the validation rows; None without any."""
     task = ready.task
     if "validation" not in ready.rows:
         return None
     model, rows = ready.adapted.model, ready.rows["validation"]
 
-    context = InferenceContext(ready.tokenizer, generate=False, monitor=Monitor(stop=stop))
+    monitor = Monitor(stop=stop, limit=PassLimit(observer.warned))
+    context = InferenceContext(ready.tokenizer, generate=False, monitor=monitor)
 
     def look() -> Outputs:
         with ready.accelerator.autocast():
@@ -184,7 +184,7 @@ def _plan(ready: PreparedModel) -> TrainingPlan:
         lengths=rows.lengths,
         batch_size=ready.resolved.batch_size,
         per_device_batch_size=training.per_device_batch_size,
-        token_budget=TOKENS_A_PASS[ready.accelerator.device.type],
+        token_budget=_token_budget(ready),
         pass_cost=PASS_COST[ready.accelerator.device.type],
         seed=training.seed,
         packed=ready.packs_rows,
@@ -194,6 +194,12 @@ def _plan(ready: PreparedModel) -> TrainingPlan:
     rate, factor = ready.resolved.learning_rate, ready.adapted.lr_factor
     passes = task.passes if isinstance(task, OnPolicyTask) else 1
     return TrainingPlan(training, rate, steps.total, steps.evaluate_every, metric, batches, factor, passes)
+
+
+def _token_budget(ready: PreparedModel) -> int:
+    longest = max(tokens.lengths.max(initial=1) for tokens in ready.tokens.values())
+    mixed = ready.accelerator.mixed_precision != "no"
+    return training_tokens(ready.adapted.model, ready.accelerator.device, int(longest), mixed=mixed)
 
 
 def _check_measured(metric: Metric, measured: dict[str, float]) -> None:

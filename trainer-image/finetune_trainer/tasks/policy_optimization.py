@@ -129,14 +129,14 @@ class PolicyOptimization(Task):
         self, _tokens: Tokens, rows: RowSource, model: nn.Module, tokenizer: "PreTrainedTokenizerBase"
     ) -> PolicyLoss:
         """The policy loss over sampled answers to the training prompts."""
-        sampling = self._sampling(model, tokenizer)
+        sampling, monitor = self._sampling(model, tokenizer), Monitor()
 
         def rewards(numbers: Rows, answers: Sequence[Ids]) -> Sequence[float]:
             return self._rewards("train", numbers.tolist(), [sampling.text(ids).strip() for ids in answers])
 
         env = RolloutEnv(
             lambda numbers: prompt_ids(rows.collate(numbers)),
-            lambda policy, prompts: generate_ids(policy, prompts, sampling),
+            lambda policy, prompts: generate_ids(policy, prompts, sampling, monitor),
             rewards,
         )
         return PolicyLoss(self.settings, env, self.reference, int(tokenizer.pad_token_id))

@@ -9,19 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune_trainer.data.sampler import Rows
-from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.memory.token_budget import inference_tokens
 from finetune_trainer.observer import Monitor
+from finetune_trainer.training.fitting import over_fitting_parts
 
 Outputs = dict[str, NDArray[Any]]
 """Outputs of a model on n rows by name, each [n, ...]; stored in checkpoints as they are."""
-
-_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-
-
-def tokens_per_batch(device: torch.device) -> int:
-    """Tokens per batch in inference."""
-    return _TOKENS.get(device.type, _TOKENS["cuda"])
 
 
 def predict_logits(model: nn.Module, rows: RowSource, monitor: Monitor | None = None) -> NDArray[np.float32]:
@@ -43,23 +37,27 @@ def run_rows(
 
     Rows of like length go together. `look` gets a collated batch on the model's device and returns arrays of one
     entry a row; arrays of different width are filled up with -1. `monitor` hears of the rows of each batch.
-    Raises `KeyboardInterrupt` between two batches where a stop is requested.
+    A batch that does not fit into memory is halved. Raises `KeyboardInterrupt` between two batches where a stop is
+    requested, and `OutOfMemory` for a row that does not fit alone.
     """
     device, monitor = next(model.parameters()).device, monitor or Monitor()
-    lengths, collected, order = rows.lengths, list[Outputs](), list[Rows]()
-    was_training = model.training
+
+    def pass_over(part: Rows) -> Outputs:
+        monitor.stop.check()
+        outputs = look({name: tensor.to(device) for name, tensor in rows.collate(part).items()})
+        monitor.advance(len(part))
+        return outputs
+
+    lengths, was_training = rows.lengths, model.training
+    budget = inference_tokens(model, device, int(lengths.max(initial=1)))
     model.eval()
     try:
         with torch.inference_mode():
-            for part in cut_by_tokens(np.arange(len(lengths)), lengths, tokens_per_batch(device)):
-                monitor.stop.check()
-                collected.append(look({name: tensor.to(device) for name, tensor in rows.collate(part).items()}))
-                order.append(part)
-                monitor.advance(len(part))
+            done = over_fitting_parts("evaluation", lengths, budget, monitor.limit, pass_over)
     finally:
         model.train(was_training)
-    places = np.concatenate(order)
-    return {name: _in_order([part[name] for part in collected], places) for name in collected[0]}
+    places = np.concatenate([part for part, _ in done])
+    return {name: _in_order([outputs[name] for _, outputs in done], places) for name in done[0][1]}
 
 
 def _in_order(parts: list[NDArray[Any]], places: Rows) -> NDArray[Any]:

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finetune_api.evaluation import Generation
-from finetune_trainer.data.tokenising.batches import cut_by_tokens
+from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat
 from finetune_trainer.data.tokenising.special_tokens import end_of_text
 from finetune_trainer.data.tokenising.stop_tokens import answer_ends
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
+from finetune_trainer.memory.token_budget import generation_tokens, inference_tokens
 from finetune_trainer.observer import Monitor
+from finetune_trainer.training.fitting import over_fitting_parts
 from finetune_trainer.training.generation.batches import GenerationProgress
-from finetune_trainer.training.inference import tokens_per_batch
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
@@ -105,22 +106,35 @@ def generate_ids(
 ) -> list[NDArray[np.int64]]:
     """Generated ids per prompt (ids, [length]), the stop token included.
 
-    Batched by length and padded on the left; the model is left in the mode that it was in. Raises `KeyboardInterrupt`
-    after a token where `monitor` is asked to stop.
+    Batched by length, with room for the key-value cache, and padded on the left; a batch that does not fit into memory
+    is halved. The model is left in the mode that it was in. Raises `KeyboardInterrupt` after a token where `monitor` is
+    asked to stop, and `OutOfMemory` for a prompt that does not fit alone.
     """
-    device = next(model.parameters()).device
     lengths = np.asarray([len(prompt) for prompt in prompts], np.int64)
-    found = dict[int, NDArray[np.int64]]()
+    found, monitor = dict[int, NDArray[np.int64]](), monitor or Monitor()
+    budget = _prompt_tokens(model, lengths, generation)
+
+    def write(part: Rows) -> list[NDArray[np.int64]]:
+        return _write(model, [prompts[row] for row in part], generation, monitor)
+
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            for part in cut_by_tokens(np.arange(len(prompts)), lengths, tokens_per_batch(device)):
-                written = _write(model, [prompts[row] for row in part], generation, monitor or Monitor())
+            for part, written in over_fitting_parts("generation", lengths, budget, monitor.limit, write):
                 found |= zip(part.tolist(), written, strict=True)
     finally:
         model.train(was_training)
     return [found[row] for row in range(len(prompts))]
+
+
+def _prompt_tokens(model: nn.Module, lengths: NDArray[np.int64], generation: GenerationSettings) -> int:
+    """Most tokens of the prompts of a batch, for which the cache of prompts and answers fits."""
+    device, longest = next(model.parameters()).device, max(1, int(lengths.max(initial=1)))
+    whole = longest + generation.settings.max_new_tokens
+    beams = 1 if generation.sampling is not None else generation.settings.num_beams
+    rows = max(1, generation_tokens(model, device, whole, beams) // whole)
+    return min(inference_tokens(model, device, longest), rows * longest)
 
 
 def _write(

@@ -52,7 +52,10 @@ def _noted(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     is_in_place = func.__name__.endswith("_") and not func.__name__.endswith("__")
     if is_in_place or any(isinstance(one, (list, tuple)) and _has_deferred(one) for one in given):
         raise ValuesNeeded(func)
-    value = func(*(_now(one) for one in args), **{name: _now(one) for name, one in kwargs.items()})
+    try:
+        value = func(*(_now(one) for one in args), **{name: _now(one) for name, one in kwargs.items()})
+    except (RuntimeError, IndexError) as error:  # as the highest of no values
+        raise ValuesNeeded(func) from error
     if not isinstance(value, Tensor):
         return value
 

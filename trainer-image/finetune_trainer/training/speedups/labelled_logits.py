@@ -120,7 +120,7 @@ def _deferred(model: Any, inputs: dict[str, Tensor], mask: Tensor) -> tuple[Tens
     deferral = Deferral(layer, lambda given: _at(given, mask) if _has_positions(given, mask) else None)
     try:
         logits = model(**inputs).logits
-    except ValuesNeeded:
+    except (ValuesNeeded, TypeError):  # the latter where something is no tensor; if it is another, it comes again
         logits = None
     finally:
         deferral.end()

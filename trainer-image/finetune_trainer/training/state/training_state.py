@@ -54,6 +54,8 @@ class TrainingState(BaseModel):
     best: Best | None = None
     reference: float | None = None
     waited: int = 0
+    token_budget: int | None = None
+    """Most padded tokens of a pass, so that a later attempt cuts steps alike; None in states of earlier versions."""
     finished: bool = False
     """Training is over; the weights are those of the best evaluation."""
     curve: CurveState = CurveState()
