@@ -5,7 +5,7 @@ from finetune_api.outcome import Best, EvaluationResult
 from finetune_trainer.evaluation.baseline_comparison import BaselineComparison, ConstantBaseline, compare_with_baselines
 from finetune_trainer.evaluation.fit_diagnosis import diagnose_not_learned
 from finetune_trainer.evaluation.gates import check_gates
-from finetune_trainer.observer import Monitor, RunObserver
+from finetune_trainer.observer import Monitor, PassLimit, RunObserver
 from finetune_trainer.run_record import FinalEvaluation
 from finetune_trainer.signals import StopToken
 from finetune_trainer.stages.preparing import PreparedModel, evaluation_split
@@ -24,7 +24,7 @@ def score_baseline(ready: PreparedModel, observer: RunObserver, stop: StopToken)
         if ready.few_shot is None:
             return outputs
         with observer.working("examples", len(ready.few_shot.rows.lengths)) as advance:
-            context = InferenceContext(ready.tokenizer, monitor=Monitor(advance, stop))
+            context = InferenceContext(ready.tokenizer, monitor=Monitor(advance, stop, PassLimit(observer.warned)))
             return outputs | ready.few_shot.infer(ready.adapted.model, context)
 
 
@@ -38,7 +38,7 @@ def infer_all(ready: PreparedModel, what: str, observer: RunObserver, stop: Stop
     rows = ready.rows[split]
     total = len(rows.lengths) + (len(retention.rows.lengths) if retention else 0)
     with observer.working(what, total) as advance, ready.accelerator.autocast():
-        monitor = Monitor(advance, stop)
+        monitor = Monitor(advance, stop, PassLimit(observer.warned))
         outputs = task.infer(ready.adapted.model, split, rows, InferenceContext(ready.tokenizer, monitor=monitor))
         return outputs | (retention.infer(monitor) if retention else {})
 

@@ -24,7 +24,7 @@ from finetune_trainer.models.classifier import head_note
 from finetune_trainer.models.fetching import fetch_model
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.model_loading import ModelLoading, compute_dtype_of
-from finetune_trainer.observer import Monitor, RunObserver
+from finetune_trainer.observer import Monitor, PassLimit, RunObserver
 from finetune_trainer.output.lineage import describe_hardware
 from finetune_trainer.run_record import Timings
 from finetune_trainer.signals import StopToken
@@ -224,7 +224,7 @@ def with_reference(ready: PreparedModel, timings: Timings, observer: RunObserver
         ready.accelerator.autocast(),
         observer.working("reference", total) as advance,
     ):
-        task = task.with_reference(ready.adapted.model, inputs, Monitor(advance, stop))
+        task = task.with_reference(ready.adapted.model, inputs, Monitor(advance, stop, PassLimit(observer.warned)))
     if retention is not None and is_shared:
         retention = replace(retention, task=replace(task, spec=retention.task.spec, data=retention.task.data))
     return replace(ready, task=task, retention=retention)

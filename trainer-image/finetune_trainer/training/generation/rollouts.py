@@ -129,14 +129,14 @@ def reference_policy_of(model: nn.Module) -> ReferencePolicy:
 
 @torch.no_grad()
 def _bare(model: Any, batch: dict[str, Tensor]) -> LabelledLogits:
-    return labelled_logits(model.get_base_model(), batch, shift=True)
+    return labelled_logits(model.get_base_model(), batch, shift=True).within(torch.no_grad)
 
 
 @torch.no_grad()
 def _switched_off(model: Any, batch: dict[str, Tensor]) -> LabelledLogits:
     with model.disable_adapter():
         seen = labelled_logits(model, batch, shift=True)
-    return seen.within(model.disable_adapter)
+    return seen.within(model.disable_adapter).within(torch.no_grad)
 
 
 class _Copy:
@@ -150,7 +150,7 @@ class _Copy:
     @torch.no_grad()
     def __call__(self, _model: nn.Module, batch: dict[str, Tensor]) -> LabelledLogits:
         with self._autocast():
-            return labelled_logits(self._model, batch, shift=True)
+            return labelled_logits(self._model, batch, shift=True).within(torch.no_grad)
 
     def _autocast(self) -> AbstractContextManager[object]:
         kind, dtype, enabled = self._precision
