@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, takewhile
@@ -182,12 +181,14 @@ class Loop:
         keeper = keeper or NoCheckpoints()
         self._model.train()
         self._rate.start()
-        with self._stop.finishing_steps(), ExitStack() as ends:
-            ends.callback(lambda: self._inputs.close())
-            self._settle(evaluate, observer, keeper)
-            for batch in self._batches():
-                self._make_step(batch, observer)
+        try:
+            with self._stop.finishing_steps():
                 self._settle(evaluate, observer, keeper)
+                for batch in self._batches():
+                    self._make_step(batch, observer)
+                    self._settle(evaluate, observer, keeper)
+        finally:
+            self._inputs.close()
         return TrainingResult(
             steps=self._step,
             best=self._choice.best,
