@@ -384,7 +384,7 @@ class Loop:
     def _update(self) -> Tensor | None:
         """Update the weights by their gradients; returns the gradient's norm."""
         limit = self._plan.training.max_grad_norm or math.inf
-        norm = self._accelerator.clip_grad_norm_(self._trainable, limit)
+        norm: Tensor | None = self._accelerator.clip_grad_norm_(self._trainable, limit)
         self._optimizer.step()
         self._optimizer.zero_grad()
         return norm

@@ -83,9 +83,22 @@ def _operator(name: str) -> Callable[..., Any]:
     return lambda self, *args: _noted(method, (self, *args), {})
 
 
-for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "iadd", "isub", "imul", "itruediv", "neg"):
+for _name in (
+    "getitem",
+    "add",
+    "radd",
+    "sub",
+    "rsub",
+    "mul",
+    "rmul",
+    "truediv",
+    "iadd",
+    "isub",
+    "imul",
+    "itruediv",
+    "neg",
+):
     setattr(DeferredLogits, f"__{_name}__", _operator(f"__{_name}__"))
-DeferredLogits.__getitem__ = _operator("__getitem__")  # type: ignore[attr-defined]  # as the operators above
 
 
 class Deferral:

@@ -87,7 +87,7 @@ class LabelledLogits:
 
         if not torch.is_grad_enabled():
             return values(self.hidden[part])
-        return checkpoint(values, self.hidden[part], use_reentrant=False)  # type: ignore[no-any-return]  # torch's own
+        return checkpoint(values, self.hidden[part], use_reentrant=False)
 
 
 def labelled_logits(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool) -> LabelledLogits:
@@ -105,6 +105,7 @@ def labelled_logits(model: nn.Module, inputs: dict[str, Tensor], *, shift: bool)
 def logits_at(model: nn.Module, inputs: dict[str, Tensor], mask: Tensor, labels: Tensor) -> LabelledLogits:
     """Logits at the positions in `mask`, row after row, with their labels; both [rows, length]."""
     hidden, logits = _deferred(model, inputs, mask)
+    project: Project
     if hidden is None:  # no such layer, or it is given something else: all logits, of which some are picked
         hidden, project, vocabulary = _at(logits, mask), _itself, logits.shape[-1]
     else:
