@@ -67,7 +67,7 @@ def _tensors(outputs: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 class CheckpointCallback:
-    """A `training.loop.StepCallback` that saves the states of one run: every N steps, and on request."""
+    """A `training.callbacks.StepCallback` that saves the states of one run: every N steps, and on request."""
 
     def __init__(
         self,

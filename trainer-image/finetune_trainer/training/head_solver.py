@@ -18,9 +18,10 @@ from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.signals import StopToken
+from finetune_trainer.training.callbacks import TrainingObserver
 from finetune_trainer.training.curve import loss_of_best
 from finetune_trainer.training.early_stopping import EarlyStoppingState
-from finetune_trainer.training.loop import Evaluate, TrainingObserver, TrainingResult
+from finetune_trainer.training.loop import Evaluate, TrainingResult
 from finetune_trainer.training.losses.base import Loss
 from finetune_trainer.training.throughput import ThroughputMeter
 

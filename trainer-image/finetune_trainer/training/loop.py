@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, takewhile
-from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from finetune_api.curves import CurvePoint
 from finetune_api.failures import LossDiverged
 from finetune_api.metrics import Metric
-from finetune_api.outcome import Best, Progress
+from finetune_api.outcome import Best
 from finetune_api.renamed import first_names
 from finetune_api.training import Training
 from finetune_trainer.checkpoints.snapshot import Snapshot
@@ -22,8 +21,8 @@ from finetune_trainer.data.sampler import Rows
 from finetune_trainer.data.tokenising.batches import BatchPlan, Volume, volume_of
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.methods.adapted import uniform_lr
-from finetune_trainer.observer import TrainingTotals
 from finetune_trainer.signals import StopToken
+from finetune_trainer.training.callbacks import NoCheckpoints, StepCallback, TrainingObserver
 from finetune_trainer.training.curve import Curve, loss_of_best
 from finetune_trainer.training.early_stopping import EarlyStoppingState
 from finetune_trainer.training.fitting import row_too_large, tried
@@ -47,46 +46,6 @@ _HALVED = (
 )
 _REPORT_SECONDS = 0.5
 """How long steps on a GPU may wait to be reported."""
-
-
-class TrainingObserver(Protocol):
-    """Callbacks of the training loop, for progress and metrics."""
-
-    def trained(self, progress: Progress, tally: TrainingTotals) -> None:
-        """Called after each optimiser step."""
-
-    def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
-        """Called after each evaluation on the validation rows."""
-
-    def warned(self, text: str) -> None:
-        """Called with a warning."""
-
-
-class StepCallback(Protocol):
-    """Called between steps to save training states."""
-
-    def check(self) -> None:
-        """Called after each step. Raises failures of saving."""
-
-    def is_due(self, step: int) -> bool:
-        """Whether the state after `step` is to be saved."""
-
-    def keep(self, take: Callable[[], Snapshot]) -> None:
-        """Save the state that `take` copies."""
-
-
-class NoCheckpoints:
-    """A `StepCallback` that saves nothing."""
-
-    def check(self) -> None:
-        """No failures."""
-
-    def is_due(self, _step: int) -> bool:
-        """Never."""
-        return False
-
-    def keep(self, _take: Callable[[], Snapshot]) -> None:
-        """Saves nothing."""
 
 
 @dataclass(frozen=True)
