@@ -89,7 +89,7 @@ def test_passes_are_halved_with_the_same_result_and_said_once(tmp_path: Path) ->
     assert (whole["evaluation"], whole["training"], whole["budget"]) == ([], [], 2_048)
     assert len(part["evaluation"]) == len(part["training"]) == 1
     assert "a pass of 1024 tokens (evaluation) does not fit into memory" in part["evaluation"][0]
-    assert f"from now on they have {part['budget']} at most, with the same rows a step" in part["training"][0]
+    assert f"from now on they have {part['budget']} at most, with the same rows in each step" in part["training"][0]
     assert part["budget"] in {512, 256, 128, 64}
     for name in ("losses", "weights", "scores"):
         assert part[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-3), name
