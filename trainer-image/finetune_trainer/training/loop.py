@@ -41,8 +41,8 @@ from finetune_trainer.training.throughput import ThroughputMeter
 _DIVERGED_HINT = "lower spec.training.learningRate, or use precision FP32; look for odd rows in the data report"
 
 _HALVED = (
-    "training passes of up to {} tokens do not fit into memory: from now on they have {} at most, with the same rows in "
-    "each step (training.perDeviceBatchSize limits them from the start)"
+    "training passes of up to {} tokens do not fit into memory: from now on they have {} at most, with the same rows "
+    "in each step (training.perDeviceBatchSize limits them from the start)"
 )
 _REPORT_SECONDS = 0.5
 """How long steps on a GPU may wait to be reported."""
