@@ -1,4 +1,4 @@
-"""What does it save to project only tokens with a label onto the vocabulary? Both ways, in turn, in one run.
+"""What does it save to project tokens with a label alone onto the vocabulary, a chunk at a time? Both ways, in one run.
 
     make bench-vocabulary ARGS="--rounds 5 --threads 1"
 
@@ -43,10 +43,19 @@ class Case:
 
 _BERT = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 _GPT2 = {"n_embd": 512, "n_layer": 6, "n_head": 8}
+_GEMMA = {
+    "vocab_size": 262_144,
+    "hidden_size": 640,
+    "intermediate_size": 2_048,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 1,
+}
 CASES = (
     Case("BERT, 6 layers of 384, vocabulary of 30,522; 15 % are masked", "bert", _BERT, 0.15, shift=False),
     Case("GPT-2, 6 layers of 512, vocabulary of 50,257; 25 % are answers", "gpt2", _GPT2, 0.25, shift=True),
     Case("the same; raw text: all are learned", "gpt2", _GPT2, 1.0, shift=True),
+    Case("Gemma 3, 2 layers of 640, vocabulary of 262,144; raw text", "gemma3_text", _GEMMA, 1.0, shift=True),
 )
 
 Loss = Callable[[Any, dict[str, Tensor], bool], Tensor]
@@ -62,7 +71,7 @@ def whole(model: Any, batch: dict[str, Tensor], shift: bool) -> Tensor:
 
 
 def labelled(model: Any, batch: dict[str, Tensor], shift: bool) -> Tensor:
-    """The same from the logits of tokens with a label alone."""
+    """The same from the logits of tokens with a label alone, in chunks where they are many."""
     return labelled_logits(model, batch, shift=shift).losses().mean()
 
 
@@ -83,9 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="passes each way")
     parser.add_argument("--threads", type=int, default=1, help="cores that a pass uses")
+    parser.add_argument("--cases", type=int, nargs="*", default=range(len(CASES)), help="which ones, from 0")
     chosen = parser.parse_args()
-    print("| Model and labels | Faster by (lowest - highest) | MiB, all / labelled alone |\n| --- | --- | --- |")
-    for case in CASES:
+    print("| Model and labels | Faster by (lowest - highest) | MiB, all / labelled, in chunks |\n| --- | --- | --- |")
+    for case in (CASES[number] for number in chosen.cases):
         rounds = [
             (_apart(case, whole, chosen.threads), _apart(case, labelled, chosen.threads)) for _ in range(chosen.rounds)
         ]

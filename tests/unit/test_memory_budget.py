@@ -85,6 +85,8 @@ def test_logits_are_counted_once_for_a_chunk() -> None:
     assert chunk_positions(1 << 40, "cpu") == 1
     assert logits_bytes(100_000, 262_144, "cpu") == 4 * 4 * 262_144 * 128
     assert logits_bytes(10, 262_144, "cpu") == 4 * 4 * 262_144 * 10
+    assert logits_bytes(2_048, 50_000, "cpu") == 4 * 4 * 50_000 * 2_048, "all at once: a chunk is computed twice"
+    assert logits_bytes(4_096, 50_000, "cpu") == 4 * 4 * 50_000 * 671
 
 
 def test_a_limit_of_the_container_goes_before_the_memory_of_the_machine(tmp_path: Path) -> None:

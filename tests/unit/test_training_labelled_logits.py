@@ -80,7 +80,7 @@ def expected(model: Any, given: dict[str, Tensor], *, shift: bool) -> tuple[Tens
 
 def chunked(model: Any, given: dict[str, Tensor], *, shift: bool) -> LabelledLogits:
     """Labelled logits whose chunks are of two positions."""
-    return replace(labelled_logits(model, given, shift=shift), chunk=2)
+    return replace(labelled_logits(model, given, shift=shift), chunk=2, whole=0)
 
 
 def seen_by_output_layer(model: Any, given: dict[str, Tensor], *, shift: bool) -> list[int]:

@@ -6,6 +6,10 @@ CHUNK_VALUES = {"cpu": 1 << 25, "cuda": 1 << 27}
 A matrix product with fewer positions reads more of the layer's weights than it computes. The size depends on nothing
 else, so that a run on a machine with more memory gives the same numbers.
 """
+WHOLE_VALUES = {"cpu": 1 << 27, "cuda": 1 << 27}
+"""Logits up to which a pass with gradients has them all at once: chunks would be computed twice to save little."""
+_LARGE = 1 << 16
+"""Vocabulary above which it never has: passes that are halved would need more memory than before."""
 _COPIES = 4
 """Such matrices at the peak of a backward pass: logits, their logarithms, and gradients of both."""
 
@@ -15,6 +19,12 @@ def chunk_positions(vocabulary: int, kind: str) -> int:
     return max(1, CHUNK_VALUES.get(kind, CHUNK_VALUES["cuda"]) // max(1, vocabulary))
 
 
+def whole_positions(vocabulary: int, kind: str) -> int:
+    """Most positions whose logits are all computed at once for a backward pass."""
+    return 0 if vocabulary > _LARGE else WHOLE_VALUES.get(kind, WHOLE_VALUES["cuda"]) // max(1, vocabulary)
+
+
 def logits_bytes(positions: int, vocabulary: int, kind: str) -> int:
     """Bytes of logits and of what the loss makes of them, at most, for so many labelled positions."""
-    return _COPIES * 4 * vocabulary * min(positions, chunk_positions(vocabulary, kind))
+    is_whole = positions <= whole_positions(vocabulary, kind)
+    return _COPIES * 4 * vocabulary * (positions if is_whole else min(positions, chunk_positions(vocabulary, kind)))

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from finetune_trainer.data.tokenising.tokens import IGNORE_INDEX
-from finetune_trainer.memory.logits import chunk_positions
+from finetune_trainer.memory.logits import chunk_positions, whole_positions
 from finetune_trainer.training.speedups.deferred_logits import Deferral, DeferredLogits, Project, ValuesNeeded
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -36,7 +36,9 @@ class LabelledLogits:
     mask: Tensor
     """Which positions they are of, [rows, length]: with `shift` those before the tokens."""
     chunk: int
-    """Most positions whose logits are there at a time."""
+    """Most positions whose logits are there at a time, where not all are."""
+    whole: int = 0
+    """Most positions whose logits are kept for the backward pass."""
 
     def each(self, measure: Measure) -> Tensor:
         """Values of `measure` at all positions, [labelled, ...]; its logits are those of one chunk."""
@@ -74,7 +76,8 @@ class LabelledLogits:
     def _slices(self) -> list[slice]:
         """Chunks of even size; one at least."""
         positions = len(self.hidden)
-        count = max(1, -(-positions // self.chunk))
+        is_whole = torch.is_grad_enabled() and positions <= self.whole
+        count = 1 if is_whole else max(1, -(-positions // self.chunk))
         size = max(1, -(-positions // count))
         return [slice(start, start + size) for start in range(0, max(1, positions), size)]
 
@@ -110,7 +113,9 @@ def logits_at(model: nn.Module, inputs: dict[str, Tensor], mask: Tensor, labels:
         hidden, project, vocabulary = _at(logits, mask), _itself, logits.shape[-1]
     else:
         project, vocabulary = _within(_autocast_now(hidden.device.type), _flat(logits.compute)), logits.value.shape[-1]
-    return LabelledLogits(hidden, project, labels[mask], mask, chunk_positions(vocabulary, hidden.device.type))
+    kind = hidden.device.type
+    chunk, whole = chunk_positions(vocabulary, kind), whole_positions(vocabulary, kind)
+    return LabelledLogits(hidden, project, labels[mask], mask, chunk, whole)
 
 
 def _deferred(model: Any, inputs: dict[str, Tensor], mask: Tensor) -> tuple[Tensor | None, Any]:
