@@ -115,9 +115,12 @@ chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: noth
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory bench-csv bench-estimate
+.PHONY: bench-trainer bench-llm bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory bench-csv bench-estimate
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
+
+bench-llm: $(READY) ## Compare tuning a language model, SFT and DPO, with TRL's trainers, side by side
+	$(BIN)/python benchmarks/compare_llm.py $(ARGS)
 
 bench-checkpoint: $(READY) ## Compare training's wait for a checkpoint with plain, synchronous saving, side by side
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python benchmarks/checkpointing.py $(ARGS)
