@@ -225,7 +225,7 @@ class Clean(ApiModel):
     """Remove HTML tags and decode entities."""
     collapse_whitespace: bool | None = None
     """Turn runs of white space into one space and trim both ends. Left out, the language model tasks (CausalLM,
-    MaskedLM, Preference, RewardModel) keep white space as it is, and all others collapse it."""
+    MaskedLM, Preference, RewardModel, PolicyOptimization) keep white space as it is, and all others collapse it."""
     lowercase: bool = False
     """Lower-case the text. Uncased models do this themselves."""
     drop_duplicates: bool = True
@@ -308,9 +308,10 @@ class Data(ApiModel):
     RewardModel). It is saved with the tokenizer."""
 
     split_special_tokens: bool | None = None
-    """Encode what spells one of the tokenizer's special tokens in a row (`<s>`, `<|im_end|>`) as ordinary text; those
-    that a template writes stay special (CausalLM on prompts and chats, Preference, RewardModel, PolicyOptimization).
-    Left out, true. False is for rows that hold the markup of chats themselves."""
+    """Encode what spells one of the tokenizer's special tokens in a row (`<s>`, `<|im_end|>`, `[SEP]`) as ordinary
+    text; those that a template writes and that the tokenizer puts around a text stay special. Left out, true for
+    prompts and chats, whose rows may hold the markup of chats themselves with false, and false for raw text, words and
+    texts with labels or targets."""
 
     max_rows: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """Train on at most this many rows, drawn with `split.seed`; 0 means all. With weights, each source gives its share

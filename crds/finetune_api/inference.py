@@ -77,8 +77,8 @@ class InferenceSettings(ApiModel):
     """What all training sources put in front of an input; empty where they differ."""
     prompt_template: str | None = None
     """How a prompt is put to the model; left out, by its chat template where it has one (CausalLM)."""
-    split_special_tokens: bool = True
-    """Whether special tokens that a prompt spells are encoded as text."""
+    split_special_tokens: bool | None = None
+    """Whether special tokens that a row spells are encoded as text; left out, those of prompts and chats are."""
     generation: Generation | None = None
     """How text is written, by models that write."""
     quantization: Quantization | None = None

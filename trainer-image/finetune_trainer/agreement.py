@@ -1,10 +1,12 @@
 """Consistency of a spec with its data, once problem type and labels are known: `Auto` resolved. Pure."""
 
+from collections.abc import Iterator
+
 from finetune_api.checks.no_effect import pair_shape_problems, shape_problems
 from finetune_api.checks.semantic import semantic_problems
 from finetune_api.data import RowOrder
 from finetune_api.data_report import DataReport
-from finetune_api.failures import SpecInvalid
+from finetune_api.failures import Problem, SpecInvalid
 from finetune_api.spec import Spec
 from finetune_api.tasks import ProblemType, Task
 
@@ -24,6 +26,9 @@ def check_agreement(spec: Spec, data: DataReport) -> None:
     if spec.task is Task.CAUSAL_LM and "text" in data.columns and spec.evaluation.few_shot.examples:
         message, hint = "raw text has no answers to show as examples", "remove it, or give prompts and completions"
         raise SpecInvalid(message, where="spec.evaluation.fewShot.examples", hint=hint)
+    unread = list(_unread_columns(spec, data))
+    if unread:
+        raise SpecInvalid(*unread)
     unused = [*shape_problems(spec, data.columns), *pair_shape_problems(spec, data.columns)]
     if unused:
         raise SpecInvalid(*unused)
@@ -41,3 +46,14 @@ def check_agreement(spec: Spec, data: DataReport) -> None:
     problems = semantic_problems(known)
     if problems:
         raise SpecInvalid(*problems)
+
+
+def _unread_columns(spec: Spec, data: DataReport) -> Iterator[Problem]:
+    """Yield a problem for each column that the job names and that rows of this layout have no use for."""
+    if spec.task is not Task.CAUSAL_LM or "text" not in data.columns:
+        return
+    for role in ("input", "system", "history", "tools"):
+        column = getattr(spec.data.columns, role)
+        if column:
+            message = f"the column {column!r} goes with prompts, and the rows are raw text, of {data.columns['text']!r}"
+            yield Problem(message, f"spec.data.columns.{role}", "remove it, or name columns.prompt and completion")

@@ -105,9 +105,6 @@ def _of_raw_text(spec: Spec) -> Iterator[Problem]:
     for name, field in _OF_PROMPTS.items():
         if getattr(spec.data, name) is not None:
             yield Problem("raw text has no prompts", f"spec.data.{field}", "remove it, or give prompts or chats")
-    if spec.data.split_special_tokens is not None:
-        message = "it is about prompts and chats, and the rows are raw text"
-        yield Problem(message, "spec.data.splitSpecialTokens", "remove it")
     if spec.evaluation.generation.answer_after:
         message = f"raw text has no answers to look for {spec.evaluation.generation.answer_after!r} in"
         yield Problem(message, "spec.evaluation.generation.answerAfter", "remove it, or give prompts with completions")

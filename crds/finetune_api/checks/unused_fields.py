@@ -19,7 +19,6 @@ _FOR: tuple[tuple[str, str, object, frozenset[Task]], ...] = (
     ("data", "max_target_length", None, frozenset({Task.SEQ2SEQ})),
     ("data", "prompt_template", None, _PROMPTED),
     ("data", "chat_template", None, _PROMPTED),
-    ("data", "split_special_tokens", None, _PROMPTED),
     ("training", "loss_on", None, frozenset({Task.CAUSAL_LM})),
     ("training", "packing", Packing.AUTO, frozenset({Task.CAUSAL_LM})),
     ("training", "preference", None, frozenset({Task.PREFERENCE})),

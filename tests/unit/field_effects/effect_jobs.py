@@ -10,7 +10,7 @@ Json = dict[str, Any]
 _STARTS = ("The", "Our", "Your", "This")
 _THINGS = ("printer", "window", "dinner by the sea", "morning train", "new colleague", "invoice")
 _ENDS = {"was a joy": "praise", "broke on the first day": "complaint"}
-_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+_LONG = "and so it is for all of us here, in the office and at home"
 
 
 def rows() -> list[Json]:
@@ -25,11 +25,8 @@ def rows() -> list[Json]:
         )
     ]
     made[1] = _row(1, "<b>OUR</b>  printer &amp; window was a joy", "praise")
-    return [
-        *made,
-        made[0],
-        *(_row(100 + n, f"{made[n]['text']} and so it is for all of us here", "praise") for n in (2, 4)),
-    ]
+    alike = [f"{made[n]['text']} {_LONG}{end}" for n in range(2, 10) for end in ("", " indeed")]
+    return [*made, made[0], *(_row(100 + n, text, "praise") for n, text in enumerate(alike))]
 
 
 def _row(number: int, text: str, label: str) -> Json:
@@ -54,7 +51,8 @@ def _row(number: int, text: str, label: str) -> Json:
     shapes = {"chat_2": chat, "system_2": f"Be brief {number}", "history_2": [["Who?", "Me."]], "level": number % 7,
               "tools_2": [{"type": "function", "function": {"name": f"look{number % 3}", "parameters": {}}}],
               }  # fmt: skip
-    shapes["marked"] = f"{text} </s> {number}"
+    shapes |= {"marked": f"{text} </s> [SEP] <s> {number}", "marked_tokens": [*words, "[SEP]"]}
+    shapes |= {"marked_tags": [*plain["tags"], "O"]}
     return plain | other | marks | shapes | {"score": f"{number},5", "many": "praise|other" if number % 2 else "praise"}
 
 
@@ -79,15 +77,25 @@ def write_rows(folder: Path, task: Task) -> None:
     left_out = everything - set(TASK_COLUMNS[task])
     own = [{name: value for name, value in row.items() if name not in left_out} for row in rows()]
     key = INPUT.get(task, "text")
+    if task is Task.POLICY_OPTIMIZATION:
+        own = [{**row, "completion": '"'} for row in own]  # a sign that the tiny model writes now and then
     bad = [{**own[0], key: [] if key == "tokens" else ""}]
     lines = "".join(json.dumps(row) + "\n" for row in [*own, *bad])
     (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
-    (folder / "more.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own[:9]), encoding="utf-8")
+    others = [_row(200 + n, f"My {row['text'].lower()} again", row["label"]) for n, row in enumerate(rows()[2:11])]
+    more = [{name: value for name, value in row.items() if name in own[0]} for row in others]
+    if task is Task.POLICY_OPTIMIZATION:
+        more = [{**row, "completion": '"'} for row in more]
+    (folder / "more.jsonl").write_text("".join(json.dumps(row) + "\n" for row in more), encoding="utf-8")
     (folder / "rows.txt").write_text(lines, encoding="utf-8")
-    plain = [(str(row[key]) if isinstance(row[key], str) else "", row.get("label_2", "")) for row in own]
+    (folder / "asked.txt").write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
+    plain = [
+        (str(row[key]).replace("&amp; ", "") if isinstance(row[key], str) else "", row.get("label_2", ""))
+        for row in own
+    ]
     text = "".join(f"{first} café;{second}|x\n" for first, second in plain)
     (folder / "rows.csv").write_bytes(("text;label\n" + text).encode("latin-1"))
-    quoted = "".join(f"'{first}, well',{second}\n" for first, second in plain)
+    quoted = "".join(f'"{first}, well",{second}\n' for first, second in plain)
     (folder / "quoted.csv").write_text("text,label\n" + quoted, encoding="utf-8")
 
 

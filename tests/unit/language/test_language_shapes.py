@@ -1,5 +1,6 @@
 """Rows for language models: which shape they have, and which can't be used."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from finetune_trainer.data.chat import Chat
 from finetune_trainer.storage import Site
 
 Lines = Callable[[str, list[dict[str, Any]]], str]
+STORIES = Path(__file__).parents[2] / "models" / "stories260k"
 POEM = "Erste Zeile\n    zweite  Zeile\n"
 
 
@@ -117,3 +119,17 @@ def test_rows_with_the_same_prompt_stay_in_one_split(lines: Lines) -> None:
     train, validation, test = (set(part.texts) for part in found.splits.values())
     assert not (train & validation | train & test | validation & test)
     assert len(found.splits["test"]) >= 3
+
+
+@pytest.mark.parametrize("role", ["input", "system", "history", "tools"])
+def test_columns_of_prompts_are_refused_beside_raw_text(
+    role: str, job: Callable[..., str], cli: Callable[..., Any], lines: Any
+) -> None:
+    rows = [{"text": f"once upon a time {n}", "more": "here"} for n in range(12)]
+    data = {"train": [{"uri": lines("raw.jsonl", rows)}], "columns": {role: "more"}}
+    path = Path(job(model=STORIES.as_uri(), data=data, method={"type": "LoRA"}))
+    path.write_text(path.read_text().replace("SequenceClassification", "CausalLM"))
+    (problem,) = json.loads(cli("validate", path, "--json").out)["failure"]["problems"]
+    assert problem["where"].endswith(f"spec.data.columns.{role}")
+    assert "'more'" in problem["message"]
+    assert "raw text, of 'text'" in problem["message"]

@@ -17,6 +17,7 @@ from finetune_trainer.data.shapes.prompts import read_prompt
 from finetune_trainer.data.tokenising.prompt_formats import PromptFormat, prompt_format
 from finetune_trainer.data.tokenising.prompt_tokens import encode_openings
 from finetune_trainer.data.tokenising.special_tokens import encode, special_tokens_of
+from finetune_trainer.data.tokenising.text_tokenizer import text_tokenizer
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, stop_ids
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class CausalLMPredictor:
                 settings.prompt_template,
                 is_chat=is_chat,
                 every_answer=False,
-                spelled_as_text=settings.split_special_tokens,
+                spelled_as_text=settings.split_special_tokens is not False,
             )
 
     @property
@@ -126,7 +127,8 @@ class CausalLMPredictor:
         if self._form is not None:
             return encode_openings(rows, self._form, self._tuned.tokenizer, limit)
         opening = list(special_tokens_of(self._tuned.tokenizer).opening)
-        texts = encode([chat[0].content for chat in rows], self._tuned.tokenizer)
+        tokenizer = text_tokenizer(self._tuned.tokenizer, split=self._tuned.settings.split_special_tokens)
+        texts = encode([chat[0].content for chat in rows], tokenizer)
         return [[*opening, *ids[-(limit - len(opening)) :]] for ids in texts]
 
     def _writable(self, given: Given | Bad, row: Row) -> Given | Bad:

@@ -1,5 +1,6 @@
 """`MaskedLM`: candidates for each mask in a text."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.special_tokens import encode, special_tokens_of
+from finetune_trainer.data.tokenising.text_tokenizer import text_tokenizer
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.training.inference import Outputs, run_rows
 from finetune_trainer.training.speedups.labelled_logits import logits_at
@@ -116,9 +118,29 @@ class MaskedLMPredictor:
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         frame, mask_id = special_tokens_of(self._tuned.tokenizer), int(self._tuned.tokenizer.mask_token_id)
         room, rows = self._tuned.settings.max_length - frame.size, list[list[int]]()
-        for ids in encode(texts, self._tuned.tokenizer):
+        for ids in self._encoded(texts):
             start = max(0, min(ids.index(mask_id) - room // 2, len(ids) - room))
             rows.append([*frame.opening, *ids[start : start + room], *frame.closing])
         lengths = np.asarray([len(row) for row in rows], np.int32)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return Tokens(np.asarray([token for row in rows for token in row], np.int32), offsets, lengths)
+
+    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of the texts; the masks are masks, whatever becomes of other special tokens that are spelled."""
+        tokenizer = self._tuned.tokenizer
+        if not self._tuned.settings.split_special_tokens:
+            return encode(texts, tokenizer)
+        parts = [self._bare(text).split(self._mask) for text in texts]
+        ids = iter(encode([part for row in parts for part in row], text_tokenizer(tokenizer, split=True)))
+        mask_id, rows = int(tokenizer.mask_token_id), list[list[int]]()
+        for row in parts:
+            first, *others = (next(ids) for _ in row)
+            rows.append([*first, *(token for part in others for token in (mask_id, *part))])
+        return rows
+
+    def _bare(self, text: str) -> str:
+        """The text without the spaces that the mask token takes for its own, as those of RoBERTa and ALBERT do."""
+        mask = self._tuned.tokenizer.added_tokens_decoder[int(self._tuned.tokenizer.mask_token_id)]
+        if mask.lstrip:
+            text = re.sub(rf"\s+(?={re.escape(self._mask)})", "", text)
+        return re.sub(rf"(?<={re.escape(self._mask)})\s+", "", text) if mask.rstrip else text

@@ -12,6 +12,7 @@ from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.seq2seq_tokens import tokenise_sources
+from finetune_trainer.data.tokenising.text_tokenizer import text_tokenizer
 from finetune_trainer.models.text_to_text import set_generation_config
 from finetune_trainer.training.generation.batches import as_texts, generate_seq2seq
 from finetune_trainer.training.inference import Outputs, run_rows
@@ -84,7 +85,8 @@ class Seq2SeqPredictor:
         first, *others = ([row.texts[role] for row in rows] for role in self._roles)
         first = [self._tuned.settings.prefix + text for text in first]
         contexts, places = (others[0] if others else None), [row.place for row in rows]
-        tokens = tokenise_sources(first, contexts, places, tokenizer, self._tuned.settings.max_length)
+        own = text_tokenizer(tokenizer, split=self._tuned.settings.split_special_tokens)
+        tokens = tokenise_sources(first, contexts, places, own, self._tuned.settings.max_length)
 
         def look(batch: dict[str, Tensor]) -> Outputs:
             return {"text": generate_seq2seq(model, batch, tokenizer)}

@@ -8,6 +8,7 @@ from finetune_api.tasks import ProblemType
 from finetune_trainer.data.reading.rows import Bad, Row
 from finetune_trainer.data.records import cell_text
 from finetune_trainer.data.tokenising.collate import TokenRows
+from finetune_trainer.data.tokenising.text_tokenizer import text_tokenizer
 from finetune_trainer.data.tokenising.tokens import tokenise
 from finetune_trainer.evaluation.scores import probabilities
 from finetune_trainer.training.inference import predict_logits
@@ -101,7 +102,8 @@ class SequenceClassificationPredictor:
         """See `Predictor.predict`."""
         tuned = self._tuned
         pairs = [pair or "" for _, pair in rows] if "text_pair" in self._roles else None
-        tokens = tokenise([text for text, _ in rows], pairs, tuned.tokenizer, tuned.settings.max_length)
+        tokenizer = text_tokenizer(tuned.tokenizer, split=tuned.settings.split_special_tokens)
+        tokens = tokenise([text for text, _ in rows], pairs, tokenizer, tuned.settings.max_length)
         logits = predict_logits(tuned.model, TokenRows(tokens, tuned.tokenizer.pad_token_id))
         for row, values in zip(rows, probabilities(logits, tuned.settings.problem_type), strict=True):
             yield self._prediction(row[0], row[1] or "", values)

@@ -15,6 +15,7 @@ from finetune_trainer.data.shapes.tagged_words import cell_words, check_clear
 from finetune_trainer.data.tag_schemes import OUTSIDE
 from finetune_trainer.data.tags import split_tag
 from finetune_trainer.data.tokenising.collate import TokenRows
+from finetune_trainer.data.tokenising.text_tokenizer import text_tokenizer
 from finetune_trainer.data.tokenising.word_tokens import WordTokenizer, seen_words, tokenise_words, word_tokenizer
 from finetune_trainer.evaluation.spans import spans
 from finetune_trainer.training.losses.tags import SCORES, TAGS, predict_tags
@@ -107,7 +108,8 @@ class TokenClassificationPredictor:
 
     def __init__(self, tuned: "TunedModel") -> None:
         self._tuned, columns = tuned, tuned.settings.columns
-        self._words: WordTokenizer = word_tokenizer(tuned.tokenizer, tuned.settings.max_length)
+        tokenizer = text_tokenizer(tuned.tokenizer, split=tuned.settings.split_special_tokens)
+        self._words: WordTokenizer = word_tokenizer(tokenizer, tuned.settings.max_length)
         self._tokens_column, self._text_column = columns.tokens or "tokens", columns.text or "text"
         self._has_entities = any(split_tag(tag)[0] for tag in tuned.settings.labels)
 

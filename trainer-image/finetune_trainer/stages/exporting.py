@@ -161,6 +161,7 @@ def save_settings(task: Task, folder: Path, max_length: int) -> None:
         "max_length": max_length,
         "columns": spec.data.columns,
         "clean": spec.data.clean,
+        "split_special_tokens": spec.data.split_special_tokens,
         "files": FileSettings.of(spec.data.train),
         "quantization": None if spec.output.merge_adapter else Quantization.of(spec.method),
     }

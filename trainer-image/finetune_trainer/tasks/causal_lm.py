@@ -31,7 +31,7 @@ from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.few_shot import FewShotRows
 from finetune_trainer.tasks.task import InferenceContext, Task
-from finetune_trainer.tasks.text_tasks import chat_settings, constant_text, details_of_texts
+from finetune_trainer.tasks.text_tasks import constant_text, details_of_texts
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
 from finetune_trainer.training.generation.samples import generate_samples, read_samples
@@ -77,7 +77,7 @@ class CausalLM(Task):
                     "remove lossOn, or name data.columns.prompt and completion",
                 )
                 raise SpecInvalid(message, where=_LOSS_ON, hint=hint)
-            return tokenise_stream(rows.texts, tokenizer, max_length, cache=cache, advance=advance)
+            return tokenise_stream(rows.texts, self._texts(tokenizer), max_length, cache=cache, advance=advance)
         everything = split == "train" and self.spec.training.loss_on is LossOn.ALL
         form = self._form(tokenizer)
         tokens = tokenise_prompts(
@@ -172,7 +172,6 @@ class CausalLM(Task):
     def own_settings(self) -> dict[str, Any]:
         """See `Task.own_settings`."""
         return {
-            **chat_settings(self.spec),
             "columns": Columns.model_validate(self.data.report.columns),
             "clean": keeping_white_space(self.spec.data.clean),
             "prompt_template": self.spec.data.prompt_template,

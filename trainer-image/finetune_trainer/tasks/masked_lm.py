@@ -41,7 +41,8 @@ class MaskedLM(Task):
         self, split: str, tokenizer: "PreTrainedTokenizerBase", max_length: int, cache: Path, advance: Advance
     ) -> Tokens:
         """Tokenise one split; long texts make several rows."""
-        return tokenise_windows(self.data.splits[split].texts, tokenizer, max_length, cache=cache, advance=advance)
+        texts = self.data.splits[split].texts
+        return tokenise_windows(texts, self._texts(tokenizer), max_length, cache=cache, advance=advance)
 
     def describe_tokens(
         self, report: DataReport, tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int

@@ -40,7 +40,7 @@ from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.storage import Site
 from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
-from finetune_trainer.tasks.text_tasks import chat_settings, kept_columns
+from finetune_trainer.tasks.text_tasks import kept_columns
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, Sampling, generate_ids, stop_ids
 from finetune_trainer.training.generation.rollouts import (
@@ -190,7 +190,6 @@ class PolicyOptimization(Task):
         columns = self.data.report.columns
         given = {role: columns[role] for role in ("prompt", "input", "messages") if role in columns}
         return {
-            **chat_settings(self.spec),
             "columns": Columns.model_validate(given | kept_columns(self.data.report)),
             "clean": keeping_white_space(self.spec.data.clean),
             "prompt_template": self.spec.data.prompt_template,

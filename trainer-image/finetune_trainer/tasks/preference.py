@@ -32,7 +32,7 @@ from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.without_dropout import without_dropout
 from finetune_trainer.observer import Advance, Monitor
 from finetune_trainer.tasks.task import InferenceContext, ReferenceInputs, Task
-from finetune_trainer.tasks.text_tasks import chat_settings, kept_columns
+from finetune_trainer.tasks.text_tasks import kept_columns
 from finetune_trainer.training.generation.batches import TEXT, as_bytes, as_texts
 from finetune_trainer.training.generation.causal import GenerationSettings, generate_texts, last_prompt, stop_ids
 from finetune_trainer.training.inference import Outputs
@@ -172,7 +172,6 @@ class Preference(Task):
         """See `Task.own_settings`."""
         role = "messages" if self._is_chat else "prompt"
         return {
-            **chat_settings(self.spec),
             "columns": Columns.model_validate(
                 {role: self.data.report.columns.get(role, role)} | kept_columns(self.data.report)
             ),

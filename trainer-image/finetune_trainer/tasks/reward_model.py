@@ -27,7 +27,7 @@ from finetune_trainer.models.model_loading import FP32, ModelLoading
 from finetune_trainer.models.reward_model import load_reward_model
 from finetune_trainer.observer import Advance
 from finetune_trainer.tasks.task import InferenceContext, Task
-from finetune_trainer.tasks.text_tasks import chat_settings, kept_columns
+from finetune_trainer.tasks.text_tasks import kept_columns
 from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.preference import ranking_losses, share_ahead
 from finetune_trainer.training.losses.reward import SCORES, RankingLoss, score_pairs
@@ -107,7 +107,6 @@ class RewardModel(Task):
         completion = self.spec.data.columns.completion or "completion"
         return {
             "problem_type": ProblemType.REGRESSION,
-            **chat_settings(self.spec),
             "columns": Columns.model_validate(
                 {role: columns.get(role, role), "completion": completion} | kept_columns(self.data.report)
             ),

@@ -55,7 +55,7 @@ class Seq2Seq(Task):
     ) -> Tokens:
         """Tokenise inputs and targets. Raises `DataUnreadable` for questions that fill the limit."""
         limits = Limits(max_length, resolve(self.spec).max_target_length or max_length)
-        return tokenise_both(self.data.splits[split], tokenizer, limits, cache=cache, advance=advance)
+        return tokenise_both(self.data.splits[split], self._texts(tokenizer), limits, cache=cache, advance=advance)
 
     def tokenise_behind(
         self, split: str, chosen: list[list[int]], tokenizer: "PreTrainedTokenizerBase", max_length: int, limit: int
@@ -63,7 +63,7 @@ class Seq2Seq(Task):
         """See `SupportsFewShot.tokenise_behind`: inputs with `answer:` and targets, before the row's own input."""
         train, own = self.data.splits["train"], self.data.splits[split]
         mark = break_between([str(train.labels[row]) for row in sorted({row for few in chosen for row in few})])
-        limit = max(max_length, min(limit, tokenizer.model_max_length))
+        limit, tokenizer = max(max_length, min(limit, tokenizer.model_max_length)), self._texts(tokenizer)
 
         def encode(rows: list[int], counts: list[int]) -> list[tuple[str, int]]:
             texts = []

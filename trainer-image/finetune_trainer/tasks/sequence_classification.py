@@ -57,7 +57,8 @@ class SequenceClassification(Task):
     ) -> Tokens:
         """Tokenise one split."""
         examples = self.data.splits[split]
-        return tokenise(examples.texts, examples.pairs, tokenizer, max_length, cache=cache, advance=advance)
+        texts = self._texts(tokenizer)
+        return tokenise(examples.texts, examples.pairs, texts, max_length, cache=cache, advance=advance)
 
     def describe_tokens(
         self, report: DataReport, _tokens: dict[str, Tokens], _tokenizer: "PreTrainedTokenizerBase", _max_length: int

@@ -15,6 +15,7 @@ from finetune_api.outcome import Best
 from finetune_api.spec import Spec
 from finetune_trainer.data import Examples, Prepared
 from finetune_trainer.data.tokenising.collate import RowSource
+from finetune_trainer.data.tokenising.text_tokenizer import text_tokenizer
 from finetune_trainer.data.tokenising.tokens import Tokens
 from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.models.model_loading import FP32, ModelLoading
@@ -128,6 +129,10 @@ class Task(ABC):
     def own_settings(self) -> dict[str, Any]:
         """Fields of `InferenceSettings` specific to the task, in addition to or instead of the job's."""
         return {}
+
+    def _texts(self, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
+        """The tokenizer for texts of rows that no prompt format writes."""
+        return text_tokenizer(tokenizer, split=self.spec.data.split_special_tokens)
 
     def _rows(self, split: str) -> Examples:
         return self.data.splits[split]

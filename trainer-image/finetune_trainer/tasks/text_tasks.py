@@ -1,12 +1,9 @@
 """Shared parts of text generation tasks: inference settings, and details of generated texts."""
 
-from typing import Any
-
 import numpy as np
 
 from finetune_api.data_report import DataReport
 from finetune_api.details import Details
-from finetune_api.spec import Spec
 from finetune_trainer.data.prepared import Examples
 from finetune_trainer.evaluation.generated_text import GeneratedTexts, all_references, describe_generated
 from finetune_trainer.evaluation.trivial_answers import constant_answer_of
@@ -15,11 +12,6 @@ from finetune_trainer.training.inference import Outputs
 from finetune_trainer.training.losses.token_scores import LOSS, TOKENS
 
 _AROUND = ("input", "system", "history", "tools")
-
-
-def chat_settings(spec: Spec) -> dict[str, Any]:
-    """Fields of `InferenceSettings` on prompt encoding."""
-    return {"split_special_tokens": spec.data.split_special_tokens is not False}
 
 
 def kept_columns(report: DataReport) -> dict[str, str]:

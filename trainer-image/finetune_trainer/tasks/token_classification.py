@@ -54,14 +54,14 @@ class TokenClassification(Task):
         """Tokenise one split; the first token of each word has its tag id as label."""
         rows, number = self.data.splits[split], {name: at for at, name in enumerate(self.data.labels.names)}
         tags = [[number[tag] for tag in label] for label in rows.labels if isinstance(label, tuple)]
-        words = word_tokenizer(tokenizer, max_length)
+        words = word_tokenizer(self._texts(tokenizer), max_length)
         return tokenise_words(rows.words, tags, words, cache=cache, advance=advance)
 
     def with_tokens(
         self, tokens: Mapping[str, Tokens], tokenizer: "PreTrainedTokenizerBase", max_length: int
     ) -> "TokenClassification":
         """See `Task.with_tokens`: the words of truncated rows that the model sees."""
-        words, seen = word_tokenizer(tokenizer, max_length), dict(self.seen)
+        words, seen = word_tokenizer(self._texts(tokenizer), max_length), dict(self.seen)
         for split, part in tokens.items():
             rows = self._rows(split).words
             seen |= {rows[row]: places for row, places in seen_words(part, rows, words).items()}

@@ -89,7 +89,7 @@ class LanguageRows:
                 return {}
             known = answered_columns(values)
             if known or not suggest("completion", "completion", list(values)):
-                return known
+                return {**known, **({"input": columns.input} if known and columns.input else {})}
         roles = {"prompt": columns.prompt or "prompt", "completion": columns.completion or "completion"}
         if columns.input:
             return {**roles, "input": columns.input}

@@ -62,7 +62,7 @@ def check_chats(prepared: Prepared, spec: Spec, tokenizer: "PreTrainedTokenizerB
         ModelUnsuitable, SpecInvalid: the model has no chat template, or it is no template at all.
     """
     if not has_prompts(spec, prepared.report):
-        return _texts_checked(prepared, tokenizer)
+        return _texts_checked(prepared, tokenizer, split=bool(spec.data.split_special_tokens))
     form = form_of(spec, prepared.report, tokenizer)
     found = _Found()
     kept = {name: _checked(rows, name, form, tokenizer, found) for name, rows in prepared.splits.items()}
@@ -227,15 +227,16 @@ def _texts(rows: Examples, row: int) -> list[str]:
     return [*((rows.words[row] if rows.words else ()) or [rows.texts[row]]), *pair, *target]
 
 
-def _texts_checked(prepared: Prepared, tokenizer: "PreTrainedTokenizerBase") -> Prepared:
-    """Rows of texts or words, with a warning about special tokens that they spell, which are encoded as such."""
+def _texts_checked(prepared: Prepared, tokenizer: "PreTrainedTokenizerBase", *, split: bool) -> Prepared:
+    """Rows of texts or words, with a warning about special tokens that they spell."""
     found, pattern = _Found(), spelled_pattern(tokenizer)
     for rows in prepared.splits.values():
         for row in range(len(rows)):
             tokens = [token for text in _texts(rows, row) for token in pattern.findall(text)]
             found.spelled.update(tokens)
             found.spelling += [at(rows.places[row])] if tokens else []
-    told = _spelling(found, "as these tokens, not as text")
+    as_tokens = "as these tokens; where they are meant as text, set data.splitSpecialTokens: true"
+    told = _spelling(found, "as text, as data.splitSpecialTokens says" if split else as_tokens)
     report = prepared.report.model_copy(update={"warnings": [*prepared.report.warnings, *told]})
     return replace(prepared, report=report)
 

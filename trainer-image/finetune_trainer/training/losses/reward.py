@@ -66,7 +66,7 @@ def score_chats(tuned: "TunedModel", chats: Sequence[Chat]) -> NDArray[np.float6
         settings.prompt_template,
         is_chat=is_chat,
         every_answer=False,
-        spelled_as_text=settings.split_special_tokens,
+        spelled_as_text=settings.split_special_tokens is not False,
     )
     tokens = tokenise_answers(chats, form, tokenizer, settings.max_length, labelled=False)
     return predict_logits(tuned.model, TokenRows(tokens, int(tokenizer.pad_token_id)))[:, 0].astype(np.float64)
