@@ -21,12 +21,12 @@ def text_tokenizer(tokenizer: "PreTrainedTokenizerBase", *, split: bool | None) 
 
 @lru_cache(maxsize=4)
 def _splitting(tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedTokenizerBase":
-    own: Any = copy.deepcopy(tokenizer)
+    own = copy.deepcopy(tokenizer)
     own.split_special_tokens = True
     backend = getattr(own, "backend_tokenizer", None)
     if backend is not None:
         _keep_apart(backend, special_texts(tokenizer))
-    return own  # type: ignore[no-any-return]  # a copy of the tokenizer
+    return own
 
 
 def _keep_apart(backend: Any, tokens: tuple[str, ...]) -> None:
