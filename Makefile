@@ -71,7 +71,7 @@ verify: lint ## Check all that lint does, and that generated files and the lock 
 	$(BIN)/python requirements/check_lock.py
 
 ##@ Change
-.PHONY: fmt crds docs chart lock
+.PHONY: fmt crds docs sizes chart lock
 fmt: $(READY) ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
@@ -83,6 +83,9 @@ crds: $(READY) ## Generate crds/*.yaml from the pydantic models
 docs: $(READY) ## Generate docs/reference and the picture of the architecture from the code
 	$(BIN)/python -m finetune_api.reference
 	$(BIN)/python docs/draw_architecture.py
+
+sizes: $(READY) ## Write the table of memory by model and method into docs/how-to/size-a-job.md (some minutes)
+	$(BIN)/python docs/size_table.py
 
 chart: $(READY) ## Bring the Helm chart in step with the code: CRD, schema and page of its values, dashboard
 	$(BIN)/python charts/sync.py

@@ -61,7 +61,7 @@ def test_the_check_refuses_a_job_that_its_gpu_has_no_room_for(memory: int, code:
         (problem,) = result.failure.problems
         assert "activations" in problem.message
         assert "by the compute profile" in problem.message
-        assert "perDeviceBatchSize=1" in problem.hint
+        assert "method.type=LoRA" in problem.hint
 
 
 def test_validate_tells_the_peak(job: Job, cli: Cli) -> None:

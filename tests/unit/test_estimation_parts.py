@@ -12,11 +12,11 @@ from finetune_api.method import Method
 from finetune_api.tasks import MethodType, Task
 from finetune_trainer.data.tokenising.collate import TokenRows
 from finetune_trainer.data.tokenising.tokens import Tokens
-from finetune_trainer.estimation.fit import Verdict, verdict_on
+from finetune_trainer.estimation.fit import Verdict, fits, halved_until_it_fits, verdict_on
 from finetune_trainer.estimation.generation import bytes_per_token
 from finetune_trainer.estimation.live_memory import ACTIVATIONS, ADAPTER, GRADIENTS, LOGITS, WEIGHTS
 from finetune_trainer.estimation.passes import ValuelessModel, training_peak
-from finetune_trainer.estimation.phases import MemoryEstimate, Phase
+from finetune_trainer.estimation.phases import MemoryEstimate, PassSize, Phase
 from finetune_trainer.estimation.remedies import cut
 from finetune_trainer.estimation.valueless import quantized_bytes, without_values
 from finetune_trainer.methods import METHODS
@@ -157,3 +157,16 @@ def test_a_text_cut_keeps_its_first_tokens() -> None:
 def test_a_job_is_refused_only_where_it_is_clearly_too_large(memory: int, verdict: Verdict) -> None:
     estimate = MemoryEstimate((Phase("load", {WEIGHTS: GIB}), Phase("train", {WEIGHTS: 10 * GIB})), on_gpu=True)
     assert verdict_on(estimate, memory * GIB) is verdict
+
+
+def sized(tokens: int, length: int = 100) -> tuple[Phase, PassSize]:
+    """Training of 10 GiB of weights, with 1 MiB of activations per token of its largest pass."""
+    rows = max(1, tokens // length)
+    return Phase("train", {WEIGHTS: 10 * GIB, ACTIVATIONS: rows * length << 20}), PassSize(rows, length)
+
+
+@pytest.mark.parametrize(("gib", "tokens"), [(40, 16_000), (22, 8_000), (15, 2_000), (13, 200), (11, 100)])
+def test_passes_are_halved_until_a_job_fits(gib: int, tokens: int) -> None:
+    phase, largest = halved_until_it_fits(sized, 16_000, gib * GIB, on_gpu=True)
+    assert largest.tokens == tokens
+    assert fits(phase.total, gib * GIB, on_gpu=True) is (gib > 11)

@@ -7,26 +7,26 @@ import numpy as np
 from finetune_api.tasks import Task
 from finetune_trainer.data.tokenising.batches import cut_by_tokens
 from finetune_trainer.estimation.live_memory import CACHE, LOGITS, Parts
+from finetune_trainer.estimation.phases import PassSize
 from finetune_trainer.estimation.sizing import Sizing
-from finetune_trainer.memory.token_budget import INFERENCE_TOKENS
 
-_WRITING = frozenset({Task.CAUSAL_LM, Task.SEQ2SEQ, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
+WRITING = frozenset({Task.CAUSAL_LM, Task.SEQ2SEQ, Task.PREFERENCE, Task.POLICY_OPTIMIZATION})
+_COPIES = 3
+"""Copies of the logits of the last token while the next one is chosen."""
 
 
-def generation_parts(sizing: Sizing) -> Parts:
-    """Bytes of the cache and of the logits of one token, for the largest batch; empty where no texts are written."""
+def generation_parts(sizing: Sizing, most_tokens: int) -> tuple[Parts, PassSize]:
+    """Bytes of the cache and of one token's logits for batches of at most so many prompt tokens, and the largest."""
     spec, tokens = sizing.spec, sizing.sampled.tokens[sizing.held_out]
-    if spec.task not in _WRITING:
-        return {}
     prompts = np.maximum(1, tokens.lengths - (tokens.counted if tokens.outputs is None else 0))
-    parts = cut_by_tokens(np.arange(len(prompts)), prompts, INFERENCE_TOKENS[sizing.device.kind])
+    parts = list(cut_by_tokens(np.arange(len(prompts)), prompts, most_tokens))
     generation = spec.evaluation.generation
     size, new = (4 if sizing.device.half is None else 2), generation.max_new_tokens
     text = sizing.base.config.get_text_config(decoder=True)
-    cached = max(len(part) * (int(prompts[part].max()) + new) for part in parts) * generation.num_beams
-    rows = max(len(part) for part in cut_by_tokens(np.arange(len(prompts)), prompts, 1 << 62))
-    logits = min(rows, len(prompts)) * generation.num_beams * int(text.vocab_size) * 4
-    return {CACHE: cached * bytes_per_token(text, size), LOGITS: min(logits, 1 << 34)}
+    largest = max(parts, key=lambda part: len(part) * (int(prompts[part].max()) + new))
+    longest, texts = int(prompts[largest].max()), len(largest) * generation.num_beams
+    cached = texts * (longest + new) * bytes_per_token(text, size)
+    return {CACHE: cached, LOGITS: _COPIES * texts * int(text.vocab_size) * 4}, PassSize(len(largest), longest)
 
 
 def bytes_per_token(config: Any, size: int) -> int:

@@ -98,8 +98,9 @@ class JobSize:
 def size_job(sampled: SampledTokens, base: BaseModel, resolved: Resolved, memory: Memory | None) -> JobSize:
     """Memory and work of a job that passed `check_model`."""
     device = Device.of(sampled.task.spec)
-    estimate = estimate_memory(sampled, base, resolved, device)
-    find = partial(remedies, sampled, base, resolved, device, estimate)
+    size = None if memory is None else memory.size
+    estimate = estimate_memory(sampled, base, resolved, device, size)
+    find = partial(remedies, sampled, base, resolved, device, now=estimate, memory=size or 0)
     return JobSize(estimate, work_of(sampled, resolved), memory, find)
 
 

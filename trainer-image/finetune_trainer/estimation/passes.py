@@ -19,6 +19,7 @@ from finetune_trainer.estimation.live_memory import (
     Parts,
     labelled_gradients,
 )
+from finetune_trainer.memory.logits import chunks_as_on
 from finetune_trainer.training.losses.base import Loss
 from finetune_trainer.training.speedups.labelled_logits import labelled_logits
 
@@ -32,6 +33,8 @@ class ValuelessModel:
     """Tokens of the vocabulary; 0 where the model projects onto none."""
     is_adapter: bool
     """Whether what is trained stands beside a frozen base."""
+    kind: str = "cpu"
+    """Type of the device that it is trained on, in torch."""
     autocast: torch.dtype | None = None
     """Format of mixed precision; None for FP32."""
     swapped: Callable[[], Any] = field(default=ExitStack)
@@ -53,7 +56,11 @@ class ValuelessModel:
         live = LiveMemory(self.vocabulary)
         for tensor in [*others, *self.tensors]:
             live.label(tensor, ADAPTER if self.is_adapter and tensor.requires_grad else WEIGHTS)
-        with live, torch.autocast("cpu", dtype=self.autocast, enabled=self.autocast is not None):
+        with (
+            live,
+            chunks_as_on(self.kind),
+            torch.autocast("cpu", dtype=self.autocast, enabled=self.autocast is not None),
+        ):
             yield live
 
     def weights(self) -> Parts:

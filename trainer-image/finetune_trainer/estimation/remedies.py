@@ -26,13 +26,13 @@ _LEAST_LENGTH = 128
 
 
 def remedies(
-    sampled: SampledTokens, base: BaseModel, resolved: Resolved, device: Device, now: MemoryEstimate
+    sampled: SampledTokens, base: BaseModel, resolved: Resolved, device: Device, *, now: MemoryEstimate, memory: int
 ) -> list[Remedy]:
-    """What lowers the peak, the most effective change first."""
+    """What lowers the peak of `now` in so many bytes of memory, the most effective change first."""
     found = []
     for fields, changed, limits in _changes(sampled, resolved, device):
         try:
-            estimate = estimate_memory(changed, base, limits, device)
+            estimate = estimate_memory(changed, base, limits, device, memory)
         except JobFailure:  # the model can't have that
             continue
         if not estimate.unknown and estimate.peak.total < _LESS * now.peak.total:
@@ -64,7 +64,7 @@ def _specs(spec: Spec, device: Device) -> Iterator[tuple[str, Spec]]:
             yield f"training.optimizer={optimizer}", _training(spec, optimizer=optimizer)
     if not training.activation_checkpointing and method is not MethodType.FEATURE_EXTRACTION:
         yield "training.activationCheckpointing=true", _training(spec, activation_checkpointing=True)
-    if training.per_device_batch_size != 1:
+    if training.per_device_batch_size > 1:
         yield "training.perDeviceBatchSize=1", _training(spec, per_device_batch_size=1)
     if device.is_gpu and training.precision is Precision.FP32:
         yield "training.precision=BF16", _training(spec, precision=Precision.BF16)

@@ -15,13 +15,12 @@ from finetune_api.resolved import Resolved
 from finetune_api.spec import Spec
 from finetune_api.tasks import MethodType
 from finetune_trainer.data.sampler import Rows
-from finetune_trainer.data.tokenising.batches import BatchPlan, cut_by_tokens
+from finetune_trainer.data.tokenising.batches import BatchPlan
 from finetune_trainer.data.tokenising.collate import RowSource
 from finetune_trainer.estimation.device import Device
 from finetune_trainer.estimation.passes import ValuelessModel
 from finetune_trainer.estimation.rollouts import RolloutRows
 from finetune_trainer.estimation.valueless import without_values
-from finetune_trainer.memory.token_budget import INFERENCE_TOKENS, TRAINING_TOKENS
 from finetune_trainer.methods.adapted import Adapted, token_rows, whole_rows
 from finetune_trainer.methods.head_only import HeadOnly
 from finetune_trainer.stages.base_model import BaseModel
@@ -108,6 +107,7 @@ class Sizing:
             model=model,
             vocabulary=self._vocabulary,
             is_adapter=self.spec.method.type not in _WHOLE,
+            kind=self.device.kind,
             autocast=self.device.half,
             swapped=partial(swapped_for_training, self.task, model, swaps),
         )
@@ -141,13 +141,13 @@ class Sizing:
             task = replace(task, reference={"train": np.zeros((len(rows.lengths), 2))})
         return task.loss(tokens, rows, self.adapted.model, self.base.tokenizer)
 
-    def training_passes(self, rows: RowSource) -> TrainingPasses:
-        """The passes with the most padded tokens and the longest row, of the first epochs."""
+    def training_passes(self, rows: RowSource, most_tokens: int) -> TrainingPasses:
+        """The passes of at most so many tokens with the most padded ones and the longest row, of the first epochs."""
         plan = BatchPlan(
             lengths=rows.lengths,
             batch_size=self.resolved.batch_size,
             per_device_batch_size=self.spec.training.per_device_batch_size,
-            token_budget=TRAINING_TOKENS[self.device.kind],
+            token_budget=most_tokens,
             pass_cost=PASS_COST[self.device.kind],
             seed=self.spec.training.seed,
         )
@@ -157,9 +157,3 @@ class Sizing:
         longest = [int(rows.lengths[part].max()) for part in passes]
         chosen = dict.fromkeys((int(np.argmax(padded)), int(np.lexsort((padded, longest))[-1])))
         return TrainingPasses([passes[place] for place in chosen], any(len(parts) > 1 for parts in steps))
-
-    def evaluation_pass(self, rows: RowSource) -> Rows:
-        """The rows of the evaluation pass with the most padded tokens."""
-        budget, lengths = INFERENCE_TOKENS[self.device.kind], rows.lengths
-        parts = cut_by_tokens(np.arange(len(lengths)), lengths, budget)
-        return max(parts, key=lambda part: len(part) * int(lengths[part].max()))
