@@ -36,6 +36,10 @@ class HeadOnly(nn.Module):
         setattr(model, self._prefix, self._stand_in[0])
         self.model = model.requires_grad_(requires_grad=True)
 
+    def get_base_model(self) -> "PreTrainedModel":
+        """The transformers model around the head, as PEFT's models name theirs."""
+        return self.model
+
     @property
     def body(self) -> nn.Module:
         """The frozen body."""
