@@ -48,7 +48,8 @@ for line in sys.stdin:
             continue
         result = prepare(Data.model_validate(json.loads(line)), site=Site(Path("/")))
         found = {"rows": {name: len(rows) for name, rows in result.splits.items()}, "names": result.labels.names,
-                 "files": result.report.files, "line": result.splits["train"].places[0].line}
+                 "files": result.report.files, "line": result.splits["train"].places[0].line,
+                 "unread": [told for told in result.report.warnings if "is not read" in told]}
     except JobFailure as failure:
         found = {"code": failure.code, "where": failure.problems[0].where, "message": failure.problems[0].message}
     print("RESULT" + json.dumps(found), flush=True)
@@ -104,7 +105,13 @@ def test_a_data_set_is_read_split_by_split_with_the_names_of_its_classes(hub: Hu
     assert result["rows"] == {"train": 54, "validation": 4, "test": 6}
     assert result["names"] == ["rainy", "sunny"]
     assert result["files"] == ["acme/weather/train", "acme/weather/dev"]
-    assert result["line"] == 1
+    assert (result["line"], result["unread"]) == (1, [])
+
+
+def test_a_split_that_no_source_reads_is_told(hub: Hub) -> None:
+    (only,) = hub.prepare(train=[{"uri": f"{HUB}weather"}])["unread"]
+    assert only.startswith("acme/weather/dev beside the training rows is not read")
+    assert only.endswith(f"set data.validation: [{{uri: {HUB}weather}}].")
 
 
 def test_a_single_file_is_read_as_any_other(hub: Hub) -> None:

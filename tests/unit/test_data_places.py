@@ -185,3 +185,30 @@ def test_keys_that_are_not_clear(tmp_path: Path, keys: tuple[str, ...], place: s
 def test_an_empty_split_is_not_another_one(tmp_path: Path) -> None:
     uri = written(tmp_path, train=rows(5, "a"), test=[])
     assert list(read_rows(uri, Site(tmp_path), place="test")) == []
+
+
+def told(base: Path, **data: Any) -> list[str]:
+    report = prepare(Data.model_validate(data), site=Site(base)).report
+    return [warning for warning in report.warnings if "not read" in warning]
+
+
+def test_files_of_splits_that_no_source_reads_are_told(folder: Path) -> None:
+    train = [{"uri": "file://./data"}]
+    first, second = told(folder, train=train)
+    assert first == (
+        "data/validation-00000-of-00001.jsonl beside the training rows is not read, and 10% of the training rows are"
+        " split off: for validation rows from there, set data.validation: [{uri: file://./data}]."
+    )
+    assert "data/test-00000-of-00001.jsonl beside" in second
+    (only,) = told(folder, train=train, validation=train, split={"test": 0})
+    assert "is not read, and there are no test rows: for test rows" in only
+    assert told(folder, train=train, validation=train, test=train) == []
+    dev = {"uri": "file://./data/validation-00000-of-00001.jsonl"}
+    assert told(folder, train=[*train, dev], test=train) == []  # learned from, which is a choice
+
+
+def test_keys_of_splits_that_no_source_reads_are_told(tmp_path: Path) -> None:
+    uri = written(tmp_path, train=rows(60, "a"), test=rows(12, "c"), authors=[{"name": "me"}])
+    (only,) = told(tmp_path, train=[{"uri": uri}])
+    assert only.startswith("all.json:test beside the training rows is not read")
+    assert told(tmp_path, train=[{"uri": uri}], test=[{"uri": uri}]) == []

@@ -48,6 +48,8 @@ class Findings:
     labels: Labels
     """How the spec says that labels are read."""
     mixed: list[SourceReport] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """What is to be said of splits that no source reads."""
     splitting: list[str] = field(default_factory=list)
     """What is to be said of how rows were split."""
     has_groups: bool = False
@@ -111,6 +113,7 @@ def _warnings(found: Findings, splits: Mapping[str, SplitReport]) -> Iterator[st
     yield from _about_rows(found)
     yield from unused_columns(found.roles, _columns(found.loaded[0]))
     yield from text_warnings(found.splits[TRAIN])
+    yield from found.unread
     yield from found.splitting
     yield from (tag_warnings if found.space.has_tags else _about_labels)(splits[TRAIN].labels)
     yield from _about_names(found)

@@ -16,6 +16,7 @@ from finetune_trainer.data.rules import check_bad_rows, check_not_empty
 from finetune_trainer.data.shapes import SHAPES, TargetReader
 from finetune_trainer.data.splits import SPLITS, TRAIN
 from finetune_trainer.data.splitting import split_training_rows
+from finetune_trainer.data.unread_splits import unread_splits
 from finetune_trainer.storage import Site
 
 
@@ -67,6 +68,7 @@ def prepare(
         conflicts=conflicts(kept.values()),
         labels=data.labels,
         mixed=mixed_sources(data, loaded[TRAIN], splits),
+        unread=list(unread_splits(data, loaded)),
         splitting=splitting.warnings,
         has_groups=bool(data.split.group_column),
     )

@@ -1,5 +1,6 @@
 """`DataFile`: a local data file with its format settings and its name for messages."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,13 @@ _PACKED = (".zip", ".7z", ".rar", ".tar", ".tgz", ".lz4")
 _OTHERS = (".arrow", ".feather", ".orc", ".avro", ".pkl", ".pickle", ".npy", ".h5", ".hdf5", ".db", ".sqlite", ".rds")
 _TEXTS = (".txt", ".text", ".md", ".rst")
 _SHEETS = (".xlsx", ".xls", ".ods")
+
+TellSplit = Callable[[str, str], None]
+"""Takes a split that a source holds beside the one that is read, and where: a file, its key, a split on the hub."""
+
+
+def tell_nobody(_split: str, _where: str) -> None:
+    """A `TellSplit` that does nothing."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,9 @@ class DataFile:
 
     place: str = ""
     """What its rows are for: `train`, `validation` or `test`; empty for all of them."""
+
+    tell_split: TellSplit = tell_nobody
+    """Takes the further splits that the file holds."""
 
     @property
     def has_quoting(self) -> bool:

@@ -11,9 +11,10 @@ from finetune_api.data_report import Place
 from finetune_api.failures import DataNotFound, SpecInvalid
 from finetune_api.uris import DATA_SET_SCHEME, HubDataSet, hub_data_set
 from finetune_trainer.data.reading.class_names import named, unpackers
+from finetune_trainer.data.reading.files import TellSplit
 from finetune_trainer.data.reading.hub_failures import hub_failures
 from finetune_trainer.data.reading.rows import Row
-from finetune_trainer.data.reading.split_names import SPLIT_NAMES
+from finetune_trainer.data.reading.split_names import SPLIT_NAMES, place_of
 
 
 def parse_hub_uri(uri: str) -> HubDataSet:
@@ -32,7 +33,9 @@ def fetch_file(wanted: HubDataSet, revision: str, field: str, token: str | None)
         )
 
 
-def read_data_set(repository: str, source: DataSource, place: str, field: str, token: str | None) -> Iterator[Row]:
+def read_data_set(
+    repository: str, source: DataSource, place: str, field: str, token: str | None, *, tell_split: TellSplit
+) -> Iterator[Row]:
     """Read the rows of one split; class ids become class names of the data set."""
     which = {"revision": source.revision or None, "token": token}
     with hub_failures(source.uri, field):
@@ -43,6 +46,9 @@ def read_data_set(repository: str, source: DataSource, place: str, field: str, t
         raise DataNotFound(
             f"{source.uri} has no split {base_name!r}", where=f"{field}.split", hint=f"it has: {', '.join(names)}"
         )
+    for name in names:
+        if place_of(name) not in ("", place) and name not in source.split:
+            tell_split(place_of(name), f"{repository}/{name}")
     with hub_failures(source.uri, field):
         rows: Dataset = load_dataset(repository, source.subset or None, split=split, **which)
     unpack = unpackers(rows.features.to_dict())

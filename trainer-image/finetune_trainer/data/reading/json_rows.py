@@ -214,6 +214,9 @@ def _rows_key(value: object, file: DataFile) -> str | None:
         name = SPLIT_NAMES[file.place][0] if file.place else "data"
         hint = f"write the rows that are meant to a file of their own, or call their key {name}"
         raise DataUnreadable(f"it is not clear which rows to read: {unclear}", where=file.name, hint=hint)
+    for name in arrays:
+        if name != key and place_of(name) not in ("", file.place):
+            file.tell_split(place_of(name), f"{file.name}:{name}")
     return key
 
 

@@ -34,6 +34,8 @@ class Loaded:
     rows_read: int = 0
     read_of: list[int] = field(default_factory=list)
     """Rows read of each source."""
+    other_splits: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What the sources hold beside this split: by split, each file, key or split on the hub with its source."""
 
     def note_bad(self, rows: Sequence[Bad]) -> None:
         """Add examples found invalid later, and keep all in the order of files and lines."""
@@ -104,7 +106,11 @@ def _load_source(loaded: Loaded, number: int, path: str, how: Reading) -> None:
     names: list[str] = []
     inner: list[str] = []
     first: list[Row | Bad] = []
-    for read in _remembered(read_rows(source, how.site, place=split, field=path), first):
+
+    def note_split(other: str, where: str) -> None:
+        loaded.other_splits.setdefault(other, {})[where] = source.uri
+
+    for read in _remembered(read_rows(source, how.site, place=split, field=path, tell_split=note_split), first):
         row = read
         loaded.rows_read += 1
         if row.place.file not in loaded.files:

@@ -12,7 +12,7 @@ from finetune_api.failures import DataNotFound
 from finetune_api.file_formats import known_format
 from finetune_trainer.data.reading.conll_rows import read_conll
 from finetune_trainer.data.reading.csv_rows import read_csv
-from finetune_trainer.data.reading.files import DataFile, data_file, is_unread_table
+from finetune_trainer.data.reading.files import DataFile, TellSplit, data_file, is_unread_table, tell_nobody
 from finetune_trainer.data.reading.json_rows import read_json, read_jsonl
 from finetune_trainer.data.reading.parquet_rows import read_parquet
 from finetune_trainer.data.reading.rows import Bad, Row
@@ -47,6 +47,7 @@ def read_rows(
     place: str = "",
     field: str = "",
     text_column: str = "text",
+    tell_split: TellSplit = tell_nobody,
 ) -> Iterator[Row | Bad]:
     """Read the rows of `source`: a `DataSource`, a URI, or `-` for standard input.
 
@@ -54,6 +55,7 @@ def read_rows(
     of a hub data set that names none, of a folder and of a JSON file that hold several (empty: all files, and of the
     hub `train`); `field` is the path of the source in the spec, for messages. On standard input, lines that are neither
     JSON nor CSV with a column `text_column` are texts themselves. Records that can't be used come out as `Bad`.
+    `tell_split` takes the splits that the source holds beside that of `place`.
 
     Raises `DataNotFound`, `DataUnreadable`, `PermissionDenied`, `StorageUnavailable` or `SpecInvalid`.
     """
@@ -64,10 +66,10 @@ def read_rows(
             return
         wanted = DataSource(uri=source) if isinstance(source, str) else source
         if wanted.uri.startswith(HUB):
-            yield from _hub_rows(wanted, site, place or "train", field)
+            yield from _hub_rows(wanted, site, place or "train", field, tell_split)
             return
-        for file in _files(wanted, site, place, field, scratch):
-            yield from _READERS[file.format](file)
+        for file in _files(wanted, site, place, field, scratch, tell_split=tell_split):
+            yield from _READERS[file.format](replace(file, tell_split=tell_split))
 
 
 def reader_of(form: DataFormat) -> Callable[[DataFile], Iterator[Row | Bad]]:
@@ -78,22 +80,24 @@ def reader_of(form: DataFormat) -> Callable[[DataFile], Iterator[Row | Bad]]:
 def source_files(source: DataSource, site: Site, field: str) -> Iterator[DataFile]:
     """Files of a source that is not on the hub, each available during its iteration. Raises as `read_rows` does."""
     with ExitStack() as stack:
-        yield from _files(source, site, "", field, partial(_scratch, stack))
+        yield from _files(source, site, "", field, partial(_scratch, stack), tell_split=tell_nobody)
 
 
-def _hub_rows(source: DataSource, site: Site, place: str, field: str) -> Iterator[Row | Bad]:
+def _hub_rows(source: DataSource, site: Site, place: str, field: str, tell_split: TellSplit) -> Iterator[Row | Bad]:
     from finetune_trainer.data.reading import hub_rows
 
     wanted, token = hub_rows.parse_hub_uri(source.uri), hub_token(source.secret_ref, site)
     if not wanted.file:
-        yield from hub_rows.read_data_set(wanted.repository, source, place, field, token)
+        yield from hub_rows.read_data_set(wanted.repository, source, place, field, token, tell_split=tell_split)
         return
     path = hub_rows.fetch_file(wanted, source.revision, field, token)
-    file = replace(data_file(path, source.uri, source, field), place=place)
+    file = replace(data_file(path, source.uri, source, field), place=place, tell_split=tell_split)
     yield from _READERS[file.format](file)
 
 
-def _files(source: DataSource, site: Site, place: str, field: str, scratch: Callable[[], Path]) -> Iterator[DataFile]:
+def _files(
+    source: DataSource, site: Site, place: str, field: str, scratch: Callable[[], Path], *, tell_split: TellSplit
+) -> Iterator[DataFile]:
     """Files of a storage URI in name order, each downloaded on demand."""
     address = find_address(source.uri, site)
     check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
@@ -101,14 +105,20 @@ def _files(source: DataSource, site: Site, place: str, field: str, scratch: Call
     whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
     top = address if whole_folder else address.parent
     folder = open_address(top, site, source.secret_ref)
-    for path in _known_files(folder, source, place) if whole_folder else [address.name]:
+    paths = [address.name]
+    if whole_folder:
+        known = _known_files(folder, source)
+        paths = _files_of_place(known, source, place)
+        for path, split in _other_splits(known, place):
+            tell_split(split, _name(top, path, site))
+    for path in paths:
         name = _name(top, path, site)
         described = data_file(Path(path), name, source, field)  # before a download that would be in vain
         yield replace(described, path=folder.fetch(path, scratch()), place=place)
 
 
-def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
-    """The data files in a folder for a split. Raises `DataNotFound`."""
+def _known_files(folder: Folder, source: DataSource) -> list[str]:
+    """The data files in a folder. Raises `DataNotFound`."""
     found = [path for path, _ in folder.list() if not _is_hidden(path)]
     known = [path for path in found if known_format(path) is not None and not is_about_data(path)]
     unread = [path for path in found if is_unread_table(path)]
@@ -125,11 +135,22 @@ def _known_files(folder: Folder, source: DataSource, place: str) -> list[str]:
     if unread:
         message = f"{', '.join(unread[:_LISTED])} beside {known[0]} can't be read, and may hold rows"
         raise DataNotFound(message, where=source.uri, hint=_one_by_one(source, known[0]))
+    return known
+
+
+def _files_of_place(known: list[str], source: DataSource, place: str) -> list[str]:
+    """The files in a folder for a split. Raises `DataNotFound`."""
     files, unclear = files_of_place(known, place)
     if unclear:
         hint = _one_by_one(source, next((path for path in known if place_of_file(path) == place), known[0]))
         raise DataNotFound(f"it is not clear which files hold the {place} rows: {unclear}", where=source.uri, hint=hint)
     return files
+
+
+def _other_splits(paths: list[str], place: str) -> Iterator[tuple[str, str]]:
+    """Files in a folder that belong to other splits than that of `place`, each with its split."""
+    found = ((path, place_of_file(path)) for path in paths if place)
+    return ((path, split) for path, split in found if split not in ("", place))
 
 
 def _is_hidden(path: str) -> bool:
