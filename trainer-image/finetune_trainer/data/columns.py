@@ -61,11 +61,12 @@ def check_columns(
     *,
     layout: str = "",
     rows: Sequence[Mapping[str, object]] = (),
+    may_guess: bool = True,
 ) -> None:
     """Raise `ColumnMissing` for each role whose column is not in `found`, with a suggestion.
 
     `inner` are paths to what is in cells, `layout` says what the columns look like where that is known; `rows` are
-    some rows of the file.
+    some rows of the file, `may_guess` whether columns that may be meant are named.
     """
     names = [name for name in found if name]
     missing = [role for role, column in wanted.items() if column not in names]
@@ -75,7 +76,7 @@ def check_columns(
     guessed = _parts_of_a_question(missing, wanted, names) or _guesses(missing, wanted, free)
     better = _with_second(_inside(guessed, missing, wanted, inner), wanted, free)
     advice = header_advice(names, [wanted[role] for role in missing], rows)
-    layout, better = (advice, {}) if advice else (layout, better)
+    layout, better = (advice, {}) if advice else (layout, better if may_guess else {})
     flags = [name for name in flag_columns(rows) if name in free] if missing == ["label"] else []
     if len(flags) > 1:
         layout, better = _label_columns(flags), {}

@@ -12,7 +12,7 @@ from finetune_api.data import Labels
 from finetune_api.data_report import BadRow, DataReport, SourceReport, SplitReport
 from finetune_api.tasks import ProblemType
 from finetune_trainer.data.label_cells import is_absent
-from finetune_trainer.data.label_name_checks import listed_warning, look_alikes, stands_for_none
+from finetune_trainer.data.label_name_checks import listed_warning, look_alikes, stands_for_none, units_warning
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.labels import LabelSpace
 from finetune_trainer.data.local_numbers import may_be_thousands
@@ -194,7 +194,8 @@ def _about_names(found: Findings) -> Iterator[str]:
     if found.labels.names or found.space.has_tags or found.space.problem_type is ProblemType.REGRESSION:
         return
     if found.labels.problem_type is ProblemType.AUTO and found.space.problem_type is ProblemType.SINGLE_LABEL:
-        yield from filter(None, [listed_warning(found.space.names), stands_for_none(found.space.names)])
+        names = found.space.names
+        yield from filter(None, [listed_warning(names), stands_for_none(names), units_warning(names)])
     spelled = Counter(cell.strip() for cell in cells if isinstance(cell, Spelled) and not is_absent(cell))
     for name, count in spelled.items():
         yield (

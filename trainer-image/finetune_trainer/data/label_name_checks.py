@@ -21,6 +21,12 @@ _LATIN = str.maketrans(
     "aeopcxyijsdABEKMHOPCTXYIABEZHIKMNOPTYXo-----''''",
 )
 """Letters and signs of Unicode that look like one of ASCII: Cyrillic, Greek, dashes and apostrophes."""
+_WITH_UNIT = re.compile(
+    r"(?P<sign>[$\u20ac\u00a3\u00a5]?)\s*(?P<number>[+-]?[0-9]+(?:[.,][0-9]+)?)"
+    r"(?P<unit>\s*[%\u2030$\u20ac\u00a3\u00a5\u00b0]|\s*/\s*[0-9]+|\s+out of [0-9]+|\s+[^\W\d_]+|)"
+)
+"""A number with a sign of money in front of it or a unit behind it."""
+_SEVERAL = 3
 _SPACES = re.compile("[ \t\r\n]+")
 _NUMBERS = {"0", "1"}
 _TRUTHS = {"true", "false", *_NUMBERS}
@@ -93,6 +99,27 @@ def stands_for_none(names: Iterable[str]) -> str | None:
     return (
         f"The label {shown(found)} stands for no label in many data sets: take its rows out, or list the classes in"
         " data.labels.names."
+    )
+
+
+def number_with_unit(names: Iterable[str]) -> tuple[str, str] | None:
+    """A class name with its number, where all are numbers of one unit (`5%`, `3/5`, `4 stars`); None elsewhere."""
+    known = sorted(set(names))
+    found = [match for name in known if (match := _WITH_UNIT.fullmatch(name))]
+    units = {match["sign"] + match["unit"].strip().lower().removesuffix("s") for match in found}
+    if len(known) < _SEVERAL or len(found) < len(known) or len(units) > 1 or units == {""}:
+        return None
+    return found[-1].group(), found[-1]["number"]
+
+
+def units_warning(names: Iterable[str]) -> str | None:
+    """Warning about classes that may be numbers to predict; None without any."""
+    found = number_with_unit(names)
+    if found is None:
+        return None
+    return (
+        f"Labels such as {shown(found[0])} are classes, without an order: if they are numbers to predict, write the"
+        f" number alone ({found[1]}), with data.labels.problemType: Regression."
     )
 
 

@@ -24,7 +24,7 @@ from finetune_trainer.data.label_cells import (
     looks_scored,
     number,
 )
-from finetune_trainer.data.label_name_checks import listed_classes
+from finetune_trainer.data.label_name_checks import listed_classes, number_with_unit
 from finetune_trainer.data.local_numbers import is_local_number, plain_number
 from finetune_trainer.data.reading.rows import Spelled, at, shown
 
@@ -227,6 +227,8 @@ def _check_classes(found: set[str]) -> None:
 def _check_number_of_classes(found: set[str], rows: int) -> None:
     numbers = all(is_whole(name) for name in found)
     hint = _CHECK + (", or set spec.data.labels.problemType: Regression" if numbers else "")
+    if (with_unit := number_with_unit(found)) is not None:
+        hint = f"for numbers to predict write {with_unit[1]}, not {shown(with_unit[0])}; or {_CHECK}"
     if len(found) > MAX_CLASSES:
         raise LabelsUnsuitable(
             f"{len(found):,} classes are more than {MAX_CLASSES}", where="spec.data.train", hint=hint

@@ -33,6 +33,9 @@ class Record:
     split_group: str | None = None
     """What the row belongs to (user, document), where the job keeps such rows on one side of a split."""
 
+    score_margin: float | None = None
+    """How much higher the chosen answer of a pair is scored than the rejected one, where the row has both scores."""
+
     @property
     def compared(self) -> str:
         """Content for near-duplicate detection: without system messages, unless there is nothing else."""

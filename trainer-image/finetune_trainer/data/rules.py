@@ -12,6 +12,8 @@ from finetune_trainer.data.splits import TRAIN, sources_path
 _LISTED = 20
 _ADVICE = {  # by the kind of the most frequent bad rows
     "wrong number of fields": "put fields that hold the separator in quotes, and name every column in the header",
+    "a row name without a column": "write the table without row names (R: row.names = FALSE) or a header with a name"
+    " for theirs, too; if the number is a cell, put fields that hold the separator in quotes",
     "the whole row is in quotes": "remove the quotes around each row",
     "broken quotes": 'double quotes inside a field ("") and put the field in quotes',
     "no label": "fill the label column, or check spec.data.columns.label",
@@ -31,6 +33,8 @@ _ADVICE = {  # by the kind of the most frequent bad rows
 _ADVICE_BY_END = {  # of kinds that begin with the name of a column
     " is no text": "write one text in each cell, or name what is in it by a path in data.columns",
     " is no list of messages": 'write messages as [{"role": "user", "content": "..."}, ...]',
+    " is a single word": 'write a row per sentence, with its words and tags as lists: ["New", "York"]; or CoNLL: word,'
+    " tab and tag a line, and a blank line after each sentence",
     " is no list of words": 'write a row per sentence, with its words as a list: ["New", "York"]',
 }
 

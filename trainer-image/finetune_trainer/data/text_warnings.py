@@ -8,7 +8,7 @@ from finetune_trainer.data.chat import USER
 from finetune_trainer.data.label_cells import Label, Passage
 from finetune_trainer.data.labelled import Labelled
 from finetune_trainer.data.preference_pairs import Answers
-from finetune_trainer.data.reading.rows import MISSING, shown
+from finetune_trainer.data.reading.rows import MISSING, at, shown
 from finetune_trainer.data.records import Record
 
 _LONG = 20
@@ -43,6 +43,18 @@ def text_warnings(rows: Labelled) -> Iterator[str]:
         yield (
             f"{repeating:,} of {len(rows):,} training rows have an answer that begins with its own prompt, which is"
             " learned with it: cut it off unless that is meant."
+        )
+    yield from _about_scores(rows)
+
+
+def _about_scores(rows: Labelled) -> Iterator[str]:
+    """Warnings about pairs whose scores say the contrary."""
+    against = [record for record in rows.records if record.score_margin is not None and record.score_margin < 0]
+    if against:
+        pairs = "1 training pair scores" if len(against) == 1 else f"{len(against):,} training pairs score"
+        yield (
+            f"{pairs} the rejected answer above the chosen one, for example {at(against[0].place)}: exchange the"
+            " answers, or take the rows out."
         )
 
 

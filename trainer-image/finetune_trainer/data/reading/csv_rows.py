@@ -38,6 +38,7 @@ def read_csv(file: DataFile) -> Iterator[Row | Bad]:
         return
     found = Found(file.quoting) if file.quoting is not Quoting.AUTO else _found_quoting(file, layout)
     columns: list[str] | None = None
+    has_names: bool | None = None
     with _lines(file, layout.skipped) as text:
         for record in _records(text, layout, found):
             if isinstance(record, BrokenRecord):
@@ -48,8 +49,11 @@ def read_csv(file: DataFile) -> Iterator[Row | Bad]:
                 columns = _header(record.cells, file, line)
             else:
                 place = Place(file=file.name, line=line)
-                yield _not_a_row(columns, record.cells, place, layout.delimiter) or _row(
-                    columns, record.cells, place, file
+                has_names = _has_name(columns, record.cells) if has_names is None else has_names
+                yield (
+                    _not_a_row(columns, record.cells, place, layout.delimiter)
+                    or (_named_row(columns, record.cells, place) if has_names else None)
+                    or _row(columns, record.cells, place, file)
                 )
 
 
@@ -175,6 +179,18 @@ def _not_a_row(columns: list[str], cells: list[str], place: Place, delimiter: st
     if drawn and len(columns) > 1 and all(_RULER.fullmatch(cell.strip()) for cell in drawn):
         return Bad(place, "a ruler, no row", shown(drawn[0]))
     return None
+
+
+def _has_name(columns: list[str], cells: list[str]) -> bool:
+    """Whether a number stands in front of the cells of a row: its name, as R's `write.table` writes."""
+    return len(cells) == len(columns) + 1 and cells[0].strip().isdigit() and bool(cells[-1])
+
+
+def _named_row(columns: list[str], cells: list[str], place: Place) -> Bad | None:
+    if not _has_name(columns, cells):
+        return None
+    detail = f"{len(cells)} fields from {shown(cells[0])} on where the header has {len(columns)}"
+    return Bad(place, "a row name without a column", detail)
 
 
 def _row(columns: list[str], cells: list[str], place: Place, file: DataFile) -> Row | Bad:

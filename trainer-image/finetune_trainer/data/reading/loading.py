@@ -78,9 +78,10 @@ class Reading:
 
         `inner` are paths to what is in its cells, `rows` some of its rows.
         """
-        known = known_layout(found, self.wanted(place))
+        known = known_layout(found, self.wanted(place), rows)
         layout = f"these look like {known.name}: {known.advice}" if known else ""
-        check_columns(self.wanted(place), found, file, inner, layout=layout, rows=rows)
+        may_guess = known is None or not known.is_to_rewrite
+        check_columns(self.wanted(place), found, file, inner, layout=layout, rows=rows, may_guess=may_guess)
 
 
 def paths_of(columns: Columns, *others: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from finetune_trainer.data.labels import NO_LABELS, LabelSpace
 from finetune_trainer.data.preference_pairs import Answers
 from finetune_trainer.data.reading.rows import Bad, Row, at
 from finetune_trainer.data.records import Record, cell_text, group_of
+from finetune_trainer.data.shapes.answer_scores import score_margin
 from finetune_trainer.data.shapes.chat_rows import ChatReader, holds_messages
 from finetune_trainer.data.shapes.chats import answer_turns
 from finetune_trainer.data.shapes.layouts import (
@@ -105,7 +106,8 @@ class AnswerPairs:
             return turns
         text = turns[0].content if len(turns) == 1 else turns.text
         both = Answers.of(chosen[1], rejected[1])
-        return Record(text, None, both, group_of(row, self.roles), row.place, turns=turns)
+        margin = score_margin(row.values, layout.roles["chosen"], layout.roles["rejected"])
+        return Record(text, None, both, group_of(row, self.roles), row.place, turns=turns, score_margin=margin)
 
     def _choose(self, values: Mapping[str, object]) -> _Layout:
         columns = self._columns

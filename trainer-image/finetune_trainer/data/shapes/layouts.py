@@ -1,8 +1,10 @@
 """Column layouts of published data sets: their roles, and the task that uses them."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from finetune_trainer.data.reading.rows import shown
 from finetune_trainer.data.shapes.messages import is_chat, known_role
 
 MESSAGES = ("messages", "conversations", "conversation")
@@ -55,28 +57,86 @@ def pair_columns(found: Collection[str]) -> dict[str, str]:
 
 
 class Layout(NamedTuple):
-    """A layout that some task trains on."""
+    """A layout that some task trains on, or that its rows can be written from."""
 
     name: str
     advice: str
+    is_to_rewrite: bool = False
+    """Whether no setting of columns makes it readable."""
 
 
-def known_layout(found: Collection[str], wanted: Collection[str]) -> Layout | None:
-    """The known layout of the columns, if it is not that of the roles `wanted`; None for an unknown one."""
-    names = set(found)
+def known_layout(
+    found: Collection[str], wanted: Collection[str], rows: Sequence[Mapping[str, object]] = ()
+) -> Layout | None:
+    """The known layout of the columns, if it is not that of the roles `wanted`; None for an unknown one.
+
+    `rows` are some rows of the file.
+    """
+    return _other_layout(set(found), wanted, rows) or _layout_of_a_task(set(found), wanted)
+
+
+def _other_layout(names: set[str], wanted: Collection[str], rows: Sequence[Mapping[str, object]]) -> Layout | None:
+    """A layout that no task reads."""
+    if any(_is_tree(cell) for row in rows[:1] for cell in row.values()):
+        return Layout("trees of messages, as OpenAssistant publishes", _TREE_ADVICE, is_to_rewrite=True)
+    if (judged := _judged_answers(names)) and "label" not in wanted:
+        return Layout("two answers and a judgement", _judged_advice(*judged), is_to_rewrite=True)
+    if "tags" in wanted and {name.casefold() for name in names} & _SENTENCE and not {"text", "tokens"} & names:
+        return Layout("a row for each word", _WORD_ADVICE, is_to_rewrite=True)
+    chats = next((name for name in MESSAGES if name in names), "")
+    if chats and "messages" not in wanted and rows and not any(is_chat(row.get(chats)) for row in rows):
+        return Layout(f"chats in another layout ({shown(rows[0].get(chats), 60)})", _CHAT_ADVICE, is_to_rewrite=True)
+    return None
+
+
+def _layout_of_a_task(names: set[str], wanted: Collection[str]) -> Layout | None:
     if pair_columns(names) and "chosen" not in wanted:
         return Layout("preference pairs", "the tasks Preference and RewardModel learn from them")
     if names & {"paragraphs", "qas"}:
         return Layout("articles of SQuAD", _SQUAD_ADVICE)
     if {"prompt", "completion", "label"} <= names and "chosen" in wanted:
         return Layout("KTO's answers that are judged one by one", KTO_ADVICE)
-    if (chats := next((name for name in MESSAGES if name in names), "")) and "messages" not in wanted:
+    chats = next((name for name in MESSAGES if name in names), "")
+    if chats and "messages" not in wanted:
         return Layout("chats", f"the task CausalLM learns from them, with data.columns: {{messages: {chats}}}")
     if answered_columns(names) and not {"completion", "target"} & set(wanted):
         return Layout("instructions with answers", "the task CausalLM learns from them")
     return None
 
 
+def _judged_answers(names: Collection[str]) -> tuple[str, str] | None:
+    """Columns of two answers that are told apart by a letter or number: `human_ref_A` and `human_ref_B`."""
+    for name in sorted(names):
+        if (ending := _FIRST_ANSWER.fullmatch(name)) and (other := ending[1] + _NEXT[ending[2]]) in names:
+            return name, other
+    return None
+
+
+def _judged_advice(first: str, second: str) -> str:
+    shp = " (of SHP, human_ref_A where labels is 1)" if first == "human_ref_A" else ""
+    return (
+        f"of {first} and {second}, write the better one as chosen{shp} and the other as rejected, beside the prompt,"
+        " for Preference and RewardModel; or the better one as completion for CausalLM"
+    )
+
+
+def _is_tree(cell: object) -> bool:
+    """Whether a cell is a message with replies, each a message with replies of its own."""
+    return isinstance(cell, Mapping) and isinstance(cell.get("replies"), (list, tuple))
+
+
+_FIRST_ANSWER = re.compile(r"(.*(?:ref|response|answer|output|completion|conversation)s?_?)([aA01])")
+_NEXT = {"a": "b", "A": "B", "0": "1", "1": "2"}
+_SENTENCE = frozenset({"sentence #", "sentence_id", "sentence_idx", "sentence_no", "sent_id", "sentence id"})
+_WORD_ADVICE = (
+    'join the rows of each sentence to lists of words and tags, tokens ["New", "York"] and tags ["B-LOC", "I-LOC"]; or'
+    " write CoNLL: word, tab and tag a line, and a blank line after each sentence"
+)
+_TREE_ADVICE = (
+    'write a row for each way from the prompt to a last reply: {"messages": [{"role": "user", "content": "..."}, ...]};'
+    " for Preference, a better and a worse reply to the same messages as chosen and rejected"
+)
+_CHAT_ADVICE = 'write the messages as [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'
 _SQUAD_ADVICE = "write a row for each question, with context, question and answers (text) beside each other"
 KTO_ADVICE = (
     "no task learns from single judgements: join a good and a bad answer to one prompt to a pair (chosen, rejected) for"

@@ -88,6 +88,10 @@ def _with_words(row: Row, roles: Mapping[str, str]) -> Row | Bad:
     return replace(row, values={**row.values, roles["tokens"]: words, roles["tags"]: tags})
 
 
+def _is_word(cell: object) -> bool:
+    return isinstance(cell, str) and bool(cell.strip()) and len(cell.split()) == 1 and not why_no_list(cell)
+
+
 def check_clear(cell: object, option: str = "") -> None:
     """Raise `ColumnMissing` for a column with an unclear name; `option` is its command-line option."""
     if isinstance(cell, UnclearColumn):
@@ -100,6 +104,8 @@ def cell_words(row: Row, column: str, clean: Clean) -> tuple[str, ...] | Bad:
     """The cleaned words of one cell, or the reason it is invalid; words that cleaning empties stay empty."""
     cell = row.values.get(column)
     items = as_list(cell)
+    if items is None and _is_word(cell):
+        return Bad(row.place, f"{column} is a single word", shown(cell))
     if items is None:
         return Bad(
             row.place, f"{column} is no list of words", f'{shown(cell)}{why_no_list(cell)}; write ["New", "York"]'
