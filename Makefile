@@ -118,7 +118,7 @@ chaos: $(READY) ## Kill the trainer 200 times, at points drawn from a seed: noth
 	PYTHONPATH=tests/cluster:tests/chaos $(BIN)/python tests/chaos/chaos_suite.py --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 ##@ Measure
-.PHONY: bench-trainer bench-llm bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory bench-csv bench-estimate
+.PHONY: bench-trainer bench-llm bench-checkpoint bench-quality bench-recipes bench-scale bench-vocabulary bench-near-duplicates bench-base-memory bench-csv bench-estimate bench-frozen-features
 bench-trainer: $(READY) ## Compare training speed with plain recipes, side by side
 	$(BIN)/python benchmarks/trainer.py $(ARGS)
 
@@ -133,6 +133,9 @@ bench-quality: $(READY) ## Measure each task by each method, beside its rate, an
 
 bench-recipes: $(READY) ## Compare the recipes with the scripts that tutorials teach, side by side (ARGS=--real: their models)
 	PYTHONPATH=tests/chaos $(BIN)/python benchmarks/compare_recipes.py $(ARGS)
+
+bench-frozen-features: $(READY) ## Compare a solved head on frozen features with scikit-learn's logistic regression (ARGS="--data FOLDER --model FOLDER")
+	PYTHONPATH=tests/chaos $(BIN)/python benchmarks/frozen_features.py $(ARGS)
 
 bench-vocabulary: $(READY) ## Compare projecting all tokens onto the vocabulary with those that have a label, side by side
 	$(BIN)/python benchmarks/vocabulary.py $(ARGS)

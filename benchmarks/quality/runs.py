@@ -5,7 +5,7 @@ import multiprocessing
 import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,16 @@ def run_at(case: str, method: MethodType, factor: float = 1, seed: int = 1, side
     return Run(case, method.value, float(f"{defaults.learning_rate * usual * factor:.2g}"), defaults.epochs, seed, side)
 
 
-def measure(run: Run, place: Place) -> dict[str, Any]:
+def measure(run: Run, place: Place, rows: tuple[int, int, int] | None = None) -> dict[str, Any]:
     """Figures of a run: metrics of both models, `trainable` and `total` weights, `seconds` and `mebibytes`.
+
+    `rows` are the most to train, validate and test on, where it's not those of the case.
 
     Seconds are those of the processor, from loading to the test rows; what takes seconds to import is there before.
     Memory is the most that the process had at once, beyond the libraries. Raises what the run raises.
     """
-    spec = budgeted(spec_of(CASES[run.case], place), run)
+    case = CASES[run.case]
+    spec = budgeted(spec_of(replace(case, rows=rows or case.rows), place), run)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -60,7 +63,12 @@ def measure(run: Run, place: Place) -> dict[str, Any]:
 
 
 def budgeted(spec: dict[str, Any], run: Run) -> dict[str, Any]:
-    """The spec with the method and the budget of a run."""
+    """The spec with the method and the budget of a run.
+
+    A frozen encoder's output layer is solved, unless rate or epochs are named.
+    """
+    if run.method == MethodType.FEATURE_EXTRACTION:
+        return {**spec, "method": {"type": run.method}, "training": {**spec.get("training", {}), "seed": run.seed}}
     budget = {"epochs": run.epochs, "learningRate": run.learning_rate, "seed": run.seed}
     return {**spec, "method": {"type": run.method}, "training": {**spec.get("training", {}), **budget}}
 
