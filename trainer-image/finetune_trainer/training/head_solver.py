@@ -27,6 +27,8 @@ from finetune_trainer.training.throughput import ThroughputMeter
 
 _POSITIONS = 65_536
 """Vectors that go through the layer at once."""
+_CHANGE = 2e-7
+"""Change of the loss, per row, below which L-BFGS ends."""
 _ITERATIONS = 60
 """Most iterations of L-BFGS for one penalty; it begins where the one before ended."""
 
@@ -119,7 +121,11 @@ class HeadSolver:
         """Minimise loss plus penalty; returns the mean loss without penalty."""
         found = 0.0
         optimizer = torch.optim.LBFGS(
-            self._linear.parameters(), max_iter=_ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+            self._linear.parameters(),
+            max_iter=_ITERATIONS,
+            tolerance_grad=1e-6,
+            tolerance_change=_CHANGE,
+            line_search_fn="strong_wolfe",
         )
 
         def closure() -> Tensor:
