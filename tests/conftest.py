@@ -201,12 +201,16 @@ class Silent:
     def __init__(self) -> None:
         self.steps: list[Any] = []
         self.evaluations: list[tuple[int, dict[str, float], bool]] = []
+        self.warnings: list[str] = []
 
     def trained(self, progress: Any, _tally: Any) -> None:
         self.steps.append(progress)
 
     def evaluated(self, step: int, metrics: dict[str, float], is_best: bool) -> None:
         self.evaluations.append((step, metrics, is_best))
+
+    def warned(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 @pytest.fixture
