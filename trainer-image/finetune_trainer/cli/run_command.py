@@ -52,7 +52,8 @@ class Wanted:
 
     def resume_command(self, uid: str) -> str:
         """The command that resumes the run `uid`."""
-        words = ["finetune-trainer", "run", self.job]
+        is_like_an_option = self.job.startswith("-") and self.job != "-"
+        words = ["finetune-trainer", "run", f"./{self.job}" if is_like_an_option else self.job]
         words += [word for override in self.overrides for word in ("--set", override)]
         words += ["--output", self.output] if self.output else []
         words += ["--resume-from", self.resume_from] if self.resume_from else []
