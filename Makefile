@@ -155,6 +155,10 @@ bench-csv: $(READY) ## Measure how fast CSV files are read, beside csv.DictReade
 bench-scale: $(READY) ## Give the operator 1,000 jobs at once on a real control plane, with played pods
 	PYTHONPATH=tests/cluster $(BIN)/python benchmarks/operator_scale.py $(ARGS)
 
+.PHONY: gpu-check
+gpu-check: $(READY) ## Check and measure on this machine's GPU, ten minutes, one table (ARGS=--dry-run rehearses it on a CPU)
+	$(BIN)/python benchmarks/gpu_check.py $(ARGS)
+
 ##@ Clean
 .PHONY: clean
 clean: ## Remove the environment and all caches of the tree (runs/ stays)
