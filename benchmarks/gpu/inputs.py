@@ -27,6 +27,8 @@ def write_model(folder: Path, family: str, config: dict[str, Any], longest: int 
             AutoConfig.for_model(family, **{**known, **config, **ids}), dtype=torch.bfloat16
         )
     model.save_pretrained(folder)
+    del model
+    torch.cuda.empty_cache()  # this process stays, and others measure
     return folder
 
 

@@ -30,18 +30,19 @@ def measure(way: Way, folder: Path, size: Size) -> dict[str, float]:
 
 def _trainer(way: Way, folder: Path, size: Size) -> Any:
     import torch
-    from datasets import load_dataset
+    from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
+    rows = [{**row, "prompt": f"{row['prompt']} "} for row in read_rows(folder / "rows.jsonl")]
     attention = "flash_attention_2" if way.packed else "sdpa"
     model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.bfloat16, attn_implementation=attention)
     adapter = LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=ALPHA, target_modules="all-linear")
     return SFTTrainer(
         model,
         args=SFTConfig(**_settings(way, folder, size)),
-        train_dataset=load_dataset("json", data_files=str(folder / "rows.jsonl"), split="train"),
+        train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(folder / "model"),
         peft_config=adapter,
     )

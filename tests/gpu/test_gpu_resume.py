@@ -56,6 +56,8 @@ def test_a_killed_run_ends_with_the_same_weights(
     kind: str, spec: Callable[..., dict[str, Any]], tmp_path: Path, device: str
 ) -> None:
     """Checkpoints are copied from the GPU beside the steps that follow: a torn copy would show in the weights."""
+    if device == "cpu" and kind == "Full":
+        pytest.skip("LoRA rehearses it: each takes three processes")
     method = {"type": kind, **({"lora": {"dropout": 0.2}} if kind == "LoRA" else {})}
     content = spec(method=method, maxSteps=300 if device == "cuda" else 40, attnImplementation="Eager")
     content |= {
