@@ -1,9 +1,9 @@
 """Does all of it work on a GPU, how fast, and in how much memory? One command, ten minutes at most, one table.
 
-    make gpu-check [ARGS="--family qwen2 --output table.md"]
+    make gpu-check [ARGS="--family qwen3 --output table.md"]
     make gpu-check ARGS=--dry-run        rehearses every step on a CPU, with tiny sizes; its figures mean nothing
 
-It needs no network: a Llama or Qwen of 1 to 1.5 billion random weights, its tokenizer and its rows are made on the
+It needs no network: a Llama or Qwen of 1 to 2 billion random weights, its tokenizer and its rows are made on the
 spot. It runs from a copy of the tree, also by another Python that has the trainer's libraries and pytest:
 `python benchmarks/gpu_check.py`. What needs a package that is not there (TRL, flash_attn, Liger) is skipped and named.
 `make bench-llm` puts TRL below `runs/bench-llm`, where it is found.

@@ -21,6 +21,7 @@ def write_model(folder: Path, family: str, config: dict[str, Any], longest: int 
     write_tokenizer(folder, int(config["vocab_size"]))
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     known = {"max_position_embeddings": longest, "tie_word_embeddings": True}
+    known["head_dim"] = config["hidden_size"] // config["num_attention_heads"]
     torch.manual_seed(SEED)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         model = AutoModelForCausalLM.from_config(

@@ -13,11 +13,11 @@ _LLAMA_1B = {
     "vocab_size": 128_256,
 }
 _QWEN_1B = {
-    "hidden_size": 1536,
-    "intermediate_size": 8960,
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
     "num_hidden_layers": 28,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
     "vocab_size": 151_936,
 }
 _TINY = {
@@ -28,8 +28,8 @@ _TINY = {
     "num_key_value_heads": 2,
     "vocab_size": 512,
 }
-FAMILIES = {"llama": _LLAMA_1B, "qwen2": _QWEN_1B}
-"""Config of a model by its type in transformers: those of Llama 3.2 1B and Qwen 2.5 1.5B."""
+FAMILIES = {"llama": _LLAMA_1B, "qwen3": _QWEN_1B}
+"""Config of a model by its type in transformers: those of Llama 3.2 1B and Qwen 3 1.7B."""
 
 
 @dataclass(frozen=True)

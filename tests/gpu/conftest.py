@@ -48,7 +48,7 @@ def device() -> str:
 
 @pytest.fixture(scope="session")
 def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A function from `llama` or `qwen2` to the folder of a tiny model of random weights in BF16."""
+    """A function from `llama` or `qwen3` to the folder of a tiny model of random weights in BF16."""
     from gpu.inputs import write_model
 
     made: dict[str, Path] = {}
