@@ -64,7 +64,7 @@ def test_fetch_gives_the_file_itself_and_download_a_copy(tmp_path: Path) -> None
     assert folder.uri("a/b.txt") == f"file://{tmp_path}/a/b.txt"
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a/../../b", "", "a\\b", "a\0b"])
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a/../../b", "", "a\0b"])
 def test_no_path_leaves_its_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(ValueError, match="not a path inside"):
         open_folder("file://.", Site(tmp_path)).get(path)

@@ -69,6 +69,6 @@ class Folder(Protocol):
 
 def safe_path(path: str) -> str:
     """`path`, or `ValueError` if it leaves its folder, which only a defect can cause."""
-    if not path or path.startswith("/") or "\\" in path or ".." in PurePosixPath(path).parts or "\0" in path:
+    if not path or path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
         raise ValueError(f"{path!r} is not a path inside the folder")
     return path

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -96,7 +96,9 @@ def _file_rows(file: InputFile, site: Site, text_column: str) -> Iterator[Row | 
 
 def _is_several(uri: str) -> bool:
     """Whether an input is a folder or a data set, whose files have their own endings."""
-    return uri.startswith(HUB) or uri.endswith("/") or Path(uri.removeprefix("file://")).is_dir()
+    with suppress(OSError):  # a name that is too long
+        return uri.startswith(HUB) or uri.endswith("/") or Path(uri.removeprefix("file://")).is_dir()
+    return False
 
 
 def _in_its_encoding(file: InputFile, read: Callable[[InputFile], Iterator[Row | Bad]]) -> Iterator[Row | Bad]:

@@ -28,6 +28,7 @@ from finetune_trainer.storage import (
     on_disk,
     open_address,
 )
+from finetune_trainer.storage.disk_errors import reading
 
 HUB = "hf://"
 _LISTED = 3
@@ -102,7 +103,8 @@ def _files(
     address = find_address(source.uri, site)
     check_present(address, site, DataNotFound, f"{field}.uri" if field else "")
     here = on_disk(address, site)
-    whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
+    with reading(here.path if here else address, DataNotFound):  # a name may be too long to look at
+        whole_folder = source.uri.endswith("/") or (here is not None and here.path.is_dir())
     top = address if whole_folder else address.parent
     folder = open_address(top, site, source.secret_ref)
     paths = [address.name]
