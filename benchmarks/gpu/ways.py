@@ -8,7 +8,7 @@ from typing import Any
 
 from gpu.sizes import Size
 
-RATE, RANK, ALPHA, SEED = 1e-4, 16, 32, 42
+RATE, RANK, ALPHA, SEED = 2e-3, 16, 32, 42
 _LORA = {"rank": RANK, "alpha": ALPHA, "dropout": 0}
 
 
