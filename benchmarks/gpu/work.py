@@ -33,9 +33,9 @@ def published_peak(name: str) -> float:
 def flop_per_token(way: Way, size: Size, labelled: float) -> float:
     """Needed work of training for each token; `labelled` is the share of tokens that have a label."""
     shapes = _matrices(size)
-    layers = size.config["num_hidden_layers"]
+    layers = int(size.config["num_hidden_layers"])
     body = layers * sum(rows * columns for rows, columns in shapes)
-    head = size.vocabulary * size.config["hidden_size"]
+    head = size.vocabulary * int(size.config["hidden_size"])
     if way.method == "Full":
         return 6 * body + 6 * head * labelled
     adapter = layers * sum(RANK * (rows + columns) for rows, columns in shapes)
