@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from effect_jobs import Json, manifest
 from torch.nn.modules.module import register_module_forward_pre_hook
+from transformers import PreTrainedModel
 
 from finetune_api.job import FineTuneJob
 from finetune_api.merge import Merge
-from finetune_api.method import QLoRA
+from finetune_api.method import Method
 from finetune_api.metrics import metric_named
 from finetune_trainer.checkpoints.retention import Retention
 from finetune_trainer.checkpoints.store import CheckpointStore
@@ -23,7 +24,9 @@ from finetune_trainer.data.prepared import Examples, Prepared
 from finetune_trainer.data.reading.input_files import read_input
 from finetune_trainer.data.reading.rows import Row
 from finetune_trainer.data.rows_to_predict import input_of
+from finetune_trainer.methods.qlora import adapt
 from finetune_trainer.models.combining import combine
+from finetune_trainer.models.files import ModelFiles
 from finetune_trainer.output.lineage import build_lineage
 from finetune_trainer.output.publish import OutputFolder
 from finetune_trainer.run import run_job
@@ -185,16 +188,17 @@ def merged(block: Json) -> Any:
     return combine(base, [first, second], Merge.model_validate({"sources": sources, **block})).tolist()
 
 
-def qlora(block: Json, model: torch.nn.Module) -> Any:
-    """The adapter that the settings of `method.qlora` make; the base of this one is not in 4 bits."""
-    from peft import get_peft_model
+def qlora(block: Json, files: ModelFiles, model: PreTrainedModel) -> Any:
+    """The adapter that `QLoRA` makes by its settings, with its learning rates; of the base, one module is in 4 bits."""
+    from bitsandbytes.nn import Linear4bit
 
-    from finetune_trainer.methods.lora import low_rank_config
-
+    layer = model.bert.encoder.layer[0].intermediate
+    layer.dense = Linear4bit(layer.dense.in_features, layer.dense.out_features)
     torch.manual_seed(3)
-    adapter = get_peft_model(model, low_rank_config(model, QLoRA.model_validate(block), "qlora"))
-    scales = [getattr(module, "scaling", None) for module in adapter.modules()]
-    return _weights(adapter), scales, str(adapter)
+    adapted = adapt(model, files, Method.model_validate({"type": "QLoRA", "qlora": block}), files.folder)
+    scales = [getattr(module, "scaling", None) for module in adapted.model.modules()]
+    weights = _weights(adapted.model)
+    return weights, {name: adapted.lr_factor(name) for name in weights}, scales, str(adapted.model)
 
 
 STAGES: dict[str, Callable[[Json, Path], Any]] = {
