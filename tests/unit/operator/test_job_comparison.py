@@ -40,7 +40,8 @@ def test_our_own_is_ours_also_with_what_the_api_server_adds() -> None:
     assert difference(JOB, JOB) == ""
     assert difference(JOB, changed(*POD, "dnsPolicy", to="ClusterFirst")) == ""
     assert difference(JOB, changed(*TRAINER, "resources", "limits", to={"cpu": "2000m", "memory": "4Gi"})) == ""
-    labels = {**JOB["spec"]["template"]["metadata"]["labels"], "batch.kubernetes.io/job-name": "x", "job-name": "x"}
+    added = {"batch.kubernetes.io/controller-uid": "x", "job-name": JOB["metadata"]["name"]}
+    labels = {**JOB["spec"]["template"]["metadata"]["labels"], **added}
     assert difference(JOB, changed("spec", "template", "metadata", "labels", to=labels)) == ""
 
 

@@ -1,6 +1,6 @@
 """Batched generation with encoder-decoders, and texts as arrays: UTF-8 bytes, padded with -1."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -38,6 +38,10 @@ class GenerationProgress:
     def finish(self) -> None:
         """Complete the progress of a batch that ended early."""
         self._report(self._rows)
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """The same object: PEFT copies all that is given to `generate` of virtual tokens, and progress is one."""
+        return self
 
     def _report(self, done: int) -> None:
         if done > self._reported:
