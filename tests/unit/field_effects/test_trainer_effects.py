@@ -107,7 +107,7 @@ def test_the_field_changes_what_the_table_says(row: Json, task: Task, made: Made
 
 @pytest.mark.parametrize("task", [pytest.param(task, marks=pytest.mark.slow) for task in Task])
 def test_without_a_change_all_is_the_same(task: Task, made: Made) -> None:
-    for stage in ("rows", "tokens", "model", "figures", "files"):
+    for stage in ("rows", "tokens", "model", "figures"):
         again = {"output": {"uri": "file://{folder}/again"}}
         assert made(stage, task) == made(stage, task, again), stage
 
